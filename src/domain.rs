@@ -1,1 +1,19 @@
-//! To be filled.
+//! The core: what a lead, a record, a match and a plan are, and how one follows from another.
+//!
+//! Everything here is pure. No clock, no randomness, no input or output, no async; the caller passes `now` and `jitter`.
+
+pub mod ids;
+pub mod time;
+pub mod value;
+
+pub mod envelope;
+pub mod lead;
+pub mod signature;
+
+pub mod mapping;
+pub mod record;
+
+pub mod job;
+pub mod matching;
+pub mod merge;
+pub mod plan;
