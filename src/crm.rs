@@ -1,1 +1,178 @@
-//! To be filled.
+//! CRMs: one trait for all, batch first, with one verdict per record.
+//!
+//! An adapter knows its protocol, its limits and how to name its errors, and nothing of leads, jobs or storage. It does
+//! not retry (but for one replay after a token was refused), sleep or log bodies; the queue does the first two.
+
+pub mod gate;
+pub mod salesforce;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::ids::{FieldName, ObjectName, RecordId, RecordRef, RequestId};
+use crate::domain::matching::{Candidates, MatchKeys};
+use crate::domain::record::{CrmRecord, CrmValue, Schema};
+use crate::domain::time::Timestamp;
+
+/// A CRM as the queue needs it.
+#[async_trait]
+pub trait Crm: Send + Sync {
+    /// What the CRM says of these objects now, past any cache.
+    async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError>;
+
+    /// Records that may be these people; one answer per set of keys, in the order given.
+    async fn find(&self, request: &FindRequest) -> Result<Vec<Candidates>, CrmError>;
+
+    /// Carries out at most [`MAX_WRITES`] writes in one call; each has its own result, in the order given, whatever
+    /// happened to its neighbours. Never sends more than one request that could be executed.
+    async fn write(&self, request: &WriteRequest) -> Vec<WriteResult>;
+}
+
+/// The most records that one call to [`Crm::write`] or [`Crm::find`] may name.
+pub const MAX_WRITES: usize = 200;
+
+/// What to look up, and which fields to read of what is found.
+#[derive(Clone, Debug)]
+pub struct FindRequest {
+    pub request_id: RequestId,
+    pub keys: Vec<MatchKeys>,
+    pub reading: Reading,
+}
+
+/// Which objects a person may be, and which of their fields are read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The field that carries our key, on every object that has it.
+    pub external_id: Option<FieldName>,
+    pub fields: BTreeMap<ObjectName, BTreeSet<FieldName>>,
+}
+
+/// Writes that are sent together.
+#[derive(Clone, Debug)]
+pub struct WriteRequest {
+    /// Sent as `x-request-id`; the sync log names it.
+    pub request_id: RequestId,
+    pub writes: Vec<RecordWrite>,
+    /// What is read back of each written record.
+    pub reading: Reading,
+    /// Whether the CRM's assignment rules run on what is created; they never run on updates.
+    pub auto_assign: bool,
+}
+
+/// One record to be created or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordWrite {
+    pub object: ObjectName,
+    /// `None`: an insert, never an upsert. It carries its external ID among `fields`.
+    pub id: Option<RecordId>,
+    pub fields: BTreeMap<FieldName, CrmValue>,
+}
+
+/// What became of one record's write.
+#[derive(Clone, Debug)]
+pub struct WriteResult {
+    pub outcome: Result<Written, CrmError>,
+    /// This record's part of the request and of the answer, for the sync log.
+    pub request: String,
+    pub response: String,
+}
+
+/// A write that the CRM carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub record: RecordRef,
+    /// The record as it stands after the write, rules and triggers of the CRM included; `None` if it could not be read.
+    pub read_back: Option<CrmRecord>,
+}
+
+/// Why the CRM did not do what was asked, named after what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CrmError {
+    /// Too much at once; the same request later.
+    #[error("the CRM limits the rate of calls")]
+    Throttled { retry_after: Option<Duration> },
+    /// The daily allowance of calls is used up, ours or the organisation's.
+    #[error("the daily allowance of API calls is used up ({code})")]
+    BudgetSpent { code: String, until: Option<Timestamp> },
+    /// Not reached, or not able to answer now; nothing was executed, or repeating it is safe.
+    #[error("the CRM is unavailable: {detail}")]
+    Unavailable { code: String, detail: String },
+    /// The request was sent and no answer came; it may have been executed, and may still be.
+    #[error("the CRM did not answer: {detail}")]
+    Unknown { detail: String },
+    /// The login or the token is refused.
+    #[error("the CRM refuses our login: {detail}")]
+    Unauthorised { code: String, detail: String },
+    /// Permanent for this data.
+    #[error("the CRM refuses the record ({code}): {message}")]
+    Refused { code: String, message: String, fields: Vec<FieldName> },
+    /// Another record holds the key, or the CRM's duplicate rule matched.
+    #[error("the CRM says that the record exists already ({code})")]
+    Duplicate { code: String, message: String, record: Option<RecordId> },
+    /// The record is deleted, or merged into another.
+    #[error("the record is gone from the CRM ({code})")]
+    Gone { code: String, merged_into: Option<RecordRef> },
+    /// The record has become another one.
+    #[error("the record was converted")]
+    Converted { to: Option<RecordRef> },
+    /// Failed because a neighbour did; repeat it without the neighbour.
+    #[error("a neighbour in the batch failed ({code})")]
+    Collateral { code: String },
+    /// A whole query or batch was refused for a field that is missing or hidden.
+    #[error("the CRM no longer has the field {field:?} ({code}): {message}")]
+    SchemaDrift { code: String, field: Option<FieldName>, message: String },
+    /// A person must act in the CRM: permission, licence, storage.
+    #[error("the CRM needs an administrator ({code}): {message}")]
+    Operator { code: String, message: String },
+    /// A code that nobody knows: a 4xx is held, tried daily and alerted.
+    #[error("the CRM answered with an unknown error ({code}): {message}")]
+    Unfamiliar { code: String, message: String },
+}
+
+impl CrmError {
+    /// The stable word under which the log, the API and metrics group this error: the CRM's own code where it gave one.
+    pub fn code(&self) -> &str {
+        match self {
+            CrmError::Throttled { .. } => "throttled",
+            CrmError::Unknown { .. } => "no_answer",
+            CrmError::Converted { .. } => "converted",
+            CrmError::BudgetSpent { code, .. }
+            | CrmError::Unavailable { code, .. }
+            | CrmError::Unauthorised { code, .. }
+            | CrmError::Refused { code, .. }
+            | CrmError::Duplicate { code, .. }
+            | CrmError::Gone { code, .. }
+            | CrmError::Collateral { code }
+            | CrmError::SchemaDrift { code, .. }
+            | CrmError::Operator { code, .. }
+            | CrmError::Unfamiliar { code, .. } => code,
+        }
+    }
+}
+
+/// One HTTP request to a CRM, as soon as it ended; what the gate counts.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// A closed set per adapter: `composite`, `describe`, `query_more`, `limits`, `token`.
+    pub endpoint: &'static str,
+    /// `None`: no answer.
+    pub status: Option<u16>,
+    pub elapsed: Duration,
+    /// Whether it counts against the CRM's allowance (a token request does not).
+    pub counted: bool,
+    /// The organisation's whole use and allowance of the day, where the answer said so.
+    pub usage: Option<Usage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub used: u64,
+    pub allowed: u64,
+}
+
+/// Hears of every call that an adapter makes.
+pub trait CallMeter: Send + Sync {
+    fn called(&self, call: &Call);
+}
