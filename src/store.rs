@@ -1,1 +1,174 @@
-//! To be filled.
+//! Durable state: events, leads, links, jobs, conflicts and the sync log, behind one trait whose methods are the
+//! program's verbs.
+//!
+//! Two promises hold for every method: it happens whole or not at all, and what it answered is on disk. No transaction
+//! leaves the store, and none is open while a CRM is called.
+
+pub mod types;
+
+use async_trait::async_trait;
+
+use crate::domain::ids::{DestinationName, EventId, LeadKey, SourceName};
+use crate::domain::time::Timestamp;
+pub use types::*;
+
+/// Where accepted events go. Apart from [`Store`] so that intake can be measured without storing.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Stores the events of one request and marks their leads dirty for every destination named, in one transaction;
+    /// answers once it is synced to disk.
+    ///
+    /// Requests that arrive together share a commit. An event whose sender ID, lead and content were stored before, with
+    /// no other event of that lead since, is a duplicate: nothing is stored and the first one's ID is answered.
+    /// [`StoreError::Busy`] at once when too much waits already; [`StoreError::Unavailable`] when it could not commit.
+    async fn accept_events(&self, events: Vec<NewEvent>) -> StoreResult<Vec<EventReceipt>>;
+}
+
+/// All that the program remembers.
+#[async_trait]
+pub trait Store: EventLog {
+    // Jobs -------------------------------------------------------------------------------------------------------------
+
+    /// Hands due jobs of one destination to one worker until the lease ends: `due_at` becomes the lease's end, the attempt
+    /// is counted and committed. Live before backfill, then the longest due. A job whose lease ran out is due again.
+    async fn claim_jobs(&self, claim: &Claim) -> StoreResult<Vec<ClaimedJob>>;
+
+    /// When the destination's next job is due; `None` if nothing is owed that could become due by itself.
+    async fn next_due(&self, destination: &DestinationName) -> StoreResult<Option<Timestamp>>;
+
+    /// Everything that planning needs of these leads, read together; in the order given.
+    async fn load_work(&self, destination: &DestinationName, leads: &[LeadKey]) -> StoreResult<Vec<Work>>;
+
+    /// Saves folded leads, each only if its revision is still the one it was loaded at, and marks their events folded or
+    /// stale. `false`: the lead moved meanwhile; load and fold it again.
+    async fn save_leads(&self, folded: &[FoldedLead]) -> StoreResult<Vec<bool>>;
+
+    /// Renews the leases and commits the intended values, before anything is written outside. Answers per lead whether
+    /// the lease still held; where not, nothing was announced for it.
+    async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<IntentId>>>;
+
+    /// Records what came of the attempts: links, bases, conflicts, log and jobs, each lead for itself. With a lost lease
+    /// only the log rows are appended, and if something was written the lead is marked dirty again. A job whose `wanted`
+    /// moved on stays owed, at once after success, else at its back-off.
+    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Vec<Settled>>;
+
+    /// Gives claimed jobs back without counting the attempt (graceful stop, a neighbour in flight, a closed gate).
+    async fn give_back(&self, jobs: &[GiveBack]) -> StoreResult<()>;
+
+    /// Releases the leases of a process that died: every leased job is due now, and for each of its unsettled intents a
+    /// log row `unknown` with its request ID is appended (the intent stays open). Jobs that had announced are marked
+    /// suspect. Called once at start; answers how many leases there were.
+    async fn recover_leases(&self, now: Timestamp) -> StoreResult<Recovered>;
+
+    /// Marks leads dirty: their jobs are owed and due now, dead and held ones included.
+    async fn mark_dirty(&self, mark: &DirtyMark) -> StoreResult<u64>;
+
+    /// Closes every open intent whose `keep_open_until` is past, and marks its lead dirty once more, since a timed-out
+    /// write may have landed late. Answers how many.
+    async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64>;
+
+    /// Adds to the calls made by a destination in an hour.
+    async fn add_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()>;
+
+    /// Calls made since then, per hour.
+    async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>>;
+
+    // What operators see and do ----------------------------------------------------------------------------------------
+
+    /// The sync log, newest first.
+    async fn search_sync_log(&self, filter: &LogFilter, page: &Page) -> StoreResult<Listed<LogRow>>;
+    /// One row of it, with decisions, request and response.
+    async fn load_log_row(&self, id: i64) -> StoreResult<Option<LogRowDetail>>;
+
+    async fn list_events(&self, filter: &EventFilter, page: &Page) -> StoreResult<Listed<EventRow>>;
+    async fn load_event(&self, id: EventId) -> StoreResult<Option<EventDetail>>;
+    /// Puts an event's lead back to be folded anew from all its kept events, and marks it dirty. `reread` replaces what
+    /// intake read of the event (a quarantined one may be readable with today's settings). `None`: no such event.
+    async fn replay_event(
+        &self,
+        id: EventId,
+        reread: Reread,
+        destinations: &[DestinationName],
+        now: Timestamp,
+    ) -> StoreResult<Option<()>>;
+
+    async fn list_leads(&self, filter: &LeadFilter, page: &Page) -> StoreResult<Listed<LeadRow>>;
+    /// A lead with links, jobs, open conflicts and timeline.
+    async fn load_lead(&self, key: &LeadKey) -> StoreResult<Option<LeadView>>;
+
+    async fn list_conflicts(&self, filter: &ConflictFilter, page: &Page) -> StoreResult<Listed<ConflictRow>>;
+    async fn load_conflict(&self, id: i64) -> StoreResult<Option<ConflictRow>>;
+    /// Stores a person's answer with both halves seen, closes the conflict and marks the lead dirty, together, if the
+    /// conflict is open and still at this revision.
+    async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered>;
+
+    async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> StoreResult<Listed<DeadLetter>>;
+    /// Makes dead letters due now. Answers how many.
+    async fn retry_dead_letters(&self, filter: &DeadLetterFilter, now: Timestamp) -> StoreResult<u64>;
+    /// Drops dead letters; each leaves a log row `skip` that names who did it.
+    async fn discard_dead_letters(&self, filter: &DeadLetterFilter, by: &str, now: Timestamp) -> StoreResult<u64>;
+
+    /// Figures of the queue, at most a second old, without scanning a table.
+    async fn queue_figures(&self, now: Timestamp) -> StoreResult<Vec<QueueFigures>>;
+    /// Failures of the last `within`, grouped by destination and code.
+    async fn group_errors(&self, since: Timestamp) -> StoreResult<Vec<ErrorGroup>>;
+    /// Operations by outcome since then, per destination; what the error-rate alert is computed from.
+    async fn count_outcomes(&self, since: Timestamp) -> StoreResult<Vec<OutcomeCount>>;
+    /// Open conflicts by destination and kind, shared records by destination, quarantined events by source.
+    async fn standing_figures(&self) -> StoreResult<StandingFigures>;
+    /// What each source sent, kept by the process since its start and by the store before.
+    async fn source_figures(&self, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures>;
+
+    async fn pause(&self, pause: &Pause) -> StoreResult<()>;
+    async fn resume(&self, destination: &DestinationName) -> StoreResult<bool>;
+    async fn load_pauses(&self) -> StoreResult<Vec<Pause>>;
+
+    async fn record_audit(&self, entry: &AuditEntry) -> StoreResult<()>;
+    async fn list_audit(&self, page: &Page) -> StoreResult<Listed<AuditRow>>;
+
+    async fn create_run(&self, run: &NewRun) -> StoreResult<i64>;
+    async fn update_run(&self, id: i64, progress: &RunProgress) -> StoreResult<()>;
+    async fn list_runs(&self, page: &Page) -> StoreResult<Listed<RunRow>>;
+    async fn load_run(&self, id: i64) -> StoreResult<Option<RunRow>>;
+    /// Up to `limit` leads after `after` that a resync of this scope would touch, in key order.
+    async fn leads_after(&self, scope: &ResyncScope, after: Option<&LeadKey>, limit: u32) -> StoreResult<Vec<LeadKey>>;
+    async fn count_leads(&self, scope: &ResyncScope) -> StoreResult<u64>;
+
+    /// Lead fields seen so far by source, for the mapping document. Bounded: the newest leads.
+    async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>>;
+
+    /// Deletes a small piece of what is older than `before` and no longer needed (not what a job, an open conflict or a
+    /// link's last success needs; unfolded events stay). `false`: nothing is left to delete.
+    async fn prune(&self, before: Timestamp) -> StoreResult<bool>;
+
+    /// Writes a consistent copy of the database while it runs.
+    async fn backup(&self, to: &std::path::Path) -> StoreResult<()>;
+
+    /// Whether the store commits now.
+    async fn ready(&self) -> StoreResult<()>;
+
+    /// Waits until all that was handed in is on disk, and closes.
+    async fn close(&self);
+}
+
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Why the store did not do it, named after what the caller does about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too much waits already; nothing was stored.
+    #[error("too much waits to be stored")]
+    Busy,
+    /// It could not commit, or not in time; it may be stored all the same.
+    #[error("the store cannot commit now: {0}")]
+    Unavailable(String),
+    #[error("row {id} of {table} holds no valid {column}")]
+    Corrupt { table: &'static str, column: &'static str, id: String },
+    /// Another process holds the database.
+    #[error("the database {path} is in use by {holder}")]
+    InUse { path: String, holder: String },
+    #[error("the database is newer than this program: it has migration {found}, this program knows {known}")]
+    TooNew { found: i64, known: i64 },
+    #[error("the database call failed")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

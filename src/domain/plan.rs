@@ -1,1 +1,236 @@
-//! To be filled.
+//! What one CRM needs in order to hold a lead: all of it as one decision, with its reasons.
+
+use std::collections::BTreeMap;
+
+use super::ids::{FieldName, LeadKey, ObjectName, RecordRef, RequestId};
+use super::matching::MatchedBy;
+use super::record::CrmValue;
+use super::time::Timestamp;
+
+/// The pair of values of one mapping row that both sides last settled on. Each side is compared with its own half, so
+/// sides that differ for good (a rule, a value map, a CRM that rewrites) stay quiet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasePair {
+    /// The lead's value, converted to the CRM's type; `Null` where the lead had none.
+    pub lead: CrmValue,
+    /// What the CRM was read to hold.
+    pub crm: CrmValue,
+}
+
+/// Which CRM record a lead is, and what both sides agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub record: RecordRef,
+    pub matched_by: MatchedBy,
+    /// Whether the record carries this lead's external ID. The others that matched it are sharers.
+    pub owner: bool,
+    pub bases: BTreeMap<FieldName, BasePair>,
+    /// Pairs that were left as they are (drift, a kept value), remembered so that each is logged once.
+    pub kept: BTreeMap<FieldName, BasePair>,
+    /// Of the rows and settings that it was last planned with.
+    pub fingerprint: String,
+    /// Changes whenever anything above does.
+    pub revision: i64,
+}
+
+/// One announced write whose outcome is not yet settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    pub id: i64,
+    pub request_id: RequestId,
+    pub object: ObjectName,
+    /// `None`: a create.
+    pub record: Option<RecordRef>,
+    /// Per row: the lead's value, and the value that is sent to the CRM.
+    pub rows: BTreeMap<FieldName, BasePair>,
+    pub announced_at: Timestamp,
+}
+
+/// Why a field of the record is, or is not, what the lead says; one per mapping row that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub field: FieldName,
+    pub base: Option<BasePair>,
+    pub lead: Option<CrmValue>,
+    pub crm: Option<CrmValue>,
+    /// What is sent; `None`: the CRM's value stays.
+    pub written: Option<CrmValue>,
+    pub rule: Rule,
+    /// What a person should know besides: a truncation, why a value is invalid.
+    pub note: Option<String>,
+}
+
+/// The reason of a decision; the words are part of the sync log's contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Neither side changed, or both hold the same value.
+    Agreed,
+    /// The record is new.
+    Created,
+    /// Only the lead changed.
+    LeadChanged,
+    /// The CRM's field was blank.
+    FilledBlank,
+    /// Both differ and the row says `lead_wins`.
+    LeadWins,
+    /// Both differ, or only the CRM changed, and the row says `crm_wins`.
+    CrmWins,
+    /// Only the CRM changed a field that the lead owns; left alone until the lead changes.
+    Drift,
+    /// A person has to decide.
+    Review,
+    /// A person decided.
+    Resolved,
+    /// The lead's value cannot be stored in this field; left out.
+    Invalid,
+    /// The CRM requires a value and the lead has none.
+    Default,
+    /// A second lead on this record: a value of the first is not overwritten.
+    Shared,
+    /// The CRM does not let us write this field; left out.
+    NotWritable,
+}
+
+impl Rule {
+    /// The word in the sync log and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Rule::Agreed => "agreed",
+            Rule::Created => "created",
+            Rule::LeadChanged => "lead_changed",
+            Rule::FilledBlank => "filled_blank",
+            Rule::LeadWins => "lead_wins",
+            Rule::CrmWins => "crm_wins",
+            Rule::Drift => "drift",
+            Rule::Review => "review",
+            Rule::Resolved => "resolved",
+            Rule::Invalid => "invalid",
+            Rule::Default => "default",
+            Rule::Shared => "shared",
+            Rule::NotWritable => "not_writable",
+        }
+    }
+}
+
+/// The kinds of question that only a person can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConflictKind {
+    /// Both sides changed one field and its row says `review`.
+    Field,
+    /// Which record is this person?
+    Match,
+    /// Two leads on one record.
+    SharedRecord,
+    /// A value that the CRM cannot take, in a row that says `on_invalid = "review"`.
+    Invalid,
+}
+
+impl ConflictKind {
+    /// The word in the API, the log and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ConflictKind::Field => "field",
+            ConflictKind::Match => "match",
+            ConflictKind::SharedRecord => "shared_record",
+            ConflictKind::Invalid => "invalid",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Field, Self::Match, Self::SharedRecord, Self::Invalid].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A question as planning puts it. One is open per lead, destination, kind and row; a later one replaces it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub kind: ConflictKind,
+    /// The mapping row's CRM field, for kinds `field` and `invalid`.
+    pub field: Option<FieldName>,
+    pub record: Option<RecordRef>,
+    pub base: Option<BasePair>,
+    pub lead: Option<CrmValue>,
+    pub crm: Option<CrmValue>,
+    /// For kind `match`: the records in question, and what speaks for and against each.
+    pub candidates: Vec<CandidateSummary>,
+    /// For kind `shared_record`: the lead that owns the record, where it is one of ours.
+    pub other: Option<LeadKey>,
+    /// One sentence for the person who decides.
+    pub detail: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CandidateSummary {
+    pub record: RecordRef,
+    pub by: MatchedBy,
+    pub speaks: String,
+}
+
+/// A person's answer. It holds while both sides still are what the person saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    pub kind: ConflictKind,
+    pub field: Option<FieldName>,
+    pub choice: Choice,
+    pub seen_lead: Option<CrmValue>,
+    pub seen_crm: Option<CrmValue>,
+    /// For kinds `match` and `shared_record`: the records that were in question.
+    pub seen_records: Vec<RecordRef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Lead,
+    Crm,
+    /// This text, converted like a value of the lead.
+    Value(String),
+    Record(RecordRef),
+    Create,
+}
+
+/// All that follows from comparing one lead with one CRM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncPlan {
+    pub action: Action,
+    /// The record that the lead is, and how it was recognised; `None` while there is none.
+    pub matched: Option<(RecordRef, MatchedBy)>,
+    /// Whether the lead owns that record.
+    pub owner: bool,
+    pub decisions: Vec<Decision>,
+    pub questions: Vec<Question>,
+    /// The bases as they are if nothing is written, or before the write is read back.
+    pub bases: BTreeMap<FieldName, BasePair>,
+    pub kept: BTreeMap<FieldName, BasePair>,
+}
+
+/// What is to be done outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Create {
+        object: ObjectName,
+        fields: BTreeMap<FieldName, CrmValue>,
+    },
+    Update {
+        record: RecordRef,
+        fields: BTreeMap<FieldName, CrmValue>,
+    },
+    /// Both sides agree already.
+    Unchanged,
+    /// Nothing is written until a person, an event, a daily look or the CRM's schema moves it.
+    Hold {
+        code: &'static str,
+        detail: String,
+    },
+    /// Nothing is owed.
+    Skip {
+        code: &'static str,
+        detail: String,
+    },
+    /// The CRM would refuse it: known without asking.
+    Refuse {
+        code: String,
+        message: String,
+        fields: Vec<FieldName>,
+    },
+}
