@@ -1,0 +1,270 @@
+-- Times are whole microseconds since 1970-01-01 UTC: datetime(received_at / 1000000, 'unixepoch') shows them.
+
+-- One change of one lead, as received. Never changed but for its state.
+CREATE TABLE events (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    source       TEXT NOT NULL,
+    lead_id      TEXT,
+    kind         TEXT NOT NULL CHECK (kind IN ('upsert', 'delete', 'other')),
+    state        TEXT NOT NULL CHECK (state IN ('stored', 'folded', 'stale', 'quarantined', 'ignored', 'erased')),
+    event_type   TEXT,
+    sender_id    TEXT,
+    content_hash BLOB NOT NULL,
+    received_at  INTEGER NOT NULL,
+    request_id   TEXT NOT NULL,
+    reason       TEXT,
+    size         INTEGER NOT NULL
+);
+-- Folding, redeliveries, a lead's timeline.
+CREATE INDEX events_lead ON events (source, lead_id, id);
+CREATE INDEX events_quarantined ON events (source, id) WHERE state = 'quarantined';
+
+-- Apart from events, so that what is read often stays small.
+CREATE TABLE bodies (
+    event_id INTEGER PRIMARY KEY,
+    headers  TEXT NOT NULL,
+    body     BLOB NOT NULL
+);
+
+-- Senders' own event IDs, with the content that came under each.
+CREATE TABLE event_keys (
+    source       TEXT NOT NULL,
+    sender_id    TEXT NOT NULL,
+    content_hash BLOB NOT NULL,
+    event_id     INTEGER NOT NULL,
+    received_at  INTEGER NOT NULL,
+    PRIMARY KEY (source, sender_id, content_hash)
+) WITHOUT ROWID;
+CREATE INDEX event_keys_age ON event_keys (received_at);
+
+-- What each source sent, by hour.
+CREATE TABLE source_counts (
+    source TEXT NOT NULL,
+    hour   INTEGER NOT NULL,
+    state  TEXT NOT NULL,
+    n      INTEGER NOT NULL,
+    PRIMARY KEY (source, hour, state)
+) WITHOUT ROWID;
+
+-- The folded leads.
+CREATE TABLE leads (
+    source     TEXT NOT NULL,
+    lead_id    TEXT NOT NULL,
+    revision   INTEGER NOT NULL,
+    document   TEXT NOT NULL,
+    name       TEXT,
+    email      TEXT,
+    deleted    INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (source, lead_id)
+) WITHOUT ROWID;
+CREATE INDEX leads_email ON leads (email) WHERE email IS NOT NULL;
+CREATE INDEX leads_updated ON leads (updated_at);
+
+-- Which CRM record a lead is. One lead owns a record.
+CREATE TABLE links (
+    destination TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    lead_id     TEXT NOT NULL,
+    object      TEXT NOT NULL,
+    record_id   TEXT NOT NULL,
+    matched_by  TEXT NOT NULL,
+    owner       INTEGER NOT NULL,
+    bases       TEXT NOT NULL,
+    kept        TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    revision    INTEGER NOT NULL,
+    linked_at   INTEGER NOT NULL,
+    PRIMARY KEY (destination, source, lead_id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX links_owner ON links (destination, record_id) WHERE owner = 1;
+CREATE INDEX links_record ON links (record_id);
+CREATE INDEX links_sharer ON links (destination, record_id) WHERE owner = 0;
+
+-- What is owed: one row per lead and destination, gone when both agree.
+CREATE TABLE jobs (
+    destination     TEXT NOT NULL,
+    source          TEXT NOT NULL,
+    lead_id         TEXT NOT NULL,
+    state           TEXT NOT NULL CHECK (state IN ('owed', 'held', 'dead')),
+    lane            INTEGER NOT NULL CHECK (lane IN (0, 1)),   -- 0 first contact, 1 linked
+    class           INTEGER NOT NULL CHECK (class IN (0, 1)),  -- 0 live, 1 backfill
+    due_at          INTEGER NOT NULL,                          -- while leased: the lease's end
+    lease_token     BLOB,
+    attempt         INTEGER NOT NULL,
+    wanted          INTEGER NOT NULL,
+    owed_since      INTEGER NOT NULL,
+    first_failed_at INTEGER,
+    code            TEXT,
+    detail          TEXT,
+    suspicion       INTEGER NOT NULL,
+    forced          INTEGER NOT NULL,
+    refusal         TEXT,
+    ended_at        INTEGER,                                   -- held or dead since
+    look_again_at   INTEGER,
+    status          TEXT NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN state <> 'owed' THEN state
+             WHEN lease_token IS NOT NULL THEN 'leased'
+             WHEN first_failed_at IS NOT NULL THEN 'retrying'
+             ELSE 'ready' END) VIRTUAL,
+    PRIMARY KEY (destination, source, lead_id)
+) WITHOUT ROWID;
+CREATE INDEX jobs_claim ON jobs (destination, lane, class, due_at) WHERE state = 'owed';
+CREATE INDEX jobs_look_again ON jobs (destination, look_again_at) WHERE state <> 'owed' AND look_again_at IS NOT NULL;
+CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed';
+CREATE INDEX jobs_failing ON jobs (destination, first_failed_at) WHERE state = 'owed' AND first_failed_at IS NOT NULL;
+CREATE INDEX jobs_leased ON jobs (destination) WHERE lease_token IS NOT NULL;
+CREATE INDEX jobs_ended ON jobs (state, ended_at) WHERE state <> 'owed';
+
+-- The queue's figures, so that none of them needs a scan.
+CREATE TABLE job_counts (
+    destination TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (destination, status)
+) WITHOUT ROWID;
+CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs BEGIN
+    INSERT INTO job_counts (destination, status, n) VALUES (new.destination, new.status, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER jobs_deleted AFTER DELETE ON jobs BEGIN
+    UPDATE job_counts SET n = n - 1 WHERE destination = old.destination AND status = old.status;
+END;
+CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs WHEN old.status <> new.status BEGIN
+    UPDATE job_counts SET n = n - 1 WHERE destination = old.destination AND status = old.status;
+    INSERT INTO job_counts (destination, status, n) VALUES (new.destination, new.status, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+
+-- Announced writes. Open until their outcome is settled.
+CREATE TABLE intents (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    destination     TEXT NOT NULL,
+    source          TEXT NOT NULL,
+    lead_id         TEXT NOT NULL,
+    request_id      TEXT NOT NULL,
+    lease_token     BLOB NOT NULL,
+    object          TEXT NOT NULL,
+    record_id       TEXT,
+    value_pairs     TEXT NOT NULL,
+    attempt         INTEGER NOT NULL,
+    announced_at    INTEGER NOT NULL,
+    settled         INTEGER NOT NULL,                          -- 0: its attempt has not been settled
+    keep_open_until INTEGER                                    -- an unknown one: may land until then
+);
+CREATE INDEX intents_lead ON intents (destination, source, lead_id, id);
+CREATE INDEX intents_late ON intents (keep_open_until) WHERE keep_open_until IS NOT NULL;
+
+CREATE TABLE conflicts (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    destination TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    lead_id     TEXT NOT NULL,
+    kind        TEXT NOT NULL CHECK (kind IN ('field', 'match', 'shared_record', 'invalid')),
+    field       TEXT NOT NULL,                                 -- empty where the kind has none
+    state       TEXT NOT NULL CHECK (state IN ('open', 'resolved', 'moot')),
+    revision    INTEGER NOT NULL,
+    question    TEXT NOT NULL,
+    answer      TEXT,
+    opened_at   INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    closed_at   INTEGER
+);
+CREATE UNIQUE INDEX conflicts_open ON conflicts (destination, source, lead_id, kind, field) WHERE state = 'open';
+CREATE INDEX conflicts_lead ON conflicts (source, lead_id, id);
+CREATE INDEX conflicts_state ON conflicts (state, id);
+
+-- What was done, append only.
+CREATE TABLE sync_log (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    at          INTEGER NOT NULL,
+    source      TEXT NOT NULL,
+    lead_id     TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    operation   TEXT NOT NULL,
+    outcome     TEXT NOT NULL,
+    object      TEXT,
+    record_id   TEXT,
+    matched_by  TEXT,
+    error_code  TEXT,
+    error       TEXT,
+    attempt     INTEGER NOT NULL,
+    api_calls   INTEGER NOT NULL,
+    batch       INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    request_id  TEXT,
+    event_id    INTEGER
+);
+CREATE INDEX sync_log_at ON sync_log (at, id);
+CREATE INDEX sync_log_lead ON sync_log (lead_id, id);
+CREATE INDEX sync_log_record ON sync_log (record_id, id) WHERE record_id IS NOT NULL;
+CREATE INDEX sync_log_request ON sync_log (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX sync_log_error ON sync_log (error_code, id) WHERE error_code IS NOT NULL;
+CREATE INDEX sync_log_outcome ON sync_log (outcome, id) WHERE outcome <> 'ok';
+
+-- Decisions per field, request and response.
+CREATE TABLE sync_log_bodies (
+    log_id    INTEGER PRIMARY KEY,
+    decisions TEXT NOT NULL,
+    request   TEXT,
+    response  TEXT
+);
+-- Fields that were decided otherwise than agreed, for the filter `field`.
+CREATE TABLE sync_log_fields (
+    field  TEXT NOT NULL,
+    log_id INTEGER NOT NULL,
+    PRIMARY KEY (field, log_id)
+) WITHOUT ROWID;
+
+-- Operations by minute, for the error rate.
+CREATE TABLE outcome_counts (
+    minute      INTEGER NOT NULL,
+    destination TEXT NOT NULL,
+    operation   TEXT NOT NULL,
+    outcome     TEXT NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (minute, destination, operation, outcome)
+) WITHOUT ROWID;
+
+-- API calls by hour.
+CREATE TABLE budget (
+    destination TEXT NOT NULL,
+    hour        INTEGER NOT NULL,
+    calls       INTEGER NOT NULL,
+    PRIMARY KEY (destination, hour)
+) WITHOUT ROWID;
+
+CREATE TABLE pauses (
+    destination TEXT PRIMARY KEY,
+    by          TEXT NOT NULL,
+    note        TEXT,
+    since       INTEGER NOT NULL,
+    until       INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE audit (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      INTEGER NOT NULL,
+    by      TEXT NOT NULL,
+    action  TEXT NOT NULL,
+    target  TEXT NOT NULL,
+    source  TEXT,
+    lead_id TEXT,
+    detail  TEXT
+);
+CREATE INDEX audit_lead ON audit (source, lead_id, id) WHERE lead_id IS NOT NULL;
+CREATE INDEX audit_at ON audit (at);
+
+CREATE TABLE runs (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind       TEXT NOT NULL,
+    by         TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    scope      TEXT NOT NULL,
+    total      INTEGER NOT NULL,
+    done       INTEGER NOT NULL,
+    position   TEXT,
+    state      TEXT NOT NULL,
+    detail     TEXT
+);
