@@ -1,12 +1,16 @@
 //! Which CRM records could be this person?
 
-use super::record::CrmRecord;
+use std::collections::BTreeSet;
+
+use super::ids::{FieldName, ObjectName, RecordRef};
+use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
+use super::record::{CrmRecord, CrmValue};
 
 /// The keys by which one lead's record is looked up; what is `None` is not looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchKeys {
     /// The record that the lead is linked to. With it nothing else is looked up.
-    pub linked: Option<super::ids::RecordRef>,
+    pub linked: Option<RecordRef>,
     /// Our key on the record.
     pub external_id: Option<String>,
     /// Looked up without regard to letter case.
@@ -62,4 +66,188 @@ impl MatchedBy {
             .into_iter()
             .find(|matched| matched.as_str() == word)
     }
+}
+
+/// When several records could be the lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAmbiguous {
+    /// A person chooses.
+    Review,
+    /// The record that was created first is taken.
+    Oldest,
+    /// The record that was created last is taken.
+    Newest,
+    /// None is taken; the lead gets a record of its own.
+    Create,
+}
+
+/// When the record belongs to another lead already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnShared {
+    /// The second lead fills blanks, and a person is asked.
+    Review,
+    /// The values of the lead that changed last win.
+    Newest,
+}
+
+/// Who the lead says it is, for telling one person from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    pub first: Option<String>,
+    pub last: Option<String>,
+}
+
+/// What the search for the lead's record came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match<'a> {
+    /// No record is this person: create one.
+    Nobody,
+    One(&'a Candidate),
+    /// Only a person can tell which record it is.
+    Ask { candidates: Vec<CandidateSummary>, detail: String },
+    /// The linked record is no longer there.
+    Gone,
+    /// The record became another one.
+    Became(&'a Candidate, RecordRef),
+    /// A person said that the lead is this record, of a kind that is not written to.
+    Elsewhere(RecordRef),
+}
+
+/// How records are chosen.
+#[derive(Clone, Debug)]
+pub struct MatchRules {
+    /// The kind of record that a lead becomes.
+    pub object: ObjectName,
+    /// Strongest first.
+    pub by: Vec<MatchedBy>,
+    pub on_ambiguous: OnAmbiguous,
+    /// The fields that hold a person's first and last name.
+    pub first_name: Option<FieldName>,
+    pub last_name: Option<FieldName>,
+}
+
+/// Chooses the record that this person is: the link, else the first rule that hits.
+///
+/// Several hits of one rule, a hit on a record of another kind, and an address on a record of clearly another name go to
+/// a person; an earlier answer counts while the same records are in question.
+pub fn choose<'a>(
+    person: &Person,
+    link: Option<&Link>,
+    found: &'a Candidates,
+    answers: &[Resolution],
+    rules: &MatchRules,
+) -> Match<'a> {
+    if let Some(link) = link {
+        return match found.found.iter().find(|candidate| candidate.record.id == link.record.id) {
+            None => Match::Gone,
+            Some(candidate) => match &candidate.record.became {
+                Some(other) => Match::Became(candidate, other.clone()),
+                None => Match::One(candidate),
+            },
+        };
+    }
+    for by in &rules.by {
+        let hits: Vec<&Candidate> = found
+            .found
+            .iter()
+            .filter(|candidate| candidate.by == *by)
+            .filter(|candidate| *by != MatchedBy::NameAndCompanyDomain || same_name(person, &candidate.record, rules))
+            .collect();
+        if !hits.is_empty() {
+            return among(person, &hits, *by, answers, rules);
+        }
+    }
+    Match::Nobody
+}
+
+fn among<'a>(
+    person: &Person,
+    hits: &[&'a Candidate],
+    by: MatchedBy,
+    answers: &[Resolution],
+    rules: &MatchRules,
+) -> Match<'a> {
+    if let Some(answer) = answer_to(hits, answers) {
+        match answer {
+            Choice::Create => return Match::Nobody,
+            Choice::Record(reference) => match hits.iter().find(|hit| hit.record.id == reference.id) {
+                Some(hit) if hit.record.object == rules.object => return one(hit),
+                _ => return Match::Elsewhere(reference.clone()),
+            },
+            _ => {}
+        }
+    }
+    let contradicts = |hit: &Candidate| by != MatchedBy::ExternalId && contradicts(person, &hit.record, rules);
+    match hits {
+        [hit] if hit.record.object == rules.object && !contradicts(hit) => one(hit),
+        [hit] => {
+            let detail = if hit.record.object == rules.object {
+                "the record with this address is of a person with another name"
+            } else {
+                "the person is known to the CRM as a record of another kind"
+            };
+            ask(person, hits, rules, detail)
+        }
+        _ => {
+            let eligible =
+                || hits.iter().copied().filter(|hit| hit.record.object == rules.object && !contradicts(hit));
+            let chosen = match rules.on_ambiguous {
+                OnAmbiguous::Review => None,
+                OnAmbiguous::Create => return Match::Nobody,
+                OnAmbiguous::Oldest => eligible().min_by_key(|hit| (hit.record.created_at, hit.record.id.clone())),
+                OnAmbiguous::Newest => eligible().max_by_key(|hit| (hit.record.created_at, hit.record.id.clone())),
+            };
+            chosen.map_or_else(|| ask(person, hits, rules, "several records could be this person"), one)
+        }
+    }
+}
+
+fn one(hit: &Candidate) -> Match<'_> {
+    match &hit.record.became {
+        Some(other) => Match::Became(hit, other.clone()),
+        None => Match::One(hit),
+    }
+}
+
+/// The person's answer to exactly these records being in question.
+fn answer_to<'r>(hits: &[&Candidate], answers: &'r [Resolution]) -> Option<&'r Choice> {
+    let asked: BTreeSet<RecordRef> = hits.iter().map(|hit| hit.record.reference()).collect();
+    answers
+        .iter()
+        .rev()
+        .filter(|answer| answer.kind == ConflictKind::Match)
+        .find(|answer| answer.seen_records.iter().cloned().collect::<BTreeSet<_>>() == asked)
+        .map(|answer| &answer.choice)
+}
+
+fn ask<'a>(person: &Person, hits: &[&Candidate], rules: &MatchRules, detail: &str) -> Match<'a> {
+    let candidates = hits
+        .iter()
+        .map(|hit| {
+            let verdict = if contradicts(person, &hit.record, rules) { "another name" } else { "no other name" };
+            CandidateSummary {
+                record: hit.record.reference(),
+                by: hit.by,
+                speaks: format!("found by {}; {verdict}", hit.by.as_str()),
+            }
+        })
+        .collect();
+    Match::Ask { candidates, detail: detail.to_owned() }
+}
+
+fn person_of(record: &CrmRecord, rules: &MatchRules) -> Person {
+    let text = |field: &Option<FieldName>| match field.as_ref().map(|field| record.value(field)) {
+        Some(CrmValue::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    Person { first: text(&rules.first_name), last: text(&rules.last_name) }
+}
+
+fn contradicts(person: &Person, record: &CrmRecord, rules: &MatchRules) -> bool {
+    let other = person_of(record, rules);
+    names::contradict(person, &other)
+}
+
+fn same_name(person: &Person, record: &CrmRecord, rules: &MatchRules) -> bool {
+    names::same(person, &person_of(record, rules))
 }

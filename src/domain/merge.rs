@@ -1,1 +1,234 @@
-//! To be filled.
+//! Keep, fill, overwrite or ask, field by field.
+//!
+//! Three values meet in each mapping row: the base pair, the lead's value and the CRM's. Each side is compared with its
+//! own half of the base. What follows is the table of the design: written, left alone, logged as drift, or asked.
+
+use std::collections::BTreeMap;
+
+use super::ids::{FieldName, RecordRef};
+use super::mapping::{ConflictRule, FieldRow, FieldType};
+use super::plan::{BasePair, Choice, ConflictKind, Decision, Intent, Question, Resolution, Rule};
+use super::record::{CrmRecord, CrmValue, same_value};
+
+/// What a mapping row makes of the lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeadSide {
+    /// The lead says nothing of this field, or it is blank and a blank does not count.
+    Silent,
+    /// The value, and what a person should know of its conversion.
+    Says(CrmValue, Option<String>),
+    /// The value cannot be stored in this field.
+    Invalid { code: &'static str, message: String },
+}
+
+/// All that one row's decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct RowView<'a> {
+    pub row: &'a FieldRow,
+    pub lead: &'a CrmValue,
+    pub note: Option<&'a String>,
+    pub crm: &'a CrmValue,
+    pub base: Option<&'a BasePair>,
+    /// The pair that was left as it is before, and logged then.
+    pub kept: Option<&'a BasePair>,
+    /// Whether the CRM holds what one of our unsettled writes announced: ours, not an edit.
+    pub ours: bool,
+    /// The newest answer of a person for this row.
+    pub answer: Option<&'a Resolution>,
+    /// The value that the answer chose instead of either, where it can be stored.
+    pub chosen: Option<&'a CrmValue>,
+    pub record: &'a RecordRef,
+}
+
+/// What follows for one row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowOutcome {
+    pub write: Option<CrmValue>,
+    /// The base from now on, if nothing is written.
+    pub base: Option<BasePair>,
+    pub kept: Option<BasePair>,
+    pub decision: Option<Decision>,
+    pub question: Option<Question>,
+}
+
+/// Decides one row of a record that the lead owns.
+pub fn decide(view: &RowView<'_>) -> RowOutcome {
+    let same = |a: &CrmValue, b: &CrmValue| same_value(view.row.kind, a, b);
+    let agree = same(view.lead, view.crm);
+    let (lead_changed, crm_changed) = match view.base {
+        Some(base) => (!same(view.lead, &base.lead), !same(view.crm, &base.crm) && !view.ours),
+        // First contact, or a record that took another's place: nothing is known of either side.
+        None => (true, !view.crm.is_null()),
+    };
+    if !lead_changed && !crm_changed {
+        return RowOutcome { base: view.base.cloned(), ..RowOutcome::default() };
+    }
+    if agree {
+        let pair = BasePair { lead: view.lead.clone(), crm: view.crm.clone() };
+        return RowOutcome { base: Some(pair), ..RowOutcome::default() };
+    }
+    if let Some(outcome) = answered(view) {
+        return outcome;
+    }
+    match (lead_changed, crm_changed, view.row.conflict) {
+        (true, false, _) if view.base.is_none() => write(view, Rule::FilledBlank),
+        (true, false, _) => write(view, Rule::LeadChanged),
+        (true, true, ConflictRule::LeadWins) => write(view, Rule::LeadWins),
+        (_, true, ConflictRule::CrmWins) => keep(view, Rule::CrmWins),
+        (false, true, ConflictRule::LeadWins) => keep(view, Rule::Drift),
+        (_, true, ConflictRule::Review) => ask(view),
+        (false, false, _) => RowOutcome::default(),
+    }
+}
+
+/// Decides one row of a record that another lead owns: blanks are filled, values stay.
+pub fn decide_shared(view: &RowView<'_>) -> RowOutcome {
+    let pair = BasePair { lead: view.lead.clone(), crm: view.crm.clone() };
+    if same_value(view.row.kind, view.lead, view.crm) {
+        return RowOutcome { base: Some(pair), ..RowOutcome::default() };
+    }
+    if view.crm.is_null() && !view.lead.is_null() {
+        return write(view, Rule::FilledBlank);
+    }
+    keep(view, Rule::Shared)
+}
+
+/// The decision for a value that the field cannot hold, and the question where the row asks for one.
+pub fn invalid(row: &FieldRow, message: &str, crm: &CrmValue, base: Option<&BasePair>) -> Decision {
+    Decision {
+        field: row.crm.clone(),
+        base: base.cloned(),
+        lead: None,
+        crm: Some(crm.clone()),
+        written: None,
+        rule: Rule::Invalid,
+        note: Some(message.to_owned()),
+    }
+}
+
+fn answered(view: &RowView<'_>) -> Option<RowOutcome> {
+    let answer = view.answer?;
+    let holds = answer.seen_lead.as_ref().is_some_and(|seen| same_value(view.row.kind, seen, view.lead))
+        && answer.seen_crm.as_ref().is_some_and(|seen| same_value(view.row.kind, seen, view.crm));
+    if !holds {
+        return None;
+    }
+    match &answer.choice {
+        Choice::Lead => Some(write(view, Rule::Resolved)),
+        Choice::Crm => {
+            let pair = BasePair { lead: view.lead.clone(), crm: view.crm.clone() };
+            Some(RowOutcome {
+                base: Some(pair),
+                decision: Some(decision(view, None, Rule::Resolved)),
+                ..RowOutcome::default()
+            })
+        }
+        Choice::Value(_) => {
+            let value = view.chosen?;
+            let outcome = write(view, Rule::Resolved);
+            let decision = outcome.decision.map(|decision| Decision { written: Some(value.clone()), ..decision });
+            Some(RowOutcome { write: Some(value.clone()), decision, ..outcome })
+        }
+        Choice::Record(_) | Choice::Create => None,
+    }
+}
+
+fn write(view: &RowView<'_>, rule: Rule) -> RowOutcome {
+    RowOutcome {
+        write: Some(view.lead.clone()),
+        base: view.base.cloned(),
+        kept: None,
+        decision: Some(decision(view, Some(view.lead.clone()), rule)),
+        question: None,
+    }
+}
+
+/// Leaves the CRM's value; logged the first time only.
+fn keep(view: &RowView<'_>, rule: Rule) -> RowOutcome {
+    let pair = BasePair { lead: view.lead.clone(), crm: view.crm.clone() };
+    let known = view.kept == Some(&pair);
+    RowOutcome {
+        base: view.base.cloned(),
+        decision: (!known).then(|| decision(view, None, rule)),
+        kept: Some(pair),
+        ..RowOutcome::default()
+    }
+}
+
+fn ask(view: &RowView<'_>) -> RowOutcome {
+    let question = Question {
+        kind: ConflictKind::Field,
+        field: Some(view.row.crm.clone()),
+        record: Some(view.record.clone()),
+        base: view.base.cloned(),
+        lead: Some(view.lead.clone()),
+        crm: Some(view.crm.clone()),
+        candidates: Vec::new(),
+        other: None,
+        detail: format!("{} changed on both sides", view.row.crm),
+    };
+    RowOutcome {
+        base: view.base.cloned(),
+        decision: Some(decision(view, None, Rule::Review)),
+        question: Some(question),
+        ..RowOutcome::default()
+    }
+}
+
+fn decision(view: &RowView<'_>, written: Option<CrmValue>, rule: Rule) -> Decision {
+    Decision {
+        field: view.row.crm.clone(),
+        base: view.base.cloned(),
+        lead: Some(view.lead.clone()),
+        crm: Some(view.crm.clone()),
+        written,
+        rule,
+        note: view.note.cloned(),
+    }
+}
+
+/// The bases with what our unsettled writes brought about: the newest that landed becomes the base.
+///
+/// A create landed if the record carries our external ID; an update if a row that it changed now holds the announced
+/// value. Where the record's last editor is our user, what is read now is what our write (and the CRM's own rules) made.
+pub fn bases_after_intents(
+    bases: &BTreeMap<FieldName, BasePair>,
+    intents: &[Intent],
+    record: &CrmRecord,
+    carries_our_id: bool,
+    kind_of: &dyn Fn(&FieldName) -> FieldType,
+) -> BTreeMap<FieldName, BasePair> {
+    let holds = |field: &FieldName, value: &CrmValue| same_value(kind_of(field), record.value(field), value);
+    let landed = |intent: &Intent| match &intent.record {
+        None => carries_our_id,
+        Some(reference) => {
+            reference.id == record.id
+                && intent.rows.iter().any(|(field, pair)| {
+                    let changed = bases.get(field).is_none_or(|base| !same_value(kind_of(field), &base.crm, &pair.crm));
+                    changed && holds(field, &pair.crm)
+                })
+        }
+    };
+    let mut bases = bases.clone();
+    if let Some(intent) = intents.iter().rev().find(|intent| landed(intent)) {
+        for (field, pair) in &intent.rows {
+            let crm = if record.modified_by_us == Some(true) { record.value(field) } else { &pair.crm };
+            bases.insert(field.clone(), BasePair { lead: pair.lead.clone(), crm: crm.clone() });
+        }
+    }
+    bases
+}
+
+/// The bases once a write is settled: what was read back, or what was sent where it could not be read.
+pub fn bases_after_write(
+    bases: &BTreeMap<FieldName, BasePair>,
+    announced: &BTreeMap<FieldName, BasePair>,
+    read_back: Option<&CrmRecord>,
+) -> BTreeMap<FieldName, BasePair> {
+    let mut bases = bases.clone();
+    for (field, pair) in announced {
+        let crm = read_back.map_or(&pair.crm, |record| record.value(field));
+        bases.insert(field.clone(), BasePair { lead: pair.lead.clone(), crm: crm.clone() });
+    }
+    bases
+}

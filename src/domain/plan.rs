@@ -1,5 +1,9 @@
 //! What one CRM needs in order to hold a lead: all of it as one decision, with its reasons.
 
+mod decide;
+
+pub use decide::{PlanInput, SyncRules, match_keys, plan_sync};
+
 use std::collections::BTreeMap;
 
 use super::ids::{FieldName, LeadKey, ObjectName, RecordRef, RequestId};
@@ -202,6 +206,8 @@ pub struct SyncPlan {
     /// The bases as they are if nothing is written, or before the write is read back.
     pub bases: BTreeMap<FieldName, BasePair>,
     pub kept: BTreeMap<FieldName, BasePair>,
+    /// Per row that is written: the lead's value and what is sent.
+    pub announced: BTreeMap<FieldName, BasePair>,
 }
 
 /// What is to be done outside.

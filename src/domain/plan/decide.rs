@@ -1,0 +1,468 @@
+//! From one lead, what is known of it and what was found, to a plan.
+
+use std::collections::BTreeMap;
+
+use crate::domain::envelope::TimeFormat;
+use crate::domain::ids::{FieldName, LeadKey, RecordRef};
+use crate::domain::lead::Lead;
+use crate::domain::mapping::{self, Converted, Direction, FieldRow, FieldType, OnInvalid, Take};
+use crate::domain::matching::{Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose};
+use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
+use crate::domain::record::{CrmRecord, CrmValue, Schema};
+use crate::domain::value::Value;
+
+use super::{Action, BasePair, Choice, ConflictKind, Decision, Intent, Link, Question, Resolution, Rule, SyncPlan};
+
+/// What one destination's mapping document and settings say.
+#[derive(Clone, Debug)]
+pub struct SyncRules {
+    /// The rows of the record's object, in file order.
+    pub rows: Vec<FieldRow>,
+    /// The field that carries our key.
+    pub external_id: FieldName,
+    pub matching: MatchRules,
+    pub on_shared: OnShared,
+    /// What the CRM says of its fields.
+    pub schema: Schema,
+}
+
+/// One lead, what is known of it, and what was found.
+#[derive(Clone, Copy)]
+pub struct PlanInput<'a> {
+    pub lead: &'a Lead,
+    /// The key that the lead's record carries.
+    pub external_id: &'a str,
+    /// How the lead's source writes times.
+    pub times: TimeFormat,
+    pub link: Option<&'a Link>,
+    /// Unsettled writes, oldest first.
+    pub intents: &'a [Intent],
+    /// People's answers, oldest first.
+    pub answers: &'a [Resolution],
+    pub found: &'a Candidates,
+    /// Which of our leads owns a record.
+    pub owner_of: &'a dyn Fn(&RecordRef) -> Option<LeadKey>,
+}
+
+/// The keys by which the lead's record is looked up.
+pub fn match_keys(lead: &Lead, external_id: &str, link: Option<&Link>, times: TimeFormat, rules: &SyncRules) -> MatchKeys {
+    if let Some(link) = link {
+        return MatchKeys { linked: Some(link.record.clone()), ..MatchKeys::default() };
+    }
+    let sides = lead_sides(lead, times, rules);
+    let wants = |by: MatchedBy| rules.matching.by.contains(&by);
+    let email = text_of(&sides, |row| row.kind == FieldType::Email && row.take.is_none());
+    let website = text_of(&sides, |row| row.kind == FieldType::Url && row.take.is_none());
+    let person = person(&sides);
+    let domain = mapping::company_domain(email.as_deref(), website.as_deref());
+    MatchKeys {
+        linked: None,
+        external_id: Some(external_id.to_owned()),
+        name_and_domain: match (person.last, domain) {
+            (Some(last), Some(domain)) if wants(MatchedBy::NameAndCompanyDomain) => {
+                Some(NameAndDomain { first: person.first, last, domain })
+            }
+            _ => None,
+        },
+        email: email.filter(|_| wants(MatchedBy::Email)),
+    }
+}
+
+/// Decides what one CRM needs in order to hold this lead.
+///
+/// Same inputs, same plan, and nothing is written: planning again after the plan ran yields [`Action::Unchanged`].
+pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
+    if !input.lead.is_alive() {
+        return SyncPlan::without_record(Action::Skip {
+            code: "lead_deleted",
+            detail: "the lead was deleted in the lead system; its record is left as it is".to_owned(),
+        });
+    }
+    let sides = lead_sides(input.lead, input.times, rules);
+    if let Some(plan) = held_by_invalid_value(&sides) {
+        return plan;
+    }
+    match choose(&person(&sides), input.link, input.found, input.answers, &rules.matching) {
+        Match::Nobody => create(input, &sides, rules),
+        Match::One(candidate) => into_record(input, candidate, &sides, rules),
+        Match::Ask { candidates, detail } => SyncPlan {
+            questions: vec![Question {
+                kind: ConflictKind::Match,
+                field: None,
+                record: None,
+                base: None,
+                lead: None,
+                crm: None,
+                candidates,
+                other: None,
+                detail: detail.clone(),
+            }],
+            ..SyncPlan::without_record(Action::Hold { code: "match_conflict", detail })
+        },
+        Match::Gone => SyncPlan::without_record(Action::Hold {
+            code: "record_gone",
+            detail: "the linked record was deleted in the CRM, or merged into another".to_owned(),
+        }),
+        Match::Became(candidate, other) => SyncPlan::without_record(Action::Hold {
+            code: "record_converted",
+            detail: format!(
+                "{} {} was converted to {} {}",
+                candidate.record.object, candidate.record.id, other.object, other.id
+            ),
+        }),
+        Match::Elsewhere(record) => SyncPlan::without_record(Action::Skip {
+            code: "other_object",
+            detail: format!("a person linked the lead to {} {}, which is not written to", record.object, record.id),
+        }),
+    }
+}
+
+type Sides<'a> = Vec<(&'a FieldRow, LeadSide)>;
+
+fn lead_sides<'a>(lead: &Lead, times: TimeFormat, rules: &'a SyncRules) -> Sides<'a> {
+    rules
+        .rows
+        .iter()
+        .filter(|row| row.direction == Direction::ToCrm)
+        .map(|row| (row, side(row, &|path| lead.get(path), times, rules)))
+        .collect()
+}
+
+fn side<'v>(row: &FieldRow, value_at: &dyn Fn(&str) -> Option<&'v Value>, times: TimeFormat, rules: &SyncRules) -> LeadSide {
+    let schema = rules.schema.field(&rules.matching.object, &row.crm);
+    match mapping::convert(row, value_at, schema, times) {
+        Converted::Absent => LeadSide::Silent,
+        Converted::Blank if row.clear => LeadSide::Says(CrmValue::Null, None),
+        Converted::Blank => LeadSide::Silent,
+        Converted::Value(value, note) => LeadSide::Says(value, note.map(|note| note.to_string())),
+        Converted::Invalid(invalid) => LeadSide::Invalid { code: invalid.code, message: invalid.message },
+    }
+}
+
+fn text_of(sides: &Sides<'_>, wanted: impl Fn(&FieldRow) -> bool) -> Option<String> {
+    sides.iter().filter(|(row, _)| wanted(row)).find_map(|(_, side)| match side {
+        LeadSide::Says(CrmValue::Text(text), _) => Some(text.clone()),
+        _ => None,
+    })
+}
+
+fn person(sides: &Sides<'_>) -> Person {
+    Person {
+        first: text_of(sides, |row| row.take == Some(Take::FirstName)),
+        last: text_of(sides, |row| row.take == Some(Take::LastName)),
+    }
+}
+
+fn held_by_invalid_value(sides: &Sides<'_>) -> Option<SyncPlan> {
+    sides.iter().find_map(|(row, side)| match side {
+        LeadSide::Invalid { message, .. } if row.on_invalid == OnInvalid::Hold => {
+            let mut plan = SyncPlan::without_record(Action::Hold {
+                code: "invalid_value",
+                detail: format!("{}: {message}", row.crm),
+            });
+            plan.decisions.push(merge::invalid(row, message, &CrmValue::Null, None));
+            Some(plan)
+        }
+        _ => None,
+    })
+}
+
+fn create(input: &PlanInput<'_>, sides: &Sides<'_>, rules: &SyncRules) -> SyncPlan {
+    let object = &rules.matching.object;
+    let mut plan = SyncPlan::without_record(Action::Unchanged);
+    plan.owner = true;
+    let mut fields = BTreeMap::new();
+    for (row, side) in sides {
+        let schema = rules.schema.field(object, &row.crm);
+        if !schema.is_some_and(|field| field.createable) {
+            plan.decisions.push(not_writable(row, schema.is_some()));
+            continue;
+        }
+        let said = match side {
+            LeadSide::Says(value, note) if !value.is_null() => Some((value.clone(), Rule::Created, note.clone())),
+            LeadSide::Invalid { message, .. } => {
+                plan.decisions.push(merge::invalid(row, message, &CrmValue::Null, None));
+                plan.questions.extend(invalid_question(row, message, None));
+                None
+            }
+            _ => None,
+        };
+        let required = schema.is_some_and(|field| field.required_on_create());
+        let Some((value, rule, note)) = said.or_else(|| default_value(row, rules).filter(|_| required)) else { continue };
+        let lead = if rule == Rule::Default { CrmValue::Null } else { value.clone() };
+        plan.decisions.push(Decision {
+            field: row.crm.clone(),
+            base: None,
+            lead: Some(lead.clone()),
+            crm: None,
+            written: Some(value.clone()),
+            rule,
+            note,
+        });
+        plan.announced.insert(row.crm.clone(), BasePair { lead, crm: value.clone() });
+        fields.insert(row.crm.clone(), value);
+    }
+    let missing: Vec<FieldName> = rules
+        .schema
+        .objects
+        .get(object)
+        .into_iter()
+        .flat_map(|schema| schema.fields.values())
+        .filter(|field| field.required_on_create() && !fields.contains_key(&field.name) && field.name != rules.external_id)
+        .map(|field| field.name.clone())
+        .collect();
+    if !missing.is_empty() {
+        let names = missing.iter().map(FieldName::as_str).collect::<Vec<_>>().join(", ");
+        plan.action = Action::Refuse {
+            code: "REQUIRED_FIELD_MISSING".to_owned(),
+            message: format!("the lead has no value for {names}, which the CRM requires; give the row a `default`"),
+            fields: missing,
+        };
+        return plan;
+    }
+    fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));
+    plan.action = Action::Create { object: object.clone(), fields };
+    plan
+}
+
+fn default_value(row: &FieldRow, rules: &SyncRules) -> Option<(CrmValue, Rule, Option<String>)> {
+    let text = Value::Text(row.default.clone()?);
+    let plain = FieldRow { take: None, ..row.clone() };
+    match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
+        LeadSide::Says(value, note) if !value.is_null() => Some((value, Rule::Default, note)),
+        _ => None,
+    }
+}
+
+fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, rules: &SyncRules) -> SyncPlan {
+    let record = &candidate.record;
+    let reference = record.reference();
+    let standing = Standing::of(input, record, rules);
+    let no_bases = BTreeMap::new();
+    let carries_our_id = standing.carries == Carries::Ours;
+    let kind_of = |field: &FieldName| {
+        rules.rows.iter().find(|row| row.crm == *field).map_or(FieldType::Text, |row| row.kind)
+    };
+    let known = merge::bases_after_intents(
+        input.link.map_or(&no_bases, |link| &link.bases),
+        input.intents,
+        record,
+        carries_our_id,
+        &kind_of,
+    );
+    let mut plan = SyncPlan::without_record(Action::Unchanged);
+    plan.matched = Some((reference.clone(), candidate.by));
+    plan.owner = standing.owner;
+    plan.bases = known.clone();
+    let mut fields = BTreeMap::new();
+    let sharing = !standing.owner && rules.on_shared == OnShared::Review;
+    for (row, side) in sides {
+        let Some(outcome) = one_row(input, row, side, record, &known, sharing, rules, &mut plan) else { continue };
+        apply(row, side, outcome, &mut fields, &mut plan);
+    }
+    if standing.owner && standing.write_id {
+        fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));
+        plan.decisions.push(Decision {
+            field: rules.external_id.clone(),
+            base: None,
+            lead: Some(CrmValue::Text(input.external_id.to_owned())),
+            crm: Some(record.value(&rules.external_id).clone()),
+            written: Some(CrmValue::Text(input.external_id.to_owned())),
+            rule: if standing.carries == Carries::Nothing { Rule::FilledBlank } else { Rule::LeadWins },
+            note: None,
+        });
+    }
+    if sharing && !shared_is_answered(input, &reference) {
+        plan.questions.push(shared_question(&reference, standing.other, record, rules));
+    }
+    if !fields.is_empty() {
+        plan.action = Action::Update { record: reference, fields };
+    }
+    plan
+}
+
+/// Whose record it is.
+struct Standing {
+    owner: bool,
+    carries: Carries,
+    /// Whether our key is to be written.
+    write_id: bool,
+    other: Option<LeadKey>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Carries {
+    Nothing,
+    Ours,
+    Another,
+}
+
+impl Standing {
+    fn of(input: &PlanInput<'_>, record: &CrmRecord, rules: &SyncRules) -> Self {
+        let carries = match record.value(&rules.external_id) {
+            CrmValue::Null => Carries::Nothing,
+            CrmValue::Text(text) if text == input.external_id => Carries::Ours,
+            _ => Carries::Another,
+        };
+        let other = (input.owner_of)(&record.reference()).filter(|owner| *owner != input.lead.key);
+        match input.link {
+            // Made owner when the one before it went: its key replaces the old one, the only case.
+            Some(link) if link.owner => {
+                let inherited = link.bases.is_empty();
+                Self { owner: true, write_id: carries == Carries::Nothing || (carries == Carries::Another && inherited), carries, other: None }
+            }
+            Some(_) => Self { owner: false, write_id: false, carries, other },
+            None => {
+                let owner = other.is_none() && carries != Carries::Another;
+                Self { owner, write_id: owner && carries == Carries::Nothing, carries, other }
+            }
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of one row's surroundings, named")]
+fn one_row(
+    input: &PlanInput<'_>,
+    row: &FieldRow,
+    side: &LeadSide,
+    record: &CrmRecord,
+    known: &BTreeMap<FieldName, BasePair>,
+    sharing: bool,
+    rules: &SyncRules,
+    plan: &mut SyncPlan,
+) -> Option<RowOutcome> {
+    let crm = record.value(&row.crm);
+    let base = known.get(&row.crm);
+    let (lead, note) = match side {
+        LeadSide::Silent => return None,
+        LeadSide::Invalid { message, .. } => {
+            plan.decisions.push(merge::invalid(row, message, crm, base));
+            plan.questions.extend(invalid_question(row, message, Some(crm)));
+            return None;
+        }
+        LeadSide::Says(value, note) => (value, note),
+    };
+    let schema = rules.schema.field(&rules.matching.object, &row.crm);
+    if !schema.is_some_and(|field| field.updateable) {
+        plan.decisions.push(not_writable(row, schema.is_some()));
+        return None;
+    }
+    let kind = |intent: &&Intent| {
+        intent.rows.get(&row.crm).is_some_and(|pair| crate::domain::record::same_value(row.kind, &pair.crm, crm))
+    };
+    let answer = input
+        .answers
+        .iter()
+        .rev()
+        .find(|answer| answer.kind == ConflictKind::Field && answer.field.as_ref() == Some(&row.crm));
+    let chosen = answer.and_then(|answer| chosen_value(row, answer, rules));
+    let reference = record.reference();
+    let view = RowView {
+        row,
+        lead,
+        note: note.as_ref(),
+        crm,
+        base,
+        kept: input.link.and_then(|link| link.kept.get(&row.crm)),
+        ours: input.intents.iter().any(|intent| kind(&intent)),
+        answer,
+        chosen: chosen.as_ref(),
+        record: &reference,
+    };
+    Some(if sharing { merge::decide_shared(&view) } else { merge::decide(&view) })
+}
+
+fn chosen_value(row: &FieldRow, answer: &Resolution, rules: &SyncRules) -> Option<CrmValue> {
+    let Choice::Value(text) = &answer.choice else { return None };
+    let (plain, text) = (FieldRow { take: None, values: Vec::new(), ..row.clone() }, Value::Text(text.clone()));
+    match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
+        LeadSide::Says(value, _) => Some(value),
+        LeadSide::Silent => Some(CrmValue::Null),
+        LeadSide::Invalid { .. } => None,
+    }
+}
+
+fn apply(row: &FieldRow, side: &LeadSide, outcome: RowOutcome, fields: &mut BTreeMap<FieldName, CrmValue>, plan: &mut SyncPlan) {
+    match outcome.base {
+        Some(base) => plan.bases.insert(row.crm.clone(), base),
+        None => plan.bases.remove(&row.crm),
+    };
+    if let Some(kept) = outcome.kept {
+        plan.kept.insert(row.crm.clone(), kept);
+    }
+    plan.decisions.extend(outcome.decision);
+    plan.questions.extend(outcome.question);
+    if let (Some(value), LeadSide::Says(lead, _)) = (outcome.write, side) {
+        plan.announced.insert(row.crm.clone(), BasePair { lead: lead.clone(), crm: value.clone() });
+        fields.insert(row.crm.clone(), value);
+    }
+}
+
+fn not_writable(row: &FieldRow, exists: bool) -> Decision {
+    let why = if exists { "the CRM does not let us write this field" } else { "the CRM has no such field, or hides it" };
+    Decision {
+        field: row.crm.clone(),
+        base: None,
+        lead: None,
+        crm: None,
+        written: None,
+        rule: Rule::NotWritable,
+        note: Some(why.to_owned()),
+    }
+}
+
+fn invalid_question(row: &FieldRow, message: &str, crm: Option<&CrmValue>) -> Option<Question> {
+    (row.on_invalid == OnInvalid::Review).then(|| Question {
+        kind: ConflictKind::Invalid,
+        field: Some(row.crm.clone()),
+        record: None,
+        base: None,
+        lead: None,
+        crm: crm.cloned(),
+        candidates: Vec::new(),
+        other: None,
+        detail: message.to_owned(),
+    })
+}
+
+fn shared_question(record: &RecordRef, other: Option<LeadKey>, found: &CrmRecord, rules: &SyncRules) -> Question {
+    let detail = match &other {
+        Some(owner) => format!("the record belongs to lead {owner} already"),
+        None => "the record carries another external ID already".to_owned(),
+    };
+    Question {
+        kind: ConflictKind::SharedRecord,
+        field: None,
+        record: Some(record.clone()),
+        base: None,
+        lead: None,
+        crm: Some(found.value(&rules.external_id).clone()),
+        candidates: Vec::new(),
+        other,
+        detail,
+    }
+}
+
+/// A person said that the two leads may stay on one record.
+fn shared_is_answered(input: &PlanInput<'_>, record: &RecordRef) -> bool {
+    input.answers.iter().any(|answer| {
+        answer.kind == ConflictKind::SharedRecord
+            && matches!(answer.choice, Choice::Crm)
+            && answer.seen_records.contains(record)
+    })
+}
+
+impl SyncPlan {
+    fn without_record(action: Action) -> Self {
+        Self {
+            action,
+            matched: None,
+            owner: false,
+            decisions: Vec::new(),
+            questions: Vec::new(),
+            bases: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            announced: BTreeMap::new(),
+        }
+    }
+}

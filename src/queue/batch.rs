@@ -1,0 +1,378 @@
+//! One batch of claimed jobs: folded, looked up, planned, announced, written, settled.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tracing::{debug, error, warn};
+
+use super::destination::{Destination, Rules};
+use super::keys::{self, Hold};
+use super::settle::{self, Settling};
+use super::fold;
+use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, WriteResult};
+use crate::domain::ids::{FieldName, LeadKey, RecordRef, RequestId};
+use crate::domain::lead::Lead;
+use crate::domain::matching::Candidates;
+use crate::domain::plan::{Action, PlanInput, SyncPlan, match_keys, plan_sync};
+use crate::domain::time::Timestamp;
+use crate::store::{Announcement, AnnouncedWrite, ClaimedJob, GiveBack, IntentId, LeaseToken, NewLogRow, Settlement, StoreResult, Work};
+
+/// Jobs that one worker has leased together.
+pub(super) struct Batch {
+    pub destination: Arc<Destination>,
+    pub rules: Arc<Rules>,
+    pub token: LeaseToken,
+    pub lease_ends_at: Timestamp,
+    /// The keys and records in hand; given back with the batch.
+    pub hold: Hold,
+}
+
+/// One lead of the batch with all that planning needs but what the CRM holds.
+pub(super) struct Member {
+    pub job: ClaimedJob,
+    pub lead: Lead,
+    pub work: Work,
+    pub external_id: String,
+}
+
+/// A member with its plan.
+pub(super) struct Planned {
+    pub member: Member,
+    pub plan: SyncPlan,
+    /// Calls of this attempt that were refused before the last one: logged with it.
+    pub refused_calls: Vec<(IntentId, NewLogRow)>,
+}
+
+/// What the batch as a whole says of the CRM, for the gate.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// How the last call ended; `None`: none was made.
+    pub answer: Option<Result<(), CrmError>>,
+    /// Per lead: done, or refused with a code.
+    pub leads: Vec<(LeadKey, Result<(), String>)>,
+    pub drift: Vec<FieldName>,
+    pub settled: usize,
+}
+
+impl Batch {
+    /// Pays the debts of these jobs, or settles why not. Every job is settled or given back, whatever happens outside.
+    pub async fn run(mut self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
+        let mut report = Report::default();
+        let mut deferred = Vec::new();
+        for chunk in by_suspicion(jobs) {
+            let (members, waiting) = self.load(chunk).await?;
+            deferred.extend(waiting);
+            self.sync(members, &mut deferred, &mut report).await?;
+        }
+        // What waited for a neighbour is owed as before; its next batch finds the neighbour's record.
+        self.give_back(deferred, None).await?;
+        Ok(report)
+    }
+
+    /// Folds the leads' events and takes their keys in hand; leads whose key another one has wait.
+    async fn load(&mut self, jobs: Vec<ClaimedJob>) -> StoreResult<(Vec<Member>, Vec<ClaimedJob>)> {
+        let (mut members, mut waiting) = (Vec::new(), Vec::new());
+        for (job, lead, work) in fold::load_folded(&self.destination, jobs).await? {
+            let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
+            let times = self.destination.times_of(&job.lead.source);
+            let link = work.link.as_ref();
+            let keys = keys::of_lead(&match_keys(&lead, &external_id, link, times, &self.rules.sync));
+            if self.hold.reserve(keys) {
+                members.push(Member { job, lead, work, external_id });
+            } else {
+                waiting.push(job);
+            }
+        }
+        Ok((members, waiting))
+    }
+
+    /// Looks up, plans and carries out. A batch that the CRM refuses as a whole is halved until the culprit stands alone.
+    async fn sync(
+        &mut self,
+        members: Vec<Member>,
+        deferred: &mut Vec<ClaimedJob>,
+        report: &mut Report,
+    ) -> StoreResult<()> {
+        let mut parts = vec![members];
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let found = match self.find(&part, report).await {
+                Ok(found) => found,
+                Err(error) if refuses_the_batch(&error) && part.len() > 1 => {
+                    let half = part.split_off(part.len() / 2);
+                    parts.extend([half, part]);
+                    continue;
+                }
+                Err(error) => {
+                    self.settle_all_failed(part, &error, report).await?;
+                    continue;
+                }
+            };
+            let (planned, waiting) = self.plan(part, &found).await?;
+            deferred.extend(waiting);
+            self.carry_out(planned, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn find(&self, members: &[Member], report: &mut Report) -> Result<Vec<Candidates>, CrmError> {
+        self.ensure_time_for_a_call()?;
+        let destination = &self.destination;
+        let keys = members
+            .iter()
+            .map(|member| {
+                let times = destination.times_of(&member.lead.key.source);
+                match_keys(&member.lead, &member.external_id, member.work.link.as_ref(), times, &self.rules.sync)
+            })
+            .collect();
+        let request = FindRequest { request_id: new_request_id(), keys, reading: self.rules.reading.clone() };
+        let found = destination.crm.find(&request).await;
+        report.answer = Some(found.as_ref().map(|_| ()).map_err(CrmError::clone));
+        if let Err(CrmError::SchemaDrift { field, .. }) = &found {
+            report.drift.extend(field.clone());
+        }
+        found
+    }
+
+    /// Plans each lead; a lead whose record another one has in hand waits.
+    async fn plan(&mut self, members: Vec<Member>, found: &[Candidates]) -> StoreResult<(Vec<Planned>, Vec<ClaimedJob>)> {
+        let records: Vec<RecordRef> =
+            found.iter().flat_map(|candidates| &candidates.found).map(|candidate| candidate.record.reference()).collect();
+        let owners = self.destination.store.find_owners(&self.destination.name, &records).await?;
+        let owner_of: BTreeMap<&RecordRef, &LeadKey> =
+            records.iter().zip(&owners).filter_map(|(record, owner)| Some((record, owner.as_ref()?))).collect();
+        let (mut planned, mut waiting) = (Vec::new(), Vec::new());
+        for (member, found) in members.into_iter().zip(found) {
+            let mut records: Vec<String> =
+                found.found.iter().map(|candidate| keys::of_record(&candidate.record.reference())).collect();
+            let own = member.work.link.as_ref().map(|link| keys::of_record(&link.record));
+            records.retain(|record| Some(record) != own.as_ref());
+            records.dedup();
+            if !self.hold.reserve(records) {
+                waiting.push(member.job);
+                continue;
+            }
+            let plan = self.plan_one(&member, found, &|record| owner_of.get(record).map(|lead| (*lead).clone()));
+            planned.push(Planned { member, plan, refused_calls: Vec::new() });
+        }
+        Ok((planned, waiting))
+    }
+
+    fn plan_one(
+        &self,
+        member: &Member,
+        found: &Candidates,
+        owner_of: &dyn Fn(&RecordRef) -> Option<LeadKey>,
+    ) -> SyncPlan {
+        let input = PlanInput {
+            lead: &member.lead,
+            external_id: &member.external_id,
+            times: self.destination.times_of(&member.lead.key.source),
+            link: member.work.link.as_ref(),
+            intents: &member.work.intents,
+            answers: &member.work.resolutions,
+            found,
+            owner_of,
+        };
+        catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &self.rules.sync))).unwrap_or_else(|_| {
+            error!(lead.id = %member.lead.key.id, "planning lead {} failed inside leadrelay; it is held", member.lead.key.id);
+            SyncPlan::without_record(Action::Hold {
+                code: "internal_error",
+                detail: "planning this lead failed inside leadrelay; please report it".to_owned(),
+            })
+        })
+    }
+
+    /// Writes what the plans say, in one call, and settles everything.
+    async fn carry_out(&self, planned: Vec<Planned>, report: &mut Report) -> StoreResult<()> {
+        let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX) };
+        let (mut writing, mut settlements) = (Vec::new(), Vec::new());
+        for planned in planned {
+            let writes = matches!(planned.plan.action, Action::Create { .. } | Action::Update { .. });
+            if writes && !self.destination.observes() && !settling.is_known_refusal(&planned) {
+                writing.push(planned);
+            } else {
+                settlements.push(settling.without_write(planned, report));
+            }
+        }
+        self.settle(settlements, report).await?;
+        let mut parts = vec![writing];
+        while let Some(part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let Some(mut sent) = self.announce_and_write(part, report).await? else { continue };
+            if sent.planned.len() > 1 && sent.is_refused_as_a_whole() {
+                warn!(destination = %self.destination.name, leads = sent.planned.len(), "the CRM refused a batch as a whole; trying it in halves");
+                settling.note_refused_batch(&mut sent);
+                let half = sent.planned.split_off(sent.planned.len() / 2);
+                parts.extend([half, sent.planned]);
+                continue;
+            }
+            let (settlements, again) = settling.after_write(sent, report);
+            self.settle(settlements, report).await?;
+            parts.push(again);
+        }
+        Ok(())
+    }
+
+    /// Announces and writes; leads whose lease is lost are left to whoever has it now.
+    async fn announce_and_write(&self, planned: Vec<Planned>, report: &mut Report) -> StoreResult<Option<Sent>> {
+        let destination = &self.destination;
+        let request_id = new_request_id();
+        let now = destination.clock.now();
+        let announcement = Announcement {
+            destination: destination.name.clone(),
+            token: self.token,
+            now,
+            lease_ends_at: now.after(destination.settings.lease),
+            request_id: request_id.clone(),
+            writes: planned.iter().map(announced_write).collect(),
+        };
+        let intents = destination.store.announce(&announcement).await?;
+        let (kept, intents): (Vec<Planned>, Vec<IntentId>) =
+            planned.into_iter().zip(intents).filter_map(|(planned, intent)| Some((planned, intent?))).unzip();
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let request = WriteRequest {
+            request_id,
+            writes: kept.iter().map(record_write).collect(),
+            reading: self.rules.reading.clone(),
+            auto_assign: destination.settings.auto_assign,
+        };
+        debug!(destination = %destination.name, leads = kept.len(), request.id = %request.request_id, "writing {} leads", kept.len());
+        let results = destination.crm.write(&request).await;
+        report.answer = Some(settle::as_a_whole(&results));
+        for result in &results {
+            if let Err(CrmError::SchemaDrift { field, .. }) = &result.outcome {
+                report.drift.extend(field.clone());
+            }
+        }
+        Ok(Some(Sent { request_id: request.request_id, sent_at: now, planned: kept, intents, results }))
+    }
+
+    /// No call is sent with less than its time-out left on the lease.
+    fn ensure_time_for_a_call(&self) -> Result<(), CrmError> {
+        let left = self.lease_ends_at.since(self.destination.clock.now());
+        if left < self.destination.settings.timeout {
+            return Err(CrmError::Unavailable {
+                code: "lease_too_short".to_owned(),
+                detail: "the batch took too long to prepare".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn settle_all_failed(&self, members: Vec<Member>, error: &CrmError, report: &mut Report) -> StoreResult<()> {
+        let settling = Settling { batch: self, leads: u32::try_from(members.len()).unwrap_or(u32::MAX) };
+        let (mut settlements, mut waiting) = (Vec::new(), Vec::new());
+        for member in members {
+            match settling.after_failed_lookup(&member, error, report) {
+                Some(settlement) => settlements.push(settlement),
+                None => waiting.push(member.job),
+            }
+        }
+        self.settle(settlements, report).await?;
+        self.give_back(waiting, Some(error)).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>, report: &mut Report) -> StoreResult<()> {
+        if settlements.is_empty() {
+            return Ok(());
+        }
+        report.settled += settlements.len();
+        self.destination.store.settle(settlements).await.map(|_| ())
+    }
+
+    /// Owed as before, and due at once; behind a closed gate nothing claims them.
+    async fn give_back(&self, jobs: Vec<ClaimedJob>, closed_by: Option<&CrmError>) -> StoreResult<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let now = self.destination.clock.now();
+        let back: Vec<GiveBack> = jobs
+            .into_iter()
+            .map(|job| GiveBack {
+                destination: self.destination.name.clone(),
+                lead: job.lead,
+                token: self.token,
+                due_at: now,
+                waiting_since: closed_by.map(|_| now),
+            })
+            .collect();
+        self.destination.store.give_back(&back).await
+    }
+}
+
+/// What was sent in one call, and what came back.
+pub(super) struct Sent {
+    pub request_id: RequestId,
+    pub sent_at: Timestamp,
+    pub planned: Vec<Planned>,
+    pub intents: Vec<IntentId>,
+    pub results: Vec<WriteResult>,
+}
+
+impl Sent {
+    fn is_refused_as_a_whole(&self) -> bool {
+        self.results.iter().all(|result| matches!(result.outcome, Err(CrmError::Collateral { .. })))
+    }
+}
+
+/// Suspects (their process died after announcing) come back in halves of halves, the others together.
+fn by_suspicion(jobs: Vec<ClaimedJob>) -> Vec<Vec<ClaimedJob>> {
+    let mut by_level: BTreeMap<u32, Vec<ClaimedJob>> = BTreeMap::new();
+    for job in jobs {
+        by_level.entry(job.suspicion).or_default().push(job);
+    }
+    by_level
+        .into_iter()
+        .flat_map(|(suspicion, jobs)| {
+            let most = (MAX_WRITES >> suspicion.min(16)).max(1);
+            let mut chunks = Vec::new();
+            let mut jobs = jobs.into_iter().peekable();
+            while jobs.peek().is_some() {
+                chunks.push(jobs.by_ref().take(most).collect());
+            }
+            chunks
+        })
+        .collect()
+}
+
+/// Whether the error may be the doing of one lead in the batch.
+fn refuses_the_batch(error: &CrmError) -> bool {
+    matches!(error, CrmError::Refused { .. } | CrmError::Unfamiliar { .. } | CrmError::Collateral { .. })
+}
+
+fn announced_write(planned: &Planned) -> AnnouncedWrite {
+    let write = record_write(planned);
+    let record = write.id.map(|id| RecordRef { object: write.object.clone(), id });
+    AnnouncedWrite {
+        lead: planned.member.lead.key.clone(),
+        object: write.object,
+        record,
+        rows: planned.plan.announced.clone(),
+    }
+}
+
+fn record_write(planned: &Planned) -> RecordWrite {
+    match &planned.plan.action {
+        Action::Create { object, fields } => {
+            RecordWrite { object: object.clone(), id: None, fields: fields.clone() }
+        }
+        Action::Update { record, fields } => {
+            RecordWrite { object: record.object.clone(), id: Some(record.id.clone()), fields: fields.clone() }
+        }
+        Action::Unchanged | Action::Hold { .. } | Action::Skip { .. } | Action::Refuse { .. } => {
+            unreachable!("only plans that write are announced")
+        }
+    }
+}
+
+fn new_request_id() -> RequestId {
+    RequestId::new(uuid::Uuid::now_v7().to_string())
+}

@@ -1,0 +1,79 @@
+//! Folding: the events that came since a lead was last looked at, into the lead.
+
+use tracing::warn;
+
+use super::destination::Destination;
+use crate::domain::ids::LeadKey;
+use crate::domain::lead::{Arrival, Lead};
+use crate::domain::value::Value;
+use crate::store::{ClaimedJob, EventState, FoldedLead, StoreResult, StoredEvent, Work};
+
+/// Loads the jobs' leads, folds what is not folded yet and saves the result.
+///
+/// A lead that moved meanwhile is loaded and folded again, so a fold never goes backwards.
+pub(super) async fn load_folded(
+    destination: &Destination,
+    jobs: Vec<ClaimedJob>,
+) -> StoreResult<Vec<(ClaimedJob, Lead, Work)>> {
+    let mut done = Vec::with_capacity(jobs.len());
+    let mut open = jobs;
+    while !open.is_empty() {
+        let keys: Vec<LeadKey> = open.iter().map(|job| job.lead.clone()).collect();
+        let works = destination.store.load_work(&destination.name, &keys).await?;
+        let mut changed = Vec::new();
+        let mut folded = Vec::new();
+        for (job, mut work) in open.into_iter().zip(works) {
+            let (mut lead, expected) = match work.lead.take() {
+                Some((lead, revision)) => (lead, Some(revision)),
+                None => (Lead::new(job.lead.clone()), None),
+            };
+            let events: Vec<_> =
+                work.unfolded.iter().map(|event| (event.id, fold_event(destination, &mut lead, event))).collect();
+            if events.is_empty() {
+                done.push((job, lead, work));
+                continue;
+            }
+            let email = text(&lead, "email").map(|email| email.to_lowercase());
+            let name = text(&lead, "name");
+            folded.push(FoldedLead { lead: lead.clone(), expected, events, email, name });
+            changed.push((job, lead, work));
+        }
+        open = Vec::new();
+        if folded.is_empty() {
+            break;
+        }
+        let saved = destination.store.save_leads(&folded).await?;
+        for ((job, lead, work), saved) in changed.into_iter().zip(saved) {
+            if saved && !work.more_events {
+                done.push((job, lead, work));
+            } else {
+                open.push(job);
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn text(lead: &Lead, field: &str) -> Option<String> {
+    lead.get(field).and_then(Value::scalar_text).map(|text| text.trim().to_owned())
+}
+
+/// Folds one event. One that today's settings cannot read is put aside, not lost.
+fn fold_event(destination: &Destination, lead: &mut Lead, event: &StoredEvent) -> EventState {
+    let Some(source) = destination.sources.get(&lead.key.source) else { return EventState::Quarantined };
+    let own = Arrival { at: event.received_at, event: event.id };
+    let first = event.first_copy.map(|(event, at)| Arrival { at, event });
+    match source.reader.read_change(&event.body, &event.headers, event.received_at, own.effective(first)) {
+        Ok(Some(change)) => {
+            if change.disbelieved {
+                warn!(source = %lead.key.source, lead.id = %lead.key.id, event = %event.id, "event {} of lead {} has a version from the future; its arrival counts instead", event.id, lead.key.id);
+            }
+            if lead.fold(&change) { EventState::Folded } else { EventState::Stale }
+        }
+        Ok(None) => EventState::Ignored,
+        Err(error) => {
+            warn!(source = %lead.key.source, lead.id = %lead.key.id, event = %event.id, "event {} cannot be read with today's settings ({}); it is quarantined", event.id, error.code());
+            EventState::Quarantined
+        }
+    }
+}
