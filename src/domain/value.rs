@@ -21,7 +21,7 @@ pub enum Value {
 }
 
 /// Why bytes are no value.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     #[error("the body is empty")]
     Empty,

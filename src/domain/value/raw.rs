@@ -23,16 +23,6 @@ impl<'a> RawJson<'a> {
         Self::checked(raw.get())
     }
 
-    /// Checks a whole document and lists its members in the same pass; no members where it is not an object.
-    pub fn parse_object(bytes: &'a [u8]) -> Result<(Self, Members<'a>), ValueError> {
-        let text = readable(bytes)?;
-        if !text.trim_start().starts_with('{') {
-            return Self::parse(bytes).map(|raw| (raw, Vec::new()));
-        }
-        let members = members(text).map_err(broken)?;
-        Ok((Self::checked(text.trim())?, members))
-    }
-
     /// Skipping over a string does not look at its surrogates; where there may be some, everything is read once.
     fn checked(text: &'a str) -> Result<Self, ValueError> {
         if text.contains("\\ud") || text.contains("\\uD") {
@@ -67,7 +57,7 @@ impl<'a> RawJson<'a> {
             return Some(self);
         }
         pointer.strip_prefix('/')?.split('/').try_fold(self, |value, token| match value.0.as_bytes().first() {
-            Some(b'{') => member(&value.members()?, &unescaped(token)),
+            Some(b'{') => last(&value.members()?, token),
             Some(b'[') => value.items()?.get(token.parse::<usize>().ok()?).copied(),
             _ => None,
         })
@@ -91,9 +81,52 @@ impl<'a> RawJson<'a> {
 /// The members of an object in their order.
 pub type Members<'a> = Vec<(Cow<'a, str>, RawJson<'a>)>;
 
+/// A JSON value whose members are listed once, for several looks into it.
+#[derive(Clone)]
+pub struct Document<'a> {
+    raw: RawJson<'a>,
+    /// None where the value is no object.
+    members: Members<'a>,
+}
+
+impl<'a> Document<'a> {
+    /// Checks a whole document as [`RawJson::parse`] does, and lists its members in the same pass.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ValueError> {
+        let text = readable(bytes)?;
+        if !text.trim_start().starts_with('{') {
+            return RawJson::parse(bytes).map(Self::of);
+        }
+        let members = members(text).map_err(broken)?;
+        Ok(Self { raw: RawJson::checked(text.trim())?, members })
+    }
+
+    /// A value that was checked before.
+    pub fn of(raw: RawJson<'a>) -> Self {
+        Self { raw, members: raw.members().unwrap_or_default() }
+    }
+
+    /// The value itself.
+    pub fn raw(&self) -> RawJson<'a> {
+        self.raw
+    }
+
+    /// Follows a JSON pointer, as [`RawJson::pointer`] does.
+    pub fn pointer(&self, pointer: &str) -> Option<RawJson<'a>> {
+        if self.members.is_empty() || pointer.is_empty() {
+            return self.raw.pointer(pointer);
+        }
+        let path = pointer.strip_prefix('/')?;
+        match path.find('/') {
+            None => last(&self.members, path),
+            Some(end) => last(&self.members, &path[..end])?.pointer(&path[end..]),
+        }
+    }
+}
+
 /// The value that counts under a name: the last one.
-pub fn member<'a>(members: &Members<'a>, name: &str) -> Option<RawJson<'a>> {
-    members.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
+fn last<'a>(members: &Members<'a>, token: &str) -> Option<RawJson<'a>> {
+    let name = unescaped(token);
+    members.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| *value)
 }
 
 /// A token of a JSON pointer with `~1` and `~0` read as what they stand for.
@@ -192,18 +225,21 @@ mod tests {
 
     #[test]
     fn a_pointer_reads_no_more_than_it_needs_and_the_last_of_a_repeated_name_counts() {
-        let (raw, top) = RawJson::parse_object(br#" {"a":{"id":1},"a/b":[{"x":"\u00e4"}],"a":{"n":"12"}} "#).unwrap();
+        let document = Document::parse(br#" {"a":{"id":1},"a/b":[{"x":"\u00e4"}],"a":{"n":"12"}} "#).unwrap();
+        let raw = document.raw();
         assert_eq!(raw.pointer("/a/id"), None);
         assert_eq!(raw.pointer("/a/n").and_then(RawJson::scalar_text).as_deref(), Some("12"));
         assert_eq!(raw.pointer("/a~1b/0/x").and_then(RawJson::scalar_text).as_deref(), Some("ä"));
         assert_eq!(raw.pointer("/a~1b/1"), None);
-        assert_eq!(member(&top, "a").map(RawJson::text), Some(r#"{"n":"12"}"#));
+        for pointer in ["", "/a", "/a/n", "/a~1b/0", "/a~1b/0/x", "/a/b/c", "/", "a"] {
+            assert_eq!(document.pointer(pointer), raw.pointer(pointer), "{pointer}");
+        }
     }
 
     #[test]
     fn half_a_surrogate_pair_is_broken_json_wherever_it_stands() {
         for text in [r#"{"a":{"b":["\ud800"]}}"#, r#"{"a":{"\uDC00":1}}"#, r#""\ud83d""#] {
-            assert!(matches!(RawJson::parse_object(text.as_bytes()), Err(ValueError::Broken(_))), "{text}");
+            assert!(matches!(Document::parse(text.as_bytes()), Err(ValueError::Broken(_))), "{text}");
         }
         assert!(RawJson::parse(br#"{"a":"\ud83d\ude80"}"#).is_ok());
     }
@@ -219,9 +255,9 @@ mod tests {
 
     #[test]
     fn what_follows_the_document_is_refused() {
-        assert!(matches!(RawJson::parse_object(b"{} {}"), Err(ValueError::Broken(_))));
-        assert!(matches!(RawJson::parse_object(b"{\"a\":1"), Err(ValueError::Broken(_))));
+        assert!(matches!(Document::parse(b"{} {}"), Err(ValueError::Broken(_))));
+        assert!(matches!(Document::parse(b"{\"a\":1"), Err(ValueError::Broken(_))));
         assert!(matches!(RawJson::parse(b"nul"), Err(ValueError::Broken(_))));
-        assert_eq!(RawJson::parse_object(b"\"x\"").map(|(raw, _)| raw.text()), Ok("\"x\""));
+        assert_eq!(Document::parse(b"\"x\"").map(|document| document.raw().text()), Ok("\"x\""));
     }
 }
