@@ -20,3 +20,6 @@ pub struct Preset {
     /// Paths of the lead's fields that the lead system documents, for the mapping document's `not synced` rows.
     pub lead_fields: &'static [&'static str],
 }
+
+#[cfg(test)]
+mod tests;
