@@ -22,7 +22,7 @@ use records::RecordPath;
 pub use expression::ExpressionError;
 pub use times::parse_time;
 
-/// The longest ID of a lead or event that is taken for one.
+/// The longest ID of a lead or event, or name of an event type, that is taken for one.
 pub const MAX_ID_BYTES: usize = 512;
 
 /// Reads the payloads of one source. Prepared once.
@@ -73,7 +73,7 @@ pub enum Unreadable {
     TooManyRecords,
     #[error("the stored event holds several records by today's `records`")]
     SeveralRecords,
-    #[error("no event type stands where `event_type` says")]
+    #[error("no event type, or one of more than {MAX_ID_BYTES} bytes, stands where `event_type` says")]
     NoEventType,
     #[error("no lead ID stands where `lead_id` says")]
     NoLeadId,
@@ -164,9 +164,9 @@ impl Reader {
         headers: &dyn Headers,
     ) -> Result<(Option<String>, Option<SenderId>, Content), Unreadable> {
         let scene = self.scene(document, headers)?;
-        let event_type = self.rules.event_type.as_ref().and_then(|at| scene.text(at));
+        let event_type = self.event_type(&scene);
         let lead_id = self.lead_id(&scene);
-        let lead = scene.record.pointer(&self.rules.lead);
+        let lead = self.lead(&scene);
         let sender_id = self.rules.event_id.as_ref().and_then(|at| scene.text(at)).filter(|id| is_id(id)).map(|id| {
             let lead_id = lead_id.as_ref().map_or("", LeadId::as_str);
             let content_hash =
@@ -188,6 +188,14 @@ impl Reader {
     fn scene<'a>(&self, document: &'a Document<'a>, headers: &'a dyn Headers) -> Result<Scene<'a>, Unreadable> {
         let record = self.records.only(document)?;
         Ok(Scene { record, envelope: document, headers, unwrap_single: self.rules.unwrap_single })
+    }
+
+    fn event_type<'s>(&'s self, scene: &'s Scene<'_>) -> Option<Cow<'s, str>> {
+        scene.text(self.rules.event_type.as_ref()?).filter(|event_type| is_id(event_type))
+    }
+
+    fn lead<'a>(&self, scene: &Scene<'a>) -> Option<RawJson<'a>> {
+        scene.record.pointer(&self.rules.lead).map(|lead| scene.unwrapped(lead))
     }
 
     fn lead_id(&self, scene: &Scene<'_>) -> Result<LeadId, Unreadable> {
@@ -214,6 +222,7 @@ fn content_hash(parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// Longer text would not fit the indexes of every database, and PostgreSQL holds no NUL.
 fn is_id(text: &str) -> bool {
     text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control)
 }

@@ -28,7 +28,7 @@ impl Reader {
     ) -> Result<Option<Change>, Unreadable> {
         let document = Document::parse(slice)?;
         let scene = self.scene(&document, headers)?;
-        let event_type = self.rules.event_type.as_ref().and_then(|at| scene.text(at));
+        let event_type = self.event_type(&scene);
         let mut versions = Versions { reader: self, scene: &scene, received_at, arrival, disbelieved: false };
         let change = match self.effect(event_type.as_deref())? {
             Effect::Ignore => return Ok(None),
@@ -41,8 +41,7 @@ impl Reader {
                 disbelieved: versions.disbelieved,
             },
             Effect::Upsert => {
-                let lead = scene.record.pointer(&self.rules.lead).filter(|lead| lead.is_object());
-                let lead = lead.ok_or(Unreadable::NoLead)?;
+                let lead = self.lead(&scene).filter(|lead| lead.is_object()).ok_or(Unreadable::NoLead)?;
                 let mut fields = self.fields(&scene, lead);
                 let stamp = versions.of_upsert(&self.rules.version);
                 let own = self.rules.field_versions.iter();

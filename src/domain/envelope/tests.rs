@@ -144,7 +144,8 @@ fn what_a_request_is_shows_before_it_is_stored() {
     check(r#"{"event":"lead.created","data":{"id":["1"]}}"#, Content::Unreadable(Unreadable::NoLeadId));
     check(r#"{"event":"lead.created","data":{"id":"a\u0000b"}}"#, Content::Unreadable(Unreadable::BadLeadId));
     check(r#"{"data":{"id":"1"}}"#, Content::Unreadable(Unreadable::NoEventType));
-    for body in ["[]", "null", "1", "\"text\"", "{}"] {
+    let endless = format!(r#"{{"event":"{}","data":{{"id":1}}}}"#, "x".repeat(MAX_ID_BYTES + 1));
+    for body in ["[]", "null", "1", "\"text\"", "{}", &endless] {
         check(body, Content::Unreadable(Unreadable::NoEventType));
     }
     let long = format!(r#"{{"event":"lead.created","data":{{"id":"{}"}}}}"#, "x".repeat(MAX_ID_BYTES + 1));
