@@ -283,6 +283,15 @@ fn a_list_of_one_counts_as_its_item_where_the_rules_say_so() {
 }
 
 #[test]
+fn a_full_payload_says_that_what_it_does_not_name_is_cleared() {
+    let full = ReadRules { payload: PayloadKind::Full, ..rules() };
+    let change = change(full, r#"{"event":"lead.created","timestamp":5,"data":{"id":1}}"#);
+    assert!(change.full);
+    assert_eq!(change.fields.get("score"), Some(&Value::Null), "its own version decides, not the event's");
+    assert_eq!(change.fields.len(), 2);
+}
+
+#[test]
 fn versions_are_read_element_by_element() {
     let check = |body: &str, version: &[i64], score: &[i64], disbelieved| {
         let change = change(rules(), body);

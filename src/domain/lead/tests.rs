@@ -106,6 +106,19 @@ fn a_full_payload_clears_what_is_older_and_not_named() {
 }
 
 #[test]
+fn a_full_payload_does_not_measure_a_field_of_its_own_version_by_the_events() {
+    let full = |second, own, arrival, score: &str| Change {
+        field_stamps: BTreeMap::from([("score".to_owned(), stamp(&[own], arrival))]),
+        full: true,
+        ..upsert(second, arrival, &[("score", Value::Number(score.into()))])
+    };
+    let (older, newer) = (full(5, 3, 1, "88"), full(6, 2, 2, "10"));
+    for order in [[&older, &newer], [&newer, &older]] {
+        assert_eq!(folded(order).get("score"), Some(&Value::Number("88".into())));
+    }
+}
+
+#[test]
 fn only_something_newer_revives_a_deleted_lead() {
     let mut lead = folded([&delete(5, 1)]);
     assert!(lead.is_deleted() && !lead.is_alive());
