@@ -199,6 +199,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
         any::<i64>().prop_map(|number| Value::Number(number.to_string())),
+        "-?[1-9][0-9]{0,30}(\\.[0-9]{1,5})?([eE][+-]?[0-9]{1,4})?".prop_map(Value::Number),
         ".{0,6}".prop_map(Value::Text),
     ];
     scalar.prop_recursive(2, 8, 3, |inner| {

@@ -202,7 +202,8 @@ impl Serialize for Json<'_> {
         match self.0 {
             Value::Null => serializer.serialize_unit(),
             Value::Bool(flag) => serializer.serialize_bool(*flag),
-            Value::Number(digits) => match digits.parse::<serde_json::Number>() {
+            // As text: serde_json's own number would write 1e5 as 1e+5, and a value read back would not equal itself.
+            Value::Number(digits) => match serde_json::from_str::<&RawValue>(digits) {
                 Ok(number) => number.serialize(serializer),
                 Err(_) => serializer.serialize_unit(),
             },
@@ -250,6 +251,15 @@ mod tests {
             let text = format!(r#"{{"a":{{"{key}":"not 1 number"}}}}"#);
             let value = Value::parse_json(text.as_bytes()).unwrap();
             assert_eq!(value.pointer(&format!("/a/{key}")), Some(&Value::Text("not 1 number".into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_as_it_was_sent() {
+        for digits in ["1e5", "1E5", "1e+5", "1E-05", "-0", "-0.0", "0.10", "1e400", "123456789012345678901234567890"] {
+            let value = Value::parse_json(digits.as_bytes()).unwrap();
+            assert_eq!(value, Value::Number(digits.into()));
+            assert_eq!(value.to_json(), digits);
         }
     }
 
