@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure. No clock, no randomness, no input or output, no async; the caller passes `now` and `jitter`.
 
+pub mod headers;
 pub mod ids;
 pub mod time;
 pub mod value;

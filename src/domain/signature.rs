@@ -1,8 +1,125 @@
 //! Is this webhook genuine and fresh?
 //!
-//! Two schemes cover every sender: an HMAC over a template of the request, and a secret token somewhere in it.
+//! Two schemes cover every sender: an HMAC over a template of the request, and a secret token somewhere in it. A
+//! [`Verifier`] is prepared once per source; the bytes are judged as they were received, before anything reads them.
 
+mod content;
+mod forms;
+mod hmac;
+mod token;
+
+use std::fmt;
 use std::time::Duration;
+
+use super::headers::Headers;
+use super::time::Timestamp;
+
+pub use content::ContentError;
+pub use forms::{FormError, is_header_name, parse_id_from};
+
+/// Judges the requests of one source. Prepared once; judging changes nothing.
+///
+/// Every secret may match, so that a sender can change its secret while both are configured.
+pub struct Verifier(Scheme);
+
+enum Scheme {
+    Hmac(hmac::HmacVerifier),
+    Token(token::TokenVerifier),
+}
+
+/// What a request says for itself, as it was received.
+pub struct SignedRequest<'a> {
+    pub method: &'a str,
+    /// The URL that the sender called: the configured public one with this request's path and query.
+    pub url: Option<&'a str>,
+    pub headers: &'a dyn Headers,
+    /// What stands behind the `?`, still encoded.
+    pub query: Option<&'a str>,
+    /// The last segment of `POST /webhooks/{source}/{token}`, decoded.
+    pub path_token: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+/// Whether a request is genuine and fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Valid,
+    /// Not proven to be the sender's.
+    Invalid,
+    /// The sender's, but its timestamp is too far from our clock, either way.
+    Stale,
+}
+
+/// Why a source's requests cannot be judged. Never shows a secret.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifierError {
+    #[error("no secret is given: without one nobody can tell a genuine request from a forged one")]
+    NoSecret,
+    #[error("secret {0} is empty")]
+    EmptySecret(usize),
+    #[error("secret {0} is not base64; write the sender's secret as it is shown, or secret_encoding = \"utf8\"")]
+    SecretNotBase64(usize),
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    #[error("signed_content has {{timestamp}}, but timestamp_from does not say where it stands")]
+    TimestampNowhere,
+    #[error("signed_content has {{id}}, but id_from does not say where it stands")]
+    IdNowhere,
+    #[error("timestamp_from = \"kv:{0}\" needs signature_format = \"kv:KEY\"")]
+    TimestampNotInSignature(String),
+}
+
+impl Verifier {
+    /// Prepares the keys of a source.
+    pub fn new(rules: &VerifyRules, secrets: &[String]) -> Result<Self, VerifierError> {
+        if secrets.is_empty() {
+            return Err(VerifierError::NoSecret);
+        }
+        if let Some(index) = secrets.iter().position(|secret| secret.trim().is_empty()) {
+            return Err(VerifierError::EmptySecret(index + 1));
+        }
+        Ok(Self(match rules {
+            VerifyRules::Hmac(rules) => Scheme::Hmac(hmac::HmacVerifier::new(rules, secrets)?),
+            VerifyRules::Token(rules) => Scheme::Token(token::TokenVerifier::new(rules, secrets)),
+        }))
+    }
+
+    /// Judges one request. Comparing takes the same time wherever a wrong signature differs.
+    pub fn verify(&self, request: &SignedRequest<'_>, now: Timestamp) -> Verdict {
+        match &self.0 {
+            Scheme::Hmac(hmac) => hmac.verify(request, now),
+            Scheme::Token(token) if token.verify(request) => Verdict::Valid,
+            Scheme::Token(_) => Verdict::Invalid,
+        }
+    }
+
+    /// The headers that this source would send with a message, made with the first secret.
+    ///
+    /// None where the proof is not in a header but in the URL or the body.
+    pub fn sign(&self, message: &Message<'_>) -> Vec<(String, String)> {
+        match &self.0 {
+            Scheme::Hmac(hmac) => hmac.sign(message),
+            Scheme::Token(token) => token.sign(),
+        }
+    }
+}
+
+/// Keys stay out of logs.
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier([redacted])")
+    }
+}
+
+/// What a sender would sign.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub method: &'a str,
+    pub url: &'a str,
+    pub timestamp: Timestamp,
+    pub id: &'a str,
+    pub body: &'a [u8],
+}
 
 /// How a source proves that it sent a request: `[sources.NAME.verify]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,3 +225,6 @@ pub enum TokenLocation {
         pointer: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

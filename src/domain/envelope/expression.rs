@@ -1,0 +1,152 @@
+//! Value expressions: how they are written, and what they give for one record.
+
+use std::borrow::Cow;
+
+use super::{Expression, TemplatePart, Term};
+use crate::domain::headers::Headers;
+use crate::domain::signature::is_header_name;
+use crate::domain::value::raw::{Document, RawJson};
+
+/// A value expression that is not written as it must be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the value expression {written:?} {problem}")]
+pub struct ExpressionError {
+    pub written: String,
+    /// What is wrong, and what to write instead.
+    pub problem: &'static str,
+}
+
+const FORMS: &str = "is none of /POINTER, ^/POINTER, header:NAME, =TEXT and {/POINTER}TEXT{^/POINTER}";
+
+impl Expression {
+    /// Reads `/a/b`, `^/a`, `header:NAME`, `=text`, `{/a}.{^/b}`, or several of them with `|` between.
+    pub fn parse(text: &str) -> Result<Self, ExpressionError> {
+        let wrong = |problem| ExpressionError { written: text.to_owned(), problem };
+        let alternatives = text.split('|').map(|term| parse_term(term.trim()));
+        Ok(Self { alternatives: alternatives.collect::<Result<_, _>>().map_err(wrong)? })
+    }
+
+    /// The headers that the expression looks at.
+    pub(super) fn header_names(&self) -> Vec<&str> {
+        fn names(term: &Term) -> Vec<&str> {
+            match term {
+                Term::Header(name) => vec![name],
+                Term::Template(parts) => parts
+                    .iter()
+                    .flat_map(|part| match part {
+                        TemplatePart::Term(term) => names(term),
+                        TemplatePart::Literal(_) => Vec::new(),
+                    })
+                    .collect(),
+                Term::Record(_) | Term::Envelope(_) | Term::Constant(_) => Vec::new(),
+            }
+        }
+        self.alternatives.iter().flat_map(names).collect()
+    }
+}
+
+fn parse_term(text: &str) -> Result<Term, &'static str> {
+    if let Some(constant) = text.strip_prefix('=') {
+        return Ok(Term::Constant(constant.to_owned()));
+    }
+    if text.contains('{') && !text.starts_with(['/', '^']) {
+        return parse_template(text).map(Term::Template);
+    }
+    parse_place(text)
+}
+
+fn parse_place(text: &str) -> Result<Term, &'static str> {
+    const NO_POINTER: &str = "has a pointer with a ~ that is neither ~0 (for ~) nor ~1 (for /)";
+    if let Some(name) = text.strip_prefix("header:") {
+        return if is_header_name(name) { Ok(Term::Header(name.to_owned())) } else { Err("has no header's name") };
+    }
+    let (pointer, in_envelope) = text.strip_prefix('^').map_or((text, false), |pointer| (pointer, true));
+    match pointer {
+        "" if !in_envelope => Err("has an empty part"),
+        _ if !pointer.starts_with('/') => Err(FORMS),
+        _ if !is_pointer(pointer) => Err(NO_POINTER),
+        _ if in_envelope => Ok(Term::Envelope(pointer.to_owned())),
+        _ => Ok(Term::Record(pointer.to_owned())),
+    }
+}
+
+fn parse_template(text: &str) -> Result<Vec<TemplatePart>, &'static str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((literal, after)) = rest.split_once('{') {
+        let (place, after) = after.split_once('}').ok_or("has a { without its }")?;
+        if !literal.is_empty() {
+            parts.push(TemplatePart::Literal(literal.to_owned()));
+        }
+        parts.push(TemplatePart::Term(Box::new(parse_place(place.trim())?)));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        parts.push(TemplatePart::Literal(rest.to_owned()));
+    }
+    Ok(parts)
+}
+
+/// Whether text is a JSON pointer (RFC 6901); the empty one is the whole.
+pub(super) fn is_pointer(text: &str) -> bool {
+    (text.is_empty() || text.starts_with('/'))
+        && text.split('~').skip(1).all(|after| after.starts_with('0') || after.starts_with('1'))
+}
+
+/// One record in its request: what expressions are evaluated over.
+pub(super) struct Scene<'a> {
+    pub(super) record: Cow<'a, Document<'a>>,
+    pub(super) envelope: &'a Document<'a>,
+    pub(super) headers: &'a dyn Headers,
+    pub(super) unwrap_single: bool,
+}
+
+impl<'a> Scene<'a> {
+    /// The first alternative that is present: a scalar that is neither null nor blank.
+    pub(super) fn text<'s>(&'s self, expression: &'s Expression) -> Option<Cow<'s, str>> {
+        self.first(expression, Some)
+    }
+
+    /// The first alternative that is present and can be read so.
+    pub(super) fn first<'s, T>(
+        &'s self,
+        expression: &'s Expression,
+        read: impl Fn(Cow<'s, str>) -> Option<T>,
+    ) -> Option<T> {
+        expression.alternatives.iter().find_map(|term| read(self.term(term)?))
+    }
+
+    fn term<'s>(&'s self, term: &'s Term) -> Option<Cow<'s, str>> {
+        let text = match term {
+            Term::Record(pointer) => self.scalar(self.record.pointer(pointer)?)?,
+            Term::Envelope(pointer) => self.scalar(self.envelope.pointer(pointer)?)?,
+            Term::Header(name) => Cow::Borrowed(self.headers.text(name)?),
+            Term::Constant(text) => Cow::Borrowed(text.as_str()),
+            Term::Template(parts) => Cow::Owned(self.template(parts)?),
+        };
+        if text.trim().is_empty() { None } else { Some(text) }
+    }
+
+    fn template(&self, parts: &[TemplatePart]) -> Option<String> {
+        let texts = parts.iter().map(|part| match part {
+            TemplatePart::Literal(text) => Some(Cow::Borrowed(text.as_str())),
+            TemplatePart::Term(term) => self.term(term),
+        });
+        texts.collect()
+    }
+
+    fn scalar(&self, value: RawJson<'a>) -> Option<Cow<'a, str>> {
+        self.unwrapped(value).scalar_text()
+    }
+
+    /// `[x]` as `x` where the rules say so.
+    pub(super) fn unwrapped(&self, value: RawJson<'a>) -> RawJson<'a> {
+        if !self.unwrap_single {
+            return value;
+        }
+        match value.items().as_deref() {
+            Some([only]) => *only,
+            _ => value,
+        }
+    }
+}

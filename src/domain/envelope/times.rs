@@ -1,0 +1,63 @@
+//! How senders write the moments that they order events by.
+
+use super::TimeFormat;
+use crate::domain::time::Timestamp;
+
+/// Reads a moment; one beyond every range becomes the last that can be told.
+pub fn parse_time(text: &str, format: TimeFormat) -> Option<Timestamp> {
+    let text = text.trim();
+    match format {
+        TimeFormat::UnixSeconds => scaled(text, 6).map(Timestamp::from_micros),
+        TimeFormat::UnixMilliseconds => scaled(text, 3).map(Timestamp::from_micros),
+        TimeFormat::Rfc3339 => Timestamp::parse_rfc3339(text),
+    }
+}
+
+/// A decimal number times a power of ten. Exact and cut off behind it, but for numbers with an exponent.
+fn scaled(text: &str, places: u8) -> Option<i64> {
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
+    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    if digits.contains(['e', 'E']) {
+        let number: f64 = text.parse().ok()?;
+        return Some((number * 10f64.powi(places.into())) as i64);
+    }
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let fraction = fraction.bytes().chain(std::iter::repeat(b'0')).take(places.into());
+    let number = whole
+        .bytes()
+        .chain(fraction)
+        .fold(0i64, |number, digit| number.saturating_mul(10).saturating_add((digit - b'0').into()));
+    Some(if negative { -number } else { number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_exactly_and_never_overflow() {
+        use TimeFormat::{Rfc3339, UnixMilliseconds, UnixSeconds};
+        let check = |text: &str, format, micros: Option<i64>| {
+            assert_eq!(parse_time(text, format).map(Timestamp::as_micros), micros, "{text} {format:?}");
+        };
+        check("1767225600", UnixSeconds, Some(1_767_225_600_000_000));
+        check("1767225600.1234567", UnixSeconds, Some(1_767_225_600_123_456));
+        check("1767225600123", UnixMilliseconds, Some(1_767_225_600_123_000));
+        check("1.7672256e9", UnixSeconds, Some(1_767_225_600_000_000));
+        check("-1.5", UnixSeconds, Some(-1_500_000));
+        check(" 0 ", UnixSeconds, Some(0));
+        check("9223372036854775807", UnixSeconds, Some(i64::MAX));
+        check(&"9".repeat(400), UnixMilliseconds, Some(i64::MAX));
+        check("-1e400", UnixSeconds, Some(i64::MIN));
+        check("2026-01-01T01:00:00.5+01:00", Rfc3339, Some(1_767_225_600_500_000));
+        for text in ["", "-", "inf", "nan", "+1", "1.2.3", "0x10", "1e", "true", "2026-01-01"] {
+            check(text, UnixSeconds, None);
+        }
+        check("1767225600", Rfc3339, None);
+    }
+}
