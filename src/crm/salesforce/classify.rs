@@ -19,6 +19,8 @@ pub struct Remedy {
 
 /// What the code means and what to do about it; never fails, for a code that nobody knows too.
 pub fn remedy(code: &str) -> Remedy {
+    // `http_502` and the like: an answer without a code of Salesforce's.
+    let code = if code.starts_with("http_") { "http" } else { code };
     let own = || OWN.iter().find(|(name, _)| *name == code).map(|(_, remedy)| *remedy);
     known(code).map(|known| known.remedy).or_else(own).unwrap_or(Remedy {
         means: "Salesforce gave an error that this program does not know.",

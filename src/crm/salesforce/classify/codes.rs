@@ -347,6 +347,13 @@ pub(super) const OWN: &[(&str, Remedy)] = &[
         },
     ),
     (
+        "http",
+        Remedy {
+            means: "An HTTP error without a code of Salesforce's: from a server in front of it, or from another one.",
+            todo: "If it does not stop, see what answers under the login url; status.salesforce.com tells of outages.",
+        },
+    ),
+    (
         "too_many_matches",
         Remedy {
             means: "More records share the leads' keys than can be compared.",
