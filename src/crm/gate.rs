@@ -1,1 +1,266 @@
-//! To be filled.
+//! The gate of a destination: how much may go to the CRM now, and why it may not.
+//!
+//! It keeps to a number of batches in flight and to a share of the day's calls, heeds what the CRM asks for, leaves a
+//! failing CRM alone, and tells a CRM that refuses everything from leads that are wrong. What a closed gate keeps waiting
+//! uses up no attempt and no time of its lead's patience ([`Gate::closed_time_since`]).
+
+mod budget;
+mod circuit;
+mod refusals;
+mod state;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use self::budget::BudgetSnapshot;
+pub use self::state::GateState;
+use super::{Call, CallMeter, CrmError, Usage, WriteResult};
+use crate::clock::Clock;
+use crate::domain::ids::{FieldName, LeadKey};
+use crate::domain::time::Timestamp;
+
+/// What a destination may be asked to bear.
+#[derive(Clone, Debug)]
+pub struct GateSettings {
+    /// Batches in flight at once; at least one.
+    pub concurrency: usize,
+    /// Our share of the CRM's calls in 24 hours.
+    pub calls_per_day: u64,
+    /// Of the organisation's whole use: where it stands so high, nothing is sent.
+    pub org_stop_percent: u32,
+    /// Of our share: what backfill may not use.
+    pub reserve_for_live_percent: u32,
+}
+
+/// Whether someone waits for the work, or it fills in what is old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkClass {
+    Live,
+    /// Backfill, replay and repair.
+    Backfill,
+}
+
+/// How much a probe may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// One lead: does the CRM answer at all?
+    Single,
+    /// As many leads as ever: does the CRM take any? Those not refused yet come first.
+    Full,
+}
+
+/// The gate's word on one batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GateDecision {
+    /// It may go.
+    Open,
+    /// It may go to find out whether the trouble is over.
+    Probe { batch: Batch },
+    /// Nothing is wrong, but as much as may be is in flight; ask again when something has come back.
+    Busy,
+    /// It must wait, at least until then; `None`: until something else happens.
+    Closed { until: Option<Timestamp>, why: GateReason },
+}
+
+/// Why the gate is closed. Its `Display` is the sentence that an operator reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateReason {
+    #[error("paused by {by}{}", .note.as_deref().map(|note| format!(": {note}")).unwrap_or_default())]
+    Paused { by: String, note: Option<String> },
+    #[error("the CRM field {field}, by which records are recognised, is missing or hidden")]
+    Drift { field: FieldName },
+    #[error("the CRM refuses most leads with {code}, so the cause is there and not in the leads")]
+    RefusingAll { code: String },
+    #[error("the CRM says that its daily allowance of calls is used up ({code})")]
+    AllowanceSpent { code: String },
+    #[error("the CRM fails ({code}): {detail}")]
+    Failing { code: String, detail: String },
+    #[error("the CRM asked us to slow down")]
+    Throttled,
+    #[error("the organisation has used {percent} % of its calls, all programs together")]
+    OrgStop { percent: u32 },
+    #[error("our share of the day's calls is used up")]
+    BudgetSpent,
+    #[error("what is left of our share of the day's calls is kept for live leads")]
+    ReservedForLive,
+}
+
+impl GateReason {
+    /// The stable word for the API and metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            GateReason::Paused { .. } => "paused",
+            GateReason::Drift { .. } => "drift",
+            GateReason::RefusingAll { .. } => "refusing_all",
+            GateReason::AllowanceSpent { .. } => "allowance_spent",
+            GateReason::Failing { .. } => "failing",
+            GateReason::Throttled => "throttled",
+            GateReason::OrgStop { .. } => "org_stop",
+            GateReason::BudgetSpent => "budget_spent",
+            GateReason::ReservedForLive => "reserved_for_live",
+        }
+    }
+}
+
+/// A person's order to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub by: String,
+    pub note: Option<String>,
+    pub until: Option<Timestamp>,
+}
+
+/// The gate as an operator is shown it, for live leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateStatus {
+    pub open: bool,
+    pub reason: Option<GateReason>,
+    pub since: Option<Timestamp>,
+    /// When it opens or is tried, where that is known. In the past: it is being tried.
+    pub until: Option<Timestamp>,
+    pub in_flight: usize,
+    pub calls_used: u64,
+    pub calls_left: u64,
+    /// The organisation's whole use, where its headers said so lately.
+    pub org_usage: Option<Usage>,
+}
+
+/// The gate that all workers of one destination share; also the meter of its adapter.
+pub struct Gate {
+    state: Mutex<GateState>,
+    clock: Clock,
+}
+
+/// What [`Gate::enter`] answers.
+#[derive(Debug)]
+pub enum Entry {
+    /// The batch may go; dropping the permit ends it.
+    Go(Permit),
+    /// As [`GateDecision::Busy`].
+    Busy,
+    /// As [`GateDecision::Closed`].
+    Closed { until: Option<Timestamp>, why: GateReason },
+}
+
+impl Gate {
+    /// An open gate that has made the calls of `budget`.
+    pub fn new(settings: GateSettings, budget: &BudgetSnapshot, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(GateState::new(settings, budget)), clock })
+    }
+
+    /// Asks to send a batch.
+    pub fn enter(self: &Arc<Self>, class: WorkClass) -> Entry {
+        let probe = match self.lock().decide(self.clock.now(), class) {
+            GateDecision::Open => None,
+            GateDecision::Probe { batch } => Some(batch),
+            GateDecision::Busy => return Entry::Busy,
+            GateDecision::Closed { until, why } => return Entry::Closed { until, why },
+        };
+        Entry::Go(Permit { gate: Arc::clone(self), class, probe })
+    }
+
+    /// Closes the gate until [`Self::end_drift`]: a field by which records are recognised is missing.
+    pub fn close_for_drift(&self, field: FieldName) {
+        self.lock().close_for_drift(self.clock.now(), field);
+    }
+
+    /// A describe shows the field again.
+    pub fn end_drift(&self, field: &FieldName) {
+        self.lock().end_drift(self.clock.now(), field);
+    }
+
+    /// A person stops the work.
+    pub fn pause(&self, pause: Pause) {
+        self.lock().pause(self.clock.now(), pause);
+    }
+
+    /// A person lets the work go on.
+    pub fn resume(&self) {
+        self.lock().resume(self.clock.now());
+    }
+
+    /// The calls by hour, to be kept over a restart.
+    pub fn budget(&self) -> BudgetSnapshot {
+        self.lock().budget()
+    }
+
+    /// For how long since that moment live work could not go. Closings before the last start are not remembered.
+    pub fn closed_time_since(&self, since: Timestamp) -> Duration {
+        self.lock().closed_time_since(self.clock.now(), since)
+    }
+
+    /// The gate as an operator is shown it.
+    pub fn status(&self) -> GateStatus {
+        self.lock().status(self.clock.now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CallMeter for Gate {
+    fn called(&self, call: &Call) {
+        self.lock().called(self.clock.now(), call);
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
+
+/// The right to send one batch; given back when it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    gate: Arc<Gate>,
+    class: WorkClass,
+    probe: Option<Batch>,
+}
+
+impl Permit {
+    /// Set if the batch is a probe, and then how much it may carry.
+    pub fn probe(&self) -> Option<Batch> {
+        self.probe
+    }
+
+    /// Tells how a lookup ended; for a write see [`outcome_of`].
+    pub fn answered(&self, outcome: Result<(), &CrmError>) {
+        self.gate.lock().answered(self.gate.clock.now(), self.probe, outcome, fastrand::f64());
+    }
+
+    /// Tells what became of the leads that were written: done, or refused for good with a code.
+    pub fn settled<'a>(&self, leads: impl IntoIterator<Item = (&'a LeadKey, Result<(), &'a str>)>) {
+        self.gate.lock().settled(self.gate.clock.now(), self.probe, leads, fastrand::f64());
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.gate.lock().release(self.gate.clock.now(), self.class, self.probe);
+    }
+}
+
+/// How a write ended as a whole: as its first record did, unless another was answered. One locked row is no outage.
+pub fn outcome_of(results: &[WriteResult]) -> Result<(), &CrmError> {
+    let is_trouble = |error: &CrmError| {
+        matches!(
+            error,
+            CrmError::Throttled { .. }
+                | CrmError::BudgetSpent { .. }
+                | CrmError::Unavailable { .. }
+                | CrmError::Unknown { .. }
+                | CrmError::Unauthorised { .. }
+        )
+    };
+    let mut first = None;
+    for result in results {
+        match &result.outcome {
+            Err(error) if is_trouble(error) => first = first.or(Some(error)),
+            _ => return Ok(()),
+        }
+    }
+    first.map_or(Ok(()), Err)
+}

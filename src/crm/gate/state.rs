@@ -1,0 +1,350 @@
+//! The gate as a state machine without a clock: everything is told the time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::budget::{Budget, BudgetSnapshot, OrgUse};
+use super::circuit::Circuit;
+use super::refusals::Refusals;
+use super::{Batch, GateDecision, GateReason, GateSettings, GateStatus, Pause, WorkClass};
+use crate::crm::{Call, CrmError};
+use crate::domain::ids::{FieldName, LeadKey};
+use crate::domain::time::Timestamp;
+
+/// Failures in a row after which the CRM is left alone for a while.
+const FAILURES_IN_A_ROW: u32 = 3;
+/// What a batch is expected to need: a lookup and a write.
+const CALLS_PER_BATCH: u64 = 2;
+/// Closed spans beyond these are joined with their neighbours.
+const MOST_SPANS: usize = 500;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Whether work may go to one destination now, and what of it.
+#[derive(Debug)]
+pub struct GateState {
+    settings: GateSettings,
+    live: usize,
+    backfill: usize,
+    probing: bool,
+    budget: Budget,
+    org: OrgUse,
+    /// Set while the organisation's use keeps us out.
+    org_stopped: Option<Timestamp>,
+    failures: u32,
+    breaker: Circuit<(String, String)>,
+    throttle: Circuit<()>,
+    /// The CRM itself says that the day's allowance is used up.
+    allowance: Circuit<String>,
+    systemic: Circuit<Arc<str>>,
+    refusals: Refusals,
+    drift: BTreeMap<FieldName, Timestamp>,
+    pause: Option<Pause>,
+    closed_since: Option<Timestamp>,
+    closed_spans: Vec<(Timestamp, Timestamp)>,
+}
+
+impl GateState {
+    /// An open gate that has made the calls of `budget`.
+    pub fn new(settings: GateSettings, budget: &BudgetSnapshot) -> Self {
+        Self {
+            settings,
+            live: 0,
+            backfill: 0,
+            probing: false,
+            budget: Budget::restore(budget),
+            org: OrgUse::default(),
+            org_stopped: None,
+            failures: 0,
+            breaker: Circuit::new(SECOND, 5 * MINUTE),
+            throttle: Circuit::new(SECOND, 5 * MINUTE),
+            allowance: Circuit::new(15 * MINUTE, 30 * MINUTE),
+            systemic: Circuit::new(MINUTE, 15 * MINUTE),
+            refusals: Refusals::default(),
+            drift: BTreeMap::new(),
+            pause: None,
+            closed_since: None,
+            closed_spans: Vec::new(),
+        }
+    }
+
+    /// Whether a batch of this class may go now. `Open` and `Probe` hand out a permit; [`Self::release`] takes it back.
+    pub fn decide(&mut self, now: Timestamp, class: WorkClass) -> GateDecision {
+        self.note_closing(now);
+        if let Some((why, until)) = self.shut(now, class) {
+            return GateDecision::Closed { until, why };
+        }
+        let backfill_limit = self.settings.concurrency.saturating_sub(1).max(1);
+        let full = self.live + self.backfill >= self.settings.concurrency;
+        let backfill_full = class == WorkClass::Backfill && self.backfill >= backfill_limit;
+        if full || backfill_full || self.is_spoken_for(now, class) {
+            return GateDecision::Busy;
+        }
+        let probe = self.probe_wanted(now);
+        if probe.is_some() {
+            if self.probing {
+                return GateDecision::Busy;
+            }
+            self.probing = true;
+        }
+        match class {
+            WorkClass::Live => self.live += 1,
+            WorkClass::Backfill => self.backfill += 1,
+        }
+        probe.map_or(GateDecision::Open, |batch| GateDecision::Probe { batch })
+    }
+
+    /// Takes a permit back, whatever became of its batch.
+    pub fn release(&mut self, now: Timestamp, class: WorkClass, probe: Option<Batch>) {
+        match class {
+            WorkClass::Live => self.live = self.live.saturating_sub(1),
+            WorkClass::Backfill => self.backfill = self.backfill.saturating_sub(1),
+        }
+        if probe.is_some() {
+            self.probing = false;
+        }
+        self.note_closing(now);
+    }
+
+    /// Hears how a lookup or a write ended as a whole; a record that was refused is an answer like any other.
+    pub fn answered(&mut self, now: Timestamp, probe: Option<Batch>, outcome: Result<(), &CrmError>, jitter: f64) {
+        match outcome {
+            Err(CrmError::Throttled { retry_after }) => {
+                self.throttle.trip(now, (), retry_after.unwrap_or_default(), jitter);
+            }
+            Err(CrmError::BudgetSpent { code, until }) => {
+                let at_least = until.map_or(Duration::ZERO, |until| until.since(now));
+                self.allowance.trip(now, code.clone(), at_least, jitter);
+            }
+            Err(error @ (CrmError::Unavailable { .. } | CrmError::Unknown { .. } | CrmError::Unauthorised { .. })) => {
+                self.failures = self.failures.saturating_add(1);
+                if probe.is_some() || self.failures >= FAILURES_IN_A_ROW {
+                    self.breaker.trip(now, (error.code().to_owned(), error.to_string()), Duration::ZERO, jitter);
+                }
+            }
+            Ok(()) | Err(_) => {
+                self.failures = 0;
+                self.breaker.open();
+                // What was under way before the CRM asked for a pause does not end the pause.
+                if self.throttle.is_half_open(now) {
+                    self.throttle.open();
+                }
+                if self.allowance.is_half_open(now) {
+                    self.allowance.open();
+                }
+            }
+        }
+        self.note_closing(now);
+    }
+
+    /// Hears what became of each lead of a batch: done, or refused with a code.
+    ///
+    /// Many distinct leads refused with one code close the gate; while it is closed so, one success of a probe opens it.
+    pub fn settled<'a>(
+        &mut self,
+        now: Timestamp,
+        probe: Option<Batch>,
+        leads: impl IntoIterator<Item = (&'a LeadKey, Result<(), &'a str>)>,
+        jitter: f64,
+    ) {
+        let (mut done, mut refused) = (false, false);
+        for (lead, outcome) in leads {
+            match outcome {
+                Ok(()) => done = true,
+                Err(_) => refused = true,
+            }
+            self.refusals.add(now, lead, outcome.err());
+        }
+        if self.systemic.is_half_open(now) {
+            if done && probe.is_some() {
+                self.systemic.open();
+                self.refusals.clear();
+            } else if refused
+                && probe == Some(Batch::Full)
+                && let Some(code) = self.systemic.closed().map(|closed| Arc::clone(&closed.why))
+            {
+                self.systemic.trip(now, code, Duration::ZERO, jitter);
+            }
+        } else if self.systemic.closed().is_none()
+            && let Some(code) = self.refusals.systemic(now)
+        {
+            self.systemic.trip(now, code, Duration::ZERO, jitter);
+        }
+        self.note_closing(now);
+    }
+
+    /// Counts a call that was made.
+    pub fn called(&mut self, now: Timestamp, call: &Call) {
+        if call.counted {
+            self.budget.count(now);
+        }
+        self.org.count(now, call.counted, call.usage);
+        self.note_org_stop(now);
+        self.note_closing(now);
+    }
+
+    /// Closes the gate until a describe shows the field again: without it nothing can be recognised.
+    pub fn close_for_drift(&mut self, now: Timestamp, field: FieldName) {
+        self.drift.entry(field).or_insert(now);
+        self.note_closing(now);
+    }
+
+    /// A describe shows the field again.
+    pub fn end_drift(&mut self, now: Timestamp, field: &FieldName) {
+        self.drift.remove(field);
+        self.note_closing(now);
+    }
+
+    /// A person stops the work.
+    pub fn pause(&mut self, now: Timestamp, pause: Pause) {
+        self.pause = Some(pause);
+        self.note_closing(now);
+    }
+
+    /// A person lets the work go on.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.pause = None;
+        self.note_closing(now);
+    }
+
+    /// The calls by hour, to be kept over a restart.
+    pub fn budget(&self) -> BudgetSnapshot {
+        self.budget.snapshot()
+    }
+
+    /// For how long between `since` and `now` live work could not go.
+    pub fn closed_time_since(&self, now: Timestamp, since: Timestamp) -> Duration {
+        let open_span = self.closed_since.map(|from| (from, now));
+        let spans = self.closed_spans.iter().copied().chain(open_span);
+        spans.fold(Duration::ZERO, |sum, (from, to)| sum.saturating_add(to.min(now).since(from.max(since))))
+    }
+
+    /// The gate as an operator is shown it.
+    pub fn status(&self, now: Timestamp) -> GateStatus {
+        let closed = self.barrier(now, WorkClass::Live);
+        let used = self.budget.used(now);
+        let (reason, until) = closed.map_or((None, None), |(why, until)| (Some(why), until));
+        GateStatus {
+            open: reason.is_none(),
+            since: reason.is_some().then(|| self.closed_since.unwrap_or(now)),
+            reason,
+            until,
+            in_flight: self.live + self.backfill,
+            calls_used: used,
+            calls_left: self.settings.calls_per_day.saturating_sub(used),
+            org_usage: self.org.estimate(now),
+        }
+    }
+
+    /// What keeps work out now, and until when; not what a probe may try.
+    fn shut(&self, now: Timestamp, class: WorkClass) -> Option<(GateReason, Option<Timestamp>)> {
+        self.barriers(now, class).into_iter().find(|(_, until)| until.is_none_or(|until| until > now))
+    }
+
+    /// What the gate is closed for, including what a probe may try.
+    fn barrier(&self, now: Timestamp, class: WorkClass) -> Option<(GateReason, Option<Timestamp>)> {
+        self.shut(now, class).or_else(|| self.barriers(now, class).into_iter().next())
+    }
+
+    /// Everything that stands in the way, the most telling first.
+    fn barriers(&self, now: Timestamp, class: WorkClass) -> Vec<(GateReason, Option<Timestamp>)> {
+        let mut barriers = Vec::new();
+        if let Some(pause) = &self.pause
+            && pause.until.is_none_or(|until| until > now)
+        {
+            barriers.push((GateReason::Paused { by: pause.by.clone(), note: pause.note.clone() }, pause.until));
+        }
+        if let Some(field) = self.drift.keys().next() {
+            barriers.push((GateReason::Drift { field: field.clone() }, None));
+        }
+        if let Some(closed) = self.systemic.closed() {
+            barriers.push((GateReason::RefusingAll { code: closed.why.to_string() }, Some(closed.until)));
+        }
+        if let Some(closed) = self.allowance.closed() {
+            barriers.push((GateReason::AllowanceSpent { code: closed.why.clone() }, Some(closed.until)));
+        }
+        if let Some(closed) = self.breaker.closed() {
+            let (code, detail) = closed.why.clone();
+            barriers.push((GateReason::Failing { code, detail }, Some(closed.until)));
+        }
+        if let Some(closed) = self.throttle.closed() {
+            barriers.push((GateReason::Throttled, Some(closed.until)));
+        }
+        if self.org_stopped.is_some() {
+            let until = self.org.forgotten_at().unwrap_or(now);
+            barriers.push((GateReason::OrgStop { percent: self.settings.org_stop_percent }, Some(until)));
+        }
+        barriers.extend(self.budget_barrier(now, class));
+        barriers
+    }
+
+    fn budget_barrier(&self, now: Timestamp, class: WorkClass) -> Option<(GateReason, Option<Timestamp>)> {
+        let limit = self.calls_allowed(class);
+        let why = match class {
+            WorkClass::Live => GateReason::BudgetSpent,
+            WorkClass::Backfill => GateReason::ReservedForLive,
+        };
+        let spent = self.budget.used(now).saturating_add(CALLS_PER_BATCH) > limit;
+        spent.then(|| {
+            let until = limit.checked_sub(CALLS_PER_BATCH).and_then(|free| self.budget.falls_to(free, now));
+            (why, until)
+        })
+    }
+
+    /// Whether the batches in flight may need what is left of the class's share.
+    fn is_spoken_for(&self, now: Timestamp, class: WorkClass) -> bool {
+        let batches = u64::try_from(self.live + self.backfill).unwrap_or(u64::MAX).saturating_add(1);
+        let used = self.budget.used(now).saturating_add(batches.saturating_mul(CALLS_PER_BATCH));
+        used > self.calls_allowed(class)
+    }
+
+    fn calls_allowed(&self, class: WorkClass) -> u64 {
+        let all = self.settings.calls_per_day;
+        let reserve = all.saturating_mul(u64::from(self.settings.reserve_for_live_percent.min(100))).div_ceil(100);
+        match class {
+            WorkClass::Live => all,
+            WorkClass::Backfill => all.saturating_sub(reserve),
+        }
+    }
+
+    /// The batch that a probe may be, if something is to be tried.
+    fn probe_wanted(&self, now: Timestamp) -> Option<Batch> {
+        let alone =
+            self.breaker.is_half_open(now) || self.throttle.is_half_open(now) || self.allowance.is_half_open(now);
+        if alone || self.org_stopped.is_some() {
+            return Some(Batch::Single);
+        }
+        self.systemic.is_half_open(now).then_some(Batch::Full)
+    }
+
+    fn note_org_stop(&mut self, now: Timestamp) {
+        let Some(usage) = self.org.estimate(now) else { return };
+        let stop = u128::from(usage.allowed) * u128::from(self.settings.org_stop_percent);
+        let reached = u128::from(usage.used) * 100 >= stop;
+        self.org_stopped = reached.then(|| self.org_stopped.unwrap_or(now));
+    }
+
+    /// Keeps the spans of time in which live work could not go.
+    fn note_closing(&mut self, now: Timestamp) {
+        let closed = self.barrier(now, WorkClass::Live).is_some();
+        match (closed, self.closed_since) {
+            (true, None) => self.closed_since = Some(now),
+            (false, Some(from)) => {
+                self.closed_since = None;
+                self.closed_spans.push((from, now));
+                if self.closed_spans.len() > MOST_SPANS
+                    && let [(first, _), (_, second), ..] = self.closed_spans[..]
+                {
+                    // The oldest two become one, in the waiting lead's favour.
+                    self.closed_spans.splice(0..2, [(first, second)]);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::crm::Usage;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_700_000_000 / 3_600 * 3_600 + seconds)
+}
+
+fn settings() -> GateSettings {
+    GateSettings { concurrency: 4, calls_per_day: 1_000, org_stop_percent: 90, reserve_for_live_percent: 20 }
+}
+
+fn gate() -> GateState {
+    GateState::new(settings(), &BudgetSnapshot::default())
+}
+
+fn call(usage: Option<(u64, u64)>) -> Call {
+    let usage = usage.map(|(used, allowed)| Usage { used, allowed });
+    Call { endpoint: "composite", status: Some(200), elapsed: SECOND, counted: true, usage }
+}
+
+fn unavailable() -> CrmError {
+    CrmError::Unavailable { code: "SERVER_UNAVAILABLE".into(), detail: "maintenance".into() }
+}
+
+/// Asks, and gives the permit back at once; the reason's word, or what the gate says.
+fn ask(gate: &mut GateState, now: i64, class: WorkClass) -> String {
+    match gate.decide(at(now), class) {
+        GateDecision::Open => {
+            gate.release(at(now), class, None);
+            "open".into()
+        }
+        GateDecision::Probe { batch } => {
+            gate.release(at(now), class, Some(batch));
+            format!("probe {batch:?}")
+        }
+        GateDecision::Busy => "busy".into(),
+        GateDecision::Closed { until, why } => {
+            let until = until.map(|until| until.since(at(0)).as_secs());
+            until.map_or(why.as_str().to_owned(), |until| format!("{} until {until}", why.as_str()))
+        }
+    }
+}
+
+fn live(gate: &mut GateState, now: i64) -> String {
+    ask(gate, now, WorkClass::Live)
+}
+
+#[test]
+fn no_more_batches_go_than_are_allowed_and_backfill_leaves_one_place() {
+    let mut gate = gate();
+    for _ in 0..3 {
+        assert_eq!(gate.decide(at(0), WorkClass::Backfill), GateDecision::Open);
+    }
+    assert_eq!(ask(&mut gate, 0, WorkClass::Backfill), "busy");
+    assert_eq!(gate.decide(at(0), WorkClass::Live), GateDecision::Open);
+    assert_eq!(live(&mut gate, 0), "busy");
+    gate.release(at(0), WorkClass::Backfill, None);
+    assert_eq!(live(&mut gate, 0), "open");
+    let single = GateSettings { concurrency: 1, ..settings() };
+    assert_eq!(ask(&mut GateState::new(single, &BudgetSnapshot::default()), 0, WorkClass::Backfill), "open");
+}
+
+#[test]
+fn three_failures_in_a_row_close_the_gate_and_one_success_opens_it() {
+    let mut gate = gate();
+    for _ in 0..2 {
+        gate.answered(at(0), None, Err(&unavailable()), 0.0);
+    }
+    gate.answered(at(0), None, Ok(()), 0.0);
+    for _ in 0..2 {
+        gate.answered(at(0), None, Err(&CrmError::Unknown { detail: "lost".into() }), 0.0);
+    }
+    assert_eq!(live(&mut gate, 0), "open");
+    gate.answered(at(0), None, Err(&unavailable()), 0.0);
+    let mut now = 0;
+    for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+        assert_eq!(live(&mut gate, now), format!("failing until {}", now + wait));
+        now += wait;
+        assert_eq!(gate.decide(at(now), WorkClass::Live), GateDecision::Probe { batch: Batch::Single });
+        assert_eq!(live(&mut gate, now), "busy", "a second probe");
+        gate.answered(at(now), Some(Batch::Single), Err(&unavailable()), 0.0);
+        gate.release(at(now), WorkClass::Live, Some(Batch::Single));
+    }
+    assert_eq!(
+        gate.status(at(now)).reason.unwrap().to_string(),
+        "the CRM fails (SERVER_UNAVAILABLE): the CRM is unavailable: maintenance"
+    );
+    gate.answered(at(now + 300), Some(Batch::Single), Ok(()), 0.0);
+    assert_eq!(live(&mut gate, now + 300), "open");
+    assert_eq!(gate.closed_time_since(at(now + 300), at(0)).as_secs(), u64::try_from(now).unwrap() + 300);
+    assert_eq!(gate.closed_time_since(at(now + 900), at(now)).as_secs(), 300);
+}
+
+#[test]
+fn a_refused_record_is_an_answer_and_a_refused_login_is_none() {
+    let mut gate = gate();
+    let refused = CrmError::Refused { code: "RULE".into(), message: String::new(), fields: Vec::new() };
+    let login = CrmError::Unauthorised { code: "invalid_client".into(), detail: "wrong".into() };
+    for _ in 0..9 {
+        gate.answered(at(0), None, Err(&refused), 0.0);
+    }
+    assert_eq!(live(&mut gate, 0), "open");
+    for _ in 0..3 {
+        gate.answered(at(0), None, Err(&login), 0.0);
+    }
+    assert_eq!(live(&mut gate, 0), "failing until 1");
+}
+
+#[test]
+fn a_throttled_gate_waits_as_long_as_it_was_told_and_longer_each_time() {
+    let mut gate = gate();
+    let throttled = |seconds: Option<u64>| CrmError::Throttled { retry_after: seconds.map(Duration::from_secs) };
+    gate.answered(at(0), None, Err(&throttled(Some(90))), 0.0);
+    gate.answered(at(1), None, Ok(()), 0.0);
+    assert_eq!(live(&mut gate, 89), "throttled until 90");
+    assert_eq!(live(&mut gate, 90), "probe Single");
+    gate.answered(at(90), Some(Batch::Single), Err(&throttled(None)), 0.0);
+    assert_eq!(live(&mut gate, 90), "throttled until 92");
+    gate.answered(at(92), Some(Batch::Single), Ok(()), 0.0);
+    assert_eq!(live(&mut gate, 92), "open");
+}
+
+#[test]
+fn a_spent_allowance_is_tried_after_a_quarter_and_then_each_half_hour() {
+    let mut gate = gate();
+    let spent = CrmError::BudgetSpent { code: "REQUEST_LIMIT_EXCEEDED".into(), until: None };
+    gate.answered(at(0), None, Err(&spent), 0.0);
+    assert_eq!(live(&mut gate, 0), "allowance_spent until 900");
+    assert_eq!(live(&mut gate, 900), "probe Single");
+    gate.answered(at(900), Some(Batch::Single), Err(&spent), 0.0);
+    assert_eq!(live(&mut gate, 900), "allowance_spent until 2700");
+    gate.answered(at(2_700), Some(Batch::Single), Ok(()), 0.0);
+    assert_eq!(live(&mut gate, 2_700), "open");
+}
+
+#[test]
+fn backfill_leaves_the_reserve_and_nobody_overdraws_the_share() {
+    let mut gate = gate();
+    for _ in 0..798 {
+        gate.called(at(0), &call(None));
+    }
+    assert_eq!(ask(&mut gate, 0, WorkClass::Backfill), "open");
+    gate.called(at(0), &call(None));
+    assert_eq!(ask(&mut gate, 0, WorkClass::Backfill), "reserved_for_live until 90000");
+    for _ in 799..998 {
+        gate.called(at(3_600), &call(None));
+    }
+    assert_eq!(gate.decide(at(3_600), WorkClass::Live), GateDecision::Open);
+    assert_eq!(live(&mut gate, 3_600), "busy", "the last calls are spoken for");
+    gate.called(at(3_600), &call(None));
+    gate.release(at(3_600), WorkClass::Live, None);
+    assert_eq!(live(&mut gate, 3_600), "budget_spent until 90000");
+    let status = gate.status(at(3_600));
+    assert_eq!((status.open, status.calls_used, status.calls_left), (false, 999, 1));
+    let mut restarted = GateState::new(settings(), &gate.budget());
+    assert_eq!(live(&mut restarted, 3_600), "budget_spent until 90000");
+    assert_eq!(live(&mut restarted, 90_000), "open");
+}
+
+#[test]
+fn where_the_organisation_nears_its_limit_one_call_a_quarter_of_an_hour_finds_out() {
+    let mut gate = gate();
+    gate.called(at(0), &call(Some((898, 1_000))));
+    assert_eq!(live(&mut gate, 0), "open");
+    gate.called(at(20), &call(None));
+    gate.called(at(40), &call(Some((890, 1_000))));
+    assert_eq!(live(&mut gate, 40), "org_stop until 940", "898 and two calls since, whatever the newest header says");
+    assert_eq!(gate.status(at(40)).org_usage, Some(Usage { used: 900, allowed: 1_000 }));
+    assert_eq!(live(&mut gate, 940), "probe Single");
+    gate.called(at(941), &call(Some((950, 1_000))));
+    assert_eq!(live(&mut gate, 941), "org_stop until 1841");
+    gate.called(at(1_842), &call(Some((700, 1_000))));
+    assert_eq!(live(&mut gate, 1_842), "open");
+}
+
+#[test]
+fn a_crm_that_refuses_everything_is_tried_with_a_full_batch_until_one_lead_is_taken() {
+    let mut gate = gate();
+    let leads: Vec<LeadKey> = (0..25).map(|n| LeadKey::new("s", n.to_string().as_str())).collect();
+    let refuse = |gate: &mut GateState, now: i64, probe: Option<Batch>| {
+        gate.settled(at(now), probe, leads.iter().map(|lead| (lead, Err("RULE"))), 0.0);
+    };
+    refuse(&mut gate, 0, None);
+    refuse(&mut gate, 1, None);
+    let mut now = 0;
+    for minutes in [1, 2, 4, 8, 15, 15] {
+        assert_eq!(live(&mut gate, now), format!("refusing_all until {}", now + minutes * 60));
+        now += minutes * 60;
+        assert_eq!(live(&mut gate, now), "probe Full");
+        refuse(&mut gate, now, Some(Batch::Full));
+    }
+    now += 900;
+    let mixed = leads.iter().enumerate().map(|(n, lead)| (lead, if n == 7 { Ok(()) } else { Err("RULE") }));
+    gate.settled(at(now), Some(Batch::Full), mixed, 0.0);
+    assert_eq!(live(&mut gate, now), "open");
+}
+
+#[test]
+fn drift_and_pause_close_the_gate_until_they_are_ended() {
+    let mut gate = gate();
+    gate.close_for_drift(at(0), "Ext__c".into());
+    gate.pause(at(1), Pause { by: "ada".into(), note: Some("audit".into()), until: Some(at(60)) });
+    assert_eq!(live(&mut gate, 1), "paused until 60");
+    assert_eq!(gate.status(at(1)).reason.unwrap().to_string(), "paused by ada: audit");
+    assert_eq!(live(&mut gate, 60), "drift");
+    gate.end_drift(at(70), &"Ext__c".into());
+    assert_eq!(live(&mut gate, 70), "open");
+    assert_eq!(gate.closed_time_since(at(100), at(0)).as_secs(), 70);
+    gate.pause(at(100), Pause { by: "ada".into(), note: None, until: None });
+    assert_eq!(live(&mut gate, 10_000), "paused");
+    assert_eq!(gate.status(at(10_000)).since, Some(at(100)));
+    gate.resume(at(10_000));
+    assert_eq!(live(&mut gate, 10_000), "open");
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask(WorkClass),
+    /// Ends one of the batches in flight: by its place, with so many calls and a kind of outcome.
+    End(usize, u8, u8),
+    Wait(u32),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => prop_oneof![Just(WorkClass::Live), Just(WorkClass::Backfill)].prop_map(Step::Ask),
+        3 => (any::<usize>(), 0..=2u8, 0..4u8).prop_map(|(place, calls, outcome)| Step::End(place, calls, outcome)),
+        1 => (0..20_000u32).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..300)
+}
+
+proptest! {
+    #[test]
+    fn permits_and_calls_never_exceed_what_is_allowed(steps in steps(), concurrency in 1..5usize, calls_per_day in 0..60u64) {
+        let settings = GateSettings { concurrency, calls_per_day, org_stop_percent: 90, reserve_for_live_percent: 20 };
+        let mut gate = GateState::new(settings, &BudgetSnapshot::default());
+        let mut now = 0i64;
+        let mut in_flight: Vec<(WorkClass, Option<Batch>)> = Vec::new();
+        let mut calls: Vec<i64> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Wait(seconds) => now += i64::from(seconds),
+                Step::Ask(class) => match gate.decide(at(now), class) {
+                    GateDecision::Open => in_flight.push((class, None)),
+                    GateDecision::Probe { batch } => in_flight.push((class, Some(batch))),
+                    GateDecision::Busy => prop_assert!(!in_flight.is_empty(), "busy with nothing"),
+                    GateDecision::Closed { until, .. } => prop_assert!(until.is_none_or(|until| until > at(now))),
+                },
+                Step::End(place, made, outcome) => {
+                    if in_flight.is_empty() {
+                        continue;
+                    }
+                    let (class, probe) = in_flight.swap_remove(place % in_flight.len());
+                    for _ in 0..made {
+                        calls.push(now);
+                        gate.called(at(now), &call(None));
+                    }
+                    let error = [
+                        Some(unavailable()),
+                        Some(CrmError::Throttled { retry_after: None }),
+                        Some(CrmError::BudgetSpent { code: String::new(), until: None }),
+                        None,
+                    ];
+                    gate.answered(at(now), probe, error[usize::from(outcome)].as_ref().map_or(Ok(()), Err), 0.5);
+                    gate.release(at(now), class, probe);
+                }
+            }
+            prop_assert!(in_flight.len() <= concurrency);
+            prop_assert!(in_flight.iter().filter(|(_, probe)| probe.is_some()).count() <= 1);
+            let backfill = in_flight.iter().filter(|(class, _)| *class == WorkClass::Backfill).count();
+            prop_assert!(backfill <= (concurrency - 1).max(1));
+            let of_the_day = calls.iter().filter(|made| now - **made < 24 * 3_600).count();
+            prop_assert!(u64::try_from(of_the_day).unwrap() <= calls_per_day);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Reads Salesforce's errors as decisions for the queue. Pure; by code, and by text only where the code says too little.
+
+mod codes;
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use self::codes::{CODES, Class, Code, OWN};
+use crate::crm::CrmError;
+use crate::domain::ids::{FieldName, RecordId};
+
+/// What an error code means and what a person can do, in plain words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    pub means: &'static str,
+    pub todo: &'static str,
+}
+
+/// What the code means and what to do about it; never fails, for a code that nobody knows too.
+pub fn remedy(code: &str) -> Remedy {
+    // `http_502` and the like: an answer without a code of Salesforce's.
+    let code = if code.starts_with("http_") { "http" } else { code };
+    let own = || OWN.iter().find(|(name, _)| *name == code).map(|(_, remedy)| *remedy);
+    known(code).map(|known| known.remedy).or_else(own).unwrap_or(Remedy {
+        means: "Salesforce gave an error that this program does not know.",
+        todo: "Look the code up in Salesforce's documentation; the request ID in the sync log finds the request.",
+    })
+}
+
+/// One element of an error answer. Collections say `statusCode` where everything else says `errorCode`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct ApiError {
+    #[serde(default, alias = "statusCode", rename = "errorCode")]
+    pub code: String,
+    #[serde(default)]
+    pub message: String,
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// The key is misspelt on the wire.
+    #[serde(default, alias = "duplicateResult", rename = "duplicateResut")]
+    duplicate: Option<DuplicateResult>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct DuplicateResult {
+    match_results: Vec<MatchResult>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct MatchResult {
+    match_records: Vec<MatchRecord>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct MatchRecord {
+    record: MatchedId,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct MatchedId {
+    #[serde(rename = "Id")]
+    id: Option<String>,
+}
+
+/// The errors that a body names; none if it is not an error answer of Salesforce's.
+pub(super) fn read_errors(body: &[u8]) -> Vec<ApiError> {
+    let errors: Vec<ApiError> = serde_json::from_slice(body).unwrap_or_default();
+    errors.into_iter().filter(|error| !error.code.is_empty()).collect()
+}
+
+/// Reads an answer that is no success as a decision for the queue.
+///
+/// Of several errors the one that needs most counts; the fields that they name are put together.
+pub(super) fn classify(status: u16, retry_after: Option<Duration>, errors: &[ApiError]) -> CrmError {
+    if status == 429 {
+        return CrmError::Throttled { retry_after };
+    }
+    let worst = errors.iter().map(|error| classify_one(status, retry_after, error)).max_by_key(weight);
+    match worst {
+        Some(CrmError::Refused { code, message, .. }) => {
+            let mut fields: Vec<FieldName> = Vec::new();
+            for field in errors.iter().flat_map(|error| &error.fields) {
+                let field = FieldName::new(field.as_str());
+                if !fields.contains(&field) {
+                    fields.push(field);
+                }
+            }
+            CrmError::Refused { code, message, fields }
+        }
+        Some(error) => error,
+        None => without_code(status),
+    }
+}
+
+/// Whether the answer means that a new token may help: expiry, not a token of the wrong kind.
+pub(super) fn is_expired_session(status: u16, errors: &[ApiError]) -> bool {
+    status == 401
+        && errors.iter().any(|error| {
+            error.code == "INVALID_SESSION_ID"
+                && !error.message.contains("This session is not valid for use with the REST API")
+                && !error.message.contains("Connected app is not attached to Agent")
+        })
+}
+
+/// What follows for each of `records` writes when the request that carried them all was refused: a refusal that one of
+/// them may have caused hits the others unjustly, so all are repeated in smaller company; what stood alone bears it.
+pub(super) fn of_the_whole(error: CrmError, records: usize) -> CrmError {
+    let shrinkable = |code: &str| known(code).is_some_and(|known| known.class == Class::TooMuch);
+    match error {
+        CrmError::Refused { code, .. }
+        | CrmError::Unfamiliar { code, .. }
+        | CrmError::Duplicate { code, .. }
+        | CrmError::Gone { code, .. }
+            if records > 1 =>
+        {
+            CrmError::Collateral { code }
+        }
+        CrmError::Unavailable { code, .. } if records > 1 && shrinkable(&code) => CrmError::Collateral { code },
+        other => other,
+    }
+}
+
+/// Reads a refusal of the token endpoint, whose error body is an object.
+pub(super) fn classify_login(status: u16, retry_after: Option<Duration>, body: &[u8]) -> CrmError {
+    #[derive(Deserialize)]
+    struct LoginError {
+        error: String,
+        #[serde(default)]
+        error_description: String,
+    }
+    if status == 429 {
+        return CrmError::Throttled { retry_after };
+    }
+    let Ok(LoginError { error, error_description }) = serde_json::from_slice(body) else {
+        return match read_errors(body) {
+            errors if !errors.is_empty() => classify(status, retry_after, &errors),
+            _ if status >= 500 || status == 420 => without_code(status),
+            _ => unreadable(status),
+        };
+    };
+    if error.eq_ignore_ascii_case("LOGIN_RATE_EXCEEDED")
+        || error_description.eq_ignore_ascii_case("login rate exceeded")
+    {
+        return CrmError::Throttled { retry_after };
+    }
+    if status >= 500 {
+        return CrmError::Unavailable { code: error, detail: error_description };
+    }
+    let detail = if error_description.is_empty() { error.clone() } else { format!("{error}: {error_description}") };
+    CrmError::Unauthorised { code: error, detail }
+}
+
+/// An answer that is not Salesforce's: an HTML page, JSON of another shape, a redirect.
+pub(super) fn unreadable(status: u16) -> CrmError {
+    CrmError::Unavailable {
+        code: "answer_unreadable".into(),
+        detail: format!("HTTP {status} with a body that is not Salesforce's"),
+    }
+}
+
+fn known(code: &str) -> Option<&'static Code> {
+    CODES.iter().find(|known| known.name.eq_ignore_ascii_case(code))
+}
+
+fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) -> CrmError {
+    let code = error.code.clone();
+    let message = error.message.clone();
+    let Some(known) = known(&error.code) else {
+        return match status {
+            500.. => CrmError::Unavailable { code, detail: message },
+            401 => CrmError::Unauthorised { code, detail: message },
+            _ if error.code.starts_with("LOGIN_") => CrmError::Unauthorised { code, detail: message },
+            _ => CrmError::Unfamiliar { code, message },
+        };
+    };
+    match known.class {
+        Class::Login => CrmError::Unauthorised { code, detail: message },
+        Class::RequestLimit if message.contains("Concurrent") => CrmError::Throttled { retry_after },
+        Class::RequestLimit => CrmError::BudgetSpent { code, until: None },
+        Class::Throttle => CrmError::Throttled { retry_after },
+        Class::Retry | Class::TooMuch => CrmError::Unavailable { code, detail: message },
+        Class::Trigger if names_a_passing_cause(&message) => CrmError::Unavailable { code, detail: message },
+        Class::Refused if says_that_the_record_is_missing(error) => CrmError::Gone { code, merged_into: None },
+        Class::Trigger | Class::Refused => {
+            CrmError::Refused { code, message, fields: error.fields.iter().map(|name| name.as_str().into()).collect() }
+        }
+        Class::Schema => CrmError::SchemaDrift { code, field: drifted_field(error), message },
+        Class::Duplicate => CrmError::Duplicate { code, record: duplicate_of(error), message },
+        Class::Gone => CrmError::Gone { code, merged_into: None },
+        Class::Converted => CrmError::Converted { to: None },
+        Class::Collateral => CrmError::Collateral { code },
+        Class::Operator => CrmError::Operator { code, message },
+    }
+}
+
+fn without_code(status: u16) -> CrmError {
+    let (code, detail) = (format!("http_{status}"), format!("HTTP {status} without an error code"));
+    match status {
+        300 => CrmError::Duplicate { code, message: "several records hold the external ID".into(), record: None },
+        401 => CrmError::Unauthorised { code, detail },
+        412 => CrmError::Unavailable { code, detail: "the record changed since it was read".into() },
+        400..=499 if status != 420 => CrmError::Unfamiliar { code, message: detail },
+        _ => CrmError::Unavailable { code, detail },
+    }
+}
+
+/// How much an error outweighs its neighbours in one answer.
+fn weight(error: &CrmError) -> u8 {
+    match error {
+        CrmError::Unauthorised { .. } => 12,
+        CrmError::BudgetSpent { .. } => 11,
+        CrmError::Throttled { .. } => 10,
+        CrmError::SchemaDrift { .. } => 9,
+        CrmError::Operator { .. } => 8,
+        CrmError::Converted { .. } => 7,
+        CrmError::Gone { .. } => 6,
+        CrmError::Refused { .. } => 5,
+        CrmError::Unfamiliar { .. } => 4,
+        CrmError::Duplicate { .. } => 3,
+        CrmError::Unknown { .. } => 2,
+        CrmError::Unavailable { .. } => 1,
+        CrmError::Collateral { .. } => 0,
+    }
+}
+
+/// A trigger or flow passes on what the platform told it.
+fn names_a_passing_cause(message: &str) -> bool {
+    ["UNABLE_TO_LOCK_ROW", "LIMIT_EXCEEDED", "LimitException"].iter().any(|cause| message.contains(cause))
+}
+
+/// The same code says that a referenced record is missing (then a field is named) or that the written one is.
+fn says_that_the_record_is_missing(error: &ApiError) -> bool {
+    error.code == "INVALID_CROSS_REFERENCE_KEY"
+        && error.fields.is_empty()
+        && error.message.eq_ignore_ascii_case("invalid cross reference id")
+}
+
+/// The field by `fields`, else the first quoted name: `No such column 'Foo__c' on entity 'Lead'`.
+fn drifted_field(error: &ApiError) -> Option<FieldName> {
+    if let Some(field) = error.fields.first() {
+        return Some(field.as_str().into());
+    }
+    if !error.code.eq_ignore_ascii_case("INVALID_FIELD") {
+        return None;
+    }
+    let name = error.message.split('\'').nth(1)?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_name.then(|| name.into())
+}
+
+/// The record that holds the value already: by the duplicate rule's matches, else at the end of
+/// `duplicate value found: Ext__c duplicates value on record with id: 00Q…`.
+fn duplicate_of(error: &ApiError) -> Option<RecordId> {
+    let listed =
+        error.duplicate.iter().flat_map(|result| &result.match_results).flat_map(|result| &result.match_records);
+    if let Some(id) = listed.filter_map(|found| found.record.id.as_deref()).next() {
+        return Some(super::wire::full_id(id));
+    }
+    let (_, tail) = error.message.rsplit_once(':')?;
+    let id = tail.trim().trim_end_matches('.');
+    let is_id = matches!(id.len(), 15 | 18) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_id.then(|| super::wire::full_id(id))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! Looking people up: one composite call for up to 200 leads, then every row to the leads whose keys it answers to.
+
+use std::collections::{BTreeSet, HashMap};
+
+use http::Method;
+use url::Url;
+
+use super::rows::{Reader, text};
+use super::soql::{self, Key, NameAtDomain};
+use super::transport::{Outgoing, SendError};
+use super::wire::{CompositeAnswer, CompositeRequest, QueryPage, Row, Subrequest, full_id};
+use super::{KnownObjects, Salesforce, classify};
+use crate::crm::{CrmError, FindRequest};
+use crate::domain::ids::{ObjectName, RecordId};
+use crate::domain::matching::{Candidate, Candidates, MatchKeys, MatchedBy, NameAndDomain};
+use crate::domain::record::CrmRecord;
+
+/// The most queries that one composite may hold.
+const QUERIES_PER_CALL: usize = 5;
+/// More rows than this for one batch are no candidates but a lookup gone wrong.
+const MOST_ROWS: usize = 20_000;
+
+/// Looks all keys up; one answer per set of keys, in the order given.
+pub(super) async fn find(crm: &Salesforce, request: &FindRequest) -> Result<Vec<Candidates>, CrmError> {
+    let linked = request.keys.iter().filter_map(|keys| keys.linked.as_ref()).map(|link| &link.object);
+    let objects: BTreeSet<&ObjectName> = request.reading.fields.keys().chain(linked).collect();
+    let known = crm.known_objects(&objects).await?;
+    let session = crm.transport.session().await?;
+    let readers: Vec<Reader<'_>> = objects
+        .into_iter()
+        .map(|object| Reader::new(object, &request.reading, &known, session.user.as_ref()))
+        .collect();
+
+    let queries = plan_queries(&readers, &request.keys);
+    let mut found = Found::new(request, &known);
+    for batch in queries.chunks(QUERIES_PER_CALL) {
+        for (reader, rows) in run_queries(crm, request, batch).await? {
+            for row in &rows {
+                found.add(reader, row);
+            }
+        }
+    }
+    Ok(request.keys.iter().map(|keys| found.candidates(keys)).collect())
+}
+
+struct Query<'a> {
+    reader: &'a Reader<'a>,
+    soql: String,
+}
+
+/// Every lookup that the keys need, split where it would be too long.
+///
+/// Ordinarily five: Leads by ID or our key, Leads by e-mail, Leads by name, Contacts by key or e-mail, Contacts by name.
+fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Vec<Query<'a>> {
+    let unlinked = || keys.iter().filter(|keys| keys.linked.is_none());
+    let external_ids = || unlinked().filter_map(|keys| keys.external_id.clone()).map(Key::ExternalId);
+    let emails: BTreeSet<Key> =
+        unlinked().filter_map(|keys| keys.email.as_deref()).map(lower).map(Key::Email).collect();
+    let names: BTreeSet<NameAtDomain> =
+        unlinked().filter_map(|keys| keys.name_and_domain.as_ref()).flat_map(spellings).collect();
+    let names: Vec<NameAtDomain> = names.into_iter().collect();
+
+    let mut queries = Vec::new();
+    for reader in readers {
+        let target = reader.target();
+        let links = keys.iter().filter_map(|keys| keys.linked.as_ref()).filter(|link| link.object == *reader.object);
+        let mut own: BTreeSet<Key> = links.map(|link| Key::Id(full_id(link.id.as_str()))).collect();
+        own.extend(external_ids());
+        // An OR over both stays quick; Leads, which are many, are kept apart all the same.
+        let lists: Vec<Vec<Key>> = if reader.object.as_str() == "Lead" {
+            vec![own.into_iter().collect(), emails.iter().cloned().collect()]
+        } else {
+            vec![own.into_iter().chain(emails.iter().cloned()).collect()]
+        };
+        let by_keys = lists.iter().flat_map(|list| soql::find_by_keys(&target, list));
+        let by_names = soql::find_by_names(&target, &names);
+        queries.extend(by_keys.chain(by_names).map(|soql| Query { reader, soql }));
+    }
+    queries
+}
+
+/// One composite call, and one more for each further page of rows.
+async fn run_queries<'a>(
+    crm: &Salesforce,
+    request: &FindRequest,
+    batch: &[Query<'a>],
+) -> Result<Vec<(&'a Reader<'a>, Vec<Row>)>, CrmError> {
+    let parts = batch.iter().enumerate().map(|(place, query)| Subrequest {
+        method: "GET",
+        url: soql::query_path(&crm.root, &query.soql),
+        reference_id: format!("find{place}"),
+        http_headers: Default::default(),
+        body: None,
+    });
+    let body = CompositeRequest::in_order(parts.collect());
+    let outgoing = Outgoing {
+        method: Method::POST,
+        json: Some(super::to_bytes(&body)?),
+        request_id: Some(request.request_id.clone()),
+        ..Outgoing::get("composite", format!("{}/composite", crm.root))
+    };
+    let answer = crm.transport.send(&outgoing).await.map_err(SendError::of_a_read)?;
+    if answer.status != 200 {
+        return Err(answer.error());
+    }
+    let composite: CompositeAnswer =
+        serde_json::from_slice(&answer.body).map_err(|_| classify::unreadable(answer.status))?;
+
+    let mut results = Vec::with_capacity(batch.len());
+    for (place, query) in batch.iter().enumerate() {
+        let reference = format!("find{place}");
+        let Some(part) = composite.composite_response.iter().find(|part| part.reference_id == reference) else {
+            return Err(classify::unreadable(answer.status));
+        };
+        if part.http_status_code != 200 {
+            let errors = classify::read_errors(part.bytes());
+            return Err(classify::classify(part.http_status_code, answer.retry_after, &errors));
+        }
+        let page = serde_json::from_slice(part.bytes()).map_err(|_| classify::unreadable(part.http_status_code))?;
+        results.push((query.reader, all_pages(crm, page).await?));
+    }
+    Ok(results)
+}
+
+/// The rows of this page and of those that follow it.
+async fn all_pages(crm: &Salesforce, first: QueryPage) -> Result<Vec<Row>, CrmError> {
+    let QueryPage { mut done, next_records_url: mut next, records: mut rows } = first;
+    while !done {
+        let path = next.filter(|path| path.starts_with("/services/data/")).ok_or_else(|| classify::unreadable(200))?;
+        let answer = crm.transport.send(&Outgoing::get("query_more", path)).await.map_err(SendError::of_a_read)?;
+        if answer.status != 200 {
+            return Err(answer.error());
+        }
+        let page: QueryPage = serde_json::from_slice(&answer.body).map_err(|_| classify::unreadable(answer.status))?;
+        // A page without rows that is not the last one would go on for ever.
+        if page.records.is_empty() && !page.done {
+            return Err(classify::unreadable(answer.status));
+        }
+        rows.extend(page.records);
+        (done, next) = (page.done, page.next_records_url);
+        if rows.len() > MOST_ROWS {
+            let message = format!("more than {MOST_ROWS} records answer to the keys of one batch");
+            return Err(CrmError::Unfamiliar { code: "too_many_matches".into(), message });
+        }
+    }
+    Ok(rows)
+}
+
+/// The rows of all queries, by the keys that they answer to.
+struct Found {
+    records: Vec<CrmRecord>,
+    /// First name and company domains beside each record.
+    persons: Vec<Person>,
+    places: HashMap<(ObjectName, RecordId), usize>,
+    by_external_id: HashMap<String, Vec<usize>>,
+    by_email: HashMap<String, Vec<usize>>,
+    by_last_name: HashMap<String, Vec<usize>>,
+    case_sensitive: bool,
+}
+
+struct Person {
+    first: Option<String>,
+    domains: Vec<String>,
+}
+
+impl Found {
+    fn new(request: &FindRequest, known: &KnownObjects) -> Self {
+        let case_sensitive = request.reading.external_id.as_ref().is_some_and(|field| {
+            known.values().filter_map(|object| object.fields.get(field)).any(|field| field.case_sensitive)
+        });
+        Self {
+            records: Vec::new(),
+            persons: Vec::new(),
+            places: HashMap::new(),
+            by_external_id: HashMap::new(),
+            by_email: HashMap::new(),
+            by_last_name: HashMap::new(),
+            case_sensitive,
+        }
+    }
+
+    fn add(&mut self, reader: &Reader<'_>, row: &Row) {
+        let Some(record) = reader.record(row) else { return };
+        let place = self.records.len();
+        let key = (record.object.clone(), record.id.clone());
+        if self.places.contains_key(&key) {
+            return;
+        }
+        self.places.insert(key, place);
+        if let Some(external_id) = reader.external_id(row) {
+            self.by_external_id.entry(self.external_id_key(external_id)).or_default().push(place);
+        }
+        let email = text(row, "Email");
+        if let Some(email) = email {
+            self.by_email.entry(lower(email)).or_default().push(place);
+        }
+        if let Some(last) = text(row, "LastName") {
+            self.by_last_name.entry(lower(last)).or_default().push(place);
+        }
+        let email_host = email.and_then(|email| email.rsplit_once('@')).map(|(_, host)| host.to_owned());
+        let hosts = [email_host, text(row, "Website").and_then(website_host)];
+        let domains = hosts.into_iter().flatten().filter_map(|host| registrable_domain(&host)).collect();
+        self.persons.push(Person { first: text(row, "FirstName").map(lower), domains });
+        self.records.push(record);
+    }
+
+    /// The records that answer to the keys, each by its strongest; for a linked lead only the linked record.
+    fn candidates(&self, keys: &MatchKeys) -> Candidates {
+        let mut found: Vec<(usize, MatchedBy)> = Vec::new();
+        let mut add = |places: &[usize], by: MatchedBy| {
+            for place in places {
+                if !found.iter().any(|(known, _)| known == place) {
+                    found.push((*place, by));
+                }
+            }
+        };
+        if let Some(link) = &keys.linked {
+            let place = self.places.get(&(link.object.clone(), full_id(link.id.as_str())));
+            add(place.map_or(&[], std::slice::from_ref), MatchedBy::Link);
+        } else {
+            let listed = |map: &'_ HashMap<String, Vec<usize>>, key: Option<String>| {
+                key.and_then(|key| map.get(&key).cloned()).unwrap_or_default()
+            };
+            let external_id = keys.external_id.as_deref().map(|text| self.external_id_key(text));
+            add(&listed(&self.by_external_id, external_id), MatchedBy::ExternalId);
+            add(&listed(&self.by_email, keys.email.as_deref().map(lower)), MatchedBy::Email);
+            if let Some(name) = &keys.name_and_domain {
+                let mut namesakes = listed(&self.by_last_name, Some(lower(&name.last)));
+                namesakes.retain(|place| self.persons.get(*place).is_some_and(|person| person.may_be(name)));
+                add(&namesakes, MatchedBy::NameAndCompanyDomain);
+            }
+        }
+        let candidate = |(place, by): (usize, MatchedBy)| {
+            self.records.get(place).map(|record| Candidate { record: record.clone(), by })
+        };
+        Candidates { found: found.into_iter().filter_map(candidate).collect() }
+    }
+
+    fn external_id_key(&self, text: &str) -> String {
+        if self.case_sensitive { text.to_owned() } else { lower(text) }
+    }
+}
+
+impl Person {
+    /// Whether the company's domain is the same and the first names do not differ; one that is missing differs from none.
+    fn may_be(&self, name: &NameAndDomain) -> bool {
+        let first_differs =
+            self.first.as_ref().zip(name.first.as_deref()).is_some_and(|(ours, theirs)| *ours != lower(theirs));
+        !first_differs && self.domains.contains(&name.domain)
+    }
+}
+
+/// The name at its domain in ASCII and, where that differs, as a person would write it.
+fn spellings(name: &NameAndDomain) -> impl Iterator<Item = NameAtDomain> {
+    let at = |domain: String| NameAtDomain { last: name.last.trim().to_owned(), domain };
+    let (unicode, valid) = idna::domain_to_unicode(&name.domain);
+    let written = (valid.is_ok() && unicode != name.domain).then(|| at(unicode));
+    [at(name.domain.clone())].into_iter().chain(written)
+}
+
+fn lower(text: &str) -> String {
+    text.trim().to_lowercase()
+}
+
+/// The host of a website as people write it, with or without a scheme.
+fn website_host(website: &str) -> Option<String> {
+    let website = website.trim();
+    let url = if website.contains("://") { Url::parse(website) } else { Url::parse(&format!("http://{website}")) };
+    url.ok()?.host_str().map(str::to_owned)
+}
+
+/// The part of a host that somebody registered, in ASCII: `acme.co.uk` of `www.acme.co.uk`.
+fn registrable_domain(host: &str) -> Option<String> {
+    let host = idna::domain_to_ascii(host.trim().trim_end_matches('.')).ok()?;
+    psl::domain_str(&host).map(str::to_owned)
+}

@@ -1,0 +1,287 @@
+//! Writing: one composite call that creates, changes and reads back, and a result for each record.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use http::Method;
+use serde_json::Value as Json;
+use serde_json::value::RawValue;
+
+use super::rows::{Reader, text};
+use super::soql::{self, Key};
+use super::transport::{Answer, Outgoing, SendError};
+use super::wire::{
+    self, Collection, CompositeAnswer, CompositeRequest, QueryPage, Row, SaveResult, Subanswer, Subrequest, full_id,
+};
+use super::{Salesforce, classify};
+use crate::crm::{CrmError, MAX_WRITES, RecordWrite, WriteRequest, WriteResult, Written};
+use crate::domain::ids::{ObjectName, RecordId, RecordRef};
+use crate::domain::record::{CrmRecord, CrmValue};
+
+/// Queries and collections that one composite may hold, together.
+const PARTS_PER_CALL: usize = 5;
+/// As much of an answer that is no JSON as the sync log keeps.
+const LONGEST_TEXT_KEPT: usize = 4_000;
+
+/// Carries out the writes in one call; one result each, in the order given.
+pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<WriteResult> {
+    if request.writes.is_empty() {
+        return Vec::new();
+    }
+    let records: Vec<Row> = request.writes.iter().map(record_json).collect();
+    match attempt(crm, request, &records).await {
+        Ok(results) => results,
+        Err(WholeFailure { error, response }) => {
+            let error = classify::of_the_whole(error, request.writes.len());
+            let result = |(write, record)| WriteResult {
+                outcome: Err(error.clone()),
+                request: request_text(crm, write, record),
+                response: response.clone(),
+            };
+            request.writes.iter().zip(&records).map(result).collect()
+        }
+    }
+}
+
+/// What befell all records at once.
+struct WholeFailure {
+    error: CrmError,
+    response: String,
+}
+
+impl From<CrmError> for WholeFailure {
+    fn from(error: CrmError) -> Self {
+        Self { error, response: String::new() }
+    }
+}
+
+async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> Result<Vec<WriteResult>, WholeFailure> {
+    if request.writes.len() > MAX_WRITES {
+        return Err(CrmError::Collateral { code: "TOO_MANY_RECORDS".into() }.into());
+    }
+    let objects: BTreeSet<&ObjectName> = request.writes.iter().map(|write| &write.object).collect();
+    let known = crm.known_objects(&objects).await?;
+    let session = crm.transport.session().await?;
+    let readers: Vec<Reader<'_>> = objects
+        .into_iter()
+        .map(|object| Reader::new(object, &request.reading, &known, session.user.as_ref()))
+        .collect();
+
+    let creates = Part::of(request, "creates", |write| write.id.is_none());
+    let updates = Part::of(request, "updates", |write| write.id.is_some());
+    let mut parts: Vec<Subrequest> =
+        [&creates, &updates].into_iter().filter_map(|part| part.subrequest(crm, request, records)).collect();
+    let read_back = read_back_queries(&readers, request);
+    let room = PARTS_PER_CALL - parts.len();
+    parts.extend(read_back.iter().take(room).enumerate().map(|(place, (_, soql))| Subrequest {
+        method: "GET",
+        url: soql::query_path(&crm.root, soql),
+        reference_id: format!("read{place}"),
+        http_headers: BTreeMap::new(),
+        body: None,
+    }));
+
+    let outgoing = Outgoing {
+        method: Method::POST,
+        json: Some(super::to_bytes(&CompositeRequest::in_order(parts))?),
+        request_id: Some(request.request_id.clone()),
+        ..Outgoing::get("composite", format!("{}/composite", crm.root))
+    };
+    let answer = crm.transport.send(&outgoing).await.map_err(SendError::of_a_write)?;
+    if answer.status != 200 {
+        return Err(WholeFailure { error: whole_error(&answer), response: response_text(answer.status, &answer.body) });
+    }
+    let Ok(composite) = serde_json::from_slice::<CompositeAnswer>(&answer.body) else {
+        let detail = "the answer is not what Salesforce sends".to_owned();
+        return Err(WholeFailure {
+            error: CrmError::Unknown { detail },
+            response: response_text(answer.status, &answer.body),
+        });
+    };
+
+    let answers: HashMap<&str, &Subanswer> =
+        composite.composite_response.iter().map(|part| (part.reference_id.as_str(), part)).collect();
+    let rows = rows_read_back(&read_back, &answers);
+    let mut results: BTreeMap<usize, WriteResult> = BTreeMap::new();
+    for part in [&creates, &updates] {
+        let verdicts = part.verdicts(answers.get(part.reference).copied(), &answer);
+        for (place, verdict) in part.places.iter().zip(verdicts) {
+            let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
+            results.insert(*place, verdict.into_result(crm, write, record, &rows));
+        }
+    }
+    Ok(results.into_values().collect())
+}
+
+/// The writes of one collection, by their places in the request.
+struct Part {
+    reference: &'static str,
+    places: Vec<usize>,
+}
+
+impl Part {
+    /// Equal objects stand together, since Salesforce cuts a collection where the object changes.
+    fn of(request: &WriteRequest, reference: &'static str, belongs: impl Fn(&RecordWrite) -> bool) -> Self {
+        let writes = request.writes.iter().enumerate().filter(|(_, write)| belongs(write));
+        let mut places: Vec<(&ObjectName, usize)> = writes.map(|(place, write)| (&write.object, place)).collect();
+        places.sort();
+        Self { reference, places: places.into_iter().map(|(_, place)| place).collect() }
+    }
+
+    fn subrequest(&self, crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> Option<Subrequest> {
+        let creates = self.reference == "creates";
+        let assign = if creates && request.auto_assign { "TRUE" } else { "FALSE" };
+        (!self.places.is_empty()).then(|| Subrequest {
+            method: if creates { "POST" } else { "PATCH" },
+            url: format!("{}/composite/sobjects", crm.root),
+            reference_id: self.reference.into(),
+            http_headers: BTreeMap::from([("Sforce-Auto-Assign", assign)]),
+            body: Some(Collection {
+                all_or_none: false,
+                records: self.places.iter().filter_map(|place| records.get(*place).cloned()).collect(),
+            }),
+        })
+    }
+
+    /// One verdict for each of its records.
+    fn verdicts(&self, part: Option<&Subanswer>, outer: &Answer) -> Vec<Verdict> {
+        let all = |error: CrmError, status: u16, body: &[u8]| {
+            let error = classify::of_the_whole(error, self.places.len());
+            vec![Verdict { status, body: kept_json(body), saved: Err(error) }; self.places.len()]
+        };
+        let unknown = |detail: &str| CrmError::Unknown { detail: detail.into() };
+        let Some(part) = part else {
+            return all(unknown("the answer lacks this part of the request"), outer.status, b"null");
+        };
+        let (status, body) = (part.http_status_code, part.bytes());
+        if status != 200 {
+            let errors = classify::read_errors(body);
+            let lost = errors.is_empty() && status >= 500;
+            let error = if lost {
+                unknown("this part of the request failed without an error code")
+            } else {
+                classify::classify(status, outer.retry_after, &errors)
+            };
+            return all(error, status, body);
+        }
+        match serde_json::from_slice::<Vec<Box<RawValue>>>(body) {
+            Ok(items) if items.len() == self.places.len() => {
+                items.into_iter().map(|item| Verdict::of_item(&item)).collect()
+            }
+            _ => all(unknown("the answer does not hold one result for each record"), status, body),
+        }
+    }
+}
+
+/// What Salesforce said of one record.
+#[derive(Clone)]
+struct Verdict {
+    status: u16,
+    /// Its own part of the answer.
+    body: Json,
+    saved: Result<Option<RecordId>, CrmError>,
+}
+
+impl Verdict {
+    fn of_item(item: &RawValue) -> Self {
+        let saved = match serde_json::from_str::<SaveResult>(item.get()) {
+            Ok(SaveResult { success: true, id, .. }) => Ok(id.as_deref().map(full_id)),
+            Ok(SaveResult { errors, .. }) => Err(classify::classify(400, None, &errors)),
+            Err(_) => Err(CrmError::Unknown { detail: "the record's result cannot be read".into() }),
+        };
+        Self { status: 200, body: kept_json(item.get().as_bytes()), saved }
+    }
+
+    fn into_result(self, crm: &Salesforce, write: &RecordWrite, record: &Row, rows: &RowsReadBack) -> WriteResult {
+        let mut read = None;
+        let outcome = self.saved.and_then(|id| {
+            // An update is of the record that it names; a create without an ID cannot be found again.
+            let id = write.id.as_ref().map(|id| full_id(id.as_str())).or(id);
+            let id = id.ok_or_else(|| CrmError::Unknown { detail: "the new record's ID is missing".into() })?;
+            read = rows.get(&id);
+            let read_back = read.map(|(record, _)| record.clone());
+            Ok(Written { record: RecordRef { object: write.object.clone(), id }, read_back })
+        });
+        let row = read.map(|(_, row)| row);
+        WriteResult {
+            outcome,
+            request: request_text(crm, write, record),
+            response: serde_json::json!({ "status": self.status, "body": self.body, "read_back": row }).to_string(),
+        }
+    }
+}
+
+type RowsReadBack = HashMap<RecordId, (CrmRecord, Row)>;
+
+/// Queries for what is written: updates by ID, creates by our key, of which nothing else is known yet.
+fn read_back_queries<'a>(readers: &'a [Reader<'a>], request: &WriteRequest) -> Vec<(&'a Reader<'a>, String)> {
+    let mut queries = Vec::new();
+    for reader in readers {
+        let writes = request.writes.iter().filter(|write| write.object == *reader.object);
+        let keys: Vec<Key> = writes
+            .filter_map(|write| match &write.id {
+                Some(id) => Some(Key::Id(full_id(id.as_str()))),
+                None => match write.fields.get(request.reading.external_id.as_ref()?)? {
+                    CrmValue::Text(text) => Some(Key::ExternalId(text.clone())),
+                    _ => None,
+                },
+            })
+            .collect();
+        queries.extend(soql::find_by_keys(&reader.target(), &keys).into_iter().map(|soql| (reader, soql)));
+    }
+    queries
+}
+
+/// The rows that could be read; what is missing here is read with the next lookup.
+fn rows_read_back(queries: &[(&Reader<'_>, String)], answers: &HashMap<&str, &Subanswer>) -> RowsReadBack {
+    let mut rows = RowsReadBack::new();
+    for (place, (reader, _)) in queries.iter().enumerate() {
+        let answer = answers.get(format!("read{place}").as_str()).filter(|part| part.http_status_code == 200);
+        let page = answer.and_then(|part| serde_json::from_slice::<QueryPage>(part.bytes()).ok());
+        for row in page.into_iter().flat_map(|page| page.records) {
+            if let (Some(id), Some(record)) = (text(&row, "Id"), reader.record(&row)) {
+                rows.insert(full_id(id), (record, row));
+            }
+        }
+    }
+    rows
+}
+
+/// The verdict over an answer that is no success. An edge server that lost its Salesforce says 500, 502 or 504 and knows
+/// nothing of what was done; 420 and 503 say that nothing was.
+fn whole_error(answer: &Answer) -> CrmError {
+    let is_salesforces = !classify::read_errors(&answer.body).is_empty();
+    let done_perhaps = matches!(answer.status, 200..=299) || answer.status >= 500 && answer.status != 503;
+    if done_perhaps && !is_salesforces {
+        return CrmError::Unknown { detail: format!("HTTP {} without an error code", answer.status) };
+    }
+    answer.error()
+}
+
+fn record_json(write: &RecordWrite) -> Row {
+    let mut row = Row::new();
+    row.insert("attributes".into(), serde_json::json!({ "type": write.object.as_str() }));
+    if let Some(id) = &write.id {
+        row.insert("id".into(), Json::String(full_id(id.as_str()).as_str().to_owned()));
+    }
+    row.extend(write.fields.iter().map(|(field, value)| (field.as_str().to_owned(), wire::to_json(value))));
+    row
+}
+
+fn request_text(crm: &Salesforce, write: &RecordWrite, record: &Row) -> String {
+    let method = if write.id.is_none() { "POST" } else { "PATCH" };
+    serde_json::json!({ "method": method, "url": format!("{}/composite/sobjects", crm.root), "record": record })
+        .to_string()
+}
+
+fn response_text(status: u16, body: &[u8]) -> String {
+    serde_json::json!({ "status": status, "body": kept_json(body) }).to_string()
+}
+
+/// The body as JSON, or the beginning of its text.
+fn kept_json(body: &[u8]) -> Json {
+    let text = || String::from_utf8_lossy(body.get(..LONGEST_TEXT_KEPT).unwrap_or(body)).into_owned();
+    match serde_json::from_slice(body) {
+        Ok(json) if body.len() <= LONGEST_TEXT_KEPT * 4 => json,
+        _ => Json::String(text()),
+    }
+}
