@@ -1,1 +1,150 @@
-//! To be filled.
+//! The queue at work: claims what is due, and pays it batch by batch.
+//!
+//! One task per destination claims; each batch runs in a task of its own, as many as the gate lets through. The lease is
+//! committed before a CRM is called, and every claimed job is settled, given back, or due again when its lease ends.
+
+mod batch;
+pub mod destination;
+mod fold;
+mod keys;
+pub mod maintenance;
+mod settle;
+pub mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use self::batch::{Batch, Report};
+use self::destination::{Destination, Rules};
+use crate::crm::gate::{self, Entry, Permit, WorkClass};
+use crate::crm::{CrmError, MAX_WRITES};
+use crate::store::{Claim, StoreResult};
+
+/// How long the claimer sleeps at most; wake-ups and due times come sooner.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
+/// Syncs one destination until `stop` becomes true, then lets what is under way finish.
+pub async fn run(destination: Arc<Destination>, mut stop: watch::Receiver<bool>) {
+    let mut wakeups = destination.store.subscribe();
+    let mut batches = JoinSet::new();
+    let mut describe_again = false;
+    while !*stop.borrow() {
+        wakeups.borrow_and_update();
+        let nap = match step(&destination, &mut batches, &mut describe_again).await {
+            Ok(nap) => nap,
+            Err(error) => {
+                warn!(destination = %destination.name, "the queue of {} waits for the store: {error}", destination.name);
+                Some(Duration::from_secs(1))
+            }
+        };
+        let Some(nap) = nap else { continue };
+        tokio::select! {
+            _ = stop.changed() => {}
+            changed = wakeups.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+            }
+            Some(done) = batches.join_next(), if !batches.is_empty() => describe_again |= finish(&destination, done),
+            () = tokio::time::sleep(nap.min(LONGEST_SLEEP)) => {}
+        }
+    }
+    while let Some(done) = batches.join_next().await {
+        finish(&destination, done);
+    }
+}
+
+type Batches = JoinSet<StoreResult<Report>>;
+
+/// Claims and starts one batch if there is anything to do; answers how long to sleep, `None`: not at all.
+async fn step(
+    destination: &Arc<Destination>,
+    batches: &mut Batches,
+    describe_again: &mut bool,
+) -> StoreResult<Option<Duration>> {
+    let now = destination.clock.now();
+    match destination.store.next_due(&destination.name).await? {
+        None => return Ok(Some(LONGEST_SLEEP)),
+        Some(due) if due > now => return Ok(Some(due.since(now))),
+        Some(_) => {}
+    }
+    let permit = match destination.gate.enter(WorkClass::Live) {
+        Entry::Go(permit) => permit,
+        Entry::Busy => return Ok(Some(LONGEST_SLEEP)),
+        Entry::Closed { until, .. } => {
+            return Ok(Some(until.map_or(LONGEST_SLEEP, |until| until.since(now).max(Duration::from_millis(10)))));
+        }
+    };
+    let rules = match rules(destination, &permit, describe_again).await {
+        Ok(rules) => rules,
+        // The gate heard of it and decides when to try again.
+        Err(_) => return Ok(Some(Duration::from_millis(100))),
+    };
+    if !destination.settings.linger.is_zero() {
+        tokio::time::sleep(destination.settings.linger).await;
+    }
+    start_batch(destination, permit, rules, batches).await
+}
+
+async fn start_batch(
+    destination: &Arc<Destination>,
+    permit: Permit,
+    rules: Arc<Rules>,
+    batches: &mut Batches,
+) -> StoreResult<Option<Duration>> {
+    let now = destination.clock.now();
+    let limit = match permit.probe() {
+        Some(gate::Batch::Single) => 1,
+        Some(gate::Batch::Full) | None => u32::try_from(MAX_WRITES).unwrap_or(u32::MAX),
+    };
+    let lease_ends_at = now.after(destination.settings.lease);
+    let token = uuid::Uuid::new_v4();
+    let claim =
+        Claim { destination: destination.name.clone(), lane: None, backfill: true, limit, now, lease_ends_at, token };
+    let jobs = destination.store.claim_jobs(&claim).await?;
+    if jobs.is_empty() {
+        return Ok(Some(Duration::from_millis(100)));
+    }
+    let hold = destination.in_flight.hold();
+    let batch = Batch { destination: Arc::clone(destination), rules, token, lease_ends_at, hold, permit };
+    batches.spawn(batch.run(jobs));
+    Ok(None)
+}
+
+/// The rules to plan by; describes the CRM where that was not done yet, or a field went missing.
+async fn rules(
+    destination: &Destination,
+    permit: &Permit,
+    describe_again: &mut bool,
+) -> Result<Arc<Rules>, CrmError> {
+    if let Some(rules) = destination.rules().filter(|_| !*describe_again) {
+        return Ok(rules);
+    }
+    let rules = destination.look_at_schema().await;
+    permit.answered(rules.as_ref().map(|_| ()));
+    destination.note_error(rules.as_ref().err());
+    if let Err(error) = &rules {
+        warn!(destination = %destination.name, code = error.code(), "{} cannot be described: {error}", destination.name);
+    }
+    *describe_again = rules.is_err() && *describe_again;
+    rules
+}
+
+/// Answers whether the CRM's schema has to be looked at again.
+fn finish(destination: &Destination, done: Result<StoreResult<Report>, tokio::task::JoinError>) -> bool {
+    match done {
+        Ok(Ok(report)) => report.drift,
+        Ok(Err(error)) => {
+            warn!(destination = %destination.name, "a batch of {} could not be recorded: {error}; its leads are due again when their lease ends", destination.name);
+            false
+        }
+        Err(error) => {
+            error!(destination = %destination.name, "a batch of {} failed inside leadrelay: {error}; its leads are due again when their lease ends", destination.name);
+            false
+        }
+    }
+}

@@ -8,10 +8,11 @@ use tracing::{debug, error, warn};
 
 use super::destination::{Destination, Rules};
 use super::keys::{self, Hold};
-use super::settle::{self, Settling};
 use super::fold;
+use super::settle::Settling;
+use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, WriteResult};
-use crate::domain::ids::{FieldName, LeadKey, RecordRef, RequestId};
+use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::Candidates;
 use crate::domain::plan::{Action, PlanInput, SyncPlan, match_keys, plan_sync};
@@ -26,6 +27,7 @@ pub(super) struct Batch {
     pub lease_ends_at: Timestamp,
     /// The keys and records in hand; given back with the batch.
     pub hold: Hold,
+    pub permit: Permit,
 }
 
 /// One lead of the batch with all that planning needs but what the CRM holds.
@@ -44,15 +46,15 @@ pub(super) struct Planned {
     pub refused_calls: Vec<(IntentId, NewLogRow)>,
 }
 
-/// What the batch as a whole says of the CRM, for the gate.
+/// What the batch as a whole says of the CRM and of the queue.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// How the last call ended; `None`: none was made.
-    pub answer: Option<Result<(), CrmError>>,
     /// Per lead: done, or refused with a code.
     pub leads: Vec<(LeadKey, Result<(), String>)>,
-    pub drift: Vec<FieldName>,
-    pub settled: usize,
+    /// Set if the CRM no longer has a field that was asked for.
+    pub drift: bool,
+    /// Jobs that were given back at once, since a neighbour had their person or record in hand.
+    pub deferred: usize,
 }
 
 impl Batch {
@@ -65,8 +67,10 @@ impl Batch {
             deferred.extend(waiting);
             self.sync(members, &mut deferred, &mut report).await?;
         }
+        report.deferred = deferred.len();
         // What waited for a neighbour is owed as before; its next batch finds the neighbour's record.
         self.give_back(deferred, None).await?;
+        self.permit.settled(report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().map(|()| ()).map_err(String::as_str))));
         Ok(report)
     }
 
@@ -130,10 +134,8 @@ impl Batch {
             .collect();
         let request = FindRequest { request_id: new_request_id(), keys, reading: self.rules.reading.clone() };
         let found = destination.crm.find(&request).await;
-        report.answer = Some(found.as_ref().map(|_| ()).map_err(CrmError::clone));
-        if let Err(CrmError::SchemaDrift { field, .. }) = &found {
-            report.drift.extend(field.clone());
-        }
+        self.permit.answered(found.as_ref().map(|_| ()));
+        report.drift |= matches!(found, Err(CrmError::SchemaDrift { .. }));
         found
     }
 
@@ -198,7 +200,7 @@ impl Batch {
                 settlements.push(settling.without_write(planned, report));
             }
         }
-        self.settle(settlements, report).await?;
+        self.settle(settlements).await?;
         let mut parts = vec![writing];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -213,7 +215,7 @@ impl Batch {
                 continue;
             }
             let (settlements, again) = settling.after_write(sent, report);
-            self.settle(settlements, report).await?;
+            self.settle(settlements).await?;
             parts.push(again);
         }
         Ok(())
@@ -246,12 +248,8 @@ impl Batch {
         };
         debug!(destination = %destination.name, leads = kept.len(), request.id = %request.request_id, "writing {} leads", kept.len());
         let results = destination.crm.write(&request).await;
-        report.answer = Some(settle::as_a_whole(&results));
-        for result in &results {
-            if let Err(CrmError::SchemaDrift { field, .. }) = &result.outcome {
-                report.drift.extend(field.clone());
-            }
-        }
+        self.permit.answered(outcome_of(&results));
+        report.drift |= results.iter().any(|result| matches!(result.outcome, Err(CrmError::SchemaDrift { .. })));
         Ok(Some(Sent { request_id: request.request_id, sent_at: now, planned: kept, intents, results }))
     }
 
@@ -276,15 +274,14 @@ impl Batch {
                 None => waiting.push(member.job),
             }
         }
-        self.settle(settlements, report).await?;
+        self.settle(settlements).await?;
         self.give_back(waiting, Some(error)).await
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>, report: &mut Report) -> StoreResult<()> {
+    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
         if settlements.is_empty() {
             return Ok(());
         }
-        report.settled += settlements.len();
         self.destination.store.settle(settlements).await.map(|_| ())
     }
 

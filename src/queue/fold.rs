@@ -3,8 +3,9 @@
 use tracing::warn;
 
 use super::destination::Destination;
+use crate::domain::envelope::{Reader, Unreadable};
 use crate::domain::ids::LeadKey;
-use crate::domain::lead::{Arrival, Lead};
+use crate::domain::lead::{Arrival, Change, Lead};
 use crate::domain::value::Value;
 use crate::store::{ClaimedJob, EventState, FoldedLead, StoreResult, StoredEvent, Work};
 
@@ -61,9 +62,7 @@ fn text(lead: &Lead, field: &str) -> Option<String> {
 /// Folds one event. One that today's settings cannot read is put aside, not lost.
 fn fold_event(destination: &Destination, lead: &mut Lead, event: &StoredEvent) -> EventState {
     let Some(source) = destination.sources.get(&lead.key.source) else { return EventState::Quarantined };
-    let own = Arrival { at: event.received_at, event: event.id };
-    let first = event.first_copy.map(|(event, at)| Arrival { at, event });
-    match source.reader.read_change(&event.body, &event.headers, event.received_at, own.effective(first)) {
+    match read(&source.reader, event) {
         Ok(Some(change)) => {
             if change.disbelieved {
                 warn!(source = %lead.key.source, lead.id = %lead.key.id, event = %event.id, "event {} of lead {} has a version from the future; its arrival counts instead", event.id, lead.key.id);
@@ -76,4 +75,19 @@ fn fold_event(destination: &Destination, lead: &mut Lead, event: &StoredEvent) -
             EventState::Quarantined
         }
     }
+}
+
+/// Reads the event. A redelivery counts with its first copy's arrival, but only where both have the same version: of an
+/// event without a version of its own the arrival is the version.
+fn read(reader: &Reader, event: &StoredEvent) -> Result<Option<Change>, Unreadable> {
+    let read = |arrival| reader.read_change(&event.body, &event.headers, event.received_at, arrival);
+    let own = Arrival { at: event.received_at, event: event.id };
+    let change = read(own)?;
+    let effective = own.effective(event.first_copy.map(|(event, at)| Arrival { at, event }));
+    if effective == own {
+        return Ok(change);
+    }
+    let as_first = read(effective)?;
+    let same_version = matches!((&change, &as_first), (Some(own), Some(first)) if own.stamp.version == first.stamp.version);
+    Ok(if same_version { as_first } else { change })
 }

@@ -434,22 +434,3 @@ fn asked_by_duplicate_rule(error: &CrmError, rules: &Rules) -> Option<Question> 
         detail: format!("the CRM's duplicate rule refused it: {message}"),
     })
 }
-
-/// How a call with one result per record ended for the CRM as a whole: a refused record is an answer like any other.
-pub(super) fn as_a_whole(results: &[WriteResult]) -> Result<(), CrmError> {
-    let failed = |result: &WriteResult| match &result.outcome {
-        Err(
-            error @ (CrmError::Unavailable { .. }
-            | CrmError::Unknown { .. }
-            | CrmError::Unauthorised { .. }
-            | CrmError::Throttled { .. }
-            | CrmError::BudgetSpent { .. }),
-        ) => Some(error.clone()),
-        _ => None,
-    };
-    let mut failures = results.iter().map(failed);
-    match failures.next().flatten() {
-        Some(first) if failures.all(|failure| failure.is_some()) => Err(first),
-        _ => Ok(()),
-    }
-}

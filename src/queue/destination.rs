@@ -1,0 +1,199 @@
+//! One destination at work: its settings, its CRM, and the rules that its mapping and the CRM's schema make together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tracing::{info, warn};
+
+use super::keys::InFlight;
+use super::verdict::RetryPolicy;
+use crate::clock::Clock;
+use crate::config::ExternalIdTemplate;
+use crate::crm::gate::Gate;
+use crate::crm::{Crm, CrmError, Reading};
+use crate::domain::envelope::{Reader, TimeFormat};
+use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
+use crate::domain::mapping::{FieldRow, Take};
+use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
+use crate::domain::plan::SyncRules;
+use crate::domain::record::Schema;
+use crate::store::Store;
+
+/// What the queue needs of a destination's settings.
+#[derive(Clone, Debug)]
+pub struct DestinationSettings {
+    /// Plan and log everything, write nothing.
+    pub observe: bool,
+    pub object: ObjectName,
+    pub external_id: FieldName,
+    pub external_id_value: ExternalIdTemplate,
+    pub match_by: Vec<MatchedBy>,
+    pub on_ambiguous: OnAmbiguous,
+    pub on_shared: OnShared,
+    pub auto_assign: bool,
+    pub rows: Vec<FieldRow>,
+    pub linger: Duration,
+    pub timeout: Duration,
+    pub lease: Duration,
+    pub retry: RetryPolicy,
+    /// Whether requests and responses are kept with field values.
+    pub log_bodies: bool,
+}
+
+/// How a source's stored events are read.
+#[derive(Debug)]
+pub struct SourceReading {
+    pub reader: Reader,
+}
+
+/// A configured CRM with everything that syncing to it needs.
+pub struct Destination {
+    pub name: DestinationName,
+    pub settings: DestinationSettings,
+    pub store: Arc<dyn Store>,
+    pub crm: Arc<dyn Crm>,
+    pub gate: Arc<Gate>,
+    pub clock: Clock,
+    pub sources: Arc<BTreeMap<SourceName, SourceReading>>,
+    pub(super) in_flight: InFlight,
+    rules: RwLock<Option<Arc<Rules>>>,
+    last_error: RwLock<Option<String>>,
+}
+
+/// What the mapping document and the CRM's schema say together.
+#[derive(Debug)]
+pub struct Rules {
+    pub sync: SyncRules,
+    pub reading: Reading,
+    /// Of the mapping, the settings and the schema.
+    pub fingerprint: String,
+}
+
+/// The objects that a person may be.
+const PEOPLE: [&str; 2] = ["Lead", "Contact"];
+
+impl Destination {
+    /// A destination that has not looked at its CRM yet.
+    pub fn new(
+        name: DestinationName,
+        settings: DestinationSettings,
+        store: Arc<dyn Store>,
+        crm: Arc<dyn Crm>,
+        gate: Arc<Gate>,
+        clock: Clock,
+        sources: Arc<BTreeMap<SourceName, SourceReading>>,
+    ) -> Self {
+        Self {
+            name,
+            settings,
+            store,
+            crm,
+            gate,
+            clock,
+            sources,
+            in_flight: InFlight::default(),
+            rules: RwLock::default(),
+            last_error: RwLock::default(),
+        }
+    }
+
+    pub(super) fn observes(&self) -> bool {
+        self.settings.observe
+    }
+
+    pub(super) fn times_of(&self, source: &SourceName) -> TimeFormat {
+        self.sources.get(source).map_or(TimeFormat::Rfc3339, |source| source.reader.rules().times)
+    }
+
+    /// The rules as they were last made; `None` before the CRM was described.
+    pub fn rules(&self) -> Option<Arc<Rules>> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The CRM's last failure as a whole, for operators.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn note_error(&self, error: Option<&CrmError>) {
+        *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = error.map(ToString::to_string);
+    }
+
+    /// Describes the CRM and makes the rules anew. A missing key field closes the gate until a describe shows it.
+    pub async fn look_at_schema(&self) -> Result<Arc<Rules>, CrmError> {
+        let schema = self.crm.describe(&PEOPLE.map(ObjectName::from)).await?;
+        let rules = Arc::new(make_rules(&self.settings, schema));
+        let id_field = &self.settings.external_id;
+        if rules.sync.schema.field(&self.settings.object, id_field).is_some() {
+            self.gate.end_drift(id_field);
+        } else {
+            warn!(destination = %self.name, field = %id_field, "the external ID field {id_field} is missing in {}, or hidden", self.name);
+            self.gate.close_for_drift(id_field.clone());
+        }
+        for row in &rules.sync.rows {
+            if rules.sync.schema.field(&self.settings.object, &row.crm).is_none() {
+                warn!(destination = %self.name, field = %row.crm, "the field {} of the mapping is missing in {}, or hidden; it is left out", row.crm, self.name);
+            }
+        }
+        info!(destination = %self.name, "read the schema of {}", self.name);
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&rules));
+        Ok(rules)
+    }
+}
+
+fn make_rules(settings: &DestinationSettings, schema: Schema) -> Rules {
+    let rows: Vec<FieldRow> = settings.rows.iter().filter(|row| row.on.contains(&settings.object)).cloned().collect();
+    let taking = |part: Take| rows.iter().find(|row| row.take == Some(part)).map(|row| row.crm.clone());
+    let matching = MatchRules {
+        object: settings.object.clone(),
+        by: settings.match_by.clone(),
+        on_ambiguous: settings.on_ambiguous,
+        first_name: taking(Take::FirstName),
+        last_name: taking(Take::LastName),
+    };
+    let reading = reading(settings, &rows, &schema);
+    let fingerprint = fingerprint(settings, &schema);
+    let sync = SyncRules {
+        rows,
+        external_id: settings.external_id.clone(),
+        matching,
+        on_shared: settings.on_shared,
+        schema,
+    };
+    Rules { sync, reading, fingerprint }
+}
+
+/// Every mapped field that the CRM has; of the other objects that a person may be, what tells who it is.
+fn reading(settings: &DestinationSettings, rows: &[FieldRow], schema: &Schema) -> Reading {
+    const IDENTITY: [&str; 4] = ["FirstName", "LastName", "Email", "Website"];
+    let mut fields: BTreeMap<ObjectName, BTreeSet<FieldName>> = BTreeMap::new();
+    for object in PEOPLE.map(ObjectName::from) {
+        let Some(described) = schema.objects.get(&object) else { continue };
+        let mapped = rows.iter().map(|row| row.crm.clone()).filter(|_| object == settings.object);
+        let wanted = mapped
+            .chain(IDENTITY.map(FieldName::from))
+            .chain([settings.external_id.clone()])
+            .filter(|field| described.fields.contains_key(field));
+        fields.insert(object, wanted.collect());
+    }
+    Reading { external_id: Some(settings.external_id.clone()), fields }
+}
+
+/// Equal while nothing changed that planning depends on.
+fn fingerprint(settings: &DestinationSettings, schema: &Schema) -> String {
+    let mut hash = Sha256::new();
+    let described = settings.rows.iter().map(|row| schema.field(&settings.object, &row.crm));
+    hash.update(format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        settings.rows,
+        settings.object,
+        settings.external_id,
+        settings.external_id_value,
+        settings.on_shared,
+        settings.match_by,
+        described.collect::<Vec<_>>(),
+    ));
+    hex::encode(&hash.finalize()[..16])
+}
