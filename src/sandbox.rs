@@ -24,6 +24,8 @@ mod schema;
 mod server;
 mod soql;
 mod table;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod value;
 mod wire;

@@ -119,3 +119,43 @@ fn extend(answer: &mut Json, more: Json) {
         answer.extend(more);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::standard;
+    use super::*;
+
+    #[test]
+    fn the_email_of_a_lead_is_described_as_an_org_does() {
+        let recorded: Json = serde_json::from_str(
+            r#"{"aggregatable":true,"aiPredictionField":false,"autoNumber":false,"byteLength":240,"calculated":false,
+ "calculatedFormula":null,"cascadeDelete":false,"caseSensitive":false,"compoundFieldName":null,"controllerName":null,
+ "createable":true,"custom":false,"defaultValue":null,"defaultValueFormula":null,"defaultedOnCreate":false,
+ "dependentPicklist":false,"deprecatedAndHidden":false,"digits":0,"displayLocationInDecimal":false,"encrypted":false,
+ "externalId":false,"extraTypeInfo":null,"filterable":true,"filteredLookupInfo":null,"formulaTreatNullNumberAsZero":false,
+ "groupable":true,"highScaleNumber":false,"htmlFormatted":false,"idLookup":true,"inlineHelpText":null,"label":"Email",
+ "length":80,"mask":null,"maskType":null,"name":"Email","nameField":false,"namePointing":false,"nillable":true,
+ "permissionable":true,"picklistValues":[],"polymorphicForeignKey":false,"precision":0,"queryByDistance":false,
+ "referenceTargetField":null,"referenceTo":[],"relationshipName":null,"relationshipOrder":null,"restrictedDelete":false,
+ "restrictedPicklist":false,"scale":0,"searchPrefilterable":false,"soapType":"xsd:string","sortable":true,"type":"email",
+ "unique":false,"updateable":true,"writeRequiresMasterRead":false}"#,
+        )
+        .unwrap();
+        let lead = standard::objects(0).remove(0);
+        assert_eq!(describe_field(lead.find("Email").unwrap().1), recorded);
+    }
+
+    #[test]
+    fn an_object_is_described_under_the_recorded_keys() {
+        let lead = object(&standard::objects(0)[0], "v62.0");
+        let mut keys: Vec<&String> = lead.as_object().unwrap().keys().collect();
+        keys.sort_by_key(|key| key.to_lowercase());
+        let recorded = "actionOverrides activateable associateEntityType associateParentEntity childRelationships compactLayoutable \
+                        createable custom customSetting deepCloneable defaultImplementation deletable deprecatedAndHidden extendedBy \
+                        extendsInterfaces feedEnabled fields hasSubtypes implementedBy implementsInterfaces isInterface isSubtype keyPrefix \
+                        label labelPlural layoutable listviewable lookupLayoutable mergeable mruEnabled name namedLayoutInfos \
+                        networkScopeFieldName queryable recordTypeInfos replicateable retrieveable searchable searchLayoutable \
+                        sobjectDescribeOption supportedScopes triggerable undeletable updateable urls";
+        assert_eq!(keys, recorded.split_whitespace().collect::<Vec<_>>());
+    }
+}
