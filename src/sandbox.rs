@@ -1,1 +1,178 @@
-//! To be filled.
+//! A local Salesforce: the CRM of the demo, of rehearsals and of tests.
+//!
+//! It speaks the REST API that a client of leads needs, over real HTTP, and is never laxer than an org: what an org
+//! refuses, it refuses; what counts as a call, it counts. Under `/_sandbox` it can be looked into, edited as a person
+//! would, and told to misbehave as networks and orgs do. It imports nothing of the service that is tested against it.
+//!
+//! A request goes [`server`] → [`rest`] (or [`oauth`], [`control`]) → [`records`], [`collections`], [`composite`],
+//! [`query`] → [`write`] and [`table`], all inside one lock around the [`world`].
+
+mod collections;
+mod composite;
+mod control;
+mod describe;
+mod error;
+mod faults;
+mod fields;
+mod ids;
+mod oauth;
+mod query;
+mod records;
+mod references;
+mod rest;
+mod schema;
+mod server;
+mod soql;
+mod table;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod value;
+mod wire;
+mod world;
+mod write;
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use server::Shared;
+
+/// The sandbox before it runs.
+#[derive(Debug)]
+pub struct Sandbox;
+
+impl Sandbox {
+    /// Starts an empty org on this address; port 0 takes a free one.
+    pub async fn start(listen: SocketAddr) -> io::Result<RunningSandbox> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(format!("http://{address}")));
+        let (stop, stopped) = watch::channel(());
+        let task = tokio::spawn(accept(listener, shared, stopped));
+        Ok(RunningSandbox { address, stop, task })
+    }
+}
+
+/// An org that answers until it is stopped or dropped; what it held is gone then.
+#[derive(Debug)]
+pub struct RunningSandbox {
+    address: SocketAddr,
+    stop: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl RunningSandbox {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The org's own URL, which its tokens name as `instance_url`; without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends every connection, answered or not, and frees the port.
+    pub async fn stop(self) {
+        drop(self.stop);
+        // The task only fails if it panicked or was aborted; either way it no longer listens.
+        let _ = self.task.await;
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, Arc::clone(&shared)));
+                }
+                // Out of file handles, say: the next accept fails at once, so wait for some to be freed.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let reset = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(Resettable { stream, reset: Arc::clone(&reset) });
+    let service = service_fn(move |request| server::serve(Arc::clone(&shared), Arc::clone(&reset), request));
+    // Errors end this connection only: the client hung up, or a fault was ordered.
+    let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(io, service).await;
+}
+
+/// A connection whose end can be a TCP reset, so that the client sees an error and no orderly close.
+struct Resettable {
+    stream: TcpStream,
+    reset: Arc<AtomicBool>,
+}
+
+impl Drop for Resettable {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Acquire) {
+            // Without it the client sees the connection close instead of break; both lose the answer.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Resettable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Resettable {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    /// Skipped before a reset, which the orderly end would pre-empt.
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.reset.load(Ordering::Acquire) {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

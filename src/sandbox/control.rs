@@ -1,0 +1,170 @@
+//! The control API under `/_sandbox`: what tests and demonstrations order, and what they look at.
+
+use http::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
+
+use super::error::Refusal;
+use super::faults::{Faults, Plan};
+use super::fields;
+use super::table::{Edit, Row, RowId, Table};
+use super::value::now;
+use super::wire::Answer;
+use super::world::{TableId, World};
+use super::write::Writer;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRecord {
+    object: String,
+    fields: Map<String, Json>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EditedRecord {
+    fields: Map<String, Json>,
+}
+
+/// `POST /_sandbox/limits`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    /// Calls that the org allows in 24 hours.
+    max: Option<u64>,
+    /// Calls that other programs have used of it.
+    used_by_others: Option<u64>,
+}
+
+/// Answers one control request; `path` is what follows `/_sandbox/`.
+pub(super) fn answer(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8]) -> Answer {
+    route(world, method, path, query, body).unwrap_or_else(|refusal| Answer::refused(&[refusal]))
+}
+
+fn route(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    let parameters: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let parameter = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let done = || Answer::json(200, json!({ "ok": true }));
+    match (method, parts.as_slice()) {
+        (&Method::POST, ["faults"]) => {
+            world.faults = Faults::new(read::<Plan>(body)?).map_err(invalid)?;
+            Ok(done())
+        }
+        (&Method::DELETE, ["faults"]) => {
+            world.faults = Faults::none();
+            Ok(done())
+        }
+        (&Method::GET, ["records"]) => {
+            list_records(world, parameter("object"), parameter("id"), parameter("deleted") == Some("true"))
+        }
+        (&Method::POST, ["records"]) => {
+            let wanted: NewRecord = read(body)?;
+            let table = find_object(world, &wanted.object)?;
+            match world.create(table, &wanted.fields, &Writer::person(now())) {
+                Ok(id) => Ok(Answer::json(201, json!({ "id": &*id, "object": world.tables[table].object.name }))),
+                Err(refusals) => Ok(Answer::refused(&refusals)),
+            }
+        }
+        (&Method::GET, ["records", id]) => {
+            let (table, row) = find_record(world, id)?;
+            Ok(Answer::json(200, show(&world.tables[table], world.tables[table].row(row))))
+        }
+        (&Method::PATCH, ["records", id]) => {
+            let edited: EditedRecord = read(body)?;
+            let (table, row) = find_record(world, id)?;
+            Ok(match world.update(table, row, &edited.fields, &Writer::person(now())) {
+                Ok(()) => Answer::json(200, show(&world.tables[table], world.tables[table].row(row))),
+                Err(refusals) => Answer::refused(&refusals),
+            })
+        }
+        (&Method::DELETE, ["records", id]) => {
+            let (table, row) = find_record(world, id)?;
+            let winner = parameter("merged_into").map(|winner| find_record(world, winner)).transpose()?;
+            let winner = winner.map(|(table, row)| world.tables[table].row(row).id.to_string());
+            Ok(match world.delete(table, row, winner.as_deref(), &Writer::person(now())) {
+                Ok(()) => done(),
+                Err(refusals) => Answer::refused(&refusals),
+            })
+        }
+        (&Method::GET, ["stats"]) => Ok(Answer::json(200, world.stats())),
+        (&Method::GET, ["requests"]) => Ok(Answer::json(200, world.requests.to_json())),
+        (&Method::POST, ["fields"]) => fields::add(world, read(body)?),
+        (&Method::DELETE, ["fields"]) => fields::remove(world, &read(body)?),
+        (&Method::POST, ["limits"]) => {
+            let limits: Limits = read(body)?;
+            world.usage.max = limits.max.unwrap_or(world.usage.max);
+            world.usage.others = limits.used_by_others.unwrap_or(world.usage.others);
+            Ok(done())
+        }
+        (&Method::POST, ["expire_tokens"]) => Ok(Answer::json(200, json!({ "expired": world.sessions.expire() }))),
+        (&Method::POST, ["reset"]) => {
+            world.reset();
+            Ok(done())
+        }
+        (
+            _,
+            ["faults" | "records" | "stats" | "requests" | "fields" | "limits" | "expire_tokens" | "reset"]
+            | ["records", _],
+        ) => Err(Refusal::method_not_allowed(method)),
+        _ => Err(Refusal::no_such_resource()),
+    }
+}
+
+fn list_records(world: &World, object: Option<&str>, id: Option<&str>, deleted: bool) -> Result<Answer, Refusal> {
+    if let Some(id) = id {
+        let (table, row) = find_record(world, id)?;
+        return Ok(Answer::json(200, json!({ "items": [show(&world.tables[table], world.tables[table].row(row))] })));
+    }
+    let only = object.map(|name| find_object(world, name)).transpose()?;
+    let items: Vec<Json> = world
+        .tables
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| only.is_none_or(|only| only == *place))
+        .flat_map(|(_, table)| table.rows().iter().map(move |row| (table, row)))
+        .filter(|(_, row)| deleted || !row.deleted)
+        .map(|(table, row)| show(table, row))
+        .collect();
+    Ok(Answer::json(200, json!({ "items": items })))
+}
+
+/// A record with all fields that have a value, hidden ones too, and everything that was ever done to it.
+fn show(table: &Table, row: &Row) -> Json {
+    let fields: Map<String, Json> = table
+        .object
+        .live()
+        .filter_map(|(id, field)| Some((field.name.clone(), row.values.get(&id)?.to_json(field.kind))))
+        .collect();
+    let edit = |edit: &Edit| {
+        let changes: Map<String, Json> = edit
+            .changes
+            .iter()
+            .map(|(id, value)| {
+                let field = table.object.field(*id);
+                (field.name.clone(), value.as_ref().map_or(Json::Null, |value| value.to_json(field.kind)))
+            })
+            .collect();
+        json!({ "at": edit.at.to_string(), "by": edit.by.name(), "changes": changes, "request": edit.request.as_deref() })
+    };
+    let history: Vec<Json> = row.history.iter().map(edit).collect();
+    json!({ "id": &*row.id, "object": table.object.name, "deleted": row.deleted, "fields": fields, "history": history })
+}
+
+fn find_object(world: &World, name: &str) -> Result<TableId, Refusal> {
+    world.table(name).ok_or_else(|| invalid(format!("there is no object {name}")))
+}
+
+fn find_record(world: &World, id: &str) -> Result<(TableId, RowId), Refusal> {
+    let found = world.table_of(id).and_then(|table| Some((table, world.tables[table].find(id)?)));
+    found.ok_or_else(Refusal::no_such_resource)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|err| invalid(err.to_string()))
+}
+
+fn invalid(message: String) -> Refusal {
+    Refusal::new(400, "INVALID_INPUT", message)
+}

@@ -1,0 +1,161 @@
+//! The describe answers, with every key that was recorded from an org.
+
+use serde_json::{Value as Json, json};
+
+use super::schema::{Field, Kind, Object};
+
+/// `GET sobjects/{object}/describe`.
+pub(super) fn object(object: &Object, version: &str) -> Json {
+    let mut answer = summary(object, version);
+    let fields: Vec<Json> = object.visible().map(|(_, field)| describe_field(field)).collect();
+    let more = json!({
+        "actionOverrides": [],
+        "childRelationships": [],
+        "compactLayoutable": true,
+        "defaultImplementation": null,
+        "extendedBy": null,
+        "extendsInterfaces": null,
+        "fields": fields,
+        "implementedBy": null,
+        "implementsInterfaces": null,
+        "listviewable": null,
+        "lookupLayoutable": null,
+        "namedLayoutInfos": [],
+        "networkScopeFieldName": null,
+        "recordTypeInfos": [{
+            "active": true, "available": true, "defaultRecordTypeMapping": true, "developerName": "Master",
+            "master": true, "name": "Master", "recordTypeId": "012000000000000AAA",
+            "urls": { "layout": format!("{}/describe/layouts/012000000000000AAA", url(object, version)) },
+        }],
+        "searchLayoutable": true,
+        "sobjectDescribeOption": "FULL",
+        "supportedScopes": [
+            { "label": format!("All {}", object.label_plural.to_lowercase()), "name": "everything" },
+            { "label": format!("My {}", object.label_plural.to_lowercase()), "name": "mine" },
+        ],
+    });
+    extend(&mut answer, more);
+    answer
+}
+
+/// What `GET sobjects` and `GET sobjects/{object}` say of an object.
+pub(super) fn summary(object: &Object, version: &str) -> Json {
+    let url = url(object, version);
+    json!({
+        "activateable": false, "associateEntityType": null, "associateParentEntity": null, "createable": true,
+        "custom": false, "customSetting": false, "deepCloneable": false, "deletable": true,
+        "deprecatedAndHidden": false, "feedEnabled": true, "hasSubtypes": false, "isInterface": false,
+        "isSubtype": false, "keyPrefix": object.prefix, "label": object.label, "labelPlural": object.label_plural,
+        "layoutable": true, "mergeable": true, "mruEnabled": true, "name": object.name, "queryable": true,
+        "replicateable": true, "retrieveable": true, "searchable": true, "triggerable": true, "undeletable": true,
+        "updateable": true,
+        "urls": {
+            "sobject": url, "describe": format!("{url}/describe"), "rowTemplate": format!("{url}/{{ID}}"),
+        },
+    })
+}
+
+/// The path under which an object's resources lie.
+pub(super) fn url(object: &Object, version: &str) -> String {
+    format!("/services/data/{version}/sobjects/{}", object.name)
+}
+
+fn describe_field(field: &Field) -> Json {
+    let values: Vec<Json> = field
+        .values
+        .iter()
+        .map(|value| {
+            let default = field.default.is_some_and(|default| default == value);
+            json!({ "active": true, "defaultValue": default, "label": value, "validFor": null, "value": value })
+        })
+        .collect();
+    let custom = field.is_custom();
+    let compound = match field.name.as_str() {
+        "FirstName" | "LastName" | "Salutation" => Some("Name"),
+        "Street" | "City" | "State" | "PostalCode" | "Country" | "Latitude" | "Longitude" => Some("Address"),
+        name if name.starts_with("Mailing") && name != "MailingAddress" => Some("MailingAddress"),
+        name if name.starts_with("Other") && !matches!(name, "OtherAddress" | "OtherPhone") => Some("OtherAddress"),
+        _ => None,
+    };
+    let default_value = match field.kind {
+        Kind::Boolean => json!(false),
+        _ => json!(field.default),
+    };
+    let text = field.kind.is_text() || matches!(field.kind, Kind::Id | Kind::Reference);
+    let mut answer = json!({
+        "aggregatable": field.filterable && field.kind != Kind::Boolean, "aiPredictionField": false,
+        "autoNumber": false, "byteLength": if text { field.length * 3 } else { 0 },
+        "calculated": false, "calculatedFormula": null, "cascadeDelete": false,
+        "caseSensitive": field.case_sensitive && !matches!(field.kind, Kind::Id | Kind::Reference),
+        "compoundFieldName": compound, "controllerName": null, "createable": field.createable, "custom": custom,
+        "defaultValue": default_value, "defaultValueFormula": null, "defaultedOnCreate": field.defaulted,
+        "dependentPicklist": false, "deprecatedAndHidden": false,
+        "digits": if field.kind == Kind::Int { field.precision } else { 0 },
+        "displayLocationInDecimal": field.name.ends_with("itude"), "encrypted": false,
+        "externalId": field.external_id, "extraTypeInfo": null, "filterable": field.filterable,
+        "filteredLookupInfo": null, "formulaTreatNullNumberAsZero": false,
+        "groupable": field.is_sortable() && !field.kind.is_decimal() && field.kind != Kind::DateTime,
+        "highScaleNumber": false, "htmlFormatted": false, "idLookup": field.id_lookup, "inlineHelpText": null,
+        "label": field.label, "length": if text { field.length } else { 0 },
+    });
+    let more = json!({
+        "mask": null, "maskType": null, "name": field.name, "nameField": field.name == "Name", "namePointing": false,
+        "nillable": field.nillable, "permissionable": field.nillable && field.kind != Kind::Boolean,
+        "picklistValues": values, "polymorphicForeignKey": field.refers_to.len() > 1,
+        "precision": if field.kind.is_decimal() { field.precision } else { 0 }, "queryByDistance": false,
+        "referenceTargetField": null, "referenceTo": field.refers_to, "relationshipName": field.relationship(),
+        "relationshipOrder": null, "restrictedDelete": false, "restrictedPicklist": field.restricted,
+        "scale": if field.kind.is_decimal() { field.scale } else { 0 }, "searchPrefilterable": false,
+        "soapType": field.kind.soap_type(), "sortable": field.is_sortable(), "type": field.kind.name(),
+        "unique": field.unique, "updateable": field.updateable, "writeRequiresMasterRead": false,
+    });
+    extend(&mut answer, more);
+    answer
+}
+
+/// Adds the keys of one JSON object to another; the macro has a limit on how many it takes at once.
+fn extend(answer: &mut Json, more: Json) {
+    if let (Json::Object(answer), Json::Object(more)) = (answer, more) {
+        answer.extend(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::standard;
+    use super::*;
+
+    #[test]
+    fn the_email_of_a_lead_is_described_as_an_org_does() {
+        let recorded: Json = serde_json::from_str(
+            r#"{"aggregatable":true,"aiPredictionField":false,"autoNumber":false,"byteLength":240,"calculated":false,
+ "calculatedFormula":null,"cascadeDelete":false,"caseSensitive":false,"compoundFieldName":null,"controllerName":null,
+ "createable":true,"custom":false,"defaultValue":null,"defaultValueFormula":null,"defaultedOnCreate":false,
+ "dependentPicklist":false,"deprecatedAndHidden":false,"digits":0,"displayLocationInDecimal":false,"encrypted":false,
+ "externalId":false,"extraTypeInfo":null,"filterable":true,"filteredLookupInfo":null,"formulaTreatNullNumberAsZero":false,
+ "groupable":true,"highScaleNumber":false,"htmlFormatted":false,"idLookup":true,"inlineHelpText":null,"label":"Email",
+ "length":80,"mask":null,"maskType":null,"name":"Email","nameField":false,"namePointing":false,"nillable":true,
+ "permissionable":true,"picklistValues":[],"polymorphicForeignKey":false,"precision":0,"queryByDistance":false,
+ "referenceTargetField":null,"referenceTo":[],"relationshipName":null,"relationshipOrder":null,"restrictedDelete":false,
+ "restrictedPicklist":false,"scale":0,"searchPrefilterable":false,"soapType":"xsd:string","sortable":true,"type":"email",
+ "unique":false,"updateable":true,"writeRequiresMasterRead":false}"#,
+        )
+        .unwrap();
+        let lead = standard::objects(0).remove(0);
+        assert_eq!(describe_field(lead.find("Email").unwrap().1), recorded);
+    }
+
+    #[test]
+    fn an_object_is_described_under_the_recorded_keys() {
+        let lead = object(&standard::objects(0)[0], "v62.0");
+        let mut keys: Vec<&String> = lead.as_object().unwrap().keys().collect();
+        keys.sort_by_key(|key| key.to_lowercase());
+        let recorded = "actionOverrides activateable associateEntityType associateParentEntity childRelationships compactLayoutable \
+                        createable custom customSetting deepCloneable defaultImplementation deletable deprecatedAndHidden extendedBy \
+                        extendsInterfaces feedEnabled fields hasSubtypes implementedBy implementsInterfaces isInterface isSubtype keyPrefix \
+                        label labelPlural layoutable listviewable lookupLayoutable mergeable mruEnabled name namedLayoutInfos \
+                        networkScopeFieldName queryable recordTypeInfos replicateable retrieveable searchable searchLayoutable \
+                        sobjectDescribeOption supportedScopes triggerable undeletable updateable urls";
+        assert_eq!(keys, recorded.split_whitespace().collect::<Vec<_>>());
+    }
+}

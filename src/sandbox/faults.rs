@@ -1,0 +1,315 @@
+//! The trouble that a test can order: rules with a rate, drawn from a seeded generator so that runs repeat.
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::error::Refusal;
+use super::wire::Answer;
+
+/// What can go wrong; the names are those of the control API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Fault {
+    /// The connection is reset, nothing was executed.
+    ResetBefore,
+    /// The request is executed, then the connection is reset.
+    ResetAfter,
+    /// The request is executed, then never answered.
+    TimeoutAfter,
+    /// Not answered (or with `status` at once), and executed two seconds later.
+    LateWrite,
+    Status,
+    Throttle,
+    DailyLimit,
+    /// 200 with a page of HTML; nothing was executed.
+    Garbage,
+    /// 200 with a body of 100 MB; nothing was executed.
+    Huge,
+    /// The right answer, a byte at a time.
+    Slow,
+    /// Never answered, not executed.
+    Hang,
+    /// A validation rule refuses records.
+    Refuse,
+    /// A trigger changes what was written.
+    Rewrite,
+    /// The usage header goes up and down.
+    UsageJitter,
+}
+
+/// `POST /_sandbox/faults`: replaces all rules.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plan {
+    #[serde(default)]
+    seed: u64,
+    #[serde(default)]
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    fault: Fault,
+    #[serde(default = "always")]
+    rate: f64,
+    status: Option<u16>,
+    /// Seconds.
+    retry_after: Option<u64>,
+    /// Only requests whose method, path or query string holds this.
+    path: Option<String>,
+    /// Only requests with this method.
+    method: Option<String>,
+    /// Of `refuse` and `rewrite`.
+    field: Option<String>,
+    /// `refuse` only records that hold this value.
+    when: Option<Json>,
+    /// `rewrite` appends this.
+    suffix: Option<String>,
+    /// Happens so many times, then no more.
+    count: Option<u64>,
+    /// Of `status`: the error code and its text.
+    code: Option<String>,
+    message: Option<String>,
+}
+
+fn always() -> f64 {
+    1.0
+}
+
+/// What happens to one request.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    ResetBefore,
+    ResetAfter,
+    TimeoutAfter,
+    LateWrite(Option<Answer>),
+    /// Answered so, not executed.
+    Instead(Answer),
+    Huge,
+    Slow,
+    Hang,
+}
+
+/// The rules in force.
+#[derive(Debug)]
+pub(super) struct Faults {
+    rules: Vec<Rule>,
+    random: fastrand::Rng,
+}
+
+impl Faults {
+    pub fn none() -> Self {
+        Self { rules: Vec::new(), random: fastrand::Rng::with_seed(0) }
+    }
+
+    /// Takes a plan whose rules make sense, or says which one does not.
+    pub fn new(plan: Plan) -> Result<Self, String> {
+        for (place, rule) in plan.rules.iter().enumerate() {
+            let wrong = |what: &str| Err(format!("rule {}: {what}", place + 1));
+            if !(0.0..=1.0).contains(&rule.rate) {
+                return wrong("`rate` is from 0 to 1");
+            }
+            if rule.status.is_some_and(|status| !(200..=599).contains(&status)) {
+                return wrong("`status` is from 200 to 599");
+            }
+            if rule.fault == Fault::Rewrite && rule.field.is_none() {
+                return wrong("`rewrite` needs a `field`");
+            }
+        }
+        Ok(Self { rules: plan.rules, random: fastrand::Rng::with_seed(plan.seed) })
+    }
+
+    /// What happens to a request as a whole: the first rule that strikes.
+    pub fn strike(&mut self, method: &str, path: &str) -> Option<Trouble> {
+        for rule in &mut self.rules {
+            let whole = !matches!(rule.fault, Fault::Refuse | Fault::Rewrite | Fault::UsageJitter);
+            if whole && rule.concerns(method, path) && rule.draws(&mut self.random) {
+                return Some(rule.trouble());
+            }
+        }
+        None
+    }
+
+    /// Whether a validation rule refuses a record; `value_of` gives what the record would hold.
+    pub fn refusal(&mut self, method: &str, path: &str, value_of: impl Fn(&str) -> Json) -> Option<Refusal> {
+        for rule in &mut self.rules {
+            let field = rule.field.as_deref();
+            let meant = match (&rule.when, field) {
+                (Some(when), Some(field)) => value_of(field) == *when,
+                _ => true,
+            };
+            if rule.fault == Fault::Refuse && meant && rule.concerns(method, path) && rule.draws(&mut self.random) {
+                let fields: Vec<&str> = rule.field.as_deref().into_iter().collect();
+                let message = rule
+                    .message
+                    .clone()
+                    .unwrap_or_else(|| "The record breaks a validation rule of this org".to_owned());
+                return Some(Refusal::of_fields("FIELD_CUSTOM_VALIDATION_EXCEPTION", message, &fields));
+            }
+        }
+        None
+    }
+
+    /// What a trigger makes of a text that was written to a field; the same again if asked again.
+    pub fn rewritten(&mut self, method: &str, path: &str, field: &str, text: &str) -> Option<String> {
+        let mut result = None;
+        for rule in &mut self.rules {
+            let meant = rule.field.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(field));
+            if rule.fault == Fault::Rewrite && meant && rule.concerns(method, path) && rule.draws(&mut self.random) {
+                result =
+                    Some(capitalised(result.as_deref().unwrap_or(text), rule.suffix.as_deref().unwrap_or_default()));
+            }
+        }
+        result.filter(|result| result != text)
+    }
+
+    /// The usage as the header shows it: an org's lags, and goes down as well as up.
+    pub fn shown_usage(&mut self, method: &str, path: &str, used: u64) -> u64 {
+        for rule in &mut self.rules {
+            if rule.fault == Fault::UsageJitter && rule.concerns(method, path) && rule.draws(&mut self.random) {
+                return (used + self.random.u64(0..=3)).saturating_sub(self.random.u64(0..=6));
+            }
+        }
+        used
+    }
+}
+
+impl Rule {
+    fn concerns(&self, method: &str, path: &str) -> bool {
+        self.path.as_deref().is_none_or(|part| path.contains(part))
+            && self.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+    }
+
+    fn draws(&mut self, random: &mut fastrand::Rng) -> bool {
+        if self.count == Some(0) || random.f64() >= self.rate {
+            return false;
+        }
+        if let Some(count) = &mut self.count {
+            *count -= 1;
+        }
+        true
+    }
+
+    fn trouble(&self) -> Trouble {
+        match self.fault {
+            Fault::ResetBefore => Trouble::ResetBefore,
+            Fault::ResetAfter => Trouble::ResetAfter,
+            Fault::TimeoutAfter => Trouble::TimeoutAfter,
+            Fault::LateWrite => Trouble::LateWrite(self.status.map(|status| self.answer(status))),
+            Fault::Throttle => Trouble::Instead(match self.retry_after {
+                Some(_) => self.refused(429, "REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded."),
+                None => self.refused(403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded."),
+            }),
+            Fault::DailyLimit => Trouble::Instead(daily_limit()),
+            Fault::Garbage => Trouble::Instead(Answer::html(200, PAGE)),
+            Fault::Huge => Trouble::Huge,
+            Fault::Slow => Trouble::Slow,
+            Fault::Hang => Trouble::Hang,
+            Fault::Status | Fault::Refuse | Fault::Rewrite | Fault::UsageJitter => {
+                Trouble::Instead(self.answer(self.status.unwrap_or(503)))
+            }
+        }
+    }
+
+    /// An answer with this status, in the shape that an org gives it; a gateway speaks HTML.
+    fn answer(&self, status: u16) -> Answer {
+        let (code, message) = match status {
+            502 | 504 | 420 if self.code.is_none() => {
+                let mut page = Answer::html(status, PAGE);
+                page.headers.extend(self.retry_header());
+                return page;
+            }
+            401 => ("INVALID_SESSION_ID", "Session expired or invalid"),
+            403 => ("INSUFFICIENT_ACCESS", "insufficient access rights on entity"),
+            404 => ("NOT_FOUND", "The requested resource does not exist"),
+            429 => ("REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests Limit exceeded."),
+            503 => ("SERVER_UNAVAILABLE", "Server is busy, try again later"),
+            500.. => ("UNKNOWN_EXCEPTION", "An unexpected error occurred. ErrorId: 1234567890-1 (12345)"),
+            _ => ("UNKNOWN", "The sandbox was told to answer so"),
+        };
+        self.refused(status, code, message)
+    }
+
+    fn refused(&self, status: u16, code: &str, message: &str) -> Answer {
+        let code = self.code.as_deref().unwrap_or(code);
+        let message = self.message.as_deref().unwrap_or(message);
+        let mut answer = Answer::json(status, json!([{ "message": message, "errorCode": code }]));
+        answer.headers.extend(self.retry_header());
+        answer
+    }
+
+    fn retry_header(&self) -> Option<(&'static str, String)> {
+        self.retry_after.map(|seconds| ("Retry-After", seconds.to_string()))
+    }
+}
+
+/// What an org answers once the 24 hours' calls are used up.
+pub(super) fn daily_limit() -> Answer {
+    Answer::refused(&[Refusal::new(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")])
+}
+
+const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Down for Maintenance</title></head>\
+                    <body><h1>We are down for maintenance.</h1><p>Sorry for the inconvenience.</p></body></html>\n";
+
+/// Trimmed, first letter upper case, with the suffix once.
+fn capitalised(text: &str, suffix: &str) -> String {
+    let text = text.trim();
+    let mut letters = text.chars();
+    let mut result: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    result.push_str(letters.as_str());
+    if !result.ends_with(suffix) {
+        result.push_str(suffix);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(plan: Json) -> Faults {
+        Faults::new(serde_json::from_value(plan).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_seed_repeats_its_draws_and_a_rate_is_kept() {
+        let plan = json!({ "seed": 7, "rules": [{ "fault": "reset_after", "rate": 0.05 }] });
+        let draws = |mut faults: Faults| (0..10_000).map(|_| faults.strike("GET", "/").is_some()).collect::<Vec<_>>();
+        let first = draws(faults(plan.clone()));
+        assert_eq!(first, draws(faults(plan)));
+        let struck = first.iter().filter(|struck| **struck).count();
+        assert!((400..600).contains(&struck), "{struck}");
+    }
+
+    #[test]
+    fn a_rule_with_a_count_ends_and_one_with_a_path_spares_the_rest() {
+        let mut faults = faults(json!({ "rules": [{ "fault": "hang", "path": "composite", "count": 2 }] }));
+        let struck = |faults: &mut Faults, path: &str| faults.strike("POST", path).is_some();
+        assert!(!struck(&mut faults, "/services/data/v62.0/query"));
+        assert!(struck(&mut faults, "/services/data/v62.0/composite"));
+        assert!(struck(&mut faults, "/services/data/v62.0/composite"));
+        assert!(!struck(&mut faults, "/services/data/v62.0/composite"));
+    }
+
+    #[test]
+    fn a_rewrite_is_done_once() {
+        let mut faults = faults(json!({ "rules": [{ "fault": "rewrite", "field": "City", "suffix": " (checked)" }] }));
+        let once = faults.rewritten("PATCH", "/", "City", "berlin").unwrap();
+        assert_eq!(once, "Berlin (checked)");
+        assert_eq!(faults.rewritten("PATCH", "/", "City", &once), None);
+        assert_eq!(faults.rewritten("PATCH", "/", "State", "berlin"), None);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for rule in [
+            json!({ "fault": "status", "rate": 2.0 }),
+            json!({ "fault": "status", "status": 99 }),
+            json!({ "fault": "rewrite" }),
+        ] {
+            assert!(Faults::new(serde_json::from_value(json!({ "rules": [rule] })).unwrap()).is_err());
+        }
+        assert!(serde_json::from_value::<Plan>(json!({ "rules": [{ "fault": "nonsense" }] })).is_err());
+    }
+}

@@ -1,0 +1,310 @@
+//! The HTTP side: connections, what counts as a call, and faults that need the connection itself.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::{Request, Response};
+
+use super::error::Refusal;
+use super::faults::{self, Trouble};
+use super::value::now;
+use super::wire::{Answer, Call, Content, Payload};
+use super::world::World;
+use super::write::Writer;
+use super::{control, oauth, rest, table::By, world};
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Largest request body.
+const LARGEST_BODY: usize = 50 * 1024 * 1024;
+/// Longest target, and target with headers, in bytes.
+const LONGEST_HEAD: usize = 16_384;
+/// How long an answer that never comes keeps its connection.
+const NEVER: Duration = Duration::from_secs(60);
+/// When a late write lands.
+const LATE: Duration = Duration::from_secs(2);
+/// Size of the answer that is too large, and of its pieces.
+const HUGE: usize = 100 * 1024 * 1024;
+const PIECE: usize = 64 * 1024;
+/// Between two bytes of a slow answer.
+const DRIBBLE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    world: Mutex<World>,
+}
+
+/// The connection ends without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the sandbox drops this connection on purpose")]
+pub(super) struct Dropped;
+
+impl Shared {
+    pub fn new(url: String) -> Self {
+        Self { world: Mutex::new(World::new(url)) }
+    }
+
+    /// A panic while a request ran must not take the sandbox with it.
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers one request, or ends its connection; `reset` makes that end a TCP reset.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    reset: Arc<AtomicBool>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Dropped> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let body = match Limited::new(body, LARGEST_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(err) if err.is::<LengthLimitError>() => {
+            let refusal = Refusal::new(413, "REQUEST_ENTITY_TOO_LARGE", "The body of the request is too large");
+            return Ok(respond(Answer::refused(&[refusal])));
+        }
+        Err(_) => return Err(Dropped),
+    };
+    if let Some(path) = path.strip_prefix("/_sandbox/") {
+        let query = parts.uri.query().unwrap_or_default();
+        return Ok(respond(control::answer(&mut shared.world(), &parts.method, path, query, &body)));
+    }
+    if path == "/services/oauth2/token" {
+        let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        return Ok(respond(oauth::token(&mut shared.world(), &parts.method, authorization, &body)));
+    }
+    if matches!(path.as_str(), "/services/data" | "/services/data/") {
+        return Ok(respond(Answer::json(200, rest::list_versions())));
+    }
+    if !path.starts_with("/services/data/") {
+        return Ok(respond(Answer::refused(&[Refusal::no_such_resource()])));
+    }
+    counted(shared, reset, parts, body).await
+}
+
+/// A request that the org counts, with whatever trouble was ordered for it.
+async fn counted(
+    shared: Arc<Shared>,
+    reset: Arc<AtomicBool>,
+    parts: Parts,
+    body: Bytes,
+) -> Result<Response<Body>, Dropped> {
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let id: Arc<str> = match parts.headers.get("x-request-id").and_then(|value| value.to_str().ok()) {
+        Some(id) => id.into(),
+        None => uuid::Uuid::new_v4().to_string().into(),
+    };
+    let job =
+        Job { call: read_call(&parts, &target, &body), authorization: authorization(&parts), id: Arc::clone(&id) };
+    let (trouble, number) = {
+        let mut world = shared.world();
+        let endpoint = job.call.as_ref().map_or_else(|_| "other".to_owned(), |call| rest::endpoint(&world, call));
+        world.usage.count(endpoint);
+        let number = world.requests.add(world::Request {
+            id: Arc::clone(&id),
+            at: now(),
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            status: None,
+            executed: false,
+            written: 0,
+        });
+        let spent = world.usage.used() > world.usage.max;
+        let trouble = match world.faults.strike(parts.method.as_str(), &target) {
+            None if spent => Some(Trouble::Instead(faults::daily_limit())),
+            trouble => trouble,
+        };
+        (trouble, number)
+    };
+    let finish = |mut answer: Answer| {
+        let mut world = shared.world();
+        if let Some(entry) = world.requests.get(number) {
+            entry.status = Some(answer.status);
+        }
+        let (used, max) = (world.usage.used(), world.usage.max);
+        let shown = world.faults.shown_usage(parts.method.as_str(), &target, used);
+        answer.headers.push(("Sforce-Limit-Info", format!("api-usage={shown}/{max}")));
+        answer.headers.push(("x-request-id", id.to_string()));
+        answer
+    };
+    match trouble {
+        None => Ok(respond(finish(job.execute(&shared, number)))),
+        Some(Trouble::Slow) => Ok(dribbled(finish(job.execute(&shared, number)))),
+        Some(Trouble::Instead(answer)) => Ok(respond(finish(answer))),
+        Some(Trouble::Huge) => Ok(huge(finish(Answer::empty(200)))),
+        Some(Trouble::ResetBefore) => {
+            reset.store(true, Ordering::Release);
+            Err(Dropped)
+        }
+        Some(Trouble::ResetAfter) => {
+            job.execute(&shared, number);
+            reset.store(true, Ordering::Release);
+            Err(Dropped)
+        }
+        Some(Trouble::TimeoutAfter) => {
+            job.execute(&shared, number);
+            never().await
+        }
+        Some(Trouble::Hang) => never().await,
+        Some(Trouble::LateWrite(answer)) => {
+            let late = Arc::clone(&shared);
+            // In a task of its own: it lands although the caller has hung up by then.
+            tokio::spawn(async move {
+                tokio::time::sleep(LATE).await;
+                job.execute(&late, number);
+            });
+            match answer {
+                Some(answer) => Ok(respond(finish(answer))),
+                None => never().await,
+            }
+        }
+    }
+}
+
+async fn never() -> Result<Response<Body>, Dropped> {
+    tokio::time::sleep(NEVER).await;
+    Err(Dropped)
+}
+
+/// A request that was read and waits to be executed.
+struct Job {
+    call: Result<Call, Refusal>,
+    authorization: Result<String, Refusal>,
+    id: Arc<str>,
+}
+
+impl Job {
+    fn execute(self, shared: &Shared, number: u64) -> Answer {
+        let mut world = shared.world();
+        let world = &mut *world;
+        let admitted = self
+            .authorization
+            .and_then(|token| if world.sessions.admits(&token) { Ok(()) } else { Err(Refusal::session()) });
+        let call = match admitted.and(self.call) {
+            Ok(call) => call,
+            Err(refusal) => return Answer::refused(&[refusal]),
+        };
+        let writer = Writer {
+            by: By::Api,
+            at: now(),
+            request: Some(self.id),
+            method: call.method.to_string(),
+            target: call.target.clone(),
+            assign: rest::assigns(&call),
+        };
+        world.undo.clear();
+        let before = world.writes;
+        let answer = rest::answer(world, &call, &writer);
+        let written = world.writes - before;
+        if let Some(entry) = world.requests.get(number) {
+            entry.executed = true;
+            entry.written = written;
+        }
+        answer
+    }
+}
+
+fn authorization(parts: &Parts) -> Result<String, Refusal> {
+    let header = parts.headers.get(AUTHORIZATION).ok_or_else(Refusal::session)?;
+    let malformed = || Refusal::new(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE");
+    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
+    if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth") {
+        Ok(token.trim().to_owned())
+    } else {
+        Err(malformed())
+    }
+}
+
+fn read_call(parts: &Parts, target: &str, body: &[u8]) -> Result<Call, Refusal> {
+    if target.len() > LONGEST_HEAD {
+        return Err(Refusal::new(414, "URI_TOO_LONG", "The length of the URI exceeds the 16,384 byte limit"));
+    }
+    let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if target.len() + headers > LONGEST_HEAD {
+        let message = "The combined length of the URI and headers exceeds the 16,384 byte limit";
+        return Err(Refusal::new(431, "REQUEST_HEADER_FIELDS_TOO_LARGE", message));
+    }
+    Call::new(parts.method.clone(), target, parts.headers.clone(), read_payload(parts, body))
+}
+
+fn read_payload(parts: &Parts, body: &[u8]) -> Payload {
+    if body.is_empty() {
+        return Payload::None;
+    }
+    let kind = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") || parts.headers.contains_key("content-encoding") {
+        let message = "Request content-type or content-encoding is not supported. Supported: application/json";
+        return Payload::Unreadable(Refusal::new(415, "UNSUPPORTED_MEDIA_TYPE", message));
+    }
+    match serde_json::from_slice(body) {
+        Ok(json) => Payload::Json(json),
+        Err(err) => Payload::Unreadable(Refusal::json(format!(
+            "Unexpected input at [line:{}, column:{}]",
+            err.line(),
+            err.column()
+        ))),
+    }
+}
+
+fn respond(answer: Answer) -> Response<Body> {
+    let (mut response, bytes) = head(&answer);
+    *response.body_mut() = Full::new(bytes).boxed_unsync();
+    response
+}
+
+fn dribbled(answer: Answer) -> Response<Body> {
+    let (mut response, bytes) = head(&answer);
+    let slowly = stream::unfold(bytes, |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(DRIBBLE).await;
+        let byte = rest.split_to(1);
+        Some((Ok::<_, Infallible>(Frame::data(byte)), rest))
+    });
+    *response.body_mut() = StreamBody::new(slowly).boxed_unsync();
+    response
+}
+
+fn huge(answer: Answer) -> Response<Body> {
+    let (mut response, _) = head(&answer);
+    let json = HeaderValue::from_static("application/json;charset=UTF-8");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    let piece = Bytes::from(vec![b' '; PIECE]);
+    let much = stream::iter((0..HUGE / PIECE).map(move |_| Ok::<_, Infallible>(Frame::data(piece.clone()))));
+    *response.body_mut() = StreamBody::new(much).boxed_unsync();
+    response
+}
+
+/// Status and headers, and the bytes of the body.
+fn head(answer: &Answer) -> (Response<Body>, Bytes) {
+    let mut response = Response::new(Full::default().boxed_unsync());
+    *response.status_mut() =
+        http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    let (kind, bytes) = match &answer.content {
+        Content::Empty => (None, Bytes::new()),
+        Content::Json(json) => (Some("application/json;charset=UTF-8"), Bytes::from(json.to_string())),
+        Content::Html(page) => (Some("text/html; charset=UTF-8"), Bytes::from_static(page.as_bytes())),
+    };
+    if let Some(kind) = kind {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    for (name, value) in &answer.headers {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    (response, bytes)
+}

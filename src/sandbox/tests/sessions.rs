@@ -1,0 +1,44 @@
+//! Tokens.
+
+use reqwest::StatusCode;
+use serde_json::{Value as Json, json};
+
+use super::{DATA, Org, code};
+
+#[tokio::test]
+async fn tokens_are_handed_out_expire_and_are_renewed() {
+    let org = Org::start().await;
+    let login = |form: &[(&str, &str)]| {
+        let form: Vec<(String, String)> = form.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let url = org.running.url() + "/services/oauth2/token";
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = org.client.post(url).header("content-type", "application/x-www-form-urlencoded").body(body);
+        async move {
+            let answer = request.send().await.unwrap();
+            (answer.status().as_u16(), answer.json::<Json>().await.unwrap())
+        }
+    };
+    let grant = ("grant_type", "client_credentials");
+    let (status, token) = login(&[grant, ("client_id", "id"), ("client_secret", "secret")]).await;
+    assert_eq!((status, &token["instance_url"]), (200, &json!(org.running.url())));
+    assert!(token.get("expires_in").is_none());
+    let (status, error) = login(&[grant, ("client_id", "id"), ("client_secret", "wrong")]).await;
+    assert_eq!((status, &error["error"]), (400, &json!("invalid_client")));
+    let (status, error) = login(&[("grant_type", "password"), ("client_id", "id")]).await;
+    assert_eq!((status, &error["error"]), (400, &json!("unsupported_grant_type")));
+
+    let token = token["access_token"].as_str().unwrap();
+    let limits = |token: &str| {
+        let request = org.client.get(org.running.url() + DATA + "/limits").bearer_auth(token);
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(limits(token).await, 200);
+    org.post("/_sandbox/expire_tokens", json!({})).await;
+    assert_eq!(limits(token).await, 401);
+    assert_eq!(limits("expired").await, 401);
+    let (_, token) = login(&[grant, ("client_id", "id"), ("client_secret", "secret")]).await;
+    assert_eq!(limits(token["access_token"].as_str().unwrap()).await, 200);
+    let bare = org.client.get(org.running.url() + DATA + "/limits").send().await.unwrap();
+    assert_eq!(bare.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(code(&bare.json().await.unwrap()), "INVALID_SESSION_ID");
+}
