@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::reader::{Item, Table, Wrong};
+use super::values::{filled_text, one_of, socket_addr};
+
 /// `[admin]`: the listener of the admin API, `/metrics` and `/readyz`.
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
@@ -38,4 +41,46 @@ impl Role {
             Role::Operator => "operator",
         }
     }
+}
+
+pub(super) fn read(table: Table<'_>) -> AdminConfig {
+    let listen = table.or("listen", SocketAddr::from(([127, 0, 0, 1], 8081)), socket_addr);
+    let mut tokens: Vec<AdminToken> = Vec::new();
+    let rows = table.sections("tokens");
+    let none = rows.is_empty();
+    for row in rows {
+        let name = row.required("name", "write who uses this token; the audit log shows it", filled_text);
+        if let Some(name) = &name
+            && tokens.iter().any(|token| token.name == *name)
+        {
+            row.wrong("name", "is the name of another token already", "give each token a name of its own");
+        }
+        let role = row.required(
+            "role",
+            "write \"viewer\" (reads) or \"operator\" (reads and changes)",
+            one_of(&[("viewer", Role::Viewer), ("operator", Role::Operator)]),
+        );
+        let sha256 = row.required("sha256", "take it from `leadrelay token`, which prints these lines", sha256);
+        if let (Some(name), Some(role), Some(sha256)) = (name, role, sha256) {
+            tokens.push(AdminToken { name, role, sha256 });
+        }
+        row.finish();
+    }
+    if none && !listen.ip().is_loopback() {
+        table.wrong(
+            "tokens",
+            "are needed where `listen` is no loopback address",
+            "make one with `leadrelay token --name NAME --role operator` and put in the lines that it prints",
+        );
+    }
+    table.finish();
+    AdminConfig { listen, tokens }
+}
+
+fn sha256(item: &Item<'_>) -> Result<[u8; 32], Wrong> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(item.text()?, &mut digest).map_err(|_| {
+        Wrong::new("is no SHA-256 in hex (64 digits)", "take it from `leadrelay token`, which prints these lines")
+    })?;
+    Ok(digest)
 }

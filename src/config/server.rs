@@ -6,6 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use super::reader::Table;
+use super::values::{duration, network, size, socket_addr, web_address};
+
 /// `[server]`: the listener that senders reach.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -19,4 +22,16 @@ pub struct ServerConfig {
     pub max_body: usize,
     /// How long a stop waits for what is under way; 30 s if left out.
     pub shutdown_grace: Duration,
+}
+
+pub(super) fn read(table: Table<'_>) -> ServerConfig {
+    let config = ServerConfig {
+        listen: table.or("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), socket_addr),
+        public_url: table.optional("public_url", web_address),
+        trusted_proxies: table.list("trusted_proxies", network).unwrap_or_default(),
+        max_body: table.or("max_body", 1024 * 1024, size),
+        shutdown_grace: table.or("shutdown_grace", Duration::from_secs(30), duration),
+    };
+    table.finish();
+    config
 }
