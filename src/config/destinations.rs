@@ -1,0 +1,130 @@
+//! `[destinations.NAME]`: the CRMs that leads are synced to.
+
+use url::Url;
+
+use crate::domain::ids::{FieldName, ObjectName, SourceName};
+use crate::domain::mapping::FieldRow;
+
+use super::reader::{Item, Table, Wrong};
+use super::values::{filled_text, one_built_of, one_of, remote_address};
+use super::{LimitsConfig, RecordsConfig, RetryConfig, Secret, fields, limits, records};
+
+/// `[destinations.NAME]`: one CRM, and how leads become its records.
+#[derive(Clone, Debug)]
+pub struct DestinationConfig {
+    /// Which CRM it is, and how to log in.
+    pub kind: DestinationKind,
+    /// `live` if left out.
+    pub mode: Mode,
+    /// The sources whose leads it gets, in order of name; all configured sources if left out.
+    pub sources: Vec<SourceName>,
+    pub records: RecordsConfig,
+    pub limits: LimitsConfig,
+    pub retry: RetryConfig,
+    /// The field mapping document, in file order; at least one row.
+    pub fields: Vec<FieldRow>,
+}
+
+/// The CRMs that leadrelay knows.
+#[derive(Clone, Debug)]
+pub enum DestinationKind {
+    Salesforce(SalesforceConfig),
+}
+
+/// How to reach a Salesforce org and log in by the client credentials flow.
+#[derive(Clone, Debug)]
+pub struct SalesforceConfig {
+    /// The org's My Domain address, without a path; https, or http for a loopback address.
+    pub url: Url,
+    pub client_id: String,
+    pub client_secret: Secret,
+    /// `v62.0` if left out.
+    pub api_version: String,
+}
+
+/// Whether anything is written to the CRM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Reads and writes.
+    Live,
+    /// Plans and logs everything, writes nothing.
+    Observe,
+}
+
+/// Reads one `[destinations.NAME]`; `known` are the names of all sources, right or wrong, in order.
+pub(super) fn read(table: Table<'_>, known: &[SourceName]) -> Option<DestinationConfig> {
+    let known_kind = table.required("kind", "write \"salesforce\"", one_built_of(&[("salesforce", ())], &["hubspot"]));
+    if table.item("kind").and_then(|kind| kind.text().ok()).as_deref() == Some("hubspot") {
+        // It has keys of its own, of which nothing can be said yet.
+        return None;
+    }
+    let mode = table.or("mode", Mode::Live, one_of(&[("live", Mode::Live), ("observe", Mode::Observe)]));
+    let sources = sources(&table, known);
+    table.later("filter");
+    table.later_unless("poll_every", "60s".to_owned(), Item::text);
+    table.later("lifecycle");
+    let salesforce = salesforce(&table);
+    let records = records::read(table.section("records"), sources.len());
+    let (limits, retry) = limits::read(table.section("limits"), table.section("retry"));
+    let object = records.as_ref().map_or_else(|| ObjectName::from("Lead"), |records| records.object.clone());
+    let external_id: Option<&FieldName> = records.as_ref().map(|records| &records.external_id);
+    let fields = fields::read(&table, &object, external_id);
+    table.finish();
+    known_kind?;
+    let kind = DestinationKind::Salesforce(salesforce?);
+    Some(DestinationConfig { kind, mode, sources, records: records?, limits, retry, fields })
+}
+
+fn sources(table: &Table<'_>, known: &[SourceName]) -> Vec<SourceName> {
+    let Some(mut named) = table.list("sources", |item| source_name(item, known)) else {
+        return known.to_vec();
+    };
+    if table.length("sources") == Some(0) {
+        table.wrong("sources", "is empty, so no lead would come here", "name a source, or leave it out for all");
+    }
+    named.sort();
+    named.dedup();
+    named
+}
+
+fn source_name(item: &Item<'_>, known: &[SourceName]) -> Result<SourceName, Wrong> {
+    let text = item.text()?;
+    known.iter().find(|name| name.as_str() == text).cloned().ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(SourceName::as_str).collect();
+        Wrong::new(format!("there is no source {}", item.shown()), format!("the sources are: {}", names.join(", ")))
+    })
+}
+
+const LOGIN: &str = "write login = { flow = \"client_credentials\", url = \"https://example.my.salesforce.com\", \
+                     client_id = \"${SF_ID}\", client_secret = \"${SF_SECRET}\" }";
+
+fn salesforce(table: &Table<'_>) -> Option<SalesforceConfig> {
+    let api_version = table.or("api_version", "v62.0".to_owned(), api_version);
+    let login = table.required("login", LOGIN, Item::table)?;
+    let flows = one_built_of(&[("client_credentials", ())], &["jwt_bearer", "refresh_token"]);
+    login.required("flow", "write \"client_credentials\"", flows)?;
+    let url =
+        login.required("url", "write the org's My Domain address, https://example.my.salesforce.com", org_address);
+    let client_id = login.required("client_id", "write the connected app's consumer key", filled_text);
+    let client_secret = login.required("client_secret", "write the connected app's consumer secret", filled_text);
+    login.finish();
+    Some(SalesforceConfig { url: url?, client_id: client_id?, client_secret: Secret::new(client_secret?), api_version })
+}
+
+fn org_address(item: &Item<'_>) -> Result<Url, Wrong> {
+    let url = remote_address(item)?;
+    if url.path() != "/" {
+        return Err(Wrong::new("must have no path", "write the address only, https://example.my.salesforce.com"));
+    }
+    Ok(url)
+}
+
+fn api_version(item: &Item<'_>) -> Result<String, Wrong> {
+    let text = item.text()?;
+    let number = |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let version = text.strip_prefix('v').and_then(|text| text.split_once('.'));
+    if version.is_some_and(|(major, minor)| number(major) && number(minor)) {
+        return Ok(text);
+    }
+    Err(Wrong::new(format!("{} is no version of the API", item.shown()), "write a version such as \"v62.0\""))
+}

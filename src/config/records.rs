@@ -1,0 +1,197 @@
+//! `[destinations.NAME.records]`: which record a lead is.
+
+use crate::domain::ids::{FieldName, LeadKey, ObjectName};
+
+use super::reader::{Item, Table, Wrong, quoted};
+use super::values::{api_name, one_built_of, one_of};
+
+/// `[destinations.NAME.records]`: the kind of record a lead becomes, how it is recognised, and what happens when that is unclear.
+#[derive(Clone, Debug)]
+pub struct RecordsConfig {
+    /// `Lead` if left out.
+    pub object: ObjectName,
+    /// The CRM field that holds our key; unique in the CRM.
+    pub external_id: FieldName,
+    /// What our key is made of; `{lead_id}` if left out.
+    pub external_id_value: ExternalIdTemplate,
+    /// The keys a record is looked for by, strongest first; the external ID always leads.
+    pub match_by: Vec<MatchKey>,
+    /// When several records could be the lead; `review` if left out.
+    pub on_ambiguous: OnAmbiguous,
+    /// When the record belongs to another lead already; `review` if left out.
+    pub on_shared: OnShared,
+    /// Whether the CRM's assignment rules run on create; true if left out. They never run on update.
+    pub auto_assign: bool,
+}
+
+/// What an external ID is made of: text with `{lead_id}` and `{source}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalIdTemplate {
+    parts: Vec<TemplatePart>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum TemplatePart {
+    Literal(String),
+    LeadId,
+    Source,
+}
+
+impl ExternalIdTemplate {
+    /// `{lead_id}`: the lead system's own ID as it is.
+    pub fn lead_id() -> Self {
+        Self { parts: vec![TemplatePart::LeadId] }
+    }
+
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        let remedy = "write text with {lead_id} and, if you like, {source}, such as \"{source}:{lead_id}\"";
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, behind) =
+                after.split_once('}').ok_or_else(|| Wrong::new("has a `{` that is not closed", remedy))?;
+            if !before.is_empty() {
+                parts.push(TemplatePart::Literal(before.to_owned()));
+            }
+            parts.push(match name {
+                "lead_id" => TemplatePart::LeadId,
+                "source" => TemplatePart::Source,
+                _ => return Err(Wrong::new(format!("{} cannot be filled in", quoted(&format!("{{{name}}}"))), remedy)),
+            });
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            parts.push(TemplatePart::Literal(rest.to_owned()));
+        }
+        if !parts.contains(&TemplatePart::LeadId) {
+            return Err(Wrong::new("gives every lead the same key", remedy));
+        }
+        Ok(Self { parts })
+    }
+
+    /// The external ID of this lead.
+    pub fn value_for(&self, lead: &LeadKey) -> String {
+        self.parts
+            .iter()
+            .map(|part| match part {
+                TemplatePart::Literal(text) => text.as_str(),
+                TemplatePart::LeadId => lead.id.as_str(),
+                TemplatePart::Source => lead.source.as_str(),
+            })
+            .collect()
+    }
+
+    /// Whether leads of two sources with the same ID stay apart.
+    pub fn names_the_source(&self) -> bool {
+        self.parts.contains(&TemplatePart::Source)
+    }
+}
+
+/// One way to recognise the record of a lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MatchKey {
+    ExternalId,
+    Email,
+    NameAndCompanyDomain,
+}
+
+/// What happens when several records could be the lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAmbiguous {
+    /// A person chooses.
+    Review,
+    /// The record that was created first is taken.
+    Oldest,
+    /// The record that was created last is taken.
+    Newest,
+    /// None is taken; the lead gets a record of its own.
+    Create,
+}
+
+/// What happens when a second lead turns out to be the same record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnShared {
+    /// The second lead fills blanks, and a person is asked.
+    Review,
+    /// The values of the lead that changed last win.
+    Newest,
+}
+
+const OBJECTS_OF_LATER: &[&str] = &["Contact", "Account", "Opportunity"];
+
+/// Reads `[destinations.NAME.records]` of a destination that takes leads from `sources` sources.
+pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
+    let object = table.or("object", "Lead", object_name);
+    let external_id = table.required(
+        "external_id",
+        "write the API name of a unique external ID field, such as \"Lead_System_Id__c\"",
+        api_name,
+    );
+    let external_id_value =
+        table.or("external_id_value", ExternalIdTemplate::lead_id(), |item| ExternalIdTemplate::parse(&item.text()?));
+    if sources > 1 && !external_id_value.names_the_source() {
+        table.wrong(
+            "external_id_value",
+            "leads of several sources could get the same key",
+            "write \"{source}:{lead_id}\", or name one source in `sources`",
+        );
+    }
+    let match_by = match_keys(&table);
+    let on_ambiguous = table.or(
+        "on_ambiguous",
+        OnAmbiguous::Review,
+        one_of(&[
+            ("review", OnAmbiguous::Review),
+            ("oldest", OnAmbiguous::Oldest),
+            ("newest", OnAmbiguous::Newest),
+            ("create", OnAmbiguous::Create),
+        ]),
+    );
+    let on_shared =
+        table.or("on_shared", OnShared::Review, one_of(&[("review", OnShared::Review), ("newest", OnShared::Newest)]));
+    let auto_assign = table.or("auto_assign", true, Item::flag);
+    table.optional("company", one_built_of(&[("inline", ())], &["account", "match_only"]));
+    table.optional("duplicate_rule", one_built_of(&[("review", ())], &["allow"]));
+    table.optional("on_delete", one_built_of(&[("ignore", ())], &["flag", "delete"]));
+    table.later("delete_flag");
+    table.optional("on_crm_delete", one_built_of(&[("hold", ())], &["unlink", "recreate", "review"]));
+    table.optional("unmapped", one_built_of(&[("drop", ())], &["note", "error"]));
+    table.later("note_field");
+    table.finish();
+    Some(RecordsConfig {
+        object: object.into(),
+        external_id: FieldName::new(external_id?),
+        external_id_value,
+        match_by,
+        on_ambiguous,
+        on_shared,
+        auto_assign,
+    })
+}
+
+/// The name of an object that leads can become records of.
+pub(super) fn object_name(item: &Item<'_>) -> Result<&'static str, Wrong> {
+    one_built_of(&[("Lead", "Lead")], OBJECTS_OF_LATER)(item)
+}
+
+fn match_keys(table: &Table<'_>) -> Vec<MatchKey> {
+    let keys = table.list(
+        "match",
+        one_of(&[
+            ("external_id", MatchKey::ExternalId),
+            ("email", MatchKey::Email),
+            ("name_and_company_domain", MatchKey::NameAndCompanyDomain),
+        ]),
+    );
+    let Some(keys) = keys else {
+        return vec![MatchKey::ExternalId, MatchKey::Email, MatchKey::NameAndCompanyDomain];
+    };
+    let all_known = table.length("match") == Some(keys.len());
+    if all_known && keys.first() != Some(&MatchKey::ExternalId) {
+        table.wrong("match", "must begin with \"external_id\"", "put it first: our own key is the surest");
+    }
+    if keys.iter().enumerate().any(|(index, key)| keys.iter().take(index).any(|earlier| earlier == key)) {
+        table.wrong("match", "names a key twice", "write each key once");
+    }
+    keys
+}

@@ -1,0 +1,190 @@
+//! Mistakes in destinations, their records and their mapping rows.
+
+use super::mistakes::{check, check_added};
+use super::{LEAST, changed, messages, parse};
+
+#[test]
+fn a_crm_is_reached_safely() {
+    check(
+        "https://example.my.salesforce.com",
+        "http://example.my.salesforce.com",
+        "7: destinations.salesforce.login.url: plain http:// would send credentials and leads in the clear; write \
+         https://; http:// is for loopback addresses only",
+    );
+    for loopback in ["http://127.0.0.1:8090", "http://[::1]:8090", "http://localhost:8090"] {
+        assert!(parse(&changed("https://example.my.salesforce.com", loopback)).is_ok(), "{loopback}");
+    }
+    check(
+        "https://example",
+        "https://ops:hunter2@example",
+        "7: destinations.salesforce.login.url: must not hold a user name or password; write an address such as \
+         \"https://example.com\"",
+    );
+    check(
+        "salesforce.com",
+        "salesforce.com/services",
+        "7: destinations.salesforce.login.url: must have no path; write the address only, \
+         https://example.my.salesforce.com",
+    );
+    check(
+        "client_credentials",
+        "jwt_bearer",
+        "7: destinations.salesforce.login.flow: \"jwt_bearer\" is not built yet; write \"client_credentials\"",
+    );
+    check(
+        ", client_secret = \"${SF_SECRET}\"",
+        "",
+        "7: destinations.salesforce.login.client_secret: is missing; write the connected app's consumer secret",
+    );
+}
+
+#[test]
+fn a_destination_fits_its_sources_and_its_limits() {
+    check(
+        "kind = \"salesforce\"",
+        "kind = \"hubspot\"",
+        "6: destinations.salesforce.kind: \"hubspot\" is not built yet; write \"salesforce\"",
+    );
+    check(
+        "kind = \"salesforce\"",
+        "kind = \"salesforce\"\nsources = [\"klozeo\", \"web\"]",
+        "7: destinations.salesforce.sources[2]: there is no source \"web\"; the sources are: klozeo",
+    );
+    check_added(
+        "[sources.other]\npreset = \"klozeo\"\nsecrets = [\"${HOOK_SECRET}\"]\n",
+        "9: destinations.salesforce.records.external_id_value: leads of several sources could get the same key; write \
+         \"{source}:{lead_id}\", or name one source in `sources`",
+    );
+    let lease = "the lease must be at least twice `limits.timeout`; lengthen `retry.lease` or shorten `limits.timeout`";
+    check_added(
+        "[destinations.salesforce.limits]\ntimeout = \"60s\"\n",
+        &format!("17: destinations.salesforce.limits.timeout: {lease}"),
+    );
+    check_added(
+        "[destinations.salesforce.retry]\nlease = \"59s\"\n",
+        &format!("17: destinations.salesforce.retry.lease: {lease}"),
+    );
+    check_added(
+        "[destinations.salesforce.retry]\nlongest = \"1s\"\n",
+        "17: destinations.salesforce.retry.longest: is shorter than `first`; make it at least as long",
+    );
+    check_added(
+        "[destinations.salesforce.limits]\nconcurrency = 0\n",
+        "17: destinations.salesforce.limits.concurrency: 0 is out of bounds; write a number from 1 to 100",
+    );
+}
+
+#[test]
+fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
+    let check_records = |settings: &str, expected: &str| {
+        let old = "\"Lead_System_Id__c\"\n";
+        check(old, &format!("{old}{settings}\n"), &format!("11: destinations.salesforce.records.{expected}"));
+    };
+    let remedy = "write text with {lead_id} and, if you like, {source}, such as \"{source}:{lead_id}\"";
+    check_records(
+        "external_id_value = \"lead\"",
+        &format!("external_id_value: gives every lead the same key; {remedy}"),
+    );
+    check_records(
+        "external_id_value = \"{id}\"",
+        &format!("external_id_value: \"{{id}}\" cannot be filled in; {remedy}"),
+    );
+    check_records(
+        "match = [\"email\"]",
+        "match: must begin with \"external_id\"; put it first: our own key is the surest",
+    );
+    check_records("match = [\"external_id\", \"email\", \"email\"]", "match: names a key twice; write each key once");
+    check_records("object = \"Contact\"", "object: \"Contact\" is not built yet; write \"Lead\"");
+    check_records("object = \"lead\"", "object: \"lead\" is not known here; did you mean \"Lead\"?");
+    check_records("company = \"account\"", "company: \"account\" is not built yet; write \"inline\"");
+    check_records("duplicate_rule = \"allow\"", "duplicate_rule: \"allow\" is not built yet; write \"review\"");
+    check_records("on_delete = \"flag\"", "on_delete: \"flag\" is not built yet; write \"ignore\"");
+    check_records("on_crm_delete = \"recreate\"", "on_crm_delete: \"recreate\" is not built yet; write \"hold\"");
+    check_records("unmapped = \"note\"", "unmapped: \"note\" is not built yet; write \"drop\"");
+    check_records("delete_flag = \"Gone__c\"", "delete_flag: is not built yet; leave it out");
+    check(
+        "\"Lead_System_Id__c\"",
+        "\"Id' OR Name != '\"",
+        "10: destinations.salesforce.records.external_id: \"Id' OR Name != '\" is no API name; write the name that the \
+         CRM's setup shows, such as \"Email\" or \"Lead_Score__c\"",
+    );
+}
+
+#[test]
+fn a_mapping_row_says_one_thing_and_fits_its_type() {
+    let check_row = |settings: &str, expected: &str| {
+        let old = "type = \"email\"\n";
+        check(old, &format!("{old}{settings}\n"), &format!("16: destinations.salesforce.fields[1].{expected}"));
+    };
+    check_row("direction = \"both\"", "direction: \"both\" is not built yet; write \"to_crm\" or \"none\"");
+    check_row(
+        "conflict = \"merge\"",
+        "conflict: \"merge\" is not built yet; write \"lead_wins\", \"crm_wins\" or \"review\"",
+    );
+    check_row("enforce = true", "enforce: anything but the default is not built yet; leave it out");
+    check_row("value = 'lower(email)'", "value: is not built yet; leave it out");
+    check_row("country = \"FR\"", "country: is for phones only; write type = \"phone\", or leave it out");
+    check_row(
+        "format = \"unix_s\"",
+        "format: is for dates only; write type = \"date\" or \"datetime\", or leave it out",
+    );
+    check_row(
+        "default = \"nobody\"",
+        "default: \"nobody\" does not fit the type; write an address such as \"a@example.com\"",
+    );
+    check_row("on = [\"Contact\"]", "on[1]: \"Contact\" is not built yet; write \"Lead\"");
+    check_row("on = []", "on: is empty, so the row applies to nothing; name an object, or leave `on` out");
+    let check_type = |row: &str, expected: &str| {
+        check("type = \"email\"\n", &format!("{row}\n"), &format!("15: destinations.salesforce.fields[1].{expected}"));
+    };
+    check_type(
+        "type = \"owner\"",
+        "type: \"owner\" is not built yet; write \"text\", \"email\", \"phone\", \"url\", \"number\", \"integer\", \
+         \"currency\", \"percent\", \"boolean\", \"date\", \"datetime\", \"picklist\" or \"multi_picklist\"",
+    );
+    check_type(
+        "type = \"string\"",
+        "type: \"string\" is not known here; write \"text\", \"email\", \"phone\", \"url\", \
+         \"number\", \"integer\", \"currency\", \"percent\", \"boolean\", \"date\", \"datetime\", \"picklist\" or \
+         \"multi_picklist\"",
+    );
+    check_type(
+        "format = \"%d/%Q\"\ntype = \"date\"",
+        "format: \"%d/%Q\" is no way to write dates; write \"unix_s\", \"unix_ms\", \"rfc3339\" or a pattern such as \
+         \"%d/%m/%Y\"",
+    );
+    check_type(
+        "default = \"soon\"\ntype = \"date\"",
+        "default: \"soon\" does not fit the type; write a date such as \"2026-01-31\"",
+    );
+    check_type(
+        "default = 1.5\ntype = \"integer\"",
+        "default: 1.5 does not fit the type; write a whole number such as 0",
+    );
+    check_type(
+        "country = \"France\"\ntype = \"phone\"",
+        "country: \"France\" is no country code; write two capital letters, such as \"FR\"",
+    );
+    assert!(parse(&changed("type = \"email\"", "type = \"integer\"\ndefault = 7")).is_ok());
+    assert!(parse(&changed("type = \"email\"", "type = \"date\"\nformat = \"%d/%m/%Y\"")).is_ok());
+}
+
+#[test]
+fn two_rows_never_write_one_field() {
+    let row = "[[destinations.salesforce.fields]]\nlead = \"mail\"\ncrm = \"email\"\ntype = \"text\"\n";
+    check_added(
+        row,
+        "18: destinations.salesforce.fields[2].crm: email of Lead has a row in line 12 already; keep one of the two rows",
+    );
+    assert!(parse(&format!("{LEAST}{row}direction = \"none\"\n")).is_ok());
+    check_added(
+        &row.replace("\"email\"", "\"Lead_System_Id__c\""),
+        "18: destinations.salesforce.fields[2].crm: is the external ID, which leadrelay writes itself; leave this row out",
+    );
+    let rowless = LEAST.split("[[destinations").next().unwrap();
+    assert_eq!(
+        messages(rowless),
+        ["etc/leadrelay.toml:5: destinations.salesforce.fields: has no row, so nothing would be written; write one \
+          [[…fields]] for each CRM field"]
+    );
+}
