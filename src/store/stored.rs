@@ -1,0 +1,1 @@
+//! The JSON forms of domain types as both databases store them.
