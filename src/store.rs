@@ -4,6 +4,8 @@
 //! Two promises hold for every method: it happens whole or not at all, and what it answered is on disk. No transaction
 //! leaves the store, and none is open while a CRM is called.
 
+pub mod sqlite;
+pub mod stored;
 pub mod types;
 
 use async_trait::async_trait;
@@ -33,6 +35,10 @@ pub trait Store: EventLog {
     /// is counted and committed. Live before backfill, then the longest due. A job whose lease ran out is due again.
     async fn claim_jobs(&self, claim: &Claim) -> StoreResult<Vec<ClaimedJob>>;
 
+    /// Tells whoever waits for due jobs that some may have become due: moves with every commit after which a job is due
+    /// that was not (an event, a person's answer, a retry, a settling that found the lead moved).
+    fn subscribe(&self) -> tokio::sync::watch::Receiver<u64>;
+
     /// When the destination's next job is due; `None` if nothing is owed that could become due by itself.
     async fn next_due(&self, destination: &DestinationName) -> StoreResult<Option<Timestamp>>;
 
@@ -59,6 +65,10 @@ pub trait Store: EventLog {
     /// log row `unknown` with its request ID is appended (the intent stays open). Jobs that had announced are marked
     /// suspect. Called once at start; answers how many leases there were.
     async fn recover_leases(&self, now: Timestamp) -> StoreResult<Recovered>;
+
+    /// Brings every wait that would end after `latest` to there, leases included: after a jump of the clock a job must not
+    /// wait for the old time to come round. Answers how many.
+    async fn shorten_waits(&self, latest: Timestamp) -> StoreResult<u64>;
 
     /// Marks leads dirty: their jobs are owed and due now, dead and held ones included.
     async fn mark_dirty(&self, mark: &DirtyMark) -> StoreResult<u64>;
@@ -169,6 +179,8 @@ pub enum StoreError {
     InUse { path: String, holder: String },
     #[error("the database is newer than this program: it has migration {found}, this program knows {known}")]
     TooNew { found: i64, known: i64 },
+    #[error("the database lacks migrations: it has {found}, this program needs {known}; run `leadrelay migrate`")]
+    TooOld { found: i64, known: i64 },
     #[error("the database call failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -268,3 +268,9 @@ CREATE TABLE runs (
     state      TEXT NOT NULL,
     detail     TEXT
 );
+
+-- Written to find out whether the store commits.
+CREATE TABLE heartbeat (
+    beats INTEGER NOT NULL
+);
+INSERT INTO heartbeat (beats) VALUES (0);

@@ -1,0 +1,162 @@
+//! The embedded store: one SQLite file, one writer thread, read-only connections beside it.
+//!
+//! Everything that writes goes through [`writer::Writer`], which owns the only connection that may. Reads see the last
+//! commit and never wait for the writer. Each verb has its SQL in a file of its own.
+
+mod lock;
+mod migrations;
+mod writer;
+
+mod accept;
+mod announce;
+mod budget;
+mod claim;
+mod dirty;
+mod fold;
+mod recover;
+mod replay;
+mod settle;
+mod work;
+
+mod backup;
+mod conflicts;
+mod dead_letters;
+mod events;
+mod figures;
+mod leads;
+mod log;
+mod people;
+mod prune;
+mod runs;
+
+mod rows;
+mod verbs;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use tokio::sync::watch;
+
+use super::{StoreError, StoreResult};
+use lock::DatabaseLock;
+use writer::Writer;
+
+/// How many read-only connections are kept; a list that is read slowly must not hold up the workers.
+const READERS: u32 = 8;
+
+/// The store of one process in one SQLite file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: SqlitePool,
+    path: PathBuf,
+    due: Arc<watch::Sender<u64>>,
+    /// Held for the store's whole life; last, so that it is let go of after everything else.
+    _lock: DatabaseLock,
+}
+
+/// How a store is opened.
+pub struct Options {
+    /// Whether missing migrations are applied; else a database that lacks one is refused.
+    pub migrate: bool,
+    /// The most events in one commit. Anything but the default is for measuring what group commit is worth.
+    pub max_batch: usize,
+    /// Hears of every commit that was synced, with the number of events that it stored.
+    pub on_commit: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { migrate: true, max_batch: 512, on_commit: Box::new(|_| {}) }
+    }
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, creating it if there is none, and locks it against other processes until the store
+    /// is dropped.
+    ///
+    /// [`StoreError::InUse`] names the holder; [`StoreError::TooNew`]: a newer program has been here;
+    /// [`StoreError::TooOld`]: migrations are missing and `options` do not allow to apply them.
+    pub async fn open(path: &Path, options: Options) -> StoreResult<Self> {
+        let lock = DatabaseLock::take(path)?;
+        migrations::apply(path, options.migrate).await?;
+        let (due, _) = watch::channel(0);
+        let due = Arc::new(due);
+        let writer = Writer::start(path, options.max_batch, options.on_commit, Arc::clone(&due)).await?;
+        let connect = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(200);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(connect)
+            .await?;
+        Ok(Self { writer, readers, path: path.to_owned(), due, _lock: lock })
+    }
+
+    /// Tells waiting workers that jobs may have become due.
+    fn wake_workers(&self) {
+        self.due.send_modify(|times| *times = times.wrapping_add(1));
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::OutOfMemory,
+            ) => StoreError::Unavailable(error.to_string()),
+            _ => StoreError::Database(Box::new(error)),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
+                StoreError::Unavailable(error.to_string())
+            }
+            other => StoreError::Database(Box::new(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{EventLog, Store};
+
+    #[tokio::test]
+    async fn a_store_commits_after_it_was_opened_and_nothing_after_it_was_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("leadrelay.db"), Options::default()).await.unwrap();
+        store.ready().await.unwrap();
+        store.close().await;
+        assert!(matches!(store.ready().await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.accept_events(Vec::new()).await, Err(StoreError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_second_store_on_the_same_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leadrelay.db");
+        let store = SqliteStore::open(&path, Options::default()).await.unwrap();
+        assert!(matches!(SqliteStore::open(&path, Options::default()).await, Err(StoreError::InUse { .. })));
+        drop(store);
+        SqliteStore::open(&path, Options::default()).await.unwrap();
+    }
+}

@@ -1,0 +1,1 @@
+//! Reading columns as what they mean.

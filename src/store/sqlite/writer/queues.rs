@@ -1,0 +1,163 @@
+//! What waits for the writer: requests of intake, bounded, and other work behind them.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Work;
+use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
+
+/// The most requests and bytes that may wait to be stored. About 0.15 s of work on a quick disk and 0.5 s on a slow one,
+/// below every sender's time-out.
+const MAX_WAITING: usize = 4096;
+const MAX_WAITING_BYTES: usize = 16 << 20;
+
+/// The most bytes in one commit.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// The events of one request, and who waits for them.
+pub(in crate::store::sqlite) struct IntakeRequest {
+    pub(in crate::store::sqlite) events: Vec<NewEvent>,
+    bytes: usize,
+    reply: oneshot::Sender<StoreResult<Vec<EventReceipt>>>,
+}
+
+impl IntakeRequest {
+    pub(super) fn new(events: Vec<NewEvent>, reply: oneshot::Sender<StoreResult<Vec<EventReceipt>>>) -> Self {
+        let bytes = events.iter().map(|event| event.body.len()).sum();
+        Self { events, bytes, reply }
+    }
+
+    pub(super) fn answer(self, outcome: StoreResult<Vec<EventReceipt>>) {
+        // The sender may have gone away; what was committed stays, and sending again is harmless.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// What the writer does next: intake, then at most one piece of other work.
+pub(super) struct Step {
+    pub(super) intake: Vec<IntakeRequest>,
+    pub(super) work: Option<Box<dyn Work>>,
+}
+
+/// Both queues, behind one lock that is held for moments only.
+pub(super) struct Queues {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    max_batch: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    intake: VecDeque<IntakeRequest>,
+    intake_bytes: usize,
+    work: VecDeque<Box<dyn Work>>,
+    closed: bool,
+}
+
+impl Queues {
+    pub(super) fn new(max_batch: usize) -> Self {
+        Self { waiting: Mutex::default(), changed: Condvar::new(), max_batch }
+    }
+
+    /// Puts a request at the end; [`StoreError::Busy`] at once if too much waits already. One that alone is larger than
+    /// the bound is taken when nothing else waits.
+    pub(super) fn push_intake(&self, request: IntakeRequest) -> StoreResult<()> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(super::gone());
+        }
+        let full = waiting.intake.len() >= MAX_WAITING
+            || waiting.intake_bytes.saturating_add(request.bytes) > MAX_WAITING_BYTES;
+        if full && !waiting.intake.is_empty() {
+            return Err(StoreError::Busy);
+        }
+        waiting.intake_bytes += request.bytes;
+        waiting.intake.push_back(request);
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn push_work(&self, work: Box<dyn Work>) -> StoreResult<()> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(super::gone());
+        }
+        waiting.work.push_back(work);
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Lets nothing more in.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for something to do; `None`: closed, and everything is done.
+    pub(super) fn next(&self) -> Option<Step> {
+        let mut waiting = self.lock();
+        loop {
+            let step = Step { intake: waiting.take_batch(self.max_batch), work: waiting.work.pop_front() };
+            if !step.intake.is_empty() || step.work.is_some() {
+                return Some(step);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Refuses all that waits and all that comes within `pause`; `false`: closed.
+    pub(super) fn refuse_all(&self, pause: Duration, reason: &str) -> bool {
+        let mut waiting = self.lock();
+        if !waiting.closed {
+            let waited = self.changed.wait_timeout(waiting, pause);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let refused = std::mem::take(&mut waiting.intake);
+        waiting.intake_bytes = 0;
+        let work = std::mem::take(&mut waiting.work);
+        let closed = waiting.closed;
+        drop(waiting);
+        for request in refused {
+            request.answer(Err(StoreError::Unavailable(reason.to_owned())));
+        }
+        for work in work {
+            work.answer(Some(StoreError::Unavailable(reason.to_owned())));
+        }
+        !closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Takes the requests of the next commit: as many as fit, but at least one if there is one. Those whose sender has
+    /// gone are dropped, so that an overloaded store does not spend itself on answers that nobody reads.
+    fn take_batch(&mut self, max_events: usize) -> Vec<IntakeRequest> {
+        let (mut batch, mut events, mut bytes) = (Vec::new(), 0usize, 0usize);
+        while let Some(next) = self.intake.front() {
+            let gone = next.reply.is_closed();
+            let fits = events + next.events.len() <= max_events && bytes + next.bytes <= MAX_BATCH_BYTES;
+            if !gone && !fits && !batch.is_empty() {
+                break;
+            }
+            let Some(request) = self.intake.pop_front() else { break };
+            self.intake_bytes = self.intake_bytes.saturating_sub(request.bytes);
+            if !gone {
+                events += request.events.len();
+                bytes += request.bytes;
+                batch.push(request);
+            }
+        }
+        batch
+    }
+}
