@@ -1,0 +1,179 @@
+//! The preflight: does the mapping fit what the CRM says of itself?
+
+use super::ids::{FieldName, ObjectName};
+use super::mapping::{Direction, FieldRow, TooLong, type_fits};
+use super::record::{FieldSchema, ObjectSchema, Schema};
+
+/// One finding, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    /// What was looked at: `Lead.Email`.
+    pub subject: String,
+    pub finding: String,
+    /// Empty where nothing is to be done.
+    pub remedy: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Leads will not arrive, or not whole.
+    Error,
+    /// Some leads may not arrive whole.
+    Warning,
+    Ok,
+}
+
+impl Severity {
+    /// The word in the API and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Ok => "ok",
+        }
+    }
+}
+
+/// Compares the mapping document with the live schema: field exists and is visible, writable, type fits, length, picklist
+/// values, external ID unique, required fields covered. One finding per row at least; the worst first.
+pub fn compare(rows: &[FieldRow], object: &ObjectName, external_id: &FieldName, schema: &Schema) -> Vec<Finding> {
+    let Some(described) = schema.objects.get(object) else {
+        return vec![error(
+            object.to_string(),
+            "the CRM has no such object, or our user may not see it",
+            "give the integration user read, create and edit rights on the object",
+        )];
+    };
+    let mut findings = of_object(described);
+    findings.extend(of_external_id(described, external_id));
+    let synced = rows.iter().filter(|row| row.direction == Direction::ToCrm && row.on.contains(object));
+    for row in synced.clone() {
+        findings.extend(of_row(described, row));
+    }
+    let covered: Vec<&FieldName> = synced.map(|row| &row.crm).chain([external_id]).collect();
+    for field in described.fields.values().filter(|field| field.required_on_create()) {
+        let subject = format!("{}.{}", described.name, field.name);
+        if !covered.contains(&&field.name) {
+            findings.push(error(
+                subject,
+                "the CRM requires a value and no row of the mapping gives one",
+                "add a row for it, with a `default` for leads that have none",
+            ));
+        } else if rows.iter().any(|row| row.crm == field.name && row.default.is_none()) {
+            findings.push(warning(
+                subject,
+                "the CRM requires a value; a lead without one is refused",
+                "give its row a `default`",
+            ));
+        }
+    }
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+fn of_object(object: &ObjectSchema) -> Vec<Finding> {
+    let lacking = |right: &str| {
+        let remedy = format!("give the integration user the right to {right} {} records", object.name);
+        error(object.name.to_string(), &format!("our user may not {right} records"), &remedy)
+    };
+    let mut findings = Vec::new();
+    findings.extend((!object.createable).then(|| lacking("create")));
+    findings.extend((!object.updateable).then(|| lacking("edit")));
+    findings
+}
+
+fn of_external_id(object: &ObjectSchema, external_id: &FieldName) -> Vec<Finding> {
+    let subject = format!("{}.{external_id}", object.name);
+    let Some(field) = object.fields.get(external_id) else {
+        return vec![error(
+            subject,
+            "the external ID field does not exist, or our user may not see it",
+            "create a text field of 64 characters, marked External ID and Unique, and make it visible to the integration user",
+        )];
+    };
+    let mut findings = Vec::new();
+    if !field.external_id || !field.unique {
+        findings.push(error(
+            subject.clone(),
+            "the external ID field is not marked External ID and Unique",
+            "edit the field in the CRM's setup: without both, two records could carry one lead's ID",
+        ));
+    }
+    if !field.createable || !field.updateable {
+        findings.push(error(
+            subject.clone(),
+            "our user may not write the external ID field",
+            "give the integration user edit rights on the field",
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(fine(subject, "unique external ID, writable"));
+    }
+    findings
+}
+
+fn of_row(object: &ObjectSchema, row: &FieldRow) -> Vec<Finding> {
+    let subject = format!("{}.{}", object.name, row.crm);
+    let Some(field) = object.fields.get(&row.crm) else {
+        return vec![error(
+            subject,
+            "the field does not exist, or our user may not see it",
+            "create it or make it visible to the integration user, or remove the row; until then it is left out",
+        )];
+    };
+    let mut findings = Vec::new();
+    if !field.createable || !field.updateable {
+        let when = if field.updateable { "on create" } else { "on update" };
+        findings.push(error(
+            subject.clone(),
+            &format!("our user may not write the field {when}"),
+            "give the integration user edit rights on the field, or set the row's direction to \"none\"",
+        ));
+    }
+    if !type_fits(row.kind, field.kind) {
+        findings.push(error(
+            subject.clone(),
+            &format!("the row says {}, the CRM's field is {}", row.kind.as_str(), field.type_name),
+            "change the row's `type` to what the CRM has",
+        ));
+    }
+    findings.extend(of_values(field, row, &subject));
+    if let Some(length) = field.length.filter(|length| row.too_long == TooLong::Refuse && *length < 80 && row.values.is_empty()) {
+        findings.push(fine(subject.clone(), &format!("holds {length} characters; a longer value is left out and logged")));
+    }
+    if findings.is_empty() {
+        findings.push(fine(subject, &format!("{}, writable", field.type_name)));
+    }
+    findings
+}
+
+fn of_values(field: &FieldSchema, row: &FieldRow, subject: &str) -> Vec<Finding> {
+    if field.values.is_empty() {
+        return Vec::new();
+    }
+    let written = row.values.iter().map(|(_, crm)| crm).chain(&row.default);
+    let unknown: Vec<&str> = written.filter(|value| !field.values.contains(value)).map(String::as_str).collect();
+    if unknown.is_empty() {
+        return Vec::new();
+    }
+    let finding = format!("the picklist has no value {}", unknown.join(", "));
+    let remedy = "add the value to the picklist, or correct the row's `values`";
+    vec![if field.restricted {
+        error(subject.to_owned(), &format!("{finding}, and refuses others"), remedy)
+    } else {
+        warning(subject.to_owned(), &finding, remedy)
+    }]
+}
+
+fn error(subject: String, finding: &str, remedy: &str) -> Finding {
+    Finding { severity: Severity::Error, subject, finding: finding.to_owned(), remedy: remedy.to_owned() }
+}
+
+fn warning(subject: String, finding: &str, remedy: &str) -> Finding {
+    Finding { severity: Severity::Warning, ..error(subject, finding, remedy) }
+}
+
+fn fine(subject: String, finding: &str) -> Finding {
+    Finding { severity: Severity::Ok, ..error(subject, finding, "") }
+}
