@@ -1,12 +1,14 @@
 //! `[destinations.NAME]`: the CRMs that leads are synced to.
 
+use std::time::Duration;
+
 use url::Url;
 
 use crate::domain::ids::{FieldName, ObjectName, SourceName};
 use crate::domain::mapping::FieldRow;
 
 use super::reader::{Item, Table, Wrong};
-use super::values::{filled_text, one_built_of, one_of, remote_address};
+use super::values::{duration, filled_text, one_built_of, one_of, remote_address};
 use super::{LimitsConfig, RecordsConfig, RetryConfig, Secret, fields, limits, records};
 
 /// `[destinations.NAME]`: one CRM, and how leads become its records.
@@ -61,7 +63,7 @@ pub(super) fn read(table: Table<'_>, known: &[SourceName]) -> Option<Destination
     let mode = table.or("mode", Mode::Live, one_of(&[("live", Mode::Live), ("observe", Mode::Observe)]));
     let sources = sources(&table, known);
     table.later("filter");
-    table.later_unless("poll_every", "60s".to_owned(), Item::text);
+    table.later_unless("poll_every", Duration::from_secs(60), duration);
     table.later("lifecycle");
     let salesforce = salesforce(&table);
     let records = records::read(table.section("records"), sources.len());

@@ -151,10 +151,10 @@ fn check_options(table: &Table<'_>, kind: FieldType) {
     if table.has("format") && !matches!(kind, FieldType::Date | FieldType::DateTime) {
         table.wrong("format", "is for dates only", "write type = \"date\" or \"datetime\", or leave it out");
     }
-    if table.has("values") && !matches!(kind, FieldType::Picklist | FieldType::MultiPicklist) {
+    if table.has("values") && !matches!(kind, FieldType::Text | FieldType::Picklist | FieldType::MultiPicklist) {
         table.wrong(
             "values",
-            "are for picklists only",
+            "are for picklists and text only",
             "write type = \"picklist\" or \"multi_picklist\", or leave it out",
         );
     }
@@ -170,10 +170,10 @@ fn country(table: &Table<'_>) -> Option<Country> {
 
 fn country_code(item: &Item<'_>) -> Result<String, Wrong> {
     let text = item.text()?;
-    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+    if text.parse::<phonenumber::country::Id>().is_ok() {
         return Ok(text);
     }
-    Err(Wrong::new(format!("{} is no country code", item.shown()), "write two capital letters, such as \"FR\""))
+    Err(Wrong::new(format!("{} is no country code", item.shown()), "write its ISO 3166 code, such as \"FR\""))
 }
 
 fn date_format(item: &Item<'_>) -> Result<DateFormat, Wrong> {

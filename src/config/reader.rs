@@ -19,7 +19,7 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// One configuration file while it is read.
 pub(super) struct Document<'a> {
-    text: &'a str,
+    line_starts: Vec<usize>,
     path: &'a Path,
     env: Environment<'a>,
     read_file: ReadFile<'a>,
@@ -41,7 +41,14 @@ impl Wrong {
 
 impl<'a> Document<'a> {
     pub(super) fn new(text: &'a str, path: &'a Path, env: Environment<'a>, read_file: ReadFile<'a>) -> Self {
-        Self { text, path, env, read_file, found: RefCell::default() }
+        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(after_breaks).collect();
+        Self { line_starts, path, env, read_file, found: RefCell::default() }
+    }
+
+    /// The line, counted from 1, in which the byte at `at` stands.
+    fn line(&self, at: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= at)
     }
 
     /// The whole file as one table.
@@ -50,10 +57,9 @@ impl<'a> Document<'a> {
     }
 
     pub(super) fn report(&self, at: usize, key: &str, wrong: Wrong) {
-        let line = self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
         let error = ConfigError {
             file: self.path.to_owned(),
-            line: Some(line),
+            line: Some(self.line(at)),
             key: key.to_owned(),
             problem: wrong.problem,
             remedy: wrong.remedy,
@@ -269,7 +275,7 @@ impl<'a> Table<'a> {
 
     /// The line that the table begins in.
     pub(super) fn line(&self) -> usize {
-        self.document.text.bytes().take(self.at).filter(|byte| *byte == b'\n').count() + 1
+        self.document.line(self.at)
     }
 
     fn place(&self, key: &str) -> usize {

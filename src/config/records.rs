@@ -1,6 +1,7 @@
 //! `[destinations.NAME.records]`: which record a lead is.
 
 use crate::domain::ids::{FieldName, LeadKey, ObjectName};
+use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
 
 use super::reader::{Item, Table, Wrong, quoted};
 use super::values::{api_name, one_built_of, one_of};
@@ -14,8 +15,8 @@ pub struct RecordsConfig {
     pub external_id: FieldName,
     /// What our key is made of; `{lead_id}` if left out.
     pub external_id_value: ExternalIdTemplate,
-    /// The keys a record is looked for by, strongest first; the external ID always leads.
-    pub match_by: Vec<MatchKey>,
+    /// What a record is recognised by, strongest first; begins with the external ID and never holds the link.
+    pub match_by: Vec<MatchedBy>,
     /// When several records could be the lead; `review` if left out.
     pub on_ambiguous: OnAmbiguous,
     /// When the record belongs to another lead already; `review` if left out.
@@ -87,36 +88,6 @@ impl ExternalIdTemplate {
     }
 }
 
-/// One way to recognise the record of a lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MatchKey {
-    ExternalId,
-    Email,
-    NameAndCompanyDomain,
-}
-
-/// What happens when several records could be the lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnAmbiguous {
-    /// A person chooses.
-    Review,
-    /// The record that was created first is taken.
-    Oldest,
-    /// The record that was created last is taken.
-    Newest,
-    /// None is taken; the lead gets a record of its own.
-    Create,
-}
-
-/// What happens when a second lead turns out to be the same record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnShared {
-    /// The second lead fills blanks, and a person is asked.
-    Review,
-    /// The values of the lead that changed last win.
-    Newest,
-}
-
 const OBJECTS_OF_LATER: &[&str] = &["Contact", "Account", "Opportunity"];
 
 /// Reads `[destinations.NAME.records]` of a destination that takes leads from `sources` sources.
@@ -174,20 +145,20 @@ pub(super) fn object_name(item: &Item<'_>) -> Result<&'static str, Wrong> {
     one_built_of(&[("Lead", "Lead")], OBJECTS_OF_LATER)(item)
 }
 
-fn match_keys(table: &Table<'_>) -> Vec<MatchKey> {
+fn match_keys(table: &Table<'_>) -> Vec<MatchedBy> {
     let keys = table.list(
         "match",
         one_of(&[
-            ("external_id", MatchKey::ExternalId),
-            ("email", MatchKey::Email),
-            ("name_and_company_domain", MatchKey::NameAndCompanyDomain),
+            ("external_id", MatchedBy::ExternalId),
+            ("email", MatchedBy::Email),
+            ("name_and_company_domain", MatchedBy::NameAndCompanyDomain),
         ]),
     );
     let Some(keys) = keys else {
-        return vec![MatchKey::ExternalId, MatchKey::Email, MatchKey::NameAndCompanyDomain];
+        return vec![MatchedBy::ExternalId, MatchedBy::Email, MatchedBy::NameAndCompanyDomain];
     };
     let all_known = table.length("match") == Some(keys.len());
-    if all_known && keys.first() != Some(&MatchKey::ExternalId) {
+    if all_known && keys.first() != Some(&MatchedBy::ExternalId) {
         table.wrong("match", "must begin with \"external_id\"", "put it first: our own key is the surest");
     }
     if keys.iter().enumerate().any(|(index, key)| keys.iter().take(index).any(|earlier| earlier == key)) {

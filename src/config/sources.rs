@@ -1,5 +1,7 @@
 //! `[sources.NAME]`: the lead systems that send webhooks.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
@@ -8,6 +10,7 @@ use crate::domain::signature::{SecretEncoding, VerifyRules};
 use crate::source;
 
 use super::reader::{Item, Table, Wrong, alternatives, nearest};
+use super::values::duration;
 use super::{Secret, read_rules, verify_rules};
 
 /// `[sources.NAME]`: one lead system; how it proves itself, and where things are in what it sends.
@@ -146,7 +149,7 @@ fn api(table: Table<'_>) {
     for key in ["kind", "base_url", "key"] {
         table.later(key);
     }
-    table.later_unless("poll_every", "15m".to_owned(), Item::text);
+    table.later_unless("poll_every", Duration::from_secs(15 * 60), duration);
     table.later_unless("webhooks", true, Item::flag);
     table.finish();
 }

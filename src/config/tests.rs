@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::ids::LeadKey;
 use crate::domain::mapping::{ConflictRule, Direction, FieldType};
+use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::signature::{TokenLocation, TokenRules, VerifyRules};
 
 mod destinations;
@@ -97,7 +98,7 @@ fn what_is_left_out_has_its_documented_default() {
     assert_eq!(destination.sources, [SourceName::from("klozeo")]);
     assert_eq!(destination.records.object.as_str(), "Lead");
     assert_eq!(destination.records.external_id_value, ExternalIdTemplate::lead_id());
-    let keys = [MatchKey::ExternalId, MatchKey::Email, MatchKey::NameAndCompanyDomain];
+    let keys = [MatchedBy::ExternalId, MatchedBy::Email, MatchedBy::NameAndCompanyDomain];
     assert_eq!(destination.records.match_by, keys);
     assert_eq!(destination.records.on_ambiguous, OnAmbiguous::Review);
     assert_eq!(destination.records.on_shared, OnShared::Review);

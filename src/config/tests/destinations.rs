@@ -133,6 +133,10 @@ fn a_mapping_row_says_one_thing_and_fits_its_type() {
         "default: \"nobody\" does not fit the type; write an address such as \"a@example.com\"",
     );
     check_row("on = [\"Contact\"]", "on[1]: \"Contact\" is not built yet; write \"Lead\"");
+    check_row(
+        "values = { a = \"b\" }",
+        "values: are for picklists and text only; write type = \"picklist\" or \"multi_picklist\", or leave it out",
+    );
     check_row("on = []", "on: is empty, so the row applies to nothing; name an object, or leave `on` out");
     let check_type = |row: &str, expected: &str| {
         check("type = \"email\"\n", &format!("{row}\n"), &format!("15: destinations.salesforce.fields[1].{expected}"));
@@ -163,7 +167,7 @@ fn a_mapping_row_says_one_thing_and_fits_its_type() {
     );
     check_type(
         "country = \"France\"\ntype = \"phone\"",
-        "country: \"France\" is no country code; write two capital letters, such as \"FR\"",
+        "country: \"France\" is no country code; write its ISO 3166 code, such as \"FR\"",
     );
     assert!(parse(&changed("type = \"email\"", "type = \"integer\"\ndefault = 7")).is_ok());
     assert!(parse(&changed("type = \"email\"", "type = \"date\"\nformat = \"%d/%m/%Y\"")).is_ok());
