@@ -66,13 +66,14 @@ pub(super) struct Table {
     rows: Vec<Row>,
     /// Ids go on counting after a reset, so that an id from before it names nothing.
     first: u64,
-    live: usize,
+    /// The recycle bin.
+    binned: BTreeSet<RowId>,
     indexes: HashMap<FieldId, Index>,
 }
 
 impl Table {
     pub fn new(object: Object, first: u64) -> Self {
-        let mut table = Self { object, rows: Vec::new(), first, live: 0, indexes: HashMap::new() };
+        let mut table = Self { object, rows: Vec::new(), first, binned: BTreeSet::new(), indexes: HashMap::new() };
         table.reindex();
         table
     }
@@ -83,7 +84,12 @@ impl Table {
     }
 
     pub fn live_rows(&self) -> usize {
-        self.live
+        self.rows.len() - self.binned.len()
+    }
+
+    /// Deleted rows, which the indexes do not hold.
+    pub fn binned(&self) -> &BTreeSet<RowId> {
+        &self.binned
     }
 
     /// Live rows that share a value of this field with an earlier one.
@@ -122,7 +128,6 @@ impl Table {
         for (field, value) in &row.values {
             note(&mut self.indexes, &self.object, *field, value, place);
         }
-        self.live += 1;
         self.rows.push(row);
         place
     }
@@ -155,14 +160,17 @@ impl Table {
     pub fn bin(&mut self, row: RowId) {
         self.unindex(row);
         self.rows[row].deleted = true;
+        self.binned.insert(row);
     }
 
     /// Puts a row back as it was; the undoing of an update or a delete.
     pub fn restore(&mut self, row: RowId, before: Row) {
         self.unindex(row);
         self.rows[row] = before;
-        if !self.rows[row].deleted {
-            self.live += 1;
+        if self.rows[row].deleted {
+            self.binned.insert(row);
+        } else {
+            self.binned.remove(&row);
             for (field, value) in &self.rows[row].values {
                 note(&mut self.indexes, &self.object, *field, value, row);
             }
@@ -173,6 +181,7 @@ impl Table {
     pub fn remove_last(&mut self) {
         if let Some(last) = self.rows.len().checked_sub(1) {
             self.unindex(last);
+            self.binned.remove(&last);
             self.rows.pop();
         }
     }
@@ -196,7 +205,6 @@ impl Table {
         if self.rows[row].deleted {
             return;
         }
-        self.live -= 1;
         for (field, value) in &self.rows[row].values {
             forget(&mut self.indexes, &self.object, *field, value, row);
         }
