@@ -231,3 +231,67 @@ fn forget(indexes: &mut HashMap<FieldId, Index>, object: &Object, field: FieldId
         index.rows.remove(key.as_ref());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::schema::standard;
+    use super::*;
+
+    /// What the indexes say of a field is what a look at every row says.
+    fn check(table: &Table, field: FieldId) {
+        let mut held: HashMap<String, Vec<RowId>> = HashMap::new();
+        for (place, row) in table.rows().iter().enumerate().filter(|(_, row)| !row.deleted) {
+            if let Some(value) = row.values.get(&field) {
+                held.entry(value.key(table.object.field(field).case_sensitive).into_owned()).or_default().push(place);
+            }
+        }
+        assert_eq!(table.surplus(field), held.values().map(|rows| rows.len() - 1).sum::<usize>());
+        for (key, rows) in held {
+            assert_eq!(table.holders(field, &Value::text(key)).collect::<Vec<_>>(), rows);
+        }
+        assert_eq!(table.live_rows(), table.rows().iter().filter(|row| !row.deleted).count());
+        assert_eq!(table.binned().len(), table.rows().len() - table.live_rows());
+    }
+
+    proptest! {
+        #[test]
+        fn indexes_stay_right_whatever_happens(steps in prop::collection::vec((0..5u8, 0..8usize, "[abAB]{0,2}"), 0..60)) {
+            let mut table = Table::new(standard::objects(0).remove(0), 1);
+            let (email, _) = table.object.find("Email").unwrap();
+            let mut kept: Vec<(RowId, Row)> = Vec::new();
+            for (step, place, text) in steps {
+                let value = (!text.is_empty()).then(|| Value::text(text));
+                let row = place % table.rows().len().max(1);
+                match step {
+                    0 => {
+                        let values = value.into_iter().map(|value| (email, value)).collect();
+                        table.insert(Row { id: "x".into(), values, deleted: false, history: Vec::new() });
+                    }
+                    _ if table.rows().is_empty() => {}
+                    1 => {
+                        kept.push((row, table.row(row).clone()));
+                        table.set(row, &[(email, value)]);
+                    }
+                    2 => {
+                        kept.push((row, table.row(row).clone()));
+                        table.bin(row);
+                    }
+                    3 => {
+                        if let Some((row, before)) = kept.pop() {
+                            table.restore(row, before);
+                        }
+                    }
+                    _ => {
+                        table.remove_last();
+                        kept.retain(|(row, _)| *row < table.rows().len());
+                    }
+                }
+                check(&table, email);
+            }
+            table.reindex();
+            check(&table, email);
+        }
+    }
+}
