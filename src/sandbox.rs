@@ -4,8 +4,8 @@
 //! refuses, it refuses; what counts as a call, it counts. Under `/_sandbox` it can be looked into, edited as a person
 //! would, and told to misbehave as networks and orgs do. It imports nothing of the service that is tested against it.
 //!
-//! A request goes [`server`] → [`rest`] (or [`oauth`], [`control`]) → [`records`], [`collections`], [`composite`],
-//! [`query`] → [`write`] and [`table`], all inside one lock around the [`world`].
+//! A request goes `server` → `rest` (or `oauth`, `control`) → `records`, `collections`, `composite`,
+//! `query` → `write` and `table`, all inside one lock around the `world`.
 
 mod collections;
 mod composite;
