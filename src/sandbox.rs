@@ -4,8 +4,8 @@
 //! refuses, it refuses; what counts as a call, it counts. Under `/_sandbox` it can be looked into, edited as a person
 //! would, and told to misbehave as networks and orgs do. It imports nothing of the service that is tested against it.
 //!
-//! A request goes [`server`] → [`rest`] (or [`oauth`], [`control`]) → [`records`], [`collections`], [`composite`],
-//! [`query`] → [`write`] and [`table`], all inside one lock around the [`world`].
+//! A request goes `server` → `rest` (or `oauth`, `control`) → `records`, `collections`, `composite`,
+//! `query` → `write` and `table`, all inside one lock around the `world`.
 
 mod collections;
 mod composite;
@@ -119,7 +119,9 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let io = TokioIo::new(Resettable { stream, reset: Arc::clone(&reset) });
     let service = service_fn(move |request| server::serve(Arc::clone(&shared), Arc::clone(&reset), request));
     // Errors end this connection only: the client hung up, or a fault was ordered.
-    let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(io, service).await;
+    // Idle connections are kept: one that closes by itself would look like a fault that nobody ordered.
+    let _ =
+        http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(None).serve_connection(io, service).await;
 }
 
 /// A connection whose end can be a TCP reset, so that the client sees an error and no orderly close.

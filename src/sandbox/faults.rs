@@ -68,7 +68,7 @@ struct Rule {
     suffix: Option<String>,
     /// Happens so many times, then no more.
     count: Option<u64>,
-    /// Of `status`: the error code and its text.
+    /// Of `status` and `refuse`: the error code and its text.
     code: Option<String>,
     message: Option<String>,
 }
@@ -145,7 +145,11 @@ impl Faults {
                     .message
                     .clone()
                     .unwrap_or_else(|| "The record breaks a validation rule of this org".to_owned());
-                return Some(Refusal::of_fields("FIELD_CUSTOM_VALIDATION_EXCEPTION", message, &fields));
+                let refusal = Refusal::of_fields("FIELD_CUSTOM_VALIDATION_EXCEPTION", message, &fields);
+                return Some(match &rule.code {
+                    Some(code) => Refusal { code: code.clone().into(), ..refusal },
+                    None => refusal,
+                });
             }
         }
         None

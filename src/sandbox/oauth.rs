@@ -2,6 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderMap, HeaderName};
 use serde_json::json;
 
 use super::ids;
@@ -13,7 +15,10 @@ use super::world::World;
 const WRONG: &str = "wrong";
 
 /// `POST /services/oauth2/token`; errors are an object here, not the array of the other resources.
-pub(super) fn token(world: &mut World, method: &http::Method, authorization: Option<&str>, form: &[u8]) -> Answer {
+///
+/// The token's `instance_url` is the address by which the caller reached the sandbox, so that it works through a port
+/// that was forwarded.
+pub(super) fn token(world: &mut World, method: &http::Method, headers: &HeaderMap, form: &[u8]) -> Answer {
     if method != http::Method::POST {
         return refused("invalid_request", "must use HTTP POST");
     }
@@ -25,7 +30,8 @@ pub(super) fn token(world: &mut World, method: &http::Method, authorization: Opt
         None => return refused("invalid_request", "grant_type is required"),
         Some(_) => return refused("unsupported_grant_type", "grant type not supported"),
     }
-    let (id, secret) = match authorization.and_then(basic) {
+    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let (id, secret) = match header(AUTHORIZATION).and_then(basic) {
         Some((id, secret)) => (Some(id), Some(secret)),
         None => (field("client_id"), field("client_secret")),
     };
@@ -36,12 +42,13 @@ pub(super) fn token(world: &mut World, method: &http::Method, authorization: Opt
         return refused("invalid_client", "invalid client credentials");
     }
     let token = world.sessions.issue();
-    let identity = format!("{}/id/{}/{}", world.url, ids::make("00D", 0), ids::user(ids::API_USER));
+    let url = header(HOST).map_or_else(|| world.url.clone(), |host| format!("http://{host}"));
+    let identity = format!("{url}/id/{}/{}", ids::make("00D", 0), ids::user(ids::API_USER));
     let issued = now().as_millisecond().to_string();
     Answer::json(
         200,
         json!({
-            "access_token": token, "instance_url": world.url, "id": identity, "token_type": "Bearer",
+            "access_token": token, "instance_url": url, "id": identity, "token_type": "Bearer",
             "issued_at": issued, "signature": STANDARD.encode(&issued), "scope": "api", "token_format": "opaque",
             "api_instance_url": "https://api.salesforce.com",
         }),

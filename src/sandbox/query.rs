@@ -33,7 +33,10 @@ pub(super) fn select(table: &Table, query: &Query, statement: &str, all: bool) -
         let row = table.row(*row);
         (all || !row.deleted) && test.as_ref().is_none_or(|test| holds(test, row, &table.object))
     };
-    let candidates = if all { None } else { test.as_ref().and_then(|test| candidates(test, table)) };
+    let mut candidates = test.as_ref().and_then(|test| candidates(test, table));
+    if let (Some(candidates), true) = (&mut candidates, all) {
+        candidates.extend(table.binned());
+    }
     let mut rows: Vec<RowId> = match candidates {
         Some(candidates) => candidates.into_iter().filter(passes).collect(),
         None => (0..table.rows().len()).filter(passes).collect(),

@@ -81,8 +81,7 @@ pub(super) async fn serve(
         return Ok(respond(control::answer(&mut shared.world(), &parts.method, path, query, &body)));
     }
     if path == "/services/oauth2/token" {
-        let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        return Ok(respond(oauth::token(&mut shared.world(), &parts.method, authorization, &body)));
+        return Ok(respond(oauth::token(&mut shared.world(), &parts.method, &parts.headers, &body)));
     }
     if matches!(path.as_str(), "/services/data" | "/services/data/") {
         return Ok(respond(Answer::json(200, rest::list_versions())));

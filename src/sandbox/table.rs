@@ -66,13 +66,14 @@ pub(super) struct Table {
     rows: Vec<Row>,
     /// Ids go on counting after a reset, so that an id from before it names nothing.
     first: u64,
-    live: usize,
+    /// The recycle bin.
+    binned: BTreeSet<RowId>,
     indexes: HashMap<FieldId, Index>,
 }
 
 impl Table {
     pub fn new(object: Object, first: u64) -> Self {
-        let mut table = Self { object, rows: Vec::new(), first, live: 0, indexes: HashMap::new() };
+        let mut table = Self { object, rows: Vec::new(), first, binned: BTreeSet::new(), indexes: HashMap::new() };
         table.reindex();
         table
     }
@@ -83,7 +84,12 @@ impl Table {
     }
 
     pub fn live_rows(&self) -> usize {
-        self.live
+        self.rows.len() - self.binned.len()
+    }
+
+    /// Deleted rows, which the indexes do not hold.
+    pub fn binned(&self) -> &BTreeSet<RowId> {
+        &self.binned
     }
 
     /// Live rows that share a value of this field with an earlier one.
@@ -122,7 +128,6 @@ impl Table {
         for (field, value) in &row.values {
             note(&mut self.indexes, &self.object, *field, value, place);
         }
-        self.live += 1;
         self.rows.push(row);
         place
     }
@@ -155,14 +160,17 @@ impl Table {
     pub fn bin(&mut self, row: RowId) {
         self.unindex(row);
         self.rows[row].deleted = true;
+        self.binned.insert(row);
     }
 
     /// Puts a row back as it was; the undoing of an update or a delete.
     pub fn restore(&mut self, row: RowId, before: Row) {
         self.unindex(row);
         self.rows[row] = before;
-        if !self.rows[row].deleted {
-            self.live += 1;
+        if self.rows[row].deleted {
+            self.binned.insert(row);
+        } else {
+            self.binned.remove(&row);
             for (field, value) in &self.rows[row].values {
                 note(&mut self.indexes, &self.object, *field, value, row);
             }
@@ -173,6 +181,7 @@ impl Table {
     pub fn remove_last(&mut self) {
         if let Some(last) = self.rows.len().checked_sub(1) {
             self.unindex(last);
+            self.binned.remove(&last);
             self.rows.pop();
         }
     }
@@ -196,7 +205,6 @@ impl Table {
         if self.rows[row].deleted {
             return;
         }
-        self.live -= 1;
         for (field, value) in &self.rows[row].values {
             forget(&mut self.indexes, &self.object, *field, value, row);
         }
@@ -221,5 +229,69 @@ fn forget(indexes: &mut HashMap<FieldId, Index>, object: &Object, field: FieldId
     }
     if rows.is_empty() {
         index.rows.remove(key.as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::schema::standard;
+    use super::*;
+
+    /// What the indexes say of a field is what a look at every row says.
+    fn check(table: &Table, field: FieldId) {
+        let mut held: HashMap<String, Vec<RowId>> = HashMap::new();
+        for (place, row) in table.rows().iter().enumerate().filter(|(_, row)| !row.deleted) {
+            if let Some(value) = row.values.get(&field) {
+                held.entry(value.key(table.object.field(field).case_sensitive).into_owned()).or_default().push(place);
+            }
+        }
+        assert_eq!(table.surplus(field), held.values().map(|rows| rows.len() - 1).sum::<usize>());
+        for (key, rows) in held {
+            assert_eq!(table.holders(field, &Value::text(key)).collect::<Vec<_>>(), rows);
+        }
+        assert_eq!(table.live_rows(), table.rows().iter().filter(|row| !row.deleted).count());
+        assert_eq!(table.binned().len(), table.rows().len() - table.live_rows());
+    }
+
+    proptest! {
+        #[test]
+        fn indexes_stay_right_whatever_happens(steps in prop::collection::vec((0..5u8, 0..8usize, "[abAB]{0,2}"), 0..60)) {
+            let mut table = Table::new(standard::objects(0).remove(0), 1);
+            let (email, _) = table.object.find("Email").unwrap();
+            let mut kept: Vec<(RowId, Row)> = Vec::new();
+            for (step, place, text) in steps {
+                let value = (!text.is_empty()).then(|| Value::text(text));
+                let row = place % table.rows().len().max(1);
+                match step {
+                    0 => {
+                        let values = value.into_iter().map(|value| (email, value)).collect();
+                        table.insert(Row { id: "x".into(), values, deleted: false, history: Vec::new() });
+                    }
+                    _ if table.rows().is_empty() => {}
+                    1 => {
+                        kept.push((row, table.row(row).clone()));
+                        table.set(row, &[(email, value)]);
+                    }
+                    2 => {
+                        kept.push((row, table.row(row).clone()));
+                        table.bin(row);
+                    }
+                    3 => {
+                        if let Some((row, before)) = kept.pop() {
+                            table.restore(row, before);
+                        }
+                    }
+                    _ => {
+                        table.remove_last();
+                        kept.retain(|(row, _)| *row < table.rows().len());
+                    }
+                }
+                check(&table, email);
+            }
+            table.reindex();
+            check(&table, email);
+        }
     }
 }

@@ -95,6 +95,10 @@ async fn rules_refuse_and_triggers_rewrite_records() {
         (&record["history"][1]["by"], &record["history"][1]["changes"]["City"]),
         (&json!("trigger"), &json!("Berlin"))
     );
+    org.faults(json!([{ "fault": "refuse", "code": "UNABLE_TO_LOCK_ROW", "count": 1 }])).await;
+    let (_, locked) = org.patch(&format!("sobjects/Lead/{id}"), json!({ "Title": "x" })).await;
+    assert_eq!(code(&locked), "UNABLE_TO_LOCK_ROW");
+    assert_eq!(org.patch(&format!("sobjects/Lead/{id}"), json!({ "Title": "x" })).await.0, 204);
 }
 
 #[tokio::test]

@@ -82,3 +82,19 @@ async fn long_results_come_in_pages() {
     let (status, answer) = org.get("query/01g5e0000000000009-250").await;
     assert_eq!((status, code(&answer)), (400, "INVALID_QUERY_LOCATOR"));
 }
+
+#[tokio::test]
+async fn deleted_rows_are_seen_by_query_all_alone() {
+    let org = Org::start().await;
+    let id = org.lead(json!({ "Lead_System_Id__c": "gone" })).await;
+    org.lead(json!({ "Lead_System_Id__c": "here" })).await;
+    org.call(Method::DELETE, &format!("sobjects/Lead/{id}"), None).await;
+    let statement = "SELECT Id, IsDeleted FROM Lead WHERE Lead_System_Id__c IN ('gone', 'here')";
+    assert_eq!(org.query(statement).await["totalSize"], 1);
+    let all = org.request(Method::GET, "queryAll").query(&[("q", statement)]).send().await.unwrap();
+    let all: Json = all.json().await.unwrap();
+    let deleted: Vec<bool> =
+        all["records"].as_array().unwrap().iter().map(|row| row["IsDeleted"].as_bool().unwrap()).collect();
+    assert_eq!(deleted, [true, false]);
+    org.lead(json!({ "Lead_System_Id__c": "gone" })).await;
+}
