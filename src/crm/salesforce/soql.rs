@@ -77,7 +77,7 @@ pub(super) fn find_by_keys(target: &Target<'_>, keys: &[Key]) -> Vec<String> {
 pub(super) fn find_by_names(target: &Target<'_>, names: &[NameAtDomain]) -> Vec<String> {
     let conditions = names.iter().filter(|name| name.last.chars().count() <= LONGEST_TEXT).map(|name| {
         let domain = escape_like(&name.domain);
-        let mut condition = format!("Email LIKE '%@{domain}' OR Email LIKE '%.{domain}'");
+        let mut condition = format!("Email LIKE '%{domain}'");
         if target.website {
             let _ = write!(condition, " OR Website LIKE '%{domain}%'");
         }
@@ -193,9 +193,7 @@ mod tests {
         let contact = Target { website: false, ..target(&object, &external_id) };
         assert_eq!(
             find_by_names(&contact, &names),
-            [
-                r"SELECT Id,Email FROM Contact WHERE LastName IN ('Byron','Lovelace') AND (Email LIKE '%@a\_b.example' OR Email LIKE '%.a\_b.example')"
-            ]
+            [r"SELECT Id,Email FROM Contact WHERE LastName IN ('Byron','Lovelace') AND (Email LIKE '%a\_b.example')"]
         );
     }
 
