@@ -23,10 +23,17 @@ pub trait Crm: Send + Sync {
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError>;
 
     /// Records that may be these people; one answer per set of keys, in the order given.
+    ///
+    /// A record found by name has the company's domain and no other first name. An error is the lookup's, not any lead's:
+    /// after [`CrmError::Collateral`] it is to be repeated in halves, and only a lookup for a single lead fails by that
+    /// lead's own fault.
     async fn find(&self, request: &FindRequest) -> Result<Vec<Candidates>, CrmError>;
 
     /// Carries out at most [`MAX_WRITES`] writes in one call; each has its own result, in the order given, whatever
     /// happened to its neighbours. Never sends more than one request that could be executed.
+    ///
+    /// No record may be named twice. Where the CRM refused the whole request and one of several records may be the cause,
+    /// each has [`CrmError::Collateral`] and is to be repeated in smaller company; a record alone has the error itself.
     async fn write(&self, request: &WriteRequest) -> Vec<WriteResult>;
 }
 
@@ -105,7 +112,7 @@ pub enum CrmError {
     /// The login or the token is refused.
     #[error("the CRM refuses our login: {detail}")]
     Unauthorised { code: String, detail: String },
-    /// Permanent for this data.
+    /// Permanent for this data. `fields` may name some of the causes only.
     #[error("the CRM refuses the record ({code}): {message}")]
     Refused { code: String, message: String, fields: Vec<FieldName> },
     /// Another record holds the key, or the CRM's duplicate rule matched.
@@ -117,10 +124,11 @@ pub enum CrmError {
     /// The record has become another one.
     #[error("the record was converted")]
     Converted { to: Option<RecordRef> },
-    /// Failed because a neighbour did; repeat it without the neighbour.
+    /// Failed because a neighbour did, or may have; repeat it in smaller company.
     #[error("a neighbour in the batch failed ({code})")]
     Collateral { code: String },
-    /// A whole query or batch was refused for a field that is missing or hidden.
+    /// A field or object is missing, hidden or not to be written by us: the schema's fault, never the lead's. It may come
+    /// for a whole query or batch, or for each record that names the field.
     #[error("the CRM no longer has the field {field:?} ({code}): {message}")]
     SchemaDrift { code: String, field: Option<FieldName>, message: String },
     /// A person must act in the CRM: permission, licence, storage.
@@ -155,7 +163,7 @@ impl CrmError {
 /// One HTTP request to a CRM, as soon as it ended; what the gate counts.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// A closed set per adapter: `composite`, `describe`, `query_more`, `limits`, `token`.
+    /// A closed set per adapter: `composite`, `describe`, `query_more`, `token`.
     pub endpoint: &'static str,
     /// `None`: no answer.
     pub status: Option<u16>,

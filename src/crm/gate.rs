@@ -23,7 +23,7 @@ use crate::domain::time::Timestamp;
 /// What a destination may be asked to bear.
 #[derive(Clone, Debug)]
 pub struct GateSettings {
-    /// Batches in flight at once; at least one.
+    /// Batches in flight at once; nought counts as one.
     pub concurrency: usize,
     /// Our share of the CRM's calls in 24 hours.
     pub calls_per_day: u64,
@@ -263,4 +263,72 @@ pub fn outcome_of(results: &[WriteResult]) -> Result<(), &CrmError> {
         }
     }
     first.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crm::Written;
+    use crate::domain::ids::RecordRef;
+
+    fn gate() -> (Arc<Gate>, Clock) {
+        let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
+        let settings =
+            GateSettings { concurrency: 1, calls_per_day: 10, org_stop_percent: 90, reserve_for_live_percent: 20 };
+        (Gate::new(settings, &BudgetSnapshot::default(), clock.clone()), clock)
+    }
+
+    fn permit(gate: &Arc<Gate>) -> Permit {
+        match gate.enter(WorkClass::Live) {
+            Entry::Go(permit) => permit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn result(outcome: Result<(), CrmError>) -> WriteResult {
+        let written = Written { record: RecordRef { object: "Lead".into(), id: "00Q".into() }, read_back: None };
+        WriteResult { outcome: outcome.map(|()| written), request: String::new(), response: String::new() }
+    }
+
+    #[test]
+    fn a_permit_that_is_dropped_makes_room_and_a_dropped_probe_lets_another_try() {
+        let (gate, clock) = gate();
+        let first = permit(&gate);
+        assert!(matches!(gate.enter(WorkClass::Live), Entry::Busy));
+        first.answered(Err(&CrmError::Throttled { retry_after: Some(Duration::from_secs(60)) }));
+        drop(first);
+        let Entry::Closed { until, why: GateReason::Throttled } = gate.enter(WorkClass::Live) else { panic!("open") };
+        assert_eq!(until, Some(clock.now().after(Duration::from_secs(60))));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(permit(&gate).probe(), Some(Batch::Single));
+        let probe = permit(&gate);
+        assert_eq!(probe.probe(), Some(Batch::Single));
+        probe.answered(Ok(()));
+        drop(probe);
+        assert_eq!(permit(&gate).probe(), None);
+        assert_eq!(gate.closed_time_since(Timestamp::from_seconds(0)), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn the_gate_is_the_meter_of_its_adapter() {
+        let (gate, _) = gate();
+        let meter: Arc<dyn CallMeter> = gate.clone();
+        for counted in [true, true, false] {
+            let usage = Some(Usage { used: 5, allowed: 100 });
+            meter.called(&Call { endpoint: "composite", status: None, elapsed: Duration::ZERO, counted, usage });
+        }
+        let status = gate.status();
+        assert_eq!((status.open, status.calls_used, status.calls_left), (true, 2, 8));
+        assert_eq!(status.org_usage.map(|usage| usage.allowed), Some(100));
+    }
+
+    #[test]
+    fn a_write_failed_only_if_every_record_did_for_the_crms_sake() {
+        let locked = || CrmError::Unavailable { code: "UNABLE_TO_LOCK_ROW".into(), detail: String::new() };
+        let refused = CrmError::Refused { code: "RULE".into(), message: String::new(), fields: Vec::new() };
+        assert_eq!(outcome_of(&[]), Ok(()));
+        assert_eq!(outcome_of(&[result(Err(locked())), result(Ok(()))]), Ok(()));
+        assert_eq!(outcome_of(&[result(Err(locked())), result(Err(refused))]), Ok(()));
+        assert_eq!(outcome_of(&[result(Err(locked())), result(Err(locked()))]), Err(&locked()));
+    }
 }

@@ -177,7 +177,9 @@ impl Crm for Salesforce {
 
     async fn find(&self, request: &FindRequest) -> Result<Vec<Candidates>, CrmError> {
         let found = find::find(self, request).await;
-        found.inspect_err(|error| self.forget_after_drift(error))
+        found
+            .inspect_err(|error| self.forget_after_drift(error))
+            .map_err(|error| classify::of_the_whole(error, request.keys.len()))
     }
 
     async fn write(&self, request: &WriteRequest) -> Vec<WriteResult> {

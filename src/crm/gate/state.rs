@@ -50,7 +50,7 @@ impl GateState {
     /// An open gate that has made the calls of `budget`.
     pub fn new(settings: GateSettings, budget: &BudgetSnapshot) -> Self {
         Self {
-            settings,
+            settings: GateSettings { concurrency: settings.concurrency.max(1), ..settings },
             live: 0,
             backfill: 0,
             probing: false,

@@ -53,7 +53,9 @@ struct Query<'a> {
 /// Ordinarily five: Leads by ID or our key, Leads by e-mail, Leads by name, Contacts by key or e-mail, Contacts by name.
 fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Vec<Query<'a>> {
     let unlinked = || keys.iter().filter(|keys| keys.linked.is_none());
-    let external_ids = || unlinked().filter_map(|keys| keys.external_id.clone()).map(Key::ExternalId);
+    let external_ids = || {
+        unlinked().filter_map(|keys| keys.external_id.as_deref()).map(|text| Key::ExternalId(text.trim().to_owned()))
+    };
     let emails: BTreeSet<Key> =
         unlinked().filter_map(|keys| keys.email.as_deref()).map(lower).map(Key::Email).collect();
     let names: BTreeSet<NameAtDomain> =
@@ -237,7 +239,7 @@ impl Found {
     }
 
     fn external_id_key(&self, text: &str) -> String {
-        if self.case_sensitive { text.to_owned() } else { lower(text) }
+        if self.case_sensitive { text.trim().to_owned() } else { lower(text) }
     }
 }
 
@@ -273,4 +275,53 @@ fn website_host(website: &str) -> Option<String> {
 fn registrable_domain(host: &str) -> Option<String> {
     let host = idna::domain_to_ascii(host.trim().trim_end_matches('.')).ok()?;
     psl::domain_str(&host).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_company_is_known_by_its_domain_however_it_is_written() {
+        let check = |website: &str, expected: Option<&str>| {
+            let domain = website_host(website).and_then(|host| registrable_domain(&host));
+            assert_eq!(domain.as_deref(), expected, "{website}");
+        };
+        check("acme.example", Some("acme.example"));
+        check(" https://www.ACME.co.uk:8080/about?x#y ", Some("acme.co.uk"));
+        check("http://bücher.example", Some("xn--bcher-kva.example"));
+        check("XN--BCHER-KVA.example", Some("xn--bcher-kva.example"));
+        check("co.uk", None);
+        check("not a website", None);
+        check("", None);
+    }
+
+    #[test]
+    fn a_domain_is_looked_for_as_people_write_it_too() {
+        let spelled = |domain: &str| {
+            let name = NameAndDomain { first: None, last: " Weiß ".into(), domain: domain.into() };
+            spellings(&name).map(|name| format!("{}@{}", name.last, name.domain)).collect::<Vec<_>>()
+        };
+        assert_eq!(spelled("acme.example"), ["Weiß@acme.example"]);
+        assert_eq!(spelled("xn--bcher-kva.example"), ["Weiß@xn--bcher-kva.example", "Weiß@bücher.example"]);
+    }
+
+    #[test]
+    fn our_key_is_compared_as_its_field_compares() {
+        let found = |case_sensitive: bool| {
+            let field = serde_json::json!({"name": "Ext__c", "type": "string", "caseSensitive": case_sensitive});
+            let answer = serde_json::json!({"createable": true, "updateable": true, "fields": [field]});
+            let answer: crate::crm::salesforce::DescribeAnswer = serde_json::from_value(answer).unwrap();
+            let lead = ObjectName::new("Lead");
+            let known = KnownObjects::from([(lead.clone(), std::sync::Arc::new(answer.into_schema(&lead)))]);
+            let reading = crate::crm::Reading { external_id: Some("Ext__c".into()), ..Default::default() };
+            let keys = MatchKeys { external_id: Some("k-1".into()), ..MatchKeys::default() };
+            let request = FindRequest { request_id: "r".into(), keys: vec![keys.clone()], reading };
+            let mut found = Found::new(&request, &known);
+            let row = serde_json::json!({"Id": "00Q5g00000AAAAAEA5", "Ext__c": "K-1"});
+            found.add(&Reader::new(&lead, &request.reading, &known, None), row.as_object().unwrap());
+            found.candidates(&keys).found.len()
+        };
+        assert_eq!((found(false), found(true)), (1, 0));
+    }
 }

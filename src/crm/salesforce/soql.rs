@@ -49,7 +49,7 @@ pub(super) fn find_by_keys(target: &Target<'_>, keys: &[Key]) -> Vec<String> {
             Key::ExternalId(text) => (target.external_id?.as_str(), text.as_str()),
             Key::Email(text) => ("Email", text.as_str()),
         };
-        (text.chars().count() <= LONGEST_TEXT).then(|| (column, quote(text)))
+        is_searchable(text).then(|| (column, quote(text)))
     });
     let select = select_from(target);
     let room = LONGEST_QUERY.saturating_sub(select.len()).max(LEAST_ROOM);
@@ -75,9 +75,9 @@ pub(super) fn find_by_keys(target: &Target<'_>, keys: &[Key]) -> Vec<String> {
 ///
 /// They find more than was asked (any name with any domain, `notacme.com` for `acme.com`); the caller looks again.
 pub(super) fn find_by_names(target: &Target<'_>, names: &[NameAtDomain]) -> Vec<String> {
-    let conditions = names.iter().filter(|name| name.last.chars().count() <= LONGEST_TEXT).map(|name| {
+    let conditions = names.iter().filter(|name| is_searchable(&name.last) && is_searchable(&name.domain)).map(|name| {
         let domain = escape_like(&name.domain);
-        let mut condition = format!("Email LIKE '%@{domain}' OR Email LIKE '%.{domain}'");
+        let mut condition = format!("Email LIKE '%{domain}'");
         if target.website {
             let _ = write!(condition, " OR Website LIKE '%{domain}%'");
         }
@@ -127,6 +127,11 @@ fn in_chunks<T>(items: impl Iterator<Item = T>, cost: impl Fn(&T) -> usize, room
         }
     }
     chunks
+}
+
+/// Empty text stands for null in SOQL, and would find every record without the value.
+fn is_searchable(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= LONGEST_TEXT
 }
 
 fn quote(text: &str) -> String {
@@ -193,9 +198,7 @@ mod tests {
         let contact = Target { website: false, ..target(&object, &external_id) };
         assert_eq!(
             find_by_names(&contact, &names),
-            [
-                r"SELECT Id,Email FROM Contact WHERE LastName IN ('Byron','Lovelace') AND (Email LIKE '%@a\_b.example' OR Email LIKE '%.a\_b.example')"
-            ]
+            [r"SELECT Id,Email FROM Contact WHERE LastName IN ('Byron','Lovelace') AND (Email LIKE '%a\_b.example')"]
         );
     }
 
@@ -210,7 +213,10 @@ mod tests {
         );
         let found: usize = queries.iter().map(|query| query.matches("@x").count()).sum();
         assert_eq!(found, 1_000);
-        assert_eq!(keys(&[Key::ExternalId("x".repeat(4_001))]), [""; 0]);
+        assert_eq!(
+            keys(&[Key::ExternalId("x".repeat(4_001)), Key::Email(String::new()), Key::Id(" ".into())]),
+            [""; 0]
+        );
         assert_eq!(keys(&[Key::ExternalId("'".repeat(4_000))]).len(), 1);
     }
 

@@ -418,3 +418,33 @@ async fn more_than_two_hundred_records_are_not_sent() {
 fn record_ids_are_compared_in_full() {
     assert_eq!(wire::full_id(&ADA[..15]), RecordId::new(ADA));
 }
+
+#[tokio::test]
+async fn two_hundred_leads_with_all_their_keys_are_looked_up_in_one_call() {
+    let org = Org::start().await;
+    let (crm, meter) = adapter(&org.address);
+    let keys = |n: usize| MatchKeys {
+        linked: None,
+        external_id: Some(format!("3f1c0e5a-7d0b-4c1e-9b1a-{n:012}")),
+        email: Some(format!("firstname.lastname{n}@company{n}.example")),
+        name_and_domain: Some(NameAndDomain {
+            first: None,
+            last: format!("Lastname{n}"),
+            domain: format!("company{n}.example"),
+        }),
+    };
+    let found = crm.find(&find_request((0..200).map(keys).collect())).await.unwrap();
+    assert_eq!((found.len(), meter.endpoints()), (200, vec!["composite"]));
+}
+
+#[tokio::test]
+async fn a_lookup_refused_as_a_whole_is_to_be_repeated_in_halves_until_one_lead_is_left() {
+    let org = Org::start().await;
+    let (crm, _) = adapter(&org.address);
+    let refusal = json!([{"errorCode": "MALFORMED_QUERY", "message": "unexpected token"}]);
+    for (leads, expected) in [(2, "Collateral"), (1, "Refused")] {
+        org.answer("/composite", Reply::json(200, org::composite(&[(400, refusal.clone())])));
+        let error = crm.find(&find_request(vec![by_email("a@x.example"); leads])).await.unwrap_err();
+        assert_eq!(verdict(&error), expected);
+    }
+}
