@@ -185,7 +185,17 @@ impl Gate {
         self.lock().budget()
     }
 
-    /// For how long since that moment live work could not go. Closings before the last start are not remembered.
+    /// The spans of time in which live work could not go, to be kept over a restart; the last may still go on.
+    pub fn closed_spans(&self) -> Vec<(Timestamp, Timestamp)> {
+        self.lock().closed_spans(self.clock.now())
+    }
+
+    /// Adds spans that were kept over a restart.
+    pub fn restore_closed_spans(&self, spans: Vec<(Timestamp, Timestamp)>) {
+        self.lock().restore_closed_spans(spans);
+    }
+
+    /// For how long since that moment live work could not go.
     pub fn closed_time_since(&self, since: Timestamp) -> Duration {
         self.lock().closed_time_since(self.clock.now(), since)
     }

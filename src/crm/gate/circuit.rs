@@ -40,7 +40,7 @@ impl<Why> Circuit<Why> {
 
     /// Closes it for at least `at_least`, and as long as is its turn. `jitter`, from 0 to 1, only lengthens.
     ///
-    /// What was under way when it closed, and now fails as well, says nothing new: only a failed probe lengthens its turn.
+    /// What was under way when it closed, and fails before a probe may try, says nothing new and does not lengthen its turn.
     pub fn trip(&mut self, now: Timestamp, why: Why, at_least: Duration, jitter: f64) {
         if let Some(closed) = &mut self.closed
             && closed.until > now

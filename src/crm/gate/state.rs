@@ -214,11 +214,21 @@ impl GateState {
         self.budget.snapshot()
     }
 
+    /// The spans of time in which live work could not go, to be kept over a restart; the last may still go on.
+    pub fn closed_spans(&self, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+        let open_span = self.closed_since.map(|from| (from, now));
+        self.closed_spans.iter().copied().chain(open_span).collect()
+    }
+
+    /// Adds spans that were kept over a restart.
+    pub fn restore_closed_spans(&mut self, spans: Vec<(Timestamp, Timestamp)>) {
+        self.closed_spans.splice(0..0, spans);
+    }
+
     /// For how long between `since` and `now` live work could not go.
     pub fn closed_time_since(&self, now: Timestamp, since: Timestamp) -> Duration {
-        let open_span = self.closed_since.map(|from| (from, now));
-        let spans = self.closed_spans.iter().copied().chain(open_span);
-        spans.fold(Duration::ZERO, |sum, (from, to)| sum.saturating_add(to.min(now).since(from.max(since))))
+        let spans = self.closed_spans(now);
+        spans.into_iter().fold(Duration::ZERO, |sum, (from, to)| sum.saturating_add(to.min(now).since(from.max(since))))
     }
 
     /// The gate as an operator is shown it.

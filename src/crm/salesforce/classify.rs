@@ -97,14 +97,13 @@ pub(super) fn classify(status: u16, retry_after: Option<Duration>, errors: &[Api
     }
 }
 
-/// Whether the answer means that a new token may help: expiry, not a token of the wrong kind.
-pub(super) fn is_expired_session(status: u16, errors: &[ApiError]) -> bool {
-    status == 401
-        && errors.iter().any(|error| {
-            error.code == "INVALID_SESSION_ID"
-                && !error.message.contains("This session is not valid for use with the REST API")
-                && !error.message.contains("Connected app is not attached to Agent")
-        })
+/// Whether a 401 means that a new token may help: expiry, not a token of the wrong kind.
+pub(super) fn is_expired_session(errors: &[ApiError]) -> bool {
+    errors.iter().any(|error| {
+        error.code == "INVALID_SESSION_ID"
+            && !error.message.contains("This session is not valid for use with the REST API")
+            && !error.message.contains("Connected app is not attached to Agent")
+    })
 }
 
 /// What follows for each of `records` writes or lookups when the request that carried them all was refused: one of them

@@ -45,8 +45,7 @@ struct DescribedField {
 struct DescribedValue {
     #[serde(default)]
     active: bool,
-    #[serde(default)]
-    value: String,
+    value: Option<String>,
 }
 
 impl DescribeAnswer {
@@ -85,7 +84,12 @@ impl DescribedField {
             external_id: self.external_id,
             case_sensitive: self.case_sensitive,
             filterable: self.filterable,
-            values: self.picklist_values.into_iter().filter(|value| value.active).map(|value| value.value).collect(),
+            values: self
+                .picklist_values
+                .into_iter()
+                .filter(|value| value.active)
+                .filter_map(|value| value.value)
+                .collect(),
             restricted: self.restricted_picklist,
             type_name: self.type_name,
         }

@@ -376,7 +376,7 @@ async fn a_second_refusal_of_the_session_is_final() {
 async fn a_wrong_login_is_named_shared_and_tells_no_secret() {
     let org = Org::start().await;
     let refusal = json!({"error": "invalid_client", "error_description": "invalid client credentials"});
-    org.answer("/oauth2/token", Reply::Slow(Box::new(Reply::json(400, refusal))));
+    org.answer("/oauth2/token", Reply::json(400, refusal));
     let (crm, meter) = adapter(&org.address);
     let answers = futures_util::future::join_all((0..4).map(|_| crm.login())).await;
     for answer in answers {

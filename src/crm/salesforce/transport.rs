@@ -105,7 +105,8 @@ impl Transport {
     pub async fn send(&self, request: &Outgoing) -> Result<Answer, SendError> {
         let session = self.session().await.map_err(SendError::NotSent)?;
         let answer = self.send_with(&session, request).await?;
-        if !classify::is_expired_session(answer.status, &classify::read_errors(&answer.body)) {
+        let expired = answer.status == 401 && classify::is_expired_session(&classify::read_errors(&answer.body));
+        if !expired {
             return Ok(answer);
         }
         let renewed = self.login.session(&self.http, Some(&session)).await.map_err(SendError::NotSent)?;
@@ -232,7 +233,8 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn parse_usage(text: &str) -> Option<Usage> {
     let items = text.split([';', ',']);
     let (used, allowed) = items.filter_map(|item| item.trim().strip_prefix("api-usage=")).next()?.split_once('/')?;
-    Some(Usage { used: used.trim().parse().ok()?, allowed: allowed.trim().parse().ok()? })
+    let usage = Usage { used: used.trim().parse().ok()?, allowed: allowed.trim().parse().ok()? };
+    (usage.allowed > 0).then_some(usage)
 }
 
 /// Reads seconds, or a date as seen from the answer's own `Date`.

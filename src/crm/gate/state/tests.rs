@@ -91,6 +91,9 @@ fn three_failures_in_a_row_close_the_gate_and_one_success_opens_it() {
     assert_eq!(live(&mut gate, now + 300), "open");
     assert_eq!(gate.closed_time_since(at(now + 300), at(0)).as_secs(), u64::try_from(now).unwrap() + 300);
     assert_eq!(gate.closed_time_since(at(now + 900), at(now)).as_secs(), 300);
+    let mut restarted = GateState::new(settings(), &gate.budget());
+    restarted.restore_closed_spans(gate.closed_spans(at(now + 900)));
+    assert_eq!(restarted.closed_time_since(at(now + 900), at(now)).as_secs(), 300);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn error(code: &str, message: &str, fields: &[&str]) -> ApiError {
@@ -183,13 +185,23 @@ fn login_errors_have_their_verdicts() {
 
 #[test]
 fn only_an_expired_session_is_worth_a_new_token() {
-    assert!(is_expired_session(401, &[error("INVALID_SESSION_ID", "Session expired or invalid", &[])]));
-    assert!(!is_expired_session(
-        401,
-        &[error("INVALID_SESSION_ID", "This session is not valid for use with the REST API", &[])]
-    ));
-    assert!(!is_expired_session(401, &[error("INVALID_AUTH_HEADER", "", &[])]));
-    assert!(!is_expired_session(403, &[error("INVALID_SESSION_ID", "", &[])]));
+    let worth = |code: &str, message: &str| is_expired_session(&[error(code, message, &[])]);
+    assert!(worth("INVALID_SESSION_ID", "Session expired or invalid"));
+    assert!(!worth("INVALID_SESSION_ID", "This session is not valid for use with the REST API"));
+    assert!(!worth("INVALID_AUTH_HEADER", ""));
+    assert!(!is_expired_session(&[]));
+}
+
+proptest! {
+    #[test]
+    fn no_answer_makes_the_reader_panic(
+        status in 100..600u16, body in any::<Vec<u8>>(), code in "[A-Z_]{0,20}", message in any::<String>(), records in 0..3usize,
+    ) {
+        let errors = [read_errors(&body), vec![error(&code, &message, &[]), error("INVALID_FIELD", &message, &[])]].concat();
+        of_the_whole(classify(status, None, &errors), records);
+        duplicate_of(&errors[0]);
+        classify_login(status, None, &body);
+    }
 }
 
 #[test]

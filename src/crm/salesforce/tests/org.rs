@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -14,8 +13,6 @@ use serde_json::{Value as Json, json};
 #[derive(Debug)]
 pub(super) enum Reply {
     Raw(u16, String),
-    /// After a moment.
-    Slow(Box<Reply>),
     /// Never.
     Hang,
     /// The connection ends in the middle of the answer.
@@ -133,18 +130,9 @@ async fn answer(
         world.seen.push(Seen { path, headers, body });
         reply
     };
-    // So that requests at once are at once.
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    let reply = match reply {
-        Reply::Slow(reply) => {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            *reply
-        }
-        other => other,
-    };
     let (status, body) = match reply {
         Reply::Raw(status, body) => (status, Body::from(body)),
-        Reply::Slow(_) | Reply::Hang => std::future::pending().await,
+        Reply::Hang => std::future::pending().await,
         Reply::Cut => {
             let parts = [Ok(Bytes::from_static(b"{\"comp")), Err(std::io::Error::other("cut"))];
             (200, Body::from_stream(futures_util::stream::iter(parts)))
