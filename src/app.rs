@@ -17,13 +17,12 @@ use tracing::{info, warn};
 
 use self::operations::AppOperations;
 use crate::clock::Clock;
-use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, MatchKey, Mode, Role, StoreUrl};
+use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Mode, Role, StoreUrl};
 use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
 use crate::crm::salesforce::{Credentials, Salesforce, SalesforceSettings};
 use crate::crm::{CallMeter, Crm};
 use crate::domain::envelope::Reader;
 use crate::domain::ids::{DestinationName, SourceName};
-use crate::domain::matching::MatchedBy;
 use crate::http;
 use crate::http::admin::{AdminParts, AdminState};
 use crate::intake::{Intake, SourceRuntime};
@@ -32,7 +31,7 @@ use crate::queue::destination::{Destination, DestinationSettings, SourceReading}
 use crate::queue::maintenance;
 use crate::queue::verdict::RetryPolicy;
 use crate::store::Store;
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::sqlite::{Options, SqliteStore};
 use crate::telemetry::metrics;
 
 /// A running leadrelay.
@@ -111,4 +110,153 @@ impl App {
         self.store.close().await;
         info!("stopped");
     }
+}
+
+/// Opens the configured store; `serve` is the only one that may have it open.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    let StoreUrl::Sqlite(path) = &config.store.url;
+    let options = Options {
+        migrate: config.store.migrate,
+        on_commit: Box::new(metrics::committed),
+        ..Options::default()
+    };
+    let store = SqliteStore::open(path, options).await.with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// The adapter of one destination.
+pub(crate) fn connect(config: &DestinationConfig, meter: Arc<dyn CallMeter>) -> Result<Arc<dyn Crm>> {
+    let DestinationKind::Salesforce(salesforce) = &config.kind;
+    let settings = SalesforceSettings {
+        login_url: salesforce.url.clone(),
+        credentials: Credentials {
+            client_id: salesforce.client_id.clone(),
+            client_secret: salesforce.client_secret.expose().to_owned(),
+        },
+        api_version: salesforce.api_version.clone(),
+        timeout: config.limits.timeout,
+    };
+    Ok(Arc::new(Salesforce::new(settings, meter)?))
+}
+
+async fn serve(
+    listen: SocketAddr,
+    router: axum::Router,
+    stopped: &watch::Receiver<bool>,
+    servers: &mut JoinSet<()>,
+) -> Result<SocketAddr> {
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    servers.spawn(http::serve::serve(listener, router, stopped.clone()));
+    Ok(address)
+}
+
+fn source_readings(config: &Config) -> Result<Arc<BTreeMap<SourceName, SourceReading>>> {
+    let reading = |(name, source): (&SourceName, &crate::config::SourceConfig)| {
+        let reader = Reader::new(source.read.clone()).with_context(|| format!("source {name}"))?;
+        Ok((name.clone(), SourceReading { reader }))
+    };
+    config.sources.iter().map(reading).collect::<Result<_>>().map(Arc::new)
+}
+
+fn intake(config: &Config, store: &Arc<dyn Store>, clock: &Clock) -> Result<Intake> {
+    let mut sources = Vec::new();
+    for (name, source) in &config.sources {
+        let takes = |destination: &&DestinationName| config.destinations[*destination].sources.contains(name);
+        let destinations = config.destinations.keys().filter(takes).cloned().collect();
+        let secrets: Vec<String> = source.secrets.iter().map(|secret| secret.expose().to_owned()).collect();
+        let read = source.read.clone();
+        let runtime =
+            SourceRuntime::new(name.clone(), source.enabled, &source.verify, &secrets, read, destinations)
+                .with_context(|| format!("source {name}"))?;
+        sources.push(runtime);
+    }
+    let log: Arc<dyn crate::store::EventLog> = Arc::clone(store) as _;
+    Ok(Intake::new(log, sources, config.server.public_url.as_ref().map(ToString::to_string), clock.clone()))
+}
+
+async fn destinations(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    sources: &Arc<BTreeMap<SourceName, SourceReading>>,
+    clock: &Clock,
+) -> Result<BTreeMap<DestinationName, Arc<Destination>>> {
+    let now = clock.now();
+    let pauses = store.load_pauses().await?;
+    let mut destinations = BTreeMap::new();
+    for (name, settings) in &config.destinations {
+        let hours = store.calls_since(name, now.before(Duration::from_secs(86_400))).await?;
+        let gate = Gate::new(gate_settings(settings), &BudgetSnapshot { hours }, clock.clone());
+        if let Some(pause) = pauses.iter().find(|pause| pause.destination == *name) {
+            gate.pause(Pause { by: pause.by.clone(), note: pause.note.clone(), until: pause.until });
+        }
+        let meter = Arc::new(Meter { destination: name.clone(), gate: Arc::clone(&gate) });
+        let crm = connect(settings, meter).with_context(|| format!("destination {name}"))?;
+        let destination = Destination::new(
+            name.clone(),
+            destination_settings(settings, config.store.log_bodies),
+            Arc::clone(store),
+            crm,
+            gate,
+            clock.clone(),
+            Arc::clone(sources),
+        );
+        destinations.insert(name.clone(), Arc::new(destination));
+    }
+    Ok(destinations)
+}
+
+/// Counts each call where the budget and the metrics see it.
+struct Meter {
+    destination: DestinationName,
+    gate: Arc<Gate>,
+}
+
+impl CallMeter for Meter {
+    fn called(&self, call: &crate::crm::Call) {
+        self.gate.called(call);
+        metrics::crm_request(&self.destination, call.endpoint, call.status, call.elapsed);
+    }
+}
+
+fn gate_settings(config: &DestinationConfig) -> GateSettings {
+    GateSettings {
+        concurrency: usize::try_from(config.limits.concurrency.get()).unwrap_or(1),
+        calls_per_day: config.limits.calls_per_day,
+        org_stop_percent: config.limits.org_stop.whole(),
+        reserve_for_live_percent: config.limits.reserve_for_live.whole(),
+    }
+}
+
+fn destination_settings(config: &DestinationConfig, log_bodies: bool) -> DestinationSettings {
+    DestinationSettings {
+        observe: config.mode == Mode::Observe,
+        object: config.records.object.clone(),
+        external_id: config.records.external_id.clone(),
+        external_id_value: config.records.external_id_value.clone(),
+        match_by: config.records.match_by.clone(),
+        on_ambiguous: config.records.on_ambiguous,
+        on_shared: config.records.on_shared,
+        auto_assign: config.records.auto_assign,
+        rows: config.fields.clone(),
+        linger: config.limits.linger,
+        timeout: config.limits.timeout,
+        lease: config.retry.lease,
+        retry: RetryPolicy {
+            first: config.retry.first,
+            longest: config.retry.longest,
+            give_up_after: config.retry.give_up_after,
+        },
+        log_bodies,
+    }
+}
+
+/// The configured tokens, or one made for this run.
+fn tokens(config: &Config) -> (Vec<AdminToken>, Option<String>) {
+    if !config.admin.tokens.is_empty() {
+        return (config.admin.tokens.clone(), None);
+    }
+    let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let sha256 = sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &token)).into();
+    (vec![AdminToken { name: "made at start".to_owned(), role: Role::Operator, sha256 }], Some(token))
 }

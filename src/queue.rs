@@ -50,6 +50,7 @@ pub async fn run(destination: Arc<Destination>, mut stop: watch::Receiver<bool>)
                 }
             }
             Some(done) = batches.join_next(), if !batches.is_empty() => describe_again |= finish(&destination, done),
+            () = destination.woken() => {}
             () = tokio::time::sleep(nap.min(LONGEST_SLEEP)) => {}
         }
     }
@@ -126,8 +127,8 @@ async fn rules(
     }
     let rules = destination.look_at_schema().await;
     permit.answered(rules.as_ref().map(|_| ()));
-    destination.note_error(rules.as_ref().err());
     if let Err(error) = &rules {
+        destination.note_error(error);
         warn!(destination = %destination.name, code = error.code(), "{} cannot be described: {error}", destination.name);
     }
     *describe_again = rules.is_err() && *describe_again;

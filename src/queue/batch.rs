@@ -135,6 +135,9 @@ impl Batch {
         let request = FindRequest { request_id: new_request_id(), keys, reading: self.rules.reading.clone() };
         let found = destination.crm.find(&request).await;
         self.permit.answered(found.as_ref().map(|_| ()));
+        if let Err(error) = &found {
+            destination.note_error(error);
+        }
         report.drift |= matches!(found, Err(CrmError::SchemaDrift { .. }));
         found
     }
@@ -248,7 +251,11 @@ impl Batch {
         };
         debug!(destination = %destination.name, leads = kept.len(), request.id = %request.request_id, "writing {} leads", kept.len());
         let results = destination.crm.write(&request).await;
-        self.permit.answered(outcome_of(&results));
+        let outcome = outcome_of(&results);
+        self.permit.answered(outcome);
+        if let Err(error) = outcome {
+            destination.note_error(error);
+        }
         report.drift |= results.iter().any(|result| matches!(result.outcome, Err(CrmError::SchemaDrift { .. })));
         Ok(Some(Sent { request_id: request.request_id, sent_at: now, planned: kept, intents, results }))
     }

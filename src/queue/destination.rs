@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::keys::InFlight;
@@ -19,6 +20,7 @@ use crate::domain::mapping::{FieldRow, Take};
 use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::plan::SyncRules;
 use crate::domain::record::Schema;
+use crate::domain::time::Timestamp;
 use crate::store::Store;
 
 /// What the queue needs of a destination's settings.
@@ -59,7 +61,8 @@ pub struct Destination {
     pub sources: Arc<BTreeMap<SourceName, SourceReading>>,
     pub(super) in_flight: InFlight,
     rules: RwLock<Option<Arc<Rules>>>,
-    last_error: RwLock<Option<String>>,
+    last_error: RwLock<Option<(Timestamp, String, String)>>,
+    woken: Notify,
 }
 
 /// What the mapping document and the CRM's schema say together.
@@ -69,6 +72,8 @@ pub struct Rules {
     pub reading: Reading,
     /// Of the mapping, the settings and the schema.
     pub fingerprint: String,
+    /// When the CRM was described.
+    pub seen_at: Timestamp,
 }
 
 /// The objects that a person may be.
@@ -96,6 +101,7 @@ impl Destination {
             in_flight: InFlight::default(),
             rules: RwLock::default(),
             last_error: RwLock::default(),
+            woken: Notify::new(),
         }
     }
 
@@ -112,19 +118,29 @@ impl Destination {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The CRM's last failure as a whole, for operators.
-    pub fn last_error(&self) -> Option<String> {
+    /// Has the claimer look again at once: the gate was opened by a person.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+
+    /// The CRM's last failure as a whole: when, its code, its text.
+    pub fn last_error(&self) -> Option<(Timestamp, String, String)> {
         self.last_error.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn note_error(&self, error: Option<&CrmError>) {
-        *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = error.map(ToString::to_string);
+    pub(super) fn note_error(&self, error: &CrmError) {
+        let noted = (self.clock.now(), error.code().to_owned(), error.to_string());
+        *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = Some(noted);
     }
 
     /// Describes the CRM and makes the rules anew. A missing key field closes the gate until a describe shows it.
     pub async fn look_at_schema(&self) -> Result<Arc<Rules>, CrmError> {
         let schema = self.crm.describe(&PEOPLE.map(ObjectName::from)).await?;
-        let rules = Arc::new(make_rules(&self.settings, schema));
+        let rules = Arc::new(make_rules(&self.settings, schema, self.clock.now()));
         let id_field = &self.settings.external_id;
         if rules.sync.schema.field(&self.settings.object, id_field).is_some() {
             self.gate.end_drift(id_field);
@@ -143,7 +159,7 @@ impl Destination {
     }
 }
 
-fn make_rules(settings: &DestinationSettings, schema: Schema) -> Rules {
+fn make_rules(settings: &DestinationSettings, schema: Schema, seen_at: Timestamp) -> Rules {
     let rows: Vec<FieldRow> = settings.rows.iter().filter(|row| row.on.contains(&settings.object)).cloned().collect();
     let taking = |part: Take| rows.iter().find(|row| row.take == Some(part)).map(|row| row.crm.clone());
     let matching = MatchRules {
@@ -162,7 +178,7 @@ fn make_rules(settings: &DestinationSettings, schema: Schema) -> Rules {
         on_shared: settings.on_shared,
         schema,
     };
-    Rules { sync, reading, fingerprint }
+    Rules { sync, reading, fingerprint, seen_at }
 }
 
 /// Every mapped field that the CRM has; of the other objects that a person may be, what tells who it is.

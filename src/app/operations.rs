@@ -1,0 +1,235 @@
+//! What operators see and start beyond the store: destinations, mapping, preflight, resync.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tracing::info;
+
+use super::resync::Resync;
+use crate::clock::Clock;
+use crate::config::{Config, DestinationConfig, DestinationKind};
+use crate::domain::check::Finding;
+use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::mapping::documented::documented_rows;
+use crate::domain::record::Schema;
+use crate::http::admin::{CheckFinding, CheckReport, DestinationState, MappingEntry, Operations};
+use crate::queue::destination::Destination;
+use crate::source;
+use crate::config::Mode;
+use crate::crm::gate::GateReason;
+use crate::store::{NewRun, ResyncScope, RunProgress, Store, StoreResult};
+
+/// How often the CRM's schema is looked at again.
+const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
+
+pub(super) struct AppOperations {
+    configs: BTreeMap<DestinationName, DestinationConfig>,
+    presets: BTreeMap<SourceName, String>,
+    destinations: BTreeMap<DestinationName, Arc<Destination>>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    stopped: watch::Receiver<bool>,
+    runs: Mutex<HashMap<i64, watch::Sender<bool>>>,
+}
+
+impl AppOperations {
+    pub fn new(
+        config: &Config,
+        destinations: BTreeMap<DestinationName, Arc<Destination>>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        let presets = config.sources.iter().map(|(name, source)| (name.clone(), source.preset.clone())).collect();
+        Self {
+            configs: config.destinations.clone(),
+            presets,
+            destinations,
+            store,
+            clock,
+            stopped,
+            runs: Mutex::default(),
+        }
+    }
+
+    /// Looks at each CRM's schema from time to time, so that drift is noticed before a lead meets it.
+    pub async fn watch_schemas(self: Arc<Self>) {
+        let mut stopped = self.stopped.clone();
+        loop {
+            tokio::select! {
+                _ = stopped.changed() => return,
+                () = tokio::time::sleep(LOOK_AT_SCHEMA_EVERY) => {}
+            }
+            for destination in self.destinations.values() {
+                // A failure is the next batch's to report: the gate hears of it there.
+                if let Err(error) = destination.look_at_schema().await {
+                    info!(destination = %destination.name, "could not look at the schema of {}: {error}", destination.name);
+                }
+            }
+        }
+    }
+
+    /// Compares the mapping with the schema as it was last seen.
+    fn check_now(&self, destination: &Destination) -> Option<CheckReport> {
+        let rules = destination.rules()?;
+        let config = self.configs.get(&destination.name)?;
+        let records = &config.records;
+        let findings =
+            crate::domain::check::compare(&config.fields, &records.object, &records.external_id, &rules.sync.schema);
+        Some(CheckReport {
+            destination: destination.name.clone(),
+            checked_at: rules.seen_at,
+            findings: findings.into_iter().map(shown).collect(),
+        })
+    }
+}
+
+fn shown(finding: Finding) -> CheckFinding {
+    CheckFinding {
+        severity: finding.severity.as_str(),
+        subject: finding.subject,
+        finding: finding.finding,
+        remedy: Some(finding.remedy).filter(|remedy| !remedy.is_empty()),
+    }
+}
+
+#[async_trait]
+impl Operations for AppOperations {
+    fn destinations(&self) -> Vec<DestinationState> {
+        let state = |destination: &Arc<Destination>| {
+            let config = self.configs.get(&destination.name)?;
+            let DestinationKind::Salesforce(_) = &config.kind;
+            let status = destination.gate.status();
+            let now = self.clock.now();
+            let tried = status.until.is_some_and(|until| until <= now);
+            let needs_person = match &status.reason {
+                Some(reason @ (GateReason::Paused { .. } | GateReason::Drift { .. } | GateReason::RefusingAll { .. })) => {
+                    Some(reason.to_string())
+                }
+                _ => None,
+            };
+            Some(DestinationState {
+                name: destination.name.clone(),
+                kind: "salesforce",
+                mode: if config.mode == Mode::Observe { "observe" } else { "live" },
+                sources: config.sources.clone(),
+                gate: match (status.open, tried) {
+                    (true, _) => "open",
+                    (false, true) => "probing",
+                    (false, false) => "closed",
+                },
+                gate_reason: status.reason.map(|reason| reason.to_string()),
+                gate_since: status.since,
+                gate_until: status.until,
+                calls_used: status.calls_used,
+                calls_limit: config.limits.calls_per_day,
+                last_error: destination.last_error(),
+                needs_person,
+            })
+        };
+        self.destinations.values().filter_map(state).collect()
+    }
+
+    fn pause(&self, pause: &crate::store::Pause) {
+        if let Some(destination) = self.destinations.get(&pause.destination) {
+            let (by, note) = (pause.by.clone(), pause.note.clone());
+            destination.gate.pause(crate::crm::gate::Pause { by, note, until: pause.until });
+        }
+    }
+
+    fn resume(&self, destination: &DestinationName) {
+        if let Some(destination) = self.destinations.get(destination) {
+            destination.gate.resume();
+            destination.wake();
+        }
+    }
+
+    async fn mapping(&self) -> StoreResult<Vec<MappingEntry>> {
+        let mut entries = Vec::new();
+        for (name, config) in &self.configs {
+            let mut lead_fields = BTreeSet::new();
+            for source in &config.sources {
+                let preset = self.presets.get(source).and_then(|preset| source::preset(preset));
+                lead_fields.extend(preset.into_iter().flat_map(|preset| preset.lead_fields).map(|field| field.to_string()));
+                lead_fields.extend(self.store.seen_fields(source).await?);
+            }
+            let rules = self.destinations.get(name).and_then(|destination| destination.rules());
+            let unknown = Schema::default();
+            let schema = rules.as_ref().map_or(&unknown, |rules| &rules.sync.schema);
+            entries.extend(documented_rows(&config.fields, schema, &lead_fields).into_iter().map(|row| MappingEntry {
+                destination: name.clone(),
+                lead_field: Some(row.lead),
+                lead_format: Some(row.lead_format).filter(|format| !format.is_empty()),
+                crm_field: row.crm,
+                crm_label: row.label,
+                crm_format: row.crm_format,
+                objects: row.object.into_iter().collect(),
+                direction: row.direction.to_owned(),
+                rule: row.conflict.map(str::to_owned),
+                note: row.note,
+            }));
+        }
+        Ok(entries)
+    }
+
+    fn checks(&self) -> Vec<CheckReport> {
+        self.destinations.values().filter_map(|destination| self.check_now(destination)).collect()
+    }
+
+    async fn start_resync(&self, scope: ResyncScope, by: &str) -> StoreResult<i64> {
+        let now = self.clock.now();
+        let scope = self.bounded(scope);
+        let total = self.store.count_leads(&scope).await?;
+        let described = serde_json::json!({
+            "destination": scope.destination.as_ref().map(DestinationName::as_str),
+            "sources": scope.sources.iter().map(SourceName::as_str).collect::<Vec<_>>(),
+        });
+        let run = NewRun { kind: "resync", by: by.to_owned(), started_at: now, scope: described.to_string(), total };
+        let run = self.store.create_run(&run).await?;
+        let (cancel, cancelled) = watch::channel(false);
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(run, cancel);
+        let destinations =
+            scope.destination.clone().map_or_else(|| self.destinations.keys().cloned().collect(), |name| vec![name]);
+        let (store, clock) = (Arc::clone(&self.store), self.clock.clone());
+        let stopped = self.stopped.clone();
+        tokio::spawn(Resync { store, run, scope, destinations, clock, cancelled, stopped }.carry_out(None, 0));
+        info!(run, "resync {run} marks {total} leads");
+        Ok(run)
+    }
+
+    async fn cancel_run(&self, id: i64) -> StoreResult<bool> {
+        let known = self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(cancel) = known {
+            return Ok(cancel.send(true).is_ok());
+        }
+        // A run of a process before this one: nobody works on it.
+        match self.store.load_run(id).await? {
+            Some(run) if run.state == "running" => {
+                let progress = RunProgress {
+                    done: run.done,
+                    position: run.position,
+                    state: "cancelled",
+                    detail: None,
+                    now: self.clock.now(),
+                };
+                self.store.update_run(id, &progress).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+impl AppOperations {
+    /// A destination's resync never reaches leads of sources that it does not take.
+    fn bounded(&self, scope: ResyncScope) -> ResyncScope {
+        let config = scope.destination.as_ref().and_then(|name| self.configs.get(name));
+        match config {
+            Some(config) if scope.sources.is_empty() => ResyncScope { sources: config.sources.clone(), ..scope },
+            _ => scope,
+        }
+    }
+}
