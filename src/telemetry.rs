@@ -1,1 +1,4 @@
-//! To be filled.
+//! What the program tells of itself: metrics and alerts.
+
+pub mod alerts;
+pub mod metrics;
