@@ -1,1 +1,346 @@
-//! To be filled.
+//! From a webhook request to stored events: verify, read, hand to the store, and say what became of each.
+//!
+//! Nothing is acknowledged that the store has not synced. The store commits many requests together; here is only what
+//! belongs to one.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tracing::{debug, warn};
+
+use crate::clock::Clock;
+use crate::domain::envelope::{Content, PointerError, ReadRules, Reader, Reading};
+use crate::domain::headers::Headers;
+use crate::domain::ids::{DestinationName, EventId, LeadId, RequestId, SourceName};
+use crate::domain::signature::{SignedRequest, TokenLocation, Verdict, Verifier, VerifierError, VerifyRules};
+use crate::domain::time::Timestamp;
+use crate::store::{EventDetail, EventKind, EventLog, EventReceipt, EventState, NewEvent, Reread, StoreError};
+use crate::telemetry::metrics::WebhookMeter;
+
+/// A sender hears within this time whether its events are stored.
+const COMMIT_WITHIN: Duration = Duration::from_secs(2);
+
+/// Headers by which senders and operators find a message again; kept beside those that the read rules name.
+const TRACING_HEADERS: [&str; 2] = ["webhook-id", "webhook-timestamp"];
+
+/// Takes in the webhooks of every source.
+pub struct Intake {
+    log: Arc<dyn EventLog>,
+    sources: HashMap<String, Arc<SourceRuntime>>,
+    /// What senders call, without a slash at the end; for schemes that sign the URL.
+    public_url: Option<String>,
+    clock: Clock,
+}
+
+/// One source as intake needs it.
+pub struct SourceRuntime {
+    pub name: SourceName,
+    pub enabled: bool,
+    /// Whose jobs its events make due.
+    pub destinations: Vec<DestinationName>,
+    pub refusals: Refusals,
+    pub meter: WebhookMeter,
+    verifier: Verifier,
+    reader: Reader,
+    kept_headers: Vec<String>,
+}
+
+/// Requests refused since the process started, by reason.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// The signature is missing or wrong.
+    pub unsigned: AtomicU64,
+    /// Genuine, but its timestamp is too far from our clock: one of the two clocks is wrong, or it is a replay.
+    pub stale: AtomicU64,
+    pub too_large: AtomicU64,
+    /// Compressed, or a form.
+    pub unsupported: AtomicU64,
+    /// Not committed in time, too much waiting, or the source is disabled.
+    pub unavailable: AtomicU64,
+}
+
+impl Refusals {
+    /// Counts one more.
+    pub fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Why a source cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    Verify(#[from] VerifierError),
+    #[error(transparent)]
+    Read(#[from] PointerError),
+}
+
+impl SourceRuntime {
+    /// Prepares a source. After metrics were installed, or its requests are not counted.
+    pub fn new(
+        name: SourceName,
+        enabled: bool,
+        verify: &VerifyRules,
+        secrets: &[String],
+        read: ReadRules,
+        destinations: Vec<DestinationName>,
+    ) -> Result<Self, SourceError> {
+        let verifier = Verifier::new(verify, secrets)?;
+        let reader = Reader::new(read)?;
+        let secret_header = secret_header(verify);
+        let mut kept_headers: Vec<String> =
+            reader.header_names().into_iter().chain(TRACING_HEADERS).map(str::to_ascii_lowercase).collect();
+        kept_headers.retain(|header| !header.eq_ignore_ascii_case(secret_header));
+        kept_headers.sort_unstable();
+        kept_headers.dedup();
+        let meter = WebhookMeter::new(&name);
+        Ok(Self { name, enabled, destinations, refusals: Refusals::default(), meter, verifier, reader, kept_headers })
+    }
+}
+
+/// The header whose value proves who sent a request; never stored.
+fn secret_header(rules: &VerifyRules) -> &str {
+    match rules {
+        VerifyRules::Hmac(hmac) => &hmac.signature_header,
+        VerifyRules::Token(token) => match &token.location {
+            TokenLocation::Header { name, .. } => name,
+            TokenLocation::Basic | TokenLocation::Query { .. } | TokenLocation::Path | TokenLocation::Body { .. } => {
+                "authorization"
+            }
+        },
+    }
+}
+
+/// One request as it came in.
+pub struct Incoming<'a> {
+    pub method: &'a str,
+    /// Path and query, as they were sent.
+    pub path_and_query: &'a str,
+    pub query: Option<&'a str>,
+    /// The last segment of `POST /webhooks/{source}/{token}`, decoded.
+    pub path_token: Option<&'a str>,
+    pub headers: &'a (dyn Headers + Sync),
+    /// The raw bytes: what is signed is what is stored.
+    pub body: Bytes,
+    pub request_id: RequestId,
+}
+
+/// What became of a request: one entry per record it held, in its order; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub events: Vec<(EventId, EventStatus)>,
+}
+
+impl Receipt {
+    /// The word for the whole request: the first of accepted, quarantined, duplicate, ignored that occurs.
+    pub fn status(&self) -> EventStatus {
+        self.events.iter().map(|(_, status)| *status).min().unwrap_or(EventStatus::Ignored)
+    }
+}
+
+/// What became of one event; in the order in which one speaks for the whole request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventStatus {
+    Accepted,
+    /// Signed, but no lead could be read. Kept, listed, replayable.
+    Quarantined,
+    /// Stored before under the same ID.
+    Duplicate,
+    /// Of a type that changes no lead. Kept and listed.
+    Ignored,
+}
+
+impl EventStatus {
+    /// The word in the answer.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EventStatus::Accepted => "accepted",
+            EventStatus::Quarantined => "quarantined",
+            EventStatus::Duplicate => "duplicate",
+            EventStatus::Ignored => "ignored",
+        }
+    }
+}
+
+/// Why a request is not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not proven to be the sender's, or not fresh.
+    Unauthorized,
+    /// Too much waits already.
+    Busy,
+    /// Not committed; it may be stored all the same, and sending it again is harmless.
+    NotCommitted,
+}
+
+impl Intake {
+    /// Takes in what these sources send.
+    pub fn new(log: Arc<dyn EventLog>, sources: Vec<SourceRuntime>, public_url: Option<String>, clock: Clock) -> Self {
+        let sources = sources.into_iter().map(|source| (source.name.to_string(), Arc::new(source))).collect();
+        let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
+        Self { log, sources, public_url, clock }
+    }
+
+    /// The source of this name.
+    pub fn source(&self, name: &str) -> Option<&Arc<SourceRuntime>> {
+        self.sources.get(name)
+    }
+
+    /// Every source, by name.
+    pub fn sources(&self) -> Vec<&Arc<SourceRuntime>> {
+        let mut sources: Vec<_> = self.sources.values().collect();
+        sources.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        sources
+    }
+
+    /// Verifies and reads one request, and answers once its events are on disk.
+    ///
+    /// What is signed is kept, readable or not. Repeating a request is harmless.
+    pub async fn accept(&self, source: &SourceRuntime, request: Incoming<'_>) -> Result<Receipt, Refusal> {
+        let now = self.clock.now();
+        self.verify(source, &request, now)?;
+        let events = source.read(&request, now);
+        let states: Vec<EventState> = events.iter().map(|event| event.state).collect();
+        let receipts = match tokio::time::timeout(COMMIT_WITHIN, self.log.accept_events(events)).await {
+            Ok(Ok(receipts)) => receipts,
+            Ok(Err(StoreError::Busy)) => return Err(Refusal::Busy),
+            Ok(Err(error)) => {
+                warn!(source = %source.name, request_id = %request.request_id, %error, "could not store a webhook");
+                return Err(Refusal::NotCommitted);
+            }
+            Err(_) => {
+                let wait = COMMIT_WITHIN.as_secs();
+                warn!(source = %source.name, request_id = %request.request_id, "a webhook was not stored within {wait} s");
+                return Err(Refusal::NotCommitted);
+            }
+        };
+        let status = |(receipt, state): (EventReceipt, EventState)| {
+            let status = match state {
+                _ if receipt.duplicate => EventStatus::Duplicate,
+                EventState::Quarantined => EventStatus::Quarantined,
+                EventState::Ignored => EventStatus::Ignored,
+                _ => EventStatus::Accepted,
+            };
+            (receipt.id, status)
+        };
+        Ok(Receipt { events: receipts.into_iter().zip(states).map(status).collect() })
+    }
+
+    fn verify(&self, source: &SourceRuntime, request: &Incoming<'_>, now: Timestamp) -> Result<(), Refusal> {
+        let url = self.public_url.as_ref().map(|base| format!("{base}{}", request.path_and_query));
+        let signed = SignedRequest {
+            method: request.method,
+            url: url.as_deref(),
+            headers: request.headers,
+            query: request.query,
+            path_token: request.path_token,
+            body: &request.body,
+        };
+        let counter = match source.verifier.verify(&signed, now) {
+            Verdict::Valid => return Ok(()),
+            Verdict::Invalid => &source.refusals.unsigned,
+            Verdict::Stale => &source.refusals.stale,
+        };
+        Refusals::count(counter);
+        debug!(source = %source.name, request_id = %request.request_id, "refused a webhook of {}", source.name);
+        Err(Refusal::Unauthorized)
+    }
+
+    /// What today's settings read of a kept event; `None` where its source is no longer configured.
+    pub fn reread(&self, event: &EventDetail) -> Option<Reread> {
+        let source = self.source(event.row.source.as_str())?;
+        let read = match source.reader.read_intake(&event.body, &event.headers) {
+            Ok(readings) => match <[Reading<'_>; 1]>::try_from(readings) {
+                Ok([reading]) => Outline::of(reading.content, reading.event_type),
+                Err(_) => Outline::unreadable("several_records: it holds several records by today's `records`".into()),
+            },
+            Err(reason) => Outline::unreadable(format!("{}: {reason}", reason.code())),
+        };
+        let Outline { lead, kind, event_type, state, reason } = read;
+        Some(Reread { lead, kind, event_type, state, reason })
+    }
+}
+
+/// What reading said of one record.
+struct Outline {
+    lead: Option<LeadId>,
+    kind: EventKind,
+    event_type: Option<String>,
+    state: EventState,
+    reason: Option<String>,
+}
+
+impl Outline {
+    fn of(content: Content, event_type: Option<String>) -> Self {
+        let (lead, kind, state, reason) = match content {
+            Content::Upsert(lead) => (Some(lead), EventKind::Upsert, EventState::Stored, None),
+            Content::Delete(lead) => (Some(lead), EventKind::Delete, EventState::Stored, None),
+            Content::Ignored(lead) => {
+                let reason = "ignored_type: `types` does not name this event type, or says to ignore it".to_owned();
+                (lead, EventKind::Other, EventState::Ignored, Some(reason))
+            }
+            Content::Unreadable(reason) => {
+                let reason = format!("{}: {reason}", reason.code());
+                return Self { event_type, ..Self::unreadable(reason) };
+            }
+        };
+        Self { lead, kind, event_type, state, reason }
+    }
+
+    fn unreadable(reason: String) -> Self {
+        let (kind, state) = (EventKind::Other, EventState::Quarantined);
+        Self { lead: None, kind, event_type: None, state, reason: Some(reason) }
+    }
+}
+
+impl SourceRuntime {
+    /// Turns a verified request into events: one per record, or the whole body as one that is quarantined.
+    fn read(&self, request: &Incoming<'_>, now: Timestamp) -> Vec<NewEvent> {
+        let headers: Vec<(String, String)> = self
+            .kept_headers
+            .iter()
+            .filter_map(|name| Some((name.clone(), request.headers.text(name)?.to_owned())))
+            .collect();
+        let event = |body: Bytes, outline: Outline, sender_id: Option<String>, content_hash: [u8; 32]| NewEvent {
+            source: self.name.clone(),
+            destinations: if outline.state == EventState::Stored { self.destinations.clone() } else { Vec::new() },
+            lead: outline.lead,
+            kind: outline.kind,
+            event_type: outline.event_type,
+            sender_id,
+            content_hash,
+            state: outline.state,
+            reason: outline.reason,
+            received_at: now,
+            request_id: request.request_id.clone(),
+            headers: headers.clone(),
+            body,
+        };
+        let readings = match self.reader.read_intake(&request.body, request.headers) {
+            Ok(readings) => readings,
+            Err(reason) => {
+                let outline = Outline::unreadable(format!("{}: {reason}", reason.code()));
+                let hash = Sha256::digest(&request.body).into();
+                return vec![event(request.body.clone(), outline, None, hash)];
+            }
+        };
+        let one = |reading: Reading<'_>| {
+            let body = match reading.slice {
+                // The one record of a request: its bytes are shared, not copied.
+                Cow::Borrowed(slice) if slice.len() == request.body.len() => request.body.clone(),
+                slice => Bytes::from(slice.into_owned()),
+            };
+            let (sender_id, hash) = match reading.sender_id {
+                Some(sender) => (Some(sender.event_id), sender.content_hash),
+                None => (None, Sha256::digest(&body).into()),
+            };
+            event(body, Outline::of(reading.content, reading.event_type), sender_id, hash)
+        };
+        readings.into_iter().map(one).collect()
+    }
+}

@@ -1,5 +1,8 @@
 //! Log lines on stderr: for people on a terminal, as JSON for machines.
 
+pub mod alerts;
+pub mod metrics;
+
 use std::error::Error;
 use std::io::{self, IsTerminal};
 

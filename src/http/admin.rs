@@ -1,0 +1,144 @@
+//! The admin listener: what an operator sees and does. One file per resource in `admin/`.
+
+pub mod alerts;
+pub mod audit;
+pub mod conflicts;
+pub mod dead_letters;
+pub mod destinations;
+mod docs;
+pub mod events;
+pub mod leads;
+pub mod mapping;
+pub mod query;
+pub mod queue;
+pub mod runs;
+pub mod shown;
+pub mod sources;
+pub mod state;
+pub mod sync_log;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
+use axum::{Router, middleware};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::{ApiError, Problem};
+use super::{auth, health, request_id, webhook};
+use state::AdminState;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "leadrelay",
+        description = "Takes in signed lead webhooks (public listener: /webhooks and /healthz) and shows operators what \
+                       became of them (admin listener: everything else, with a bearer token). Every answer carries \
+                       x-request-id; every error is application/problem+json; times are RFC 3339 in UTC."
+    ),
+    paths(webhook::receive, webhook::receive_with_token, health::healthz),
+    components(schemas(Problem)),
+    security(("token" = [])),
+    modifiers(&BearerToken)
+)]
+struct Document;
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What the admin listener serves.
+pub fn admin_router(state: AdminState) -> Router {
+    let (router, _) = routers(Some(&state)).split_for_parts();
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .with_state(state)
+        .layer(middleware::from_fn(request_id::identify))
+}
+
+/// The OpenAPI document: routes and document come from the same place.
+fn document() -> utoipa::openapi::OpenApi {
+    routers(None).split_for_parts().1
+}
+
+/// The OpenAPI document as it is committed under `openapi/`: the same text for the same program.
+pub fn openapi() -> String {
+    let mut text = document().to_pretty_json().expect("a document of plain structs is JSON");
+    text.push('\n');
+    text
+}
+
+fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(sync_log::search))
+        .routes(routes!(sync_log::show))
+        .routes(routes!(conflicts::list))
+        .routes(routes!(conflicts::show))
+        .routes(routes!(conflicts::resolve))
+        .routes(routes!(leads::list))
+        .routes(routes!(leads::show))
+        .routes(routes!(leads::sync))
+        .routes(routes!(events::list))
+        .routes(routes!(events::show))
+        .routes(routes!(events::replay))
+        .routes(routes!(queue::show))
+        .routes(routes!(queue::errors))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::retry))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(destinations::list))
+        .routes(routes!(destinations::pause))
+        .routes(routes!(destinations::resume))
+        .routes(routes!(sources::list))
+        .routes(routes!(mapping::show))
+        .routes(routes!(mapping::check))
+        .routes(routes!(alerts::list))
+        .routes(routes!(audit::list))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::resync));
+    let api = match state {
+        Some(state) => api.route_layer(middleware::from_fn_with_state(state.clone(), auth::require_token)),
+        None => api,
+    };
+    // The document holds no secret, and a browser that opens the page sends no token.
+    let open = || OpenApiRouter::new().routes(routes!(docs::json)).routes(routes!(docs::html));
+    OpenApiRouter::with_openapi(Document::openapi())
+        .nest("/admin/v1", api.merge(open()))
+        .merge(open())
+        .routes(routes!(health::readyz))
+        .routes(routes!(metrics))
+}
+
+/// Everything that is counted, in Prometheus' text format; figures of the queue are at most one second old.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation", security(()),
+    responses((status = 200, description = "All series", content_type = "text/plain"))
+)]
+async fn metrics(State(app): State<AdminState>) -> impl IntoResponse {
+    // A store that cannot be read must not hide the counters that tell of it.
+    if let Err(error) = app.figures.look().await {
+        tracing::warn!(%error, "a scrape shows older figures of the queue: {error}");
+    }
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], app.exposition.render())
+}
+
+async fn not_found() -> ApiError {
+    ApiError::NotFound
+}
+
+/// The router adds which methods are allowed.
+async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed(None)
+}

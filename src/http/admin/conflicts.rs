@@ -1,0 +1,325 @@
+//! Conflicts: questions that only a person can answer.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::audit::{Change, record};
+use super::query::{self, Body, ListOf, Named, Params};
+use super::shown::{Base, Record, Shown, Time};
+use super::state::AdminState;
+use crate::domain::ids::RecordRef;
+use crate::domain::plan::{Choice, ConflictKind, Question};
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, Problem};
+use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState};
+
+/// Filters; all can be combined.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ConflictQuery {
+    /// open, resolved or moot (planning no longer finds it)
+    state: Option<String>,
+    /// field, match, shared_record or invalid
+    kind: Option<String>,
+    /// The CRM field.
+    field: Option<String>,
+    source: Option<String>,
+    lead_id: Option<String>,
+    destination: Option<String>,
+    /// RFC 3339; opened before then
+    older_than: Option<String>,
+    /// 1 to 500; 50 if left out
+    limit: Option<u32>,
+    /// `next` of the page before
+    cursor: Option<String>,
+}
+
+/// One question, with what both sides say.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConflictView {
+    id: i64,
+    destination: String,
+    source: String,
+    lead_id: String,
+    /// field, match, shared_record or invalid
+    kind: &'static str,
+    /// open, resolved or moot
+    state: &'static str,
+    /// The CRM field, for kinds field and invalid.
+    field: Option<String>,
+    record: Option<Record>,
+    /// What both sides last agreed on.
+    base: Option<Base>,
+    /// What the lead says.
+    lead: Option<Shown>,
+    /// What the CRM holds.
+    crm: Option<Shown>,
+    /// For kind match: the records in question.
+    candidates: Vec<CandidateView>,
+    /// For kind shared_record: the lead that owns the record, `source/lead_id`.
+    other_lead: Option<String>,
+    /// One sentence for the person who decides.
+    detail: String,
+    /// What `choose` may be.
+    choices: Vec<&'static str>,
+    resolution: Option<ResolutionView>,
+    opened_at: Time,
+    updated_at: Time,
+}
+
+/// A record that may be the lead.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CandidateView {
+    record: Record,
+    matched_by: &'static str,
+    /// What speaks for and against it.
+    speaks: String,
+}
+
+/// Who decided what.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResolutionView {
+    choose: Option<&'static str>,
+    value: Option<String>,
+    record: Option<Record>,
+    by: Option<String>,
+    at: Time,
+    note: Option<String>,
+}
+
+const fn choices(kind: ConflictKind) -> &'static [&'static str] {
+    match kind {
+        ConflictKind::Field => &["lead", "crm", "value"],
+        ConflictKind::Invalid => &["crm", "value"],
+        ConflictKind::Match => &["record", "create"],
+        ConflictKind::SharedRecord => &["lead", "crm", "record", "create"],
+    }
+}
+
+impl From<ConflictRow> for ConflictView {
+    fn from(row: ConflictRow) -> Self {
+        let question = row.question;
+        let candidate = |found: crate::domain::plan::CandidateSummary| CandidateView {
+            record: found.record.into(),
+            matched_by: found.by.as_str(),
+            speaks: found.speaks,
+        };
+        let (state, resolution) = match row.state {
+            ConflictState::Open => ("open", None),
+            ConflictState::Moot { at } => {
+                let nothing = (None, None, None, None, None);
+                ("moot", Some((nothing, at)))
+            }
+            ConflictState::Resolved { choice, by, at, note } => {
+                let (word, value, record) = parts(choice);
+                ("resolved", Some(((Some(word), value, record, Some(by), note), at)))
+            }
+        };
+        let resolution = resolution.map(|((choose, value, record, by, note), at)| ResolutionView {
+            choose,
+            value,
+            record: record.map(Into::into),
+            by,
+            at: at.into(),
+            note,
+        });
+        Self {
+            id: row.id,
+            destination: row.destination.to_string(),
+            source: row.lead.source.to_string(),
+            lead_id: row.lead.id.to_string(),
+            kind: question.kind.as_str(),
+            state,
+            field: question.field.map(|field| field.to_string()),
+            record: question.record.map(Into::into),
+            base: question.base.map(Into::into),
+            lead: question.lead.map(Into::into),
+            crm: question.crm.map(Into::into),
+            candidates: question.candidates.into_iter().map(candidate).collect(),
+            other_lead: question.other.map(|lead| lead.to_string()),
+            detail: question.detail,
+            choices: choices(question.kind).to_vec(),
+            resolution,
+            opened_at: row.opened_at.into(),
+            updated_at: row.updated_at.into(),
+        }
+    }
+}
+
+fn parts(choice: Choice) -> (&'static str, Option<String>, Option<RecordRef>) {
+    match choice {
+        Choice::Lead => ("lead", None, None),
+        Choice::Crm => ("crm", None, None),
+        Choice::Value(value) => ("value", Some(value), None),
+        Choice::Record(record) => ("record", None, Some(record)),
+        Choice::Create => ("create", None, None),
+    }
+}
+
+/// Lists conflicts, newest first.
+#[utoipa::path(
+    get, path = "/conflicts", tag = "conflicts", params(ConflictQuery),
+    responses((status = 200, body = ListOf<ConflictView>), (status = 400, body = Problem), (status = 422, body = Problem))
+)]
+pub(super) async fn list(
+    State(app): State<AdminState>,
+    Params(params): Params<ConflictQuery>,
+) -> Result<Json<ListOf<ConflictView>>, ApiError> {
+    let page = query::page(params.limit, params.cursor)?;
+    let states = ["open", "resolved", "moot"];
+    let known = |word: &str| states.contains(&word).then(|| word.to_owned());
+    let kinds = ["field", "match", "shared_record", "invalid"];
+    let filter = ConflictFilter {
+        id: None,
+        state: query::word("state", params.state.as_deref(), known, &states)?,
+        kind: query::word("kind", params.kind.as_deref(), ConflictKind::parse, &kinds)?,
+        field: params.field,
+        source: params.source,
+        lead_id: params.lead_id,
+        destination: params.destination,
+        opened_before: query::time("older_than", params.older_than.as_deref())?,
+    };
+    let listed = app.store.list_conflicts(&filter, &page).await?;
+    Ok(Json(ListOf::showing(listed, ConflictView::from)))
+}
+
+/// Shows one conflict. Its `ETag`, given as `If-Match`, keeps a resolution from answering a question that changed.
+#[utoipa::path(
+    get, path = "/conflicts/{id}", tag = "conflicts", params(("id" = i64, Path)),
+    responses(
+        (status = 200, body = ConflictView, headers(("etag" = String, description = "The revision that was read"))),
+        (status = 404, body = Problem)
+    )
+)]
+pub(super) async fn show(State(app): State<AdminState>, Named(id): Named<i64>) -> Result<Response, ApiError> {
+    let row = app.store.load_conflict(id).await?.ok_or(ApiError::NotFound)?;
+    Ok(tagged(row))
+}
+
+fn tagged(row: ConflictRow) -> Response {
+    let etag = HeaderValue::from_str(&format!("\"{}\"", row.revision)).expect("a number in quotes is visible ASCII");
+    ([(header::ETAG, etag)], Json(ConflictView::from(row))).into_response()
+}
+
+/// A person's answer.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resolve {
+    /// lead, crm, value, record or create; each conflict's `choices` says which it takes
+    #[schema(example = "lead")]
+    choose: String,
+    /// With `value`: text, a number or a boolean, converted like a value of the lead.
+    #[schema(value_type = Option<String>)]
+    value: Option<serde_json::Value>,
+    /// With `record`: the CRM's ID of the record that is this lead.
+    record_id: Option<String>,
+    /// With `record`, where the record is not among the candidates: its kind.
+    #[schema(example = "Lead")]
+    object: Option<String>,
+    /// Shown with the resolution.
+    note: Option<String>,
+}
+
+impl Resolve {
+    /// The answer in the core's words, if this question can be answered so.
+    fn choice(&self, question: &Question) -> Result<Choice, ApiError> {
+        let allowed = choices(question.kind);
+        if !allowed.contains(&self.choose.as_str()) {
+            let (kind, allowed) = (question.kind.as_str(), allowed.join(", "));
+            return Err(ApiError::Invalid(format!("choose: a conflict of kind {kind} takes one of {allowed}")));
+        }
+        match self.choose.as_str() {
+            "lead" => Ok(Choice::Lead),
+            "crm" => Ok(Choice::Crm),
+            "create" => Ok(Choice::Create),
+            "value" => self.chosen_value().map(Choice::Value),
+            _ => self.chosen_record(question).map(Choice::Record),
+        }
+    }
+
+    fn chosen_value(&self) -> Result<String, ApiError> {
+        use serde_json::Value;
+        match &self.value {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            Some(Value::Bool(flag)) => Ok(flag.to_string()),
+            None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => {
+                Err(ApiError::Invalid("value: write the text, number or boolean to store".to_owned()))
+            }
+        }
+    }
+
+    fn chosen_record(&self, question: &Question) -> Result<RecordRef, ApiError> {
+        let Some(id) = self.record_id.as_deref().filter(|id| !id.is_empty()) else {
+            return Err(ApiError::Invalid("record_id: write the ID of the record that is this lead".to_owned()));
+        };
+        let candidates = question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record);
+        if let Some(known) = candidates.into_iter().find(|record| record.id.as_str() == id) {
+            return Ok(known.clone());
+        }
+        let object = self.object.as_deref().filter(|object| !object.is_empty()).ok_or_else(|| {
+            let known: Vec<_> = question.candidates.iter().map(|candidate| candidate.record.id.as_str()).collect();
+            let known = known.join(", ");
+            ApiError::Invalid(format!("record_id: write one of the candidates ({known}), or give `object` for another"))
+        })?;
+        Ok(RecordRef { object: object.into(), id: id.into() })
+    }
+}
+
+/// Resolves a conflict: the answer holds for the values that were seen, and the lead is synced at once.
+#[utoipa::path(
+    post, path = "/conflicts/{id}/resolve", tag = "conflicts",
+    params(
+        ("id" = i64, Path),
+        ("if-match" = Option<String>, Header, description = "The ETag under which the conflict was read")
+    ),
+    request_body = Resolve,
+    responses(
+        (status = 200, description = "Resolved", body = ConflictView),
+        (status = 404, body = Problem), (status = 422, body = Problem),
+        (status = 412, description = "It changed since it was read, or is not open any more", body = Problem)
+    )
+)]
+pub(super) async fn resolve(
+    State(app): State<AdminState>,
+    caller: Caller,
+    Named(id): Named<i64>,
+    headers: HeaderMap,
+    Body(answer): Body<Resolve>,
+) -> Result<Response, ApiError> {
+    let seen = app.store.load_conflict(id).await?.ok_or(ApiError::NotFound)?;
+    let revision = match headers.get(header::IF_MATCH) {
+        None => None,
+        Some(tag) if tag.as_bytes() == b"*" => None,
+        Some(tag) => Some(revision(tag).ok_or_else(changed)?),
+    };
+    let choice = answer.choice(&seen.question)?;
+    let detail = format!("choose {}", parts(choice.clone()).0);
+    // What the person answered is the question as it stood; without If-Match, as it stands.
+    let revision = revision.or(Some(seen.revision));
+    let answer =
+        Answer { conflict: id, revision, choice, note: answer.note, by: caller.name.clone(), now: app.clock.now() };
+    match app.store.resolve_conflict(&answer).await? {
+        Answered::NotFound => Err(ApiError::NotFound),
+        Answered::Changed(_) => Err(changed()),
+        Answered::Done(row) => {
+            let change = Change::new("conflict.resolve", format!("conflict {id}")).of_lead(&row.lead).saying(detail);
+            record(&app, &caller, change).await?;
+            app.operations.wake(&row.destination);
+            Ok(tagged(*row))
+        }
+    }
+}
+
+fn revision(tag: &HeaderValue) -> Option<i64> {
+    tag.to_str().ok()?.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+}
+
+fn changed() -> ApiError {
+    ApiError::Changed("Read the conflict again; it was answered or looks different now.".to_owned())
+}

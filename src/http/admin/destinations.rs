@@ -1,0 +1,173 @@
+//! Destinations: their state, and stopping them by hand.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::audit::{Change, record};
+use super::query::{self, Body, ListOf, Named};
+use super::shown::Time;
+use super::state::{AdminState, DestinationState};
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, Problem};
+use crate::store::Pause;
+
+/// A CRM as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DestinationView {
+    name: String,
+    #[schema(example = "salesforce")]
+    kind: &'static str,
+    /// `live`, or `observe`: planned and logged, nothing written
+    mode: &'static str,
+    /// `running`, `paused` (by a person) or `stopped` (the gate is not open)
+    state: &'static str,
+    sources: Vec<String>,
+    gate: GateView,
+    pause: Option<PauseView>,
+    /// Counted API calls of the last 24 hours, out of our share.
+    calls_used: u64,
+    calls_limit: u64,
+    calls_left: u64,
+    last_error: Option<LastError>,
+    /// Set while a person must act: what is wrong and what to do.
+    needs_person: Option<String>,
+}
+
+/// Whether calls are made, and why not.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GateView {
+    /// `open`, `closed`, or `probing` with a single attempt
+    state: &'static str,
+    reason: Option<String>,
+    since: Option<Time>,
+    /// When it is tried again by itself.
+    until: Option<Time>,
+}
+
+/// Who stopped it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PauseView {
+    by: String,
+    note: Option<String>,
+    since: Time,
+    /// When it ends by itself; null: when a person resumes it.
+    until: Option<Time>,
+}
+
+/// The CRM's newest error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LastError {
+    at: Time,
+    code: String,
+    message: String,
+}
+
+impl DestinationView {
+    fn of(state: DestinationState, pause: Option<Pause>) -> Self {
+        let running = if state.gate == "open" { "running" } else { "stopped" };
+        Self {
+            name: state.name.to_string(),
+            kind: state.kind,
+            mode: state.mode,
+            state: if pause.is_some() { "paused" } else { running },
+            sources: state.sources.iter().map(ToString::to_string).collect(),
+            gate: GateView {
+                state: state.gate,
+                reason: state.gate_reason,
+                since: state.gate_since.map(Into::into),
+                until: state.gate_until.map(Into::into),
+            },
+            pause: pause.map(|pause| PauseView {
+                by: pause.by,
+                note: pause.note,
+                since: pause.since.into(),
+                until: pause.until.map(Into::into),
+            }),
+            calls_used: state.calls_used,
+            calls_limit: state.calls_limit,
+            calls_left: state.calls_limit.saturating_sub(state.calls_used),
+            last_error: state.last_error.map(|(at, code, message)| LastError { at: at.into(), code, message }),
+            needs_person: state.needs_person,
+        }
+    }
+}
+
+/// Lists every CRM with its gate, its allowance of calls and its last error.
+#[utoipa::path(
+    get, path = "/destinations", tag = "destinations",
+    responses((status = 200, body = ListOf<DestinationView>))
+)]
+pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<DestinationView>>, ApiError> {
+    let pauses = app.store.load_pauses().await?;
+    let now = app.clock.now();
+    let holds = |pause: &&Pause| pause.until.is_none_or(|until| until > now);
+    let view = |state: DestinationState| {
+        let pause = pauses.iter().filter(holds).find(|pause| pause.destination == state.name).cloned();
+        DestinationView::of(state, pause)
+    };
+    Ok(Json(ListOf::whole(app.operations.destinations().into_iter().map(view).collect())))
+}
+
+fn find(app: &AdminState, name: &str) -> Result<DestinationState, ApiError> {
+    let found = app.operations.destinations().into_iter().find(|state| state.name.as_str() == name);
+    found.ok_or(ApiError::NotFound)
+}
+
+/// Why, and until when.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    note: Option<String>,
+    /// RFC 3339, in the future; left out: until a person resumes it.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+}
+
+/// Stops syncing with a CRM. Webhooks are still taken; what is owed waits. Survives restarts.
+#[utoipa::path(
+    post, path = "/destinations/{name}/pause", tag = "destinations", params(("name" = String, Path)),
+    request_body = PauseRequest,
+    responses((status = 200, body = DestinationView), (status = 404, body = Problem), (status = 422, body = Problem))
+)]
+pub(super) async fn pause(
+    State(app): State<AdminState>,
+    caller: Caller,
+    Named(name): Named<String>,
+    Body(request): Body<PauseRequest>,
+) -> Result<Json<DestinationView>, ApiError> {
+    let state = find(&app, &name)?;
+    let now = app.clock.now();
+    let until = query::time("until", request.until.as_deref())?;
+    if until.is_some_and(|until| until <= now) {
+        return Err(ApiError::Invalid("until: write a time that is still to come".to_owned()));
+    }
+    let pause =
+        Pause { destination: state.name.clone(), by: caller.name.clone(), note: request.note, since: now, until };
+    app.store.pause(&pause).await?;
+    let change = Change::new("destination.pause", format!("destination {name}"));
+    let detail = pause.until.map(|until| format!("until {until}")).into_iter().chain(pause.note.clone());
+    let detail: Vec<String> = detail.collect();
+    record(&app, &caller, if detail.is_empty() { change } else { change.saying(detail.join(": ")) }).await?;
+    app.operations.wake(&state.name);
+    Ok(Json(DestinationView::of(state, Some(pause))))
+}
+
+/// Ends a pause; resuming what is not paused changes nothing.
+#[utoipa::path(
+    post, path = "/destinations/{name}/resume", tag = "destinations", params(("name" = String, Path)),
+    responses((status = 200, body = DestinationView), (status = 404, body = Problem))
+)]
+pub(super) async fn resume(
+    State(app): State<AdminState>,
+    caller: Caller,
+    Named(name): Named<String>,
+) -> Result<Json<DestinationView>, ApiError> {
+    let state = find(&app, &name)?;
+    if app.store.resume(&state.name).await? {
+        record(&app, &caller, Change::new("destination.resume", format!("destination {name}"))).await?;
+    }
+    app.operations.wake(&state.name);
+    Ok(Json(DestinationView::of(state, None)))
+}

@@ -1,0 +1,111 @@
+//! The API's document, and a page that shows it to people: no script, nothing loaded from elsewhere.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::IntoResponse;
+use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::{OpenApi, RefOr, Required};
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(super::openapi);
+static PAGE: LazyLock<String> = LazyLock::new(|| page(&super::document()));
+
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
+code,pre{font-family:ui-monospace,monospace;background:#f4f4f4;padding:.1em .3em}section{border-top:1px solid #ccc}\
+h2 small{font-weight:normal}table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}";
+
+/// The OpenAPI document of everything on both listeners.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operation", security(()),
+    responses((status = 200, description = "This document", content_type = "application/json"))
+)]
+pub(super) async fn json() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], DOCUMENT.as_str())
+}
+
+/// A page for people that shows this document.
+#[utoipa::path(
+    get, path = "/docs", tag = "operation", security(()),
+    responses((status = 200, description = "The page", content_type = "text/html"))
+)]
+pub(super) async fn html() -> impl IntoResponse {
+    let headers: [(HeaderName, HeaderValue); 3] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (headers, PAGE.as_str())
+}
+
+fn page(document: &OpenApi) -> String {
+    let mut html = String::new();
+    let title = escape(&document.info.title);
+    let about = escape(document.info.description.as_deref().unwrap_or_default());
+    // Writing to a String cannot fail.
+    let _ = write!(
+        html,
+        "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>\
+         <h1>{title} {}</h1><p>{about}</p><p>For programs: <a href=\"openapi.json\">openapi.json</a></p>",
+        escape(&document.info.version)
+    );
+    for (path, item) in &document.paths.paths {
+        let operations = [
+            (HttpMethod::Get, &item.get),
+            (HttpMethod::Post, &item.post),
+            (HttpMethod::Put, &item.put),
+            (HttpMethod::Delete, &item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                section(&mut html, method_name(&method), path, operation);
+            }
+        }
+    }
+    html
+}
+
+fn method_name(method: &HttpMethod) -> &'static str {
+    match method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Post => "POST",
+        HttpMethod::Put => "PUT",
+        _ => "DELETE",
+    }
+}
+
+fn section(html: &mut String, method: &str, path: &str, operation: &Operation) {
+    let summary = escape(operation.summary.as_deref().unwrap_or_default());
+    let more = escape(operation.description.as_deref().unwrap_or_default());
+    let _ = write!(html, "<section><h2><small>{method}</small> <code>{}</code></h2><p>{summary}</p>", escape(path));
+    if !more.is_empty() {
+        let _ = write!(html, "<p>{more}</p>");
+    }
+    let parameters = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+        RefOr::T(parameter) => Some(parameter),
+        RefOr::Ref(_) => None,
+    });
+    let rows: String = parameters.fold(String::new(), |mut rows, parameter| {
+        let needed = if matches!(parameter.required, Required::True) { "needed" } else { "" };
+        let about = escape(parameter.description.as_deref().unwrap_or_default());
+        let _ = write!(rows, "<tr><td><code>{}</code><td>{needed}<td>{about}", escape(&parameter.name));
+        rows
+    });
+    if !rows.is_empty() {
+        let _ = write!(html, "<h3>Parameters</h3><table>{rows}</table>");
+    }
+    let answers = operation.responses.responses.iter().fold(String::new(), |mut rows, (status, answer)| {
+        let about = match answer {
+            RefOr::T(answer) => escape(&answer.description),
+            RefOr::Ref(_) => String::new(),
+        };
+        let _ = write!(rows, "<tr><td><code>{}</code><td>{about}", escape(status));
+        rows
+    });
+    let _ = write!(html, "<h3>Answers</h3><table>{answers}</table></section>");
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

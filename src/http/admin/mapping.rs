@@ -1,0 +1,100 @@
+//! The mapping document, and what the newest preflight found.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::query::ListOf;
+use super::shown::Time;
+use super::state::{AdminState, CheckFinding, CheckReport, MappingEntry};
+use crate::http::error::ApiError;
+
+/// One row of the mapping document.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MappingView {
+    destination: String,
+    #[schema(example = "attributes.industry")]
+    lead_field: Option<String>,
+    lead_format: Option<String>,
+    /// API name; null: not synced.
+    crm_field: Option<String>,
+    crm_label: Option<String>,
+    crm_format: Option<String>,
+    /// The CRM objects that the row applies to.
+    objects: Vec<String>,
+    /// `to_crm`, `none` or `not synced`
+    direction: String,
+    /// Who wins when both sides changed: `lead_wins`, `crm_wins` or `review`
+    rule: Option<String>,
+    note: Option<String>,
+}
+
+impl From<MappingEntry> for MappingView {
+    fn from(row: MappingEntry) -> Self {
+        Self {
+            destination: row.destination.to_string(),
+            lead_field: row.lead_field,
+            lead_format: row.lead_format,
+            crm_field: row.crm_field,
+            crm_label: row.crm_label,
+            crm_format: row.crm_format,
+            objects: row.objects,
+            direction: row.direction,
+            rule: row.rule,
+            note: row.note,
+        }
+    }
+}
+
+/// Shows which lead field is which CRM field, and every lead field seen that has no row.
+#[utoipa::path(get, path = "/mapping", tag = "destinations", responses((status = 200, body = ListOf<MappingView>)))]
+pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<ListOf<MappingView>>, ApiError> {
+    let rows = app.operations.mapping().await?;
+    Ok(Json(ListOf::whole(rows.into_iter().map(MappingView::from).collect())))
+}
+
+/// What the newest preflight of one destination found.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CheckView {
+    destination: String,
+    checked_at: Time,
+    /// Whether nothing is in the way.
+    ok: bool,
+    findings: Vec<FindingView>,
+}
+
+/// One finding.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FindingView {
+    /// `error`, `warning` or `ok`
+    severity: &'static str,
+    #[schema(example = "Lead.Email")]
+    subject: String,
+    finding: String,
+    /// What to do about it.
+    remedy: Option<String>,
+}
+
+impl From<CheckFinding> for FindingView {
+    fn from(found: CheckFinding) -> Self {
+        Self { severity: found.severity, subject: found.subject, finding: found.finding, remedy: found.remedy }
+    }
+}
+
+impl From<CheckReport> for CheckView {
+    fn from(report: CheckReport) -> Self {
+        Self {
+            destination: report.destination.to_string(),
+            checked_at: report.checked_at.into(),
+            ok: report.findings.iter().all(|found| found.severity != "error"),
+            findings: report.findings.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Shows what the newest preflight found, for each destination that was checked.
+#[utoipa::path(get, path = "/check", tag = "destinations", responses((status = 200, body = ListOf<CheckView>)))]
+pub(super) async fn check(State(app): State<AdminState>) -> Json<ListOf<CheckView>> {
+    Json(ListOf::whole(app.operations.checks().into_iter().map(CheckView::from).collect()))
+}

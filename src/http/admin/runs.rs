@@ -1,0 +1,160 @@
+//! Runs: bulk work in the background, and the resync that starts one.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::audit::{Change, PageQuery, record};
+use super::query::{self, Body, ListOf, Named, Params};
+use super::shown::Time;
+use super::state::AdminState;
+use crate::domain::ids::DestinationName;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, Problem};
+use crate::store::{ResyncScope, RunRow};
+
+/// Bulk work: how far it is, and what came of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunView {
+    id: i64,
+    /// `resync`, …
+    kind: String,
+    /// The token's name.
+    by: String,
+    /// `running`, `done`, `cancelled` or `failed`
+    state: String,
+    started_at: Time,
+    updated_at: Time,
+    /// What it works on, as JSON.
+    scope: String,
+    /// Leads.
+    total: u64,
+    done: u64,
+    detail: Option<String>,
+}
+
+impl From<RunRow> for RunView {
+    fn from(run: RunRow) -> Self {
+        Self {
+            id: run.id,
+            kind: run.kind,
+            by: run.by,
+            state: run.state,
+            started_at: run.started_at.into(),
+            updated_at: run.updated_at.into(),
+            scope: run.scope,
+            total: run.total,
+            done: run.done,
+            detail: run.detail,
+        }
+    }
+}
+
+/// Lists bulk work, newest first.
+#[utoipa::path(
+    get, path = "/runs", tag = "runs", params(PageQuery),
+    responses((status = 200, body = ListOf<RunView>), (status = 422, body = Problem))
+)]
+pub(super) async fn list(
+    State(app): State<AdminState>,
+    Params(params): Params<PageQuery>,
+) -> Result<Json<ListOf<RunView>>, ApiError> {
+    let page = query::page(params.limit, params.cursor)?;
+    Ok(Json(ListOf::showing(app.store.list_runs(&page).await?, RunView::from)))
+}
+
+/// Shows one run.
+#[utoipa::path(
+    get, path = "/runs/{id}", tag = "runs", params(("id" = i64, Path)),
+    responses((status = 200, body = RunView), (status = 404, body = Problem))
+)]
+pub(super) async fn show(State(app): State<AdminState>, Named(id): Named<i64>) -> Result<Json<RunView>, ApiError> {
+    Ok(Json(app.store.load_run(id).await?.ok_or(ApiError::NotFound)?.into()))
+}
+
+/// Stops a run where it is; what it did stays done.
+#[utoipa::path(
+    post, path = "/runs/{id}/cancel", tag = "runs", params(("id" = i64, Path)),
+    responses(
+        (status = 202, body = RunView), (status = 404, body = Problem),
+        (status = 409, description = "It is over", body = Problem)
+    )
+)]
+pub(super) async fn cancel(
+    State(app): State<AdminState>,
+    caller: Caller,
+    Named(id): Named<i64>,
+) -> Result<(StatusCode, Json<RunView>), ApiError> {
+    let run = app.store.load_run(id).await?.ok_or(ApiError::NotFound)?;
+    if !app.operations.cancel_run(id).await? {
+        return Err(ApiError::Conflict(format!("The run does not run; its state is {}.", run.state)));
+    }
+    record(&app, &caller, Change::new("run.cancel", format!("run {id}"))).await?;
+    let run = app.store.load_run(id).await?.ok_or(ApiError::NotFound)?;
+    Ok((StatusCode::ACCEPTED, Json(run.into())))
+}
+
+/// Which leads to sync again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResyncRequest {
+    /// The CRM to sync them with.
+    destination: String,
+    /// Only this lead system's leads.
+    source: Option<String>,
+    /// Only count them.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What is, or would be, synced again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResyncView {
+    dry_run: bool,
+    leads: u64,
+    /// Null with `dry_run`.
+    run: Option<i64>,
+}
+
+/// Syncs every lead of a destination again, behind live ones, as a run; with `dry_run` only counts them.
+#[utoipa::path(
+    post, path = "/resync", tag = "runs", request_body = ResyncRequest,
+    responses(
+        (status = 200, description = "Counted, with `dry_run`", body = ResyncView),
+        (status = 202, description = "Started", body = ResyncView), (status = 422, body = Problem)
+    )
+)]
+pub(super) async fn resync(
+    State(app): State<AdminState>,
+    caller: Caller,
+    Body(request): Body<ResyncRequest>,
+) -> Result<(StatusCode, Json<ResyncView>), ApiError> {
+    let known = app.operations.destinations();
+    let Some(destination) = known.iter().find(|state| state.name.as_str() == request.destination) else {
+        let names: Vec<&str> = known.iter().map(|state| state.name.as_str()).collect();
+        return Err(ApiError::Invalid(format!("destination: write one of {}", names.join(", "))));
+    };
+    let sources = match request.source {
+        None => destination.sources.clone(),
+        Some(name) => match destination.sources.iter().find(|source| source.as_str() == name) {
+            Some(source) => vec![source.clone()],
+            None => {
+                let names: Vec<&str> = destination.sources.iter().map(|source| source.as_str()).collect();
+                return Err(ApiError::Invalid(format!("source: write one of {}", names.join(", "))));
+            }
+        },
+    };
+    let destination: DestinationName = destination.name.clone();
+    let scope = ResyncScope { sources, destination: Some(destination.clone()), ..ResyncScope::default() };
+    let leads = app.store.count_leads(&scope).await?;
+    if request.dry_run {
+        return Ok((StatusCode::OK, Json(ResyncView { dry_run: true, leads, run: None })));
+    }
+    let run = app.operations.start_resync(scope, &caller.name).await?;
+    let change =
+        Change::new("resync", format!("destination {destination}")).saying(format!("{leads} leads, run {run}"));
+    record(&app, &caller, change).await?;
+    Ok((StatusCode::ACCEPTED, Json(ResyncView { dry_run: false, leads, run: Some(run) })))
+}

@@ -1,0 +1,89 @@
+//! Sources: what each lead system sends, and what was refused.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::query::ListOf;
+use super::shown::Time;
+use super::state::AdminState;
+use crate::http::error::ApiError;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A lead system as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SourceView {
+    name: String,
+    enabled: bool,
+    destinations: Vec<String>,
+    last_received: Option<Time>,
+    /// Events of the last 24 hours.
+    last_24_hours: ReceivedView,
+    /// Leads accepted per hour, over the last 24.
+    accepted_per_hour: f64,
+    /// All that are quarantined now, whenever they came.
+    quarantined: u64,
+    /// Requests refused since the process started, by reason.
+    refused: RefusedView,
+}
+
+/// Events by what became of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReceivedView {
+    accepted: u64,
+    ignored: u64,
+    quarantined: u64,
+}
+
+/// Requests that were not stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefusedView {
+    /// The signature is missing or wrong.
+    unsigned: u64,
+    /// Genuine, but the timestamp is outside the tolerance: compare the two clocks.
+    stale: u64,
+    too_large: u64,
+    /// Compressed, or a form.
+    unsupported: u64,
+    /// Not committed in time, too much waiting, or the source is disabled.
+    unavailable: u64,
+}
+
+/// Lists every lead system with what it sent and what was refused.
+#[utoipa::path(get, path = "/sources", tag = "operation", responses((status = 200, body = ListOf<SourceView>)))]
+pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<SourceView>>, ApiError> {
+    let since = app.clock.now().before(DAY);
+    let snapshot = app.figures.look().await?;
+    let mut items = Vec::new();
+    for source in app.intake.sources() {
+        let figures = app.store.source_figures(&source.name, since).await?;
+        let quarantined = snapshot.standing.quarantined.iter().find(|(name, _)| *name == source.name);
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        items.push(SourceView {
+            name: source.name.to_string(),
+            enabled: source.enabled,
+            destinations: source.destinations.iter().map(ToString::to_string).collect(),
+            last_received: figures.last_received.map(Into::into),
+            accepted_per_hour: figures.accepted as f64 / 24.0,
+            last_24_hours: ReceivedView {
+                accepted: figures.accepted,
+                ignored: figures.ignored,
+                quarantined: figures.quarantined,
+            },
+            quarantined: quarantined.map_or(0, |(_, events)| *events),
+            refused: RefusedView {
+                unsigned: read(&source.refusals.unsigned),
+                stale: read(&source.refusals.stale),
+                too_large: read(&source.refusals.too_large),
+                unsupported: read(&source.refusals.unsupported),
+                unavailable: read(&source.refusals.unavailable),
+            },
+        });
+    }
+    Ok(Json(ListOf::whole(items)))
+}

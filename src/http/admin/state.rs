@@ -1,0 +1,133 @@
+//! What the admin API works with, and what it asks of the running service beyond the store.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::config::AdminToken;
+use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::time::Timestamp;
+use crate::http::figures::Figures;
+use crate::intake::Intake;
+use crate::store::{ResyncScope, Store, StoreResult};
+use crate::telemetry::metrics::Exposition;
+
+/// Everything a handler may reach; cheap to clone.
+#[derive(Clone)]
+pub struct AdminState(Arc<AdminParts>);
+
+/// What [`AdminState`] is made of.
+pub struct AdminParts {
+    pub store: Arc<dyn Store>,
+    pub intake: Arc<Intake>,
+    pub operations: Arc<dyn Operations>,
+    pub figures: Arc<Figures>,
+    pub exposition: Exposition,
+    pub tokens: Vec<AdminToken>,
+    pub clock: Clock,
+}
+
+impl AdminState {
+    /// Shares the parts among handlers.
+    pub fn new(parts: AdminParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for AdminState {
+    type Target = AdminParts;
+
+    fn deref(&self) -> &AdminParts {
+        &self.0
+    }
+}
+
+/// What operators see and start that is not in the store: the workers, the gates, the mapping, the checks.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// Every configured destination as it stands, by name. Quick: asked at each scrape.
+    fn destinations(&self) -> Vec<DestinationState>;
+
+    /// A person changed what this destination owes, paused or resumed it: its workers look again at once.
+    fn wake(&self, destination: &DestinationName);
+
+    /// The mapping document: every row, then every lead field seen without one.
+    async fn mapping(&self) -> StoreResult<Vec<MappingEntry>>;
+
+    /// What the newest preflight of each destination found.
+    fn checks(&self) -> Vec<CheckReport>;
+
+    /// Starts marking the leads of a scope dirty as backfill; answers the run's ID once the run is stored.
+    async fn start_resync(&self, scope: ResyncScope, by: &str) -> StoreResult<i64>;
+
+    /// Asks a run to stop where it is. `false`: it does not run (any more).
+    async fn cancel_run(&self, id: i64) -> StoreResult<bool>;
+}
+
+/// A destination as it stands.
+#[derive(Clone, Debug)]
+pub struct DestinationState {
+    pub name: DestinationName,
+    /// `salesforce`
+    pub kind: &'static str,
+    /// `live` or `observe`
+    pub mode: &'static str,
+    /// Whose leads it gets.
+    pub sources: Vec<SourceName>,
+    /// `open`, `closed`, or `probing` with a single attempt.
+    pub gate: &'static str,
+    /// Why it is not open, and what to do.
+    pub gate_reason: Option<String>,
+    /// Since when it is not open.
+    pub gate_since: Option<Timestamp>,
+    /// When it is tried again by itself.
+    pub gate_until: Option<Timestamp>,
+    /// Counted calls of the last 24 hours, and our share.
+    pub calls_used: u64,
+    pub calls_limit: u64,
+    /// The newest error of the CRM: when, its code, its text.
+    pub last_error: Option<(Timestamp, String, String)>,
+    /// Set while a person must act before anything is sent again: what is wrong and what to do, in one sentence.
+    pub needs_person: Option<String>,
+}
+
+/// One row of the mapping document.
+#[derive(Clone, Debug)]
+pub struct MappingEntry {
+    pub destination: DestinationName,
+    /// `None`: a row that takes no lead field.
+    pub lead_field: Option<String>,
+    pub lead_format: Option<String>,
+    /// `None`: not synced.
+    pub crm_field: Option<String>,
+    pub crm_label: Option<String>,
+    pub crm_format: Option<String>,
+    pub objects: Vec<String>,
+    /// `to_crm`, `none`, or `not synced`
+    pub direction: String,
+    /// `lead_wins`, `crm_wins` or `review`
+    pub rule: Option<String>,
+    pub note: Option<String>,
+}
+
+/// What a preflight found.
+#[derive(Clone, Debug)]
+pub struct CheckReport {
+    pub destination: DestinationName,
+    pub checked_at: Timestamp,
+    pub findings: Vec<CheckFinding>,
+}
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct CheckFinding {
+    /// `error`, `warning` or `ok`
+    pub severity: &'static str,
+    /// What was looked at: `Lead.Email`, `login`.
+    pub subject: String,
+    pub finding: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
