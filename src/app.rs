@@ -19,12 +19,14 @@ use self::operations::AppOperations;
 use crate::clock::Clock;
 use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Mode, Role, StoreUrl};
 use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
-use crate::crm::salesforce::{Credentials, Salesforce, SalesforceSettings};
+use crate::crm::salesforce::{Credentials, ENDPOINTS, Salesforce, SalesforceSettings};
 use crate::crm::{CallMeter, Crm};
 use crate::domain::envelope::Reader;
 use crate::domain::ids::{DestinationName, SourceName};
 use crate::http;
-use crate::http::admin::{AdminParts, AdminState};
+use crate::http::figures::Figures;
+use crate::http::admin::state::{AdminParts, AdminState};
+use crate::http::serve::ServeLimits;
 use crate::intake::{Intake, SourceRuntime};
 use crate::queue;
 use crate::queue::destination::{Destination, DestinationSettings, SourceReading};
@@ -32,7 +34,8 @@ use crate::queue::maintenance;
 use crate::queue::verdict::RetryPolicy;
 use crate::store::Store;
 use crate::store::sqlite::{Options, SqliteStore};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, DestinationLabels};
+use crate::telemetry::alerts;
 
 /// A running leadrelay.
 pub struct App {
@@ -62,7 +65,8 @@ impl App {
                 recovered.leases, recovered.unknown_writes
             );
         }
-        let exposition = metrics::install(config.sources.keys(), config.destinations.keys())?;
+        let exposition = metrics::install();
+        register_metrics(config);
         let (stop, stopped) = watch::channel(false);
         let sources = source_readings(config)?;
         let destinations = destinations(config, &store, &sources, &clock).await?;
@@ -79,20 +83,35 @@ impl App {
             Arc::new(AppOperations::new(config, destinations, Arc::clone(&store), clock.clone(), stopped.clone()));
         workers.spawn(Arc::clone(&operations).watch_schemas());
         let (tokens, made_token) = tokens(config);
-        let figures = http::figures::Figures::new(Arc::clone(&store), config.alerts.clone(), clock.clone());
+        let figures = Arc::new(Figures::new(
+            Arc::clone(&store),
+            Arc::clone(&operations) as _,
+            Arc::clone(&intake),
+            config.alerts.clone(),
+            clock.clone(),
+        ));
+        let mut figures_stopped = stopped.clone();
+        let (kept, shown) = (Arc::clone(&figures), exposition.clone());
+        workers.spawn(async move {
+            tokio::select! {
+                _ = figures_stopped.changed() => {}
+                () = kept.keep(shown) => {}
+            }
+        });
         let state = AdminState::new(AdminParts {
             store: Arc::clone(&store),
             intake: Arc::clone(&intake),
             operations,
-            figures: Arc::new(figures),
+            figures,
             exposition,
             tokens,
             clock: clock.clone(),
         });
         let mut servers = JoinSet::new();
         let public = http::public_router(intake, config.server.max_body);
-        let webhooks = serve(config.server.listen, public, &stopped, &mut servers).await?;
-        let admin = serve(config.admin.listen, http::admin_router(state), &stopped, &mut servers).await?;
+        let limits = ServeLimits { grace: config.server.shutdown_grace, ..ServeLimits::default() };
+        let webhooks = serve(config.server.listen, public, limits, &stopped, &mut servers).await?;
+        let admin = serve(config.admin.listen, http::admin_router(state), limits, &stopped, &mut servers).await?;
         info!("webhooks come in on http://{webhooks}, operators on http://{admin}");
         Ok(Self { webhooks, admin, made_token, store, stop, servers, workers, grace: config.server.shutdown_grace })
     }
@@ -117,7 +136,12 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     let StoreUrl::Sqlite(path) = &config.store.url;
     let options = Options {
         migrate: config.store.migrate,
-        on_commit: Box::new(metrics::committed),
+        on_commit: Box::new(|events| {
+            metrics::store_synced();
+            if events > 0 {
+                metrics::intake_batch(events);
+            }
+        }),
         ..Options::default()
     };
     let store = SqliteStore::open(path, options).await.with_context(|| format!("cannot open {}", path.display()))?;
@@ -142,12 +166,17 @@ pub(crate) fn connect(config: &DestinationConfig, meter: Arc<dyn CallMeter>) -> 
 async fn serve(
     listen: SocketAddr,
     router: axum::Router,
+    limits: ServeLimits,
     stopped: &watch::Receiver<bool>,
     servers: &mut JoinSet<()>,
 ) -> Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
-    servers.spawn(http::serve::serve(listener, router, stopped.clone()));
+    let mut stopped = stopped.clone();
+    servers.spawn(http::serve::serve(listener, router, limits, async move {
+        // An error says that the app is gone, which is a stop as well.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }));
     Ok(address)
 }
 
@@ -249,6 +278,13 @@ fn destination_settings(config: &DestinationConfig, log_bodies: bool) -> Destina
         },
         log_bodies,
     }
+}
+
+fn register_metrics(config: &Config) {
+    let sources: Vec<SourceName> = config.sources.keys().cloned().collect();
+    let labels = |name: &DestinationName| DestinationLabels { name: name.clone(), endpoints: &ENDPOINTS };
+    let destinations: Vec<DestinationLabels> = config.destinations.keys().map(labels).collect();
+    metrics::register(&sources, &destinations, &Kind::ALL.map(Kind::as_str));
 }
 
 /// The configured tokens, or one made for this run.

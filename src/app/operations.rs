@@ -15,7 +15,7 @@ use crate::domain::check::Finding;
 use crate::domain::ids::{DestinationName, SourceName};
 use crate::domain::mapping::documented::documented_rows;
 use crate::domain::record::Schema;
-use crate::http::admin::{CheckFinding, CheckReport, DestinationState, MappingEntry, Operations};
+use crate::http::admin::state::{CheckFinding, CheckReport, DestinationState, MappingEntry, Operations};
 use crate::queue::destination::Destination;
 use crate::source;
 use crate::config::Mode;
@@ -133,14 +133,20 @@ impl Operations for AppOperations {
         self.destinations.values().filter_map(state).collect()
     }
 
-    fn pause(&self, pause: &crate::store::Pause) {
+    fn wake(&self, destination: &DestinationName) {
+        if let Some(destination) = self.destinations.get(destination) {
+            destination.wake();
+        }
+    }
+
+    fn paused(&self, pause: &crate::store::Pause) {
         if let Some(destination) = self.destinations.get(&pause.destination) {
             let (by, note) = (pause.by.clone(), pause.note.clone());
             destination.gate.pause(crate::crm::gate::Pause { by, note, until: pause.until });
         }
     }
 
-    fn resume(&self, destination: &DestinationName) {
+    fn resumed(&self, destination: &DestinationName) {
         if let Some(destination) = self.destinations.get(destination) {
             destination.gate.resume();
             destination.wake();

@@ -354,7 +354,7 @@ impl Settling<'_> {
     fn tell(&self, member: &Member, settlement: &Settlement) {
         let destination = &self.batch.destination.name;
         for row in &settlement.log {
-            metrics::operation(destination, row.operation, row.outcome);
+            metrics::sync_operation(destination, row.operation, row.outcome);
         }
         let Some(row) = settlement.log.last() else { return };
         let (lead, operation) = (&member.lead.key, row.operation.as_str());

@@ -150,7 +150,7 @@ pub(super) async fn pause(
     let detail = pause.until.map(|until| format!("until {until}")).into_iter().chain(pause.note.clone());
     let detail: Vec<String> = detail.collect();
     record(&app, &caller, if detail.is_empty() { change } else { change.saying(detail.join(": ")) }).await?;
-    app.operations.wake(&state.name);
+    app.operations.paused(&pause);
     Ok(Json(DestinationView::of(state, Some(pause))))
 }
 
@@ -168,6 +168,6 @@ pub(super) async fn resume(
     if app.store.resume(&state.name).await? {
         record(&app, &caller, Change::new("destination.resume", format!("destination {name}"))).await?;
     }
-    app.operations.wake(&state.name);
+    app.operations.resumed(&state.name);
     Ok(Json(DestinationView::of(state, None)))
 }

@@ -11,7 +11,7 @@ use crate::domain::ids::{DestinationName, SourceName};
 use crate::domain::time::Timestamp;
 use crate::http::figures::Figures;
 use crate::intake::Intake;
-use crate::store::{ResyncScope, Store, StoreResult};
+use crate::store::{Pause, ResyncScope, Store, StoreResult};
 use crate::telemetry::metrics::Exposition;
 
 /// Everything a handler may reach; cheap to clone.
@@ -50,8 +50,14 @@ pub trait Operations: Send + Sync {
     /// Every configured destination as it stands, by name. Quick: asked at each scrape.
     fn destinations(&self) -> Vec<DestinationState>;
 
-    /// A person changed what this destination owes, paused or resumed it: its workers look again at once.
+    /// A person changed what this destination owes: its workers look again at once.
     fn wake(&self, destination: &DestinationName);
+
+    /// A pause was stored: nothing is sent until it ends or [`Self::resumed`] is called.
+    fn paused(&self, pause: &Pause);
+
+    /// A pause was lifted: its workers go on at once.
+    fn resumed(&self, destination: &DestinationName);
 
     /// The mapping document: every row, then every lead field seen without one.
     async fn mapping(&self) -> StoreResult<Vec<MappingEntry>>;
