@@ -9,6 +9,7 @@ mod writer;
 
 mod accept;
 mod announce;
+mod append;
 mod budget;
 mod claim;
 mod dirty;
