@@ -137,6 +137,9 @@ impl From<sqlx::Error> for StoreError {
 }
 
 #[cfg(test)]
+mod fixtures;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::{EventLog, Store};

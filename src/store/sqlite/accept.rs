@@ -232,3 +232,6 @@ fn insert_event(db: &Connection, event: &NewEvent) -> StoreResult<EventId> {
     }
     Ok(EventId(id))
 }
+
+#[cfg(test)]
+mod tests;

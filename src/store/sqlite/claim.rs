@@ -182,3 +182,6 @@ fn give_one_back(db: &mut Connection, job: &GiveBack) -> StoreResult<()> {
     ])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,3 +144,6 @@ pub(super) async fn shorten_waits(store: &SqliteStore, latest: Timestamp) -> Sto
     store.wake_workers();
     Ok(shortened)
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,9 +118,6 @@ fn end_intent(
     Ok(())
 }
 
-#[cfg(test)]
-mod tests;
-
 /// Deletes the intents that stood for the look which this attempt was.
 fn drop_looked_at(db: &Connection, settlement: &Settlement) -> StoreResult<()> {
     let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);

@@ -246,3 +246,6 @@ async fn load_conflicts(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
