@@ -31,6 +31,7 @@ mod runs;
 
 mod rows;
 mod verbs;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
