@@ -1,11 +1,19 @@
 //! A lead and its versions, folded from events.
 
+mod stored;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::ids::{EventId, LeadKey};
 use super::time::Timestamp;
 use super::value::Value;
+
+pub use stored::StoredLeadError;
+
+/// Later than this after an earlier copy, an event of the same bytes and version is a redelivery and no new event.
+pub const REDELIVERED_AFTER: Duration = Duration::from_secs(5);
 
 /// The newest that is known of one lead of one source: each field with the version at which it last moved.
 ///
@@ -21,6 +29,104 @@ pub struct Lead {
     pub deleted: Option<Stamp>,
     /// The greatest stamp of an event that told all fields: what is older and absent from it is cleared.
     pub floor: Option<Stamp>,
+}
+
+impl Lead {
+    /// A lead of which nothing is known yet.
+    pub fn new(key: LeadKey) -> Self {
+        Self { key, fields: BTreeMap::new(), latest: None, deleted: None, floor: None }
+    }
+
+    /// Takes in one change and says whether anything moved.
+    ///
+    /// Each field moves by itself and only forward, so a late or repeated event takes nothing back.
+    pub fn fold(&mut self, change: &Change) -> bool {
+        match change.kind {
+            ChangeKind::Delete => raise(&mut self.deleted, &change.stamp),
+            ChangeKind::Upsert => {
+                let mut moved = raise(&mut self.latest, &change.stamp);
+                for (name, value) in &change.fields {
+                    moved |= self.fold_field(name, value, change);
+                }
+                if change.full && raise(&mut self.floor, &change.stamp) {
+                    moved |= self.clear_below_floor(change);
+                }
+                moved
+            }
+        }
+    }
+
+    fn fold_field(&mut self, name: &str, value: &Value, change: &Change) -> bool {
+        let own = change.field_stamps.get(name);
+        let stamp = own.unwrap_or(&change.stamp);
+        let told = match &self.floor {
+            Some(floor) if own.is_none() && stamp < floor => LeadField { value: Value::Null, stamp: floor.clone() },
+            _ => LeadField { value: value.clone(), stamp: stamp.clone() },
+        };
+        match self.fields.get_mut(name) {
+            Some(field) if field.stamp >= told.stamp => false,
+            Some(field) => {
+                *field = told;
+                true
+            }
+            None => {
+                self.fields.insert(name.to_owned(), told);
+                true
+            }
+        }
+    }
+
+    /// Fields with a version of their own are not measured by the floor; a full change names them all.
+    fn clear_below_floor(&mut self, change: &Change) -> bool {
+        let mut cleared = false;
+        for (name, field) in &mut self.fields {
+            if field.stamp < change.stamp && !change.field_stamps.contains_key(name) {
+                *field = LeadField { value: Value::Null, stamp: change.stamp.clone() };
+                cleared = true;
+            }
+        }
+        cleared
+    }
+
+    /// Whether the lead exists in its lead system, as far as is known: something newer than any delete was said of it.
+    pub fn is_alive(&self) -> bool {
+        self.latest.is_some() && !self.is_deleted()
+    }
+
+    /// Whether the newest that is known is a delete.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.is_some() && self.deleted >= self.latest
+    }
+
+    /// The value at a path: the longest field name that the path begins with, then down into objects.
+    ///
+    /// `attributes.industry`, `address.city`; a name may hold dots itself.
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        if let Some(field) = self.fields.get(path) {
+            return Some(&field.value);
+        }
+        path.rmatch_indices('.').find_map(|(dot, _)| {
+            let field = self.fields.get(&path[..dot])?;
+            Some(descend(&field.value, &path[dot + 1..]))
+        })?
+    }
+}
+
+/// The same rule inside an object.
+fn descend<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    let Value::Object(fields) = value else { return None };
+    if let Some(value) = fields.get(path) {
+        return Some(value);
+    }
+    path.rmatch_indices('.').find_map(|(dot, _)| Some(descend(fields.get(&path[..dot])?, &path[dot + 1..])))?
+}
+
+fn raise(highest: &mut Option<Stamp>, stamp: &Stamp) -> bool {
+    let higher = highest.as_ref().is_none_or(|known| known < stamp);
+    if higher {
+        *highest = Some(stamp.clone());
+    }
+    higher
 }
 
 /// One field of a lead.
@@ -89,11 +195,20 @@ pub enum VersionElement {
 pub struct Change {
     pub kind: ChangeKind,
     pub stamp: Stamp,
-    /// Fields with a stamp of their own.
+    /// Stamps of the fields that have a version of their own, whether or not this change names them.
     pub field_stamps: BTreeMap<String, Stamp>,
     pub fields: BTreeMap<String, Value>,
     /// Whether fields that are not named are cleared.
     pub full: bool,
+    /// Whether a time too far ahead of the event's arrival was replaced. It is counted.
+    pub disbelieved: bool,
+}
+
+/// When an event came in, and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    pub at: Timestamp,
+    pub event: EventId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,3 +216,19 @@ pub enum ChangeKind {
     Upsert,
     Delete,
 }
+
+impl Arrival {
+    /// The place that an event has among events of its version.
+    ///
+    /// `first_copy` is the earliest event of that version with the same bytes. Without this a redelivery that comes late
+    /// would take back what followed its first copy within one version: A, B, and then A once more.
+    pub fn effective(self, first_copy: Option<Arrival>) -> Arrival {
+        match first_copy {
+            Some(first) if self.at.since(first.at) > REDELIVERED_AFTER => first,
+            _ => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

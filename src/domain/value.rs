@@ -1,5 +1,7 @@
 //! A value as a lead system sends it: JSON, with every digit of its numbers.
 
+pub mod raw;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -19,7 +21,7 @@ pub enum Value {
 }
 
 /// Why bytes are no value.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     #[error("the body is empty")]
     Empty,
@@ -34,21 +36,12 @@ pub enum ValueError {
 impl Value {
     /// Reads one JSON document. Depth is checked before anything is built, so no input can exhaust the stack.
     pub fn parse_json(bytes: &[u8]) -> Result<Self, ValueError> {
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(ValueError::Empty);
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| ValueError::NotUtf8(error.valid_up_to()))?;
-        if nests_too_deep(bytes) {
-            return Err(ValueError::TooDeep);
-        }
-        let json: serde_json::Value =
-            serde_json::from_str(text).map_err(|error| ValueError::Broken(error.to_string()))?;
-        Ok(Self::from(json))
+        raw::RawJson::parse(bytes).map(raw::RawJson::to_value)
     }
 
     /// Writes the value as compact JSON.
     pub fn to_json(&self) -> String {
-        serde_json::Value::from(self).to_string()
+        serde_json::to_string(&raw::Json(self)).unwrap_or_default()
     }
 
     /// Follows a JSON pointer (RFC 6901).

@@ -1,1 +1,492 @@
 //! The JSON forms of domain types as both databases store them.
+//!
+//! They are part of the schema: what is written here must be read by every later version. Parts of a row's identity (a
+//! lead's key, a conflict's kind) have columns of their own and are not repeated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{FieldName, LeadKey, RecordId, RecordRef};
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::{BasePair, CandidateSummary, Choice, ConflictKind, Decision, Question, Resolution, Rule};
+use crate::domain::record::CrmValue;
+use crate::domain::time::Timestamp;
+
+use super::types::Refusal;
+
+/// Bases, kept pairs, announced values: one pair per CRM field.
+pub type Pairs = BTreeMap<FieldName, BasePair>;
+
+/// A person's answer to a conflict, beside the question that it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonsAnswer {
+    pub choice: Choice,
+    pub by: String,
+    pub at: Timestamp,
+    pub note: Option<String>,
+}
+
+impl PersonsAnswer {
+    /// The answer as planning uses it: it holds for what the person saw in the question.
+    pub fn resolve(&self, question: &Question) -> Resolution {
+        let candidates = question.candidates.iter().map(|candidate| candidate.record.clone());
+        Resolution {
+            kind: question.kind,
+            field: question.field.clone(),
+            choice: self.choice.clone(),
+            seen_lead: question.lead.clone(),
+            seen_crm: question.crm.clone(),
+            seen_records: question
+                .record
+                .iter()
+                .cloned()
+                .chain(candidates)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+/// Writes pairs as an object by field.
+pub fn pairs_to_json(pairs: &Pairs) -> String {
+    let stored: BTreeMap<&str, StoredPair> =
+        pairs.iter().map(|(field, pair)| (field.as_str(), StoredPair::from(pair))).collect();
+    write(&stored)
+}
+
+/// Reads what [`pairs_to_json`] wrote.
+pub fn pairs_from_json(text: &str) -> Result<Pairs, serde_json::Error> {
+    let stored: BTreeMap<String, StoredPair> = serde_json::from_str(text)?;
+    Ok(stored.into_iter().map(|(field, pair)| (FieldName::new(field), pair.into())).collect())
+}
+
+/// Writes the decisions of one log row.
+pub fn decisions_to_json(decisions: &[Decision]) -> String {
+    write(&decisions.iter().map(StoredDecision::from).collect::<Vec<_>>())
+}
+
+/// Reads what [`decisions_to_json`] wrote.
+pub fn decisions_from_json(text: &str) -> Result<Vec<Decision>, serde_json::Error> {
+    let stored: Vec<StoredDecision> = serde_json::from_str(text)?;
+    Ok(stored.into_iter().map(Decision::from).collect())
+}
+
+/// Writes a question without its kind and field.
+pub fn question_to_json(question: &Question) -> String {
+    write(&StoredQuestion::from(question))
+}
+
+/// Reads what [`question_to_json`] wrote.
+pub fn question_from_json(
+    kind: ConflictKind,
+    field: Option<FieldName>,
+    text: &str,
+) -> Result<Question, serde_json::Error> {
+    let stored: StoredQuestion = serde_json::from_str(text)?;
+    Ok(Question {
+        kind,
+        field,
+        record: stored.record.map(RecordRef::from),
+        base: stored.base.map(BasePair::from),
+        lead: stored.lead.map(|value| value.0),
+        crm: stored.crm.map(|value| value.0),
+        candidates: stored.candidates.into_iter().map(CandidateSummary::from).collect(),
+        other: stored.other.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())),
+        detail: stored.detail,
+    })
+}
+
+/// Writes a person's answer.
+pub fn answer_to_json(answer: &PersonsAnswer) -> String {
+    write(&StoredAnswer {
+        choice: StoredChoice::from(&answer.choice),
+        by: answer.by.clone(),
+        at: answer.at.as_micros(),
+        note: answer.note.clone(),
+    })
+}
+
+/// Reads what [`answer_to_json`] wrote.
+pub fn answer_from_json(text: &str) -> Result<PersonsAnswer, serde_json::Error> {
+    let stored: StoredAnswer = serde_json::from_str(text)?;
+    Ok(PersonsAnswer {
+        choice: stored.choice.into(),
+        by: stored.by,
+        at: Timestamp::from_micros(stored.at),
+        note: stored.note,
+    })
+}
+
+/// Writes a remembered refusal.
+pub fn refusal_to_json(refusal: &Refusal) -> String {
+    write(&StoredRefusal {
+        fingerprint: refusal.fingerprint.clone(),
+        code: refusal.code.clone(),
+        at: refusal.at.as_micros(),
+        tries: refusal.tries,
+    })
+}
+
+/// Reads what [`refusal_to_json`] wrote.
+pub fn refusal_from_json(text: &str) -> Result<Refusal, serde_json::Error> {
+    let stored: StoredRefusal = serde_json::from_str(text)?;
+    Ok(Refusal {
+        fingerprint: stored.fingerprint,
+        code: stored.code,
+        at: Timestamp::from_micros(stored.at),
+        tries: stored.tries,
+    })
+}
+
+/// Writes the headers kept of a request.
+pub fn headers_to_json(headers: &[(String, String)]) -> String {
+    write(&headers)
+}
+
+/// Reads what [`headers_to_json`] wrote.
+pub fn headers_from_json(text: &str) -> Result<Vec<(String, String)>, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+fn write<T: Serialize>(stored: &T) -> String {
+    serde_json::to_string(stored).expect("stored forms have text for keys, so each can be written")
+}
+
+/// `"null"`, `{"text":"Ada"}`, `{"number":"45.5"}`, … so that no value is taken for one of another type.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "PlainValue", try_from = "PlainValue")]
+struct StoredValue(CrmValue);
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PlainValue {
+    Null,
+    Text(String),
+    Number(String),
+    Boolean(bool),
+    Date(String),
+    /// Microseconds since the epoch.
+    Datetime(i64),
+    Choices(BTreeSet<String>),
+}
+
+impl From<StoredValue> for PlainValue {
+    fn from(StoredValue(value): StoredValue) -> Self {
+        match value {
+            CrmValue::Null => PlainValue::Null,
+            CrmValue::Text(text) => PlainValue::Text(text),
+            CrmValue::Number(number) => PlainValue::Number(number.to_string()),
+            CrmValue::Boolean(flag) => PlainValue::Boolean(flag),
+            CrmValue::Date(date) => PlainValue::Date(date.to_string()),
+            CrmValue::DateTime(moment) => PlainValue::Datetime(moment.as_micros()),
+            CrmValue::Choices(choices) => PlainValue::Choices(choices),
+        }
+    }
+}
+
+impl TryFrom<PlainValue> for StoredValue {
+    type Error = String;
+
+    fn try_from(value: PlainValue) -> Result<Self, String> {
+        Ok(Self(match value {
+            PlainValue::Null => CrmValue::Null,
+            PlainValue::Text(text) => CrmValue::Text(text),
+            PlainValue::Number(number) => {
+                CrmValue::Number(number.parse().map_err(|error: rust_decimal::Error| error.to_string())?)
+            }
+            PlainValue::Boolean(flag) => CrmValue::Boolean(flag),
+            PlainValue::Date(date) => CrmValue::Date(date.parse().map_err(|error: jiff::Error| error.to_string())?),
+            PlainValue::Datetime(micros) => CrmValue::DateTime(Timestamp::from_micros(micros)),
+            PlainValue::Choices(choices) => CrmValue::Choices(choices),
+        }))
+    }
+}
+
+fn value(value: Option<&CrmValue>) -> Option<StoredValue> {
+    value.cloned().map(StoredValue)
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPair {
+    lead: StoredValue,
+    crm: StoredValue,
+}
+
+impl From<&BasePair> for StoredPair {
+    fn from(pair: &BasePair) -> Self {
+        Self { lead: StoredValue(pair.lead.clone()), crm: StoredValue(pair.crm.clone()) }
+    }
+}
+
+impl From<StoredPair> for BasePair {
+    fn from(pair: StoredPair) -> Self {
+        Self { lead: pair.lead.0, crm: pair.crm.0 }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRecord {
+    object: String,
+    id: String,
+}
+
+impl From<&RecordRef> for StoredRecord {
+    fn from(record: &RecordRef) -> Self {
+        Self { object: record.object.as_str().to_owned(), id: record.id.as_str().to_owned() }
+    }
+}
+
+impl From<StoredRecord> for RecordRef {
+    fn from(record: StoredRecord) -> Self {
+        Self { object: record.object.as_str().into(), id: RecordId::new(record.id) }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Rule", rename_all = "snake_case")]
+enum StoredRule {
+    Agreed,
+    Created,
+    LeadChanged,
+    FilledBlank,
+    LeadWins,
+    CrmWins,
+    Drift,
+    Review,
+    Resolved,
+    Invalid,
+    Default,
+    Shared,
+    NotWritable,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "MatchedBy", rename_all = "snake_case")]
+enum StoredMatchedBy {
+    Link,
+    ExternalId,
+    Email,
+    NameAndCompanyDomain,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredDecision {
+    field: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<StoredPair>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lead: Option<StoredValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crm: Option<StoredValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    written: Option<StoredValue>,
+    #[serde(with = "StoredRule")]
+    rule: Rule,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl From<&Decision> for StoredDecision {
+    fn from(decision: &Decision) -> Self {
+        Self {
+            field: decision.field.as_str().to_owned(),
+            base: decision.base.as_ref().map(StoredPair::from),
+            lead: value(decision.lead.as_ref()),
+            crm: value(decision.crm.as_ref()),
+            written: value(decision.written.as_ref()),
+            rule: decision.rule,
+            note: decision.note.clone(),
+        }
+    }
+}
+
+impl From<StoredDecision> for Decision {
+    fn from(stored: StoredDecision) -> Self {
+        Self {
+            field: FieldName::new(stored.field),
+            base: stored.base.map(BasePair::from),
+            lead: stored.lead.map(|value| value.0),
+            crm: stored.crm.map(|value| value.0),
+            written: stored.written.map(|value| value.0),
+            rule: stored.rule,
+            note: stored.note,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredQuestion {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<StoredRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<StoredPair>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lead: Option<StoredValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crm: Option<StoredValue>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    candidates: Vec<StoredCandidate>,
+    /// Source and ID of the lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    other: Option<(String, String)>,
+    detail: String,
+}
+
+impl From<&Question> for StoredQuestion {
+    fn from(question: &Question) -> Self {
+        let other = question.other.as_ref();
+        Self {
+            record: question.record.as_ref().map(StoredRecord::from),
+            base: question.base.as_ref().map(StoredPair::from),
+            lead: value(question.lead.as_ref()),
+            crm: value(question.crm.as_ref()),
+            candidates: question.candidates.iter().map(StoredCandidate::from).collect(),
+            other: other.map(|lead| (lead.source.as_str().to_owned(), lead.id.as_str().to_owned())),
+            detail: question.detail.clone(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCandidate {
+    record: StoredRecord,
+    #[serde(with = "StoredMatchedBy")]
+    by: MatchedBy,
+    speaks: String,
+}
+
+impl From<&CandidateSummary> for StoredCandidate {
+    fn from(candidate: &CandidateSummary) -> Self {
+        Self { record: StoredRecord::from(&candidate.record), by: candidate.by, speaks: candidate.speaks.clone() }
+    }
+}
+
+impl From<StoredCandidate> for CandidateSummary {
+    fn from(stored: StoredCandidate) -> Self {
+        Self { record: stored.record.into(), by: stored.by, speaks: stored.speaks }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAnswer {
+    choice: StoredChoice,
+    by: String,
+    at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredChoice {
+    Lead,
+    Crm,
+    Value(String),
+    Record(StoredRecord),
+    Create,
+}
+
+impl From<&Choice> for StoredChoice {
+    fn from(choice: &Choice) -> Self {
+        match choice {
+            Choice::Lead => StoredChoice::Lead,
+            Choice::Crm => StoredChoice::Crm,
+            Choice::Value(text) => StoredChoice::Value(text.clone()),
+            Choice::Record(record) => StoredChoice::Record(record.into()),
+            Choice::Create => StoredChoice::Create,
+        }
+    }
+}
+
+impl From<StoredChoice> for Choice {
+    fn from(choice: StoredChoice) -> Self {
+        match choice {
+            StoredChoice::Lead => Choice::Lead,
+            StoredChoice::Crm => Choice::Crm,
+            StoredChoice::Value(text) => Choice::Value(text),
+            StoredChoice::Record(record) => Choice::Record(record.into()),
+            StoredChoice::Create => Choice::Create,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRefusal {
+    fingerprint: String,
+    code: String,
+    at: i64,
+    tries: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values() -> Vec<CrmValue> {
+        vec![
+            CrmValue::Null,
+            CrmValue::Text("null".to_owned()),
+            CrmValue::Number("12345678901234567.89".parse().unwrap()),
+            CrmValue::Boolean(false),
+            CrmValue::Date("2026-02-28".parse().unwrap()),
+            CrmValue::DateTime(Timestamp::from_micros(i64::MAX)),
+            CrmValue::Choices(["b", "a"].map(str::to_owned).into()),
+        ]
+    }
+
+    #[test]
+    fn every_kind_of_value_comes_back_as_it_was() {
+        let pairs: Pairs = (values().into_iter().zip(values().into_iter().rev()).enumerate())
+            .map(|(n, (lead, crm))| (FieldName::new(format!("Field{n}")), BasePair { lead, crm }))
+            .collect();
+        assert_eq!(pairs_from_json(&pairs_to_json(&pairs)).unwrap(), pairs);
+        assert!(pairs_from_json(r#"{"Email":{"lead":{"number":"many"},"crm":"null"}}"#).is_err());
+    }
+
+    #[test]
+    fn a_question_and_its_answer_come_back_and_resolve_what_was_seen() {
+        let record = |id: &str| RecordRef { object: "Lead".into(), id: id.into() };
+        let question = Question {
+            kind: ConflictKind::Match,
+            field: None,
+            record: None,
+            base: None,
+            lead: Some(CrmValue::Null),
+            crm: None,
+            candidates: vec![CandidateSummary { record: record("1"), by: MatchedBy::Email, speaks: "mail".to_owned() }],
+            other: Some(LeadKey::new("klozeo", "cl_1")),
+            detail: "which one?".to_owned(),
+        };
+        let read = question_from_json(ConflictKind::Match, None, &question_to_json(&question)).unwrap();
+        assert_eq!(read, question);
+        let answer = PersonsAnswer {
+            choice: Choice::Record(record("1")),
+            by: "ops".to_owned(),
+            at: Timestamp::from_seconds(5),
+            note: None,
+        };
+        assert_eq!(answer_from_json(&answer_to_json(&answer)).unwrap(), answer);
+        let resolution = answer.resolve(&question);
+        assert_eq!((resolution.seen_records, resolution.seen_lead), (vec![record("1")], Some(CrmValue::Null)));
+    }
+
+    #[test]
+    fn decisions_are_stored_under_the_words_of_the_contract() {
+        let decision = |rule| Decision {
+            field: "Email".into(),
+            base: None,
+            lead: None,
+            crm: None,
+            written: None,
+            rule,
+            note: None,
+        };
+        for rule in [Rule::Agreed, Rule::LeadChanged, Rule::FilledBlank, Rule::NotWritable] {
+            let json = decisions_to_json(&[decision(rule)]);
+            assert!(json.contains(&format!(r#""rule":"{}""#, rule.as_str())), "{json}");
+            assert_eq!(decisions_from_json(&json).unwrap(), [decision(rule)]);
+        }
+    }
+}
