@@ -33,6 +33,9 @@ mod rows;
 mod verbs;
 mod walk;
 
+#[cfg(test)]
+mod reading_tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

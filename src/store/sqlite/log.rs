@@ -173,3 +173,9 @@ pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, LogRow)> {
     };
     Ok((id, log_row))
 }
+
+/// How the database would carry out a search.
+#[cfg(test)]
+pub(super) async fn plan(db: &SqlitePool, filter: &LogFilter) -> String {
+    LOG.plan(db, |query| conditions(query, filter, None)).await
+}

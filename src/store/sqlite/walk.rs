@@ -169,7 +169,7 @@ impl Numbered {
         let mut below = highest.saturating_add(1);
         let (first, end) = (lowest, below);
         if let Some(from) = span.from {
-            lowest = lowest.max(self.first_from(db, first, end, from).await?.saturating_sub(DISORDER));
+            lowest = lowest.max(self.first_after_disorder(db, first, end, from).await?);
         }
         if let Some(to) = span.to {
             let after = Timestamp::from_micros(to.as_micros().saturating_add(1));
@@ -178,8 +178,19 @@ impl Numbered {
         Ok((lowest, below.min(place.unwrap_or(i64::MAX))))
     }
 
+    /// An ID before which no row is of `time` or later, in a table from `low` to `high`.
+    pub(super) async fn first_after_disorder(
+        &self,
+        db: &SqlitePool,
+        low: i64,
+        high: i64,
+        time: Timestamp,
+    ) -> StoreResult<i64> {
+        Ok(self.first_from(db, low, high, time).await?.saturating_sub(DISORDER))
+    }
+
     /// About the first ID whose row is not before `time`, found by halving.
-    pub(super) async fn first_from(
+    async fn first_from(
         &self,
         db: &SqlitePool,
         mut low: i64,
