@@ -158,9 +158,7 @@ pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, ConflictRow)> {
             let answer = answer.ok_or_else(|| cells.corrupt("answer"))?;
             ConflictState::Resolved { choice: answer.choice, by: answer.by, at: answer.at, note: answer.note }
         }
-        "moot" => {
-            ConflictState::Moot { at: cells.maybe_time("closed_at")?.ok_or_else(|| cells.corrupt("closed_at"))? }
-        }
+        "moot" => ConflictState::Moot { at: cells.maybe_time("closed_at")?.ok_or_else(|| cells.corrupt("closed_at"))? },
         _ => return Err(cells.corrupt("state")),
     };
     let conflict = ConflictRow {

@@ -121,10 +121,8 @@ pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult
             leads.insert((cells.get("source")?, cells.get("lead_id")?));
         }
     }
-    let mut groups: Vec<ErrorGroup> = groups
-        .into_values()
-        .map(|(group, leads)| ErrorGroup { leads: leads.len() as u64, ..group })
-        .collect();
+    let mut groups: Vec<ErrorGroup> =
+        groups.into_values().map(|(group, leads)| ErrorGroup { leads: leads.len() as u64, ..group }).collect();
     groups.sort_by(|a, b| b.count.cmp(&a.count));
     Ok(groups)
 }
@@ -190,13 +188,12 @@ pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures
 /// to the hour.
 pub(super) async fn source(store: &SqliteStore, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures> {
     let mut figures = SourceFigures::default();
-    let counts: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT state, sum(n) FROM source_counts WHERE source = ? AND hour >= ? GROUP BY state",
-    )
-    .bind(source.as_str())
-    .bind(start_of(since, HOUR))
-    .fetch_all(&store.readers)
-    .await?;
+    let counts: Vec<(String, i64)> =
+        sqlx::query_as("SELECT state, sum(n) FROM source_counts WHERE source = ? AND hour >= ? GROUP BY state")
+            .bind(source.as_str())
+            .bind(start_of(since, HOUR))
+            .fetch_all(&store.readers)
+            .await?;
     for (state, n) in counts {
         match state.as_str() {
             "ignored" => figures.ignored += n.unsigned_abs(),

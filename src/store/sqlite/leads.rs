@@ -71,11 +71,18 @@ pub(super) async fn list(store: &SqliteStore, filter: &LeadFilter, page: &Page) 
 fn push_beginnings(query: &mut QueryBuilder<Sqlite>, q: &str) {
     let end = |text: &str| format!("{text}\u{10ffff}");
     let address = q.to_lowercase();
-    query.push(" AND (source, lead_id) IN (SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE source IN (");
+    query.push(
+        " AND (source, lead_id) IN (SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE source IN (",
+    );
     query.push(SOURCES).push(") AND lead_id >= ").push_bind(q.to_owned());
     query.push(" AND lead_id < ").push_bind(end(q)).push(" LIMIT ").push_bind(MOST_FOUND);
     query.push(") UNION SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE email >= ");
-    query.push_bind(address.clone()).push(" AND email < ").push_bind(end(&address)).push(" LIMIT ").push_bind(MOST_FOUND);
+    query
+        .push_bind(address.clone())
+        .push(" AND email < ")
+        .push_bind(end(&address))
+        .push(" LIMIT ")
+        .push_bind(MOST_FOUND);
     query.push(") UNION SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE name COLLATE NOCASE >= ");
     query.push_bind(q.to_owned()).push(" AND name COLLATE NOCASE < ").push_bind(end(q));
     query.push(" LIMIT ").push_bind(MOST_FOUND).push("))");
@@ -274,8 +281,7 @@ pub(super) async fn seen_fields(store: &SqliteStore, source: &SourceName) -> Sto
     let any = "SELECT lead_id, document FROM leads WHERE source = ?1 AND ?3 > 0 LIMIT ?2";
     let mut fields = BTreeSet::new();
     for sql in [newest, any] {
-        let rows =
-            sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(&store.readers).await?;
+        let rows = sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(&store.readers).await?;
         for row in &rows {
             let id: String = Cells::new(row, "leads", source).get("lead_id")?;
             let key = LeadKey::new(source.as_str(), id.as_str());

@@ -117,7 +117,9 @@ fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &LogFilter, text: Option
     if let Some(email) = &filter.email {
         query.push(" AND lead_id IN (SELECT lead_id FROM leads WHERE email IN (");
         push_email(query, email);
-        query.push(")) AND EXISTS (SELECT 1 FROM leads l WHERE l.source = sync_log.source AND l.lead_id = sync_log.lead_id");
+        query.push(
+            ")) AND EXISTS (SELECT 1 FROM leads l WHERE l.source = sync_log.source AND l.lead_id = sync_log.lead_id",
+        );
         query.push(" AND +l.email IN (");
         push_email(query, email);
         query.push("))");

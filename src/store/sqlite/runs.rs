@@ -34,15 +34,17 @@ pub(super) async fn update(store: &SqliteStore, id: i64, progress: &RunProgress)
     let progress = progress.clone();
     let work = move |db: &mut rusqlite::Connection| {
         let position = progress.position.as_ref().map(position_text);
-        db.prepare_cached("UPDATE runs SET done = ?, position = ?, state = ?, detail = ?, updated_at = ? WHERE id = ?")?
-            .execute(params![
-                clamp(progress.done),
-                position,
-                progress.state,
-                progress.detail,
-                progress.now.as_micros(),
-                id
-            ])?;
+        db.prepare_cached(
+            "UPDATE runs SET done = ?, position = ?, state = ?, detail = ?, updated_at = ? WHERE id = ?",
+        )?
+        .execute(params![
+            clamp(progress.done),
+            position,
+            progress.state,
+            progress.detail,
+            progress.now.as_micros(),
+            id
+        ])?;
         Ok(())
     };
     store.writer.run(work).await

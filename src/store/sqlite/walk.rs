@@ -150,11 +150,7 @@ impl Numbered {
 
     /// How the database would carry out a piece of the walk.
     #[cfg(test)]
-    pub(super) async fn plan(
-        &self,
-        db: &SqlitePool,
-        conditions: impl Fn(&mut QueryBuilder<Sqlite>),
-    ) -> String {
+    pub(super) async fn plan(&self, db: &SqlitePool, conditions: impl Fn(&mut QueryBuilder<Sqlite>)) -> String {
         let mut query = self.query(1, 1_000_000, &conditions);
         query.push(" ORDER BY id DESC LIMIT 50");
         let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", query.sql().as_str()));
@@ -190,13 +186,7 @@ impl Numbered {
     }
 
     /// About the first ID whose row is not before `time`, found by halving.
-    async fn first_from(
-        &self,
-        db: &SqlitePool,
-        mut low: i64,
-        mut high: i64,
-        time: Timestamp,
-    ) -> StoreResult<i64> {
+    async fn first_from(&self, db: &SqlitePool, mut low: i64, mut high: i64, time: Timestamp) -> StoreResult<i64> {
         while low < high {
             let middle = low + (high - low) / 2;
             let row: Option<(i64, i64)> = sqlx::query_as(self.probe).bind(middle).fetch_optional(db).await?;
