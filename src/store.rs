@@ -53,10 +53,11 @@ pub trait Store: EventLog {
     /// the lease still held; where not, nothing was announced for it.
     async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<IntentId>>>;
 
-    /// Records what came of the attempts: links, bases, conflicts, log and jobs, each lead for itself. With a lost lease
-    /// only the log rows are appended, and if something was written the lead is marked dirty again. A job whose `wanted`
-    /// moved on stays owed, at once after success, else at its back-off.
-    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Vec<Settled>>;
+    /// Records what came of the attempts: links, bases, conflicts, log and jobs, each lead for itself, in the order given.
+    /// With a lost lease only the log rows are appended, and if something was written the lead is marked dirty again. A
+    /// job whose `wanted` moved on stays owed: after a failure at its back-off, else at once. An error is for that lead
+    /// alone: settle it again.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<StoreResult<Settled>>;
 
     /// Gives claimed jobs back without counting the attempt (graceful stop, a neighbour in flight, a closed gate).
     async fn give_back(&self, jobs: &[GiveBack]) -> StoreResult<()>;
@@ -73,8 +74,8 @@ pub trait Store: EventLog {
     /// Marks leads dirty: their jobs are owed and due now, dead and held ones included.
     async fn mark_dirty(&self, mark: &DirtyMark) -> StoreResult<u64>;
 
-    /// Closes every open intent whose `keep_open_until` is past, and marks its lead dirty once more, since a timed-out
-    /// write may have landed late. Answers how many.
+    /// Marks the lead of every unanswered intent dirty once more when it can no longer land, since it may have landed late.
+    /// The intent is still loaded for that look and goes when it is settled. Answers how many.
     async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64>;
 
     /// Adds to the calls made by a destination in an hour.

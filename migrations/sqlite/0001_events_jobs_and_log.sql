@@ -15,8 +15,10 @@ CREATE TABLE events (
     reason       TEXT,
     size         INTEGER NOT NULL
 );
--- Folding, redeliveries, a lead's timeline.
-CREATE INDEX events_lead ON events (source, lead_id, id);
+-- A lead's timeline; the first copy of a redelivered event is found without reading the table.
+CREATE INDEX events_lead ON events (source, lead_id, id, content_hash);
+-- What folding reads, however long a lead's history is.
+CREATE INDEX events_unfolded ON events (source, lead_id, id) WHERE state = 'stored';
 CREATE INDEX events_quarantined ON events (source, id) WHERE state = 'quarantined';
 
 -- Apart from events, so that what is read often stays small.
@@ -96,6 +98,7 @@ CREATE TABLE jobs (
     wanted          INTEGER NOT NULL,
     owed_since      INTEGER NOT NULL,
     first_failed_at INTEGER,
+    waiting_since   INTEGER,                                   -- given back: behind a closed gate since
     code            TEXT,
     detail          TEXT,
     suspicion       INTEGER NOT NULL,
@@ -114,6 +117,7 @@ CREATE INDEX jobs_claim ON jobs (destination, lane, class, due_at) WHERE state =
 CREATE INDEX jobs_look_again ON jobs (destination, look_again_at) WHERE state <> 'owed' AND look_again_at IS NOT NULL;
 CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed';
 CREATE INDEX jobs_failing ON jobs (destination, first_failed_at) WHERE state = 'owed' AND first_failed_at IS NOT NULL;
+CREATE INDEX jobs_waiting ON jobs (destination, waiting_since) WHERE state = 'owed' AND waiting_since IS NOT NULL;
 CREATE INDEX jobs_leased ON jobs (destination) WHERE lease_token IS NOT NULL;
 CREATE INDEX jobs_ended ON jobs (state, ended_at) WHERE state <> 'owed';
 
@@ -137,7 +141,7 @@ CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs WHEN old.status <> new.status B
         ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 
--- Announced writes. Open until their outcome is settled.
+-- Announced writes whose outcome is open; a closed one is deleted.
 CREATE TABLE intents (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     destination     TEXT NOT NULL,
@@ -150,10 +154,12 @@ CREATE TABLE intents (
     value_pairs     TEXT NOT NULL,
     attempt         INTEGER NOT NULL,
     announced_at    INTEGER NOT NULL,
-    settled         INTEGER NOT NULL,                          -- 0: its attempt has not been settled
-    keep_open_until INTEGER                                    -- an unknown one: may land until then
+    settled         INTEGER NOT NULL CHECK (settled IN (0, 1, 2)),  -- 0: its attempt was not settled; 1: without an
+                                                                    -- answer; 2: goes when the lead is read once more
+    keep_open_until INTEGER                                         -- for 1: it may land until then
 );
 CREATE INDEX intents_lead ON intents (destination, source, lead_id, id);
+CREATE INDEX intents_unsettled ON intents (id) WHERE settled = 0;
 CREATE INDEX intents_late ON intents (keep_open_until) WHERE keep_open_until IS NOT NULL;
 
 CREATE TABLE conflicts (

@@ -9,6 +9,7 @@ mod writer;
 
 mod accept;
 mod announce;
+mod append;
 mod budget;
 mod claim;
 mod dirty;
@@ -138,6 +139,9 @@ impl From<sqlx::Error> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod fixtures;
 
 #[cfg(test)]
 mod tests {

@@ -58,6 +58,22 @@ pub enum EventState {
     Erased,
 }
 
+impl EventKind {
+    /// The word in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EventKind::Upsert => "upsert",
+            EventKind::Delete => "delete",
+            EventKind::Other => "other",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Upsert, Self::Delete, Self::Other].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
 impl EventState {
     /// The word in the API.
     pub const fn as_str(self) -> &'static str {
@@ -145,8 +161,10 @@ pub struct ClaimedJob {
     pub suspicion: u32,
     /// Refusals: what was refused, so that an equal one is not sent again.
     pub refusal: Option<Refusal>,
-    /// Whether a person or a late event asked, so that a remembered refusal is ignored.
+    /// Whether a person, a late event or the daily look asked, so that a remembered refusal is ignored.
     pub forced: bool,
+    /// Whether it was leased before and that lease ran out.
+    pub lease_expired: bool,
 }
 
 /// A refusal as it is remembered.
@@ -281,6 +299,9 @@ pub enum Settled {
     Recorded { again: bool },
     /// Only the log was.
     LeaseLost,
+    /// The database refused something of this lead; nothing of it was recorded, its intents stay open and its job is
+    /// tried again after a while.
+    Failed,
 }
 
 #[derive(Clone, Debug)]

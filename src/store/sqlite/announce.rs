@@ -1,10 +1,74 @@
-//! announce
+//! Committing what is about to be written outside.
+
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
-use crate::domain::ids::*;
+use crate::domain::ids::{DestinationName, RequestId};
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::stored::pairs_to_json;
+use crate::store::{AnnouncedWrite, Announcement, IntentId, LeaseToken, StoreResult};
 
-pub(super) async fn announce(_store: &SqliteStore, _announcement: &Announcement) -> StoreResult<Vec<Option<IntentId>>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// One lead's part of an announcement.
+struct Part {
+    destination: DestinationName,
+    token: LeaseToken,
+    now: Timestamp,
+    lease_ends_at: Timestamp,
+    request_id: RequestId,
+    write: AnnouncedWrite,
+}
+
+pub(super) async fn announce(store: &SqliteStore, announcement: &Announcement) -> StoreResult<Vec<Option<IntentId>>> {
+    let part = |write: &AnnouncedWrite| Part {
+        destination: announcement.destination.clone(),
+        token: announcement.token,
+        now: announcement.now,
+        lease_ends_at: announcement.lease_ends_at,
+        request_id: announcement.request_id.clone(),
+        write: write.clone(),
+    };
+    let parts = announcement.writes.iter().map(part).collect();
+    store.writer.run_each(parts, announce_one).await.into_iter().collect()
+}
+
+fn announce_one(db: &mut Connection, part: &Part) -> StoreResult<Option<IntentId>> {
+    let (lead, write) = (&part.write.lead, &part.write);
+    let token = part.token.as_bytes().as_slice();
+    let attempt: Option<i64> = db
+        .prepare_cached(
+            "UPDATE jobs SET due_at = ?6
+              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND lease_token = ?4 AND due_at > ?5
+          RETURNING attempt",
+        )?
+        .query_row(
+            params![
+                part.destination.as_str(),
+                lead.source.as_str(),
+                lead.id.as_str(),
+                token,
+                part.now.as_micros(),
+                part.lease_ends_at.as_micros(),
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(attempt) = attempt else { return Ok(None) };
+    db.prepare_cached(
+        "INSERT INTO intents (destination, source, lead_id, request_id, lease_token, object, record_id, value_pairs,
+                              attempt, announced_at, settled)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)",
+    )?
+    .execute(params![
+        part.destination.as_str(),
+        lead.source.as_str(),
+        lead.id.as_str(),
+        part.request_id.as_str(),
+        token,
+        write.object.as_str(),
+        write.record.as_ref().map(|record| record.id.as_str()),
+        pairs_to_json(&write.rows),
+        attempt,
+        part.now.as_micros(),
+    ])?;
+    Ok(Some(db.last_insert_rowid()))
 }

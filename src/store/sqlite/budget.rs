@@ -1,23 +1,42 @@
-//! budget
+//! Calls made by destination and hour.
+
+use rusqlite::params;
 
 use super::SqliteStore;
-use crate::domain::ids::*;
+use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::StoreResult;
 
 pub(super) async fn add(
-    _store: &SqliteStore,
-    _destination: &DestinationName,
-    _hour: Timestamp,
-    _calls: u64,
+    store: &SqliteStore,
+    destination: &DestinationName,
+    hour: Timestamp,
+    calls: u64,
 ) -> StoreResult<()> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+    let (destination, calls) = (destination.clone(), i64::try_from(calls).unwrap_or(i64::MAX));
+    store
+        .writer
+        .run(move |db| {
+            db.prepare_cached(
+                "INSERT INTO budget (destination, hour, calls) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
+            )?
+            .execute(params![destination.as_str(), hour.as_micros(), calls])?;
+            Ok(())
+        })
+        .await
 }
 
 pub(super) async fn since(
-    _store: &SqliteStore,
-    _destination: &DestinationName,
-    _since: Timestamp,
+    store: &SqliteStore,
+    destination: &DestinationName,
+    since: Timestamp,
 ) -> StoreResult<Vec<(Timestamp, u64)>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+    let rows: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT hour, calls FROM budget WHERE destination = ? AND hour >= ? ORDER BY hour")
+            .bind(destination.as_str())
+            .bind(since.as_micros())
+            .fetch_all(&store.readers)
+            .await?;
+    Ok(rows.into_iter().map(|(hour, calls)| (Timestamp::from_micros(hour), calls.unsigned_abs())).collect())
 }

@@ -1,18 +1,187 @@
-//! claim
+//! Handing due jobs to workers, and taking them back.
+
+use rusqlite::{Connection, params};
 
 use super::SqliteStore;
-use crate::domain::ids::*;
+use super::recover::MAY_LAND_FOR;
+use super::rows;
+use crate::domain::ids::{DestinationName, LeadKey};
+use crate::domain::job::{Class, Lane};
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::stored::refusal_from_json;
+use crate::store::{Claim, ClaimedJob, GiveBack, StoreResult};
 
-pub(super) async fn claim(_store: &SqliteStore, _claim: &Claim) -> StoreResult<Vec<ClaimedJob>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Due jobs of one lane and class, in claim order: the partial index alone answers it.
+const DUE: &str = "SELECT due_at, source, lead_id FROM jobs
+     WHERE state = 'owed' AND destination = ?1 AND lane = ?2 AND class = ?3 AND due_at <= ?4
+     ORDER BY due_at LIMIT ?5";
+
+/// Held and dead jobs that are to be looked at again.
+const LOOK_AGAIN: &str = "SELECT source, lead_id FROM jobs
+     WHERE state <> 'owed' AND destination = ?1 AND look_again_at IS NOT NULL AND look_again_at <= ?2
+     ORDER BY look_again_at LIMIT 200";
+
+pub(super) async fn claim(store: &SqliteStore, claim: &Claim) -> StoreResult<Vec<ClaimedJob>> {
+    let claim = claim.clone();
+    store.writer.run(move |db| claim_due(db, &claim)).await
 }
 
-pub(super) async fn next_due(_store: &SqliteStore, _destination: &DestinationName) -> StoreResult<Option<Timestamp>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+fn claim_due(db: &mut Connection, claim: &Claim) -> StoreResult<Vec<ClaimedJob>> {
+    revive(db, &claim.destination, claim.now)?;
+    let lanes: &[Lane] = match claim.lane {
+        Some(Lane::First) => &[Lane::First],
+        Some(Lane::Linked) => &[Lane::Linked],
+        None => &[Lane::First, Lane::Linked],
+    };
+    let classes: &[Class] = if claim.backfill { &[Class::Live, Class::Backfill] } else { &[Class::Live] };
+    let limit = claim.limit as usize;
+    let mut due: Vec<(i64, String, String)> = Vec::new();
+    for class in classes {
+        let mut of_class = Vec::new();
+        for lane in lanes {
+            of_class.extend(find_due(db, claim, *lane, *class, limit - due.len())?);
+        }
+        of_class.sort();
+        of_class.truncate(limit - due.len());
+        due.extend(of_class);
+    }
+    due.into_iter().map(|(_, source, lead)| lease(db, claim, &source, &lead)).collect()
 }
 
-pub(super) async fn give_back(_store: &SqliteStore, _jobs: &[GiveBack]) -> StoreResult<()> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+fn find_due(
+    db: &Connection,
+    claim: &Claim,
+    lane: Lane,
+    class: Class,
+    limit: usize,
+) -> StoreResult<Vec<(i64, String, String)>> {
+    let mut find = db.prepare_cached(DUE)?;
+    let found = find.query_map(
+        params![
+            claim.destination.as_str(),
+            rows::lane_number(lane),
+            rows::class_number(class),
+            claim.now.as_micros(),
+            limit as i64
+        ],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
+
+fn lease(db: &Connection, claim: &Claim, source: &str, lead: &str) -> StoreResult<ClaimedJob> {
+    let key = LeadKey::new(source, lead);
+    let mut lease = db.prepare_cached(
+        "UPDATE jobs SET due_at = ?4, attempt = attempt + 1, waiting_since = NULL, lease_token = ?5
+          WHERE destination = ?1 AND source = ?2 AND lead_id = ?3
+      RETURNING lane, class, attempt, wanted, owed_since, first_failed_at, detail, suspicion, refusal, forced",
+    )?;
+    // RETURNING shows the row as it is afterwards; whether a lease ran out is only known before.
+    let lease_expired = db
+        .prepare_cached(
+            "SELECT lease_token IS NOT NULL FROM jobs WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
+        )?
+        .query_row(params![claim.destination.as_str(), source, lead], |row| row.get(0))?;
+    let ends = claim.lease_ends_at.as_micros();
+    let (job, refusal) = lease.query_row(
+        params![claim.destination.as_str(), source, lead, ends, claim.token.as_bytes().as_slice()],
+        |row| {
+            let job = ClaimedJob {
+                lead: key.clone(),
+                lane: rows::lane(row.get(0)?),
+                class: rows::class(row.get(1)?),
+                attempt: row.get(2)?,
+                wanted: row.get(3)?,
+                owed_since: Timestamp::from_micros(row.get(4)?),
+                first_failed_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_micros),
+                last_error: row.get(6)?,
+                suspicion: row.get(7)?,
+                refusal: None,
+                forced: row.get(9)?,
+                lease_expired,
+            };
+            Ok((job, row.get::<_, Option<String>>(8)?))
+        },
+    )?;
+    if lease_expired {
+        // Whoever held it announced and never settled.
+        db.prepare_cached(
+            "UPDATE intents SET settled = 1, keep_open_until = ?4
+              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND settled = 0",
+        )?
+        .execute(params![
+            claim.destination.as_str(),
+            source,
+            lead,
+            claim.now.after(MAY_LAND_FOR).as_micros()
+        ])?;
+    }
+    let refusal = match refusal {
+        None => None,
+        Some(json) => Some(rows::read(refusal_from_json(&json).ok(), "jobs", "refusal", &key)?),
+    };
+    Ok(ClaimedJob { refusal, ..job })
+}
+
+/// Makes those held or dead jobs due whose time to be looked at again has come; for these a remembered refusal is ignored,
+/// since trying again is the purpose.
+fn revive(db: &Connection, destination: &DestinationName, now: Timestamp) -> StoreResult<()> {
+    let leads: Vec<(String, String)> = db
+        .prepare_cached(LOOK_AGAIN)?
+        .query_map(params![destination.as_str(), now.as_micros()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut revive = db.prepare_cached(
+        "UPDATE jobs SET state = 'owed', due_at = ?4, attempt = 0, owed_since = ?4, first_failed_at = NULL,
+                         forced = forced OR refusal IS NOT NULL, ended_at = NULL, look_again_at = NULL
+          WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
+    )?;
+    for (source, lead) in leads {
+        revive.execute(params![destination.as_str(), source, lead, now.as_micros()])?;
+    }
+    Ok(())
+}
+
+pub(super) async fn next_due(store: &SqliteStore, destination: &DestinationName) -> StoreResult<Option<Timestamp>> {
+    let due: Option<i64> = sqlx::query_scalar(
+        "SELECT min(due) FROM (
+             SELECT min(due_at) AS due FROM jobs WHERE state = 'owed' AND destination = ?1 AND lane = 0 AND class = 0
+             UNION ALL
+             SELECT min(due_at) FROM jobs WHERE state = 'owed' AND destination = ?1 AND lane = 0 AND class = 1
+             UNION ALL
+             SELECT min(due_at) FROM jobs WHERE state = 'owed' AND destination = ?1 AND lane = 1 AND class = 0
+             UNION ALL
+             SELECT min(due_at) FROM jobs WHERE state = 'owed' AND destination = ?1 AND lane = 1 AND class = 1
+             UNION ALL
+             SELECT min(look_again_at) FROM jobs
+              WHERE state <> 'owed' AND destination = ?1 AND look_again_at IS NOT NULL)",
+    )
+    .bind(destination.as_str())
+    .fetch_one(&store.readers)
+    .await?;
+    Ok(due.map(Timestamp::from_micros))
+}
+
+pub(super) async fn give_back(store: &SqliteStore, jobs: &[GiveBack]) -> StoreResult<()> {
+    let outcomes = store.writer.run_each(jobs.to_vec(), give_one_back).await;
+    store.wake_workers();
+    outcomes.into_iter().collect()
+}
+
+fn give_one_back(db: &mut Connection, job: &GiveBack) -> StoreResult<()> {
+    db.prepare_cached(
+        "UPDATE jobs SET lease_token = NULL, due_at = ?5, attempt = max(attempt - 1, 0), waiting_since = ?6
+          WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND lease_token = ?4",
+    )?
+    .execute(params![
+        job.destination.as_str(),
+        job.lead.source.as_str(),
+        job.lead.id.as_str(),
+        job.token.as_bytes().as_slice(),
+        job.due_at.as_micros(),
+        job.waiting_since.map(Timestamp::as_micros),
+    ])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,64 @@
-//! fold
+//! Saving folded leads.
+
+use rusqlite::{Connection, params};
 
 use super::SqliteStore;
-use crate::domain::ids::*;
-use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::{FoldedLead, StoreResult};
 
-pub(super) async fn save(_store: &SqliteStore, _folded: &[FoldedLead]) -> StoreResult<Vec<bool>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+pub(super) async fn save(store: &SqliteStore, folded: &[FoldedLead]) -> StoreResult<Vec<bool>> {
+    store.writer.run_each(folded.to_vec(), save_one).await.into_iter().collect()
+}
+
+/// Compare-and-swap on the revision, so that a fold never goes backwards.
+fn save_one(db: &mut Connection, folded: &FoldedLead) -> StoreResult<bool> {
+    let lead = &folded.lead;
+    let saved = match folded.expected {
+        None => db
+            .prepare_cached(
+                "INSERT INTO leads (source, lead_id, revision, document, name, email, deleted, updated_at)
+                 VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![
+                lead.key.source.as_str(),
+                lead.key.id.as_str(),
+                lead.to_json(),
+                folded.name,
+                folded.email,
+                lead.is_deleted(),
+                newest_arrival(folded),
+            ])?,
+        Some(revision) => db
+            .prepare_cached(
+                "UPDATE leads SET revision = revision + 1, document = ?3, name = ?4, email = ?5, deleted = ?6,
+                                  updated_at = ?7
+                  WHERE source = ?1 AND lead_id = ?2 AND revision = ?8",
+            )?
+            .execute(params![
+                lead.key.source.as_str(),
+                lead.key.id.as_str(),
+                lead.to_json(),
+                folded.name,
+                folded.email,
+                lead.is_deleted(),
+                newest_arrival(folded),
+                revision,
+            ])?,
+    };
+    if saved == 0 {
+        return Ok(false);
+    }
+    let mut mark = db.prepare_cached("UPDATE events SET state = ?2 WHERE id = ?1 AND state = 'stored'")?;
+    for (event, state) in &folded.events {
+        mark.execute(params![event.0, state.as_str()])?;
+    }
+    Ok(true)
+}
+
+/// When the newest event arrived that the lead knows of.
+fn newest_arrival(folded: &FoldedLead) -> i64 {
+    let lead = &folded.lead;
+    let stamps = [&lead.latest, &lead.deleted, &lead.floor].into_iter().flatten();
+    let stamps = stamps.chain(lead.fields.values().map(|field| &field.stamp));
+    stamps.map(|stamp| stamp.arrived_at.as_micros()).max().unwrap_or(0)
 }

@@ -1,18 +1,149 @@
-//! recover
+//! What a start makes of what the last process left behind, and what time makes of writes without an answer.
 
-use super::SqliteStore;
-use crate::domain::ids::*;
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use super::dirty::{self, Why};
+use super::{SqliteStore, append};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::{NewLogRow, Operation, Outcome, Recovered, StoreResult};
 
-pub(super) async fn recover(_store: &SqliteStore, _now: Timestamp) -> StoreResult<Recovered> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// How long a write without an answer may still land.
+pub(super) const MAY_LAND_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// Rows handled in one transaction.
+const PIECE: i64 = 100;
+
+pub(super) async fn recover(store: &SqliteStore, now: Timestamp) -> StoreResult<Recovered> {
+    let mut recovered = Recovered::default();
+    loop {
+        let released = store.writer.run(move |db| release_leases(db, now)).await?;
+        recovered.leases += released;
+        if released == 0 {
+            break;
+        }
+    }
+    loop {
+        let unknown = store.writer.run(move |db| open_unsettled(db, now)).await?;
+        recovered.unknown_writes += unknown;
+        if unknown == 0 {
+            break;
+        }
+    }
+    store.wake_workers();
+    Ok(recovered)
 }
 
-pub(super) async fn shorten_waits(_store: &SqliteStore, _latest: Timestamp) -> StoreResult<u64> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Makes leased jobs due now. Those that had announced are suspect; of the others the attempt never began.
+fn release_leases(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
+    let released = db
+        .prepare_cached(
+            "UPDATE jobs SET lease_token = NULL, due_at = ?1,
+                 attempt = CASE WHEN announced THEN attempt ELSE max(attempt - 1, 0) END,
+                 suspicion = suspicion + announced
+               FROM (SELECT j.destination AS d, j.source AS s, j.lead_id AS l,
+                            EXISTS (SELECT 1 FROM intents i
+                                     WHERE i.destination = j.destination AND i.source = j.source
+                                       AND i.lead_id = j.lead_id AND i.settled = 0) AS announced
+                       FROM jobs j WHERE j.lease_token IS NOT NULL LIMIT ?2)
+              WHERE destination = d AND source = s AND lead_id = l",
+        )?
+        .execute(params![now.as_micros(), PIECE])?;
+    Ok(released as u64)
 }
 
-pub(super) async fn close_late(_store: &SqliteStore, _now: Timestamp) -> StoreResult<u64> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Writes that were announced and of which nothing is known: logged, and kept open while they may land.
+fn open_unsettled(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
+    let unsettled = db
+        .prepare_cached(
+            "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id FROM intents
+              WHERE settled = 0 ORDER BY id LIMIT ?1",
+        )?
+        .query_map([PIECE], |row| {
+            let (destination, source, lead): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let (object, record): (String, Option<String>) = (row.get(4)?, row.get(5)?);
+            let request: String = row.get(7)?;
+            let record = record.map(|id| RecordRef { object: object.as_str().into(), id: id.as_str().into() });
+            let log = NewLogRow {
+                at: now,
+                lead: LeadKey::new(source.as_str(), lead.as_str()),
+                destination: destination.as_str().into(),
+                operation: if record.is_some() { Operation::Update } else { Operation::Create },
+                outcome: Outcome::Unknown,
+                record,
+                matched_by: None,
+                error_code: Some("process_died".to_owned()),
+                error: Some("the process ended before the answer was recorded; the record is read again".to_owned()),
+                attempt: row.get(6)?,
+                api_calls: 0,
+                batch: 1,
+                duration_ms: 0,
+                request_id: Some(request.as_str().into()),
+                event: None,
+                decisions: Vec::new(),
+                request: None,
+                response: None,
+            };
+            Ok((row.get::<_, i64>(0)?, log))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    for (intent, log) in &unsettled {
+        append::append(db, log)?;
+        db.prepare_cached("UPDATE intents SET settled = 1, keep_open_until = ?2 WHERE id = ?1")?
+            .execute(params![intent, now.after(MAY_LAND_FOR).as_micros()])?;
+    }
+    Ok(unsettled.len() as u64)
 }
+
+pub(super) async fn close_late(store: &SqliteStore, now: Timestamp) -> StoreResult<u64> {
+    let mut closed = 0;
+    loop {
+        let piece = store.writer.run(move |db| close_some(db, now)).await?;
+        closed += piece;
+        if piece == 0 {
+            break;
+        }
+    }
+    if closed > 0 {
+        store.wake_workers();
+    }
+    Ok(closed)
+}
+
+fn close_some(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
+    let late = db
+        .prepare_cached(
+            "SELECT id, destination, source, lead_id FROM intents
+              WHERE keep_open_until IS NOT NULL AND keep_open_until <= ?1 ORDER BY keep_open_until LIMIT ?2",
+        )?
+        .query_map(params![now.as_micros(), PIECE], |row| {
+            let (destination, source, lead): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let destination = DestinationName::new(destination);
+            Ok((row.get::<_, i64>(0)?, destination, LeadKey::new(source.as_str(), lead.as_str())))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    for (intent, destination, lead) in &late {
+        // It goes when the look that it stands for is settled: a value that landed late must not seem an edit.
+        db.prepare_cached("UPDATE intents SET settled = 2, keep_open_until = NULL WHERE id = ?1")?.execute([intent])?;
+        dirty::touch(db, destination, lead, Class::Live, now, Why::News)?;
+    }
+    Ok(late.len() as u64)
+}
+
+pub(super) async fn shorten_waits(store: &SqliteStore, latest: Timestamp) -> StoreResult<u64> {
+    let shortened = store
+        .writer
+        .run(move |db| {
+            let mut shorten = db.prepare_cached("UPDATE jobs SET due_at = ?1 WHERE state = 'owed' AND due_at > ?1")?;
+            Ok(shorten.execute([latest.as_micros()])? as u64)
+        })
+        .await?;
+    store.wake_workers();
+    Ok(shortened)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,130 @@
-//! settle
+//! Recording what came of attempts: log, link, conflicts, intents and job of each lead, together.
 
-use super::SqliteStore;
-use crate::domain::ids::*;
-use crate::domain::time::Timestamp;
-use crate::store::*;
+mod jobs;
+mod links;
+mod questions;
 
-pub(super) async fn settle(_store: &SqliteStore, _settlements: Vec<Settlement>) -> StoreResult<Vec<Settled>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::dirty::{self, Why};
+use super::{SqliteStore, append};
+use crate::domain::job::Class;
+use crate::store::{IntentEnd, IntentId, JobEnd, Settled, Settlement, StoreError, StoreResult};
+
+/// When a lead is tried again whose settlement the database refused.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(300);
+
+pub(super) async fn settle(store: &SqliteStore, settlements: Vec<Settlement>) -> Vec<StoreResult<Settled>> {
+    let settled = store.writer.run_each(settlements, settle_or_postpone).await;
+    store.wake_workers();
+    settled
 }
+
+/// Settles one lead. What the database refuses for a reason of this lead must neither take its neighbours with it nor be
+/// tried again at once, since each try costs CRM calls.
+fn settle_or_postpone(db: &mut Connection, settlement: &Settlement) -> StoreResult<Settled> {
+    db.prepare_cached("SAVEPOINT settlement")?.execute([])?;
+    let settled = match settle_one(db, settlement) {
+        Err(error @ (StoreError::Database(_) | StoreError::Corrupt { .. })) => {
+            db.prepare_cached("ROLLBACK TO settlement")?.execute([])?;
+            let (lead, destination) = (&settlement.lead, &settlement.destination);
+            tracing::error!(lead.id = %lead.id, %destination, "cannot record the sync of {lead} to {destination}: {error}");
+            jobs::postpone(db, settlement, settlement.now.after(TRY_AGAIN_AFTER), &error)?;
+            Ok(Settled::Failed)
+        }
+        settled => settled,
+    };
+    db.prepare_cached("RELEASE settlement")?.execute([])?;
+    settled
+}
+
+fn settle_one(db: &Connection, settlement: &Settlement) -> StoreResult<Settled> {
+    for row in &settlement.log {
+        append::append(db, row)?;
+    }
+    let Some(wanted) = leased(db, settlement)? else {
+        for (intent, end) in &settlement.intents {
+            end_intent(db, settlement, *intent, *end, false)?;
+        }
+        if settlement.wrote {
+            dirty::touch(db, &settlement.destination, &settlement.lead, Class::Live, settlement.now, Why::News)?;
+        }
+        return Ok(Settled::LeaseLost);
+    };
+    let moved = wanted != settlement.wanted;
+    let linked = links::change(db, settlement)?;
+    if linked {
+        questions::ask(db, settlement, moved)?;
+        questions::close_moot(db, settlement)?;
+    }
+    for (intent, end) in &settlement.intents {
+        // Without the link its values are in no base, so the next attempt still has to know them.
+        end_intent(db, settlement, *intent, *end, linked)?;
+    }
+    if linked && !moved && !matches!(settlement.end, JobEnd::Retry { .. }) {
+        drop_looked_at(db, settlement)?;
+    }
+    let again = if linked { jobs::end(db, settlement, moved)? } else { jobs::owe_again(db, settlement)? };
+    Ok(Settled::Recorded { again })
+}
+
+/// The job's `wanted`, if the lease is still the one of this attempt.
+fn leased(db: &Connection, settlement: &Settlement) -> StoreResult<Option<i64>> {
+    let wanted = db
+        .prepare_cached(
+            "SELECT wanted FROM jobs
+              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND lease_token = ?4",
+        )?
+        .query_row(
+            params![
+                settlement.destination.as_str(),
+                settlement.lead.source.as_str(),
+                settlement.lead.id.as_str(),
+                settlement.token.as_bytes().as_slice(),
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(wanted)
+}
+
+fn end_intent(
+    db: &Connection,
+    settlement: &Settlement,
+    intent: IntentId,
+    end: IntentEnd,
+    linked: bool,
+) -> StoreResult<()> {
+    let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
+    let key = params![intent, destination, lead.source.as_str(), lead.id.as_str()];
+    match end {
+        IntentEnd::Closed if linked => db
+            .prepare_cached("DELETE FROM intents WHERE id = ?1 AND destination = ?2 AND source = ?3 AND lead_id = ?4")?
+            .execute(key)?,
+        IntentEnd::Closed => db
+            .prepare_cached(
+                "UPDATE intents SET settled = 2, keep_open_until = NULL WHERE id = ?1 AND destination = ?2 AND source = ?3 AND lead_id = ?4",
+            )?
+            .execute(key)?,
+        IntentEnd::OpenUntil(until) => db
+            .prepare_cached(
+                "UPDATE intents SET settled = 1, keep_open_until = ?5
+                  WHERE id = ?1 AND destination = ?2 AND source = ?3 AND lead_id = ?4",
+            )?
+            .execute(params![intent, destination, lead.source.as_str(), lead.id.as_str(), until.as_micros()])?,
+    };
+    Ok(())
+}
+
+/// Deletes the intents that stood for the look which this attempt was.
+fn drop_looked_at(db: &Connection, settlement: &Settlement) -> StoreResult<()> {
+    let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
+    db.prepare_cached("DELETE FROM intents WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND settled = 2")?
+        .execute(params![destination, lead.source.as_str(), lead.id.as_str()])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ impl Store for SqliteStore {
         announce::announce(self, announcement).await
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Vec<Settled>> {
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<StoreResult<Settled>> {
         settle::settle(self, settlements).await
     }
 

@@ -3,10 +3,12 @@
 //! Whoever writes hands in what is to be done and waits for the answer, which is given only after the commit that holds it
 //! was synced. There is no timer: a batch gathers by itself while the one before it is committed.
 
-mod connection;
+pub(super) mod connection;
+mod pieces;
 mod queues;
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +24,12 @@ use queues::{Queues, Step};
 
 /// How long the writer waits before it tries again to open a database that it could not open.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
+
+/// How long other work may hold up intake.
+const PIECE: Duration = Duration::from_millis(10);
+
+/// What is done to one item of many.
+pub(super) type Each<I, T> = fn(&mut Connection, &I) -> StoreResult<T>;
 
 /// The way to the writer thread. Dropping it lets the thread finish what was handed in, and end.
 pub(super) struct Writer {
@@ -69,6 +77,37 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         self.queues.push_work(Box::new(Pending { work: Some(work), outcome: None, reply }))?;
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Does `each` to every item, in the order given, as many in one transaction as fit into [`PIECE`], so that intake gets
+    /// in between. An item that fails is taken back alone and its neighbours stay.
+    pub(super) async fn run_each<I, T>(&self, items: Vec<I>, each: Each<I, T>) -> Vec<StoreResult<T>>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+    {
+        let total = items.len();
+        let mut outcomes = Vec::with_capacity(total);
+        let mut left: VecDeque<I> = items.into();
+        while !left.is_empty() {
+            let piece = self.run(move |db| {
+                let done = pieces::do_some(db, &mut left, each)?;
+                Ok((done, left))
+            });
+            match piece.await {
+                Ok((done, rest)) => {
+                    outcomes.extend(done);
+                    left = rest;
+                }
+                Err(error) => {
+                    // What this piece did was taken back, or nobody knows; the rest was not begun.
+                    let reason = error.to_string();
+                    outcomes.resize_with(total, || Err(StoreError::Unavailable(reason.clone())));
+                    break;
+                }
+            }
+        }
+        outcomes
     }
 
     /// Stores the events of one request, together with those of other requests that arrive meanwhile.
@@ -240,7 +279,7 @@ impl WriterThread {
                     self.due.send_modify(|times| *times = times.wrapping_add(1));
                 }
                 for (request, receipts) in requests.into_iter().zip(batch.receipts) {
-                    request.answer(Ok(receipts));
+                    request.answer(receipts);
                 }
                 true
             }

@@ -1,0 +1,150 @@
+//! Settling's changes of links.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::job::Class;
+use crate::domain::plan::{ConflictKind, Link};
+use crate::store::sqlite::append;
+use crate::store::sqlite::dirty::{self, Why};
+use crate::store::stored::pairs_to_json;
+use crate::store::{LinkChange, NewLogRow, Operation, Outcome, Settlement, StoreResult};
+
+/// Changes the link as it was planned; `false`: it moved meanwhile, or another lead owns the record, and nothing was
+/// changed.
+pub(super) fn change(db: &Connection, settlement: &Settlement) -> StoreResult<bool> {
+    match &settlement.link {
+        LinkChange::Keep => Ok(true),
+        LinkChange::Put { link, planned_with: None } => insert(db, settlement, link),
+        LinkChange::Put { link, planned_with: Some(revision) } => update(db, settlement, link, *revision),
+        LinkChange::Release { planned_with } => release(db, settlement, *planned_with),
+    }
+}
+
+fn insert(db: &Connection, settlement: &Settlement, link: &Link) -> StoreResult<bool> {
+    // A conflict is either a link made meanwhile or another owner of the record.
+    let inserted = db
+        .prepare_cached(
+            "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept,
+                                fingerprint, revision, linked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            settlement.destination.as_str(),
+            settlement.lead.source.as_str(),
+            settlement.lead.id.as_str(),
+            link.record.object.as_str(),
+            link.record.id.as_str(),
+            link.matched_by.as_str(),
+            link.owner,
+            pairs_to_json(&link.bases),
+            pairs_to_json(&link.kept),
+            link.fingerprint,
+            settlement.now.as_micros(),
+        ])?;
+    Ok(inserted == 1)
+}
+
+fn update(db: &Connection, settlement: &Settlement, link: &Link, revision: i64) -> StoreResult<bool> {
+    let updated = db
+        .prepare_cached(
+            "UPDATE OR IGNORE links SET object = ?5, record_id = ?6, matched_by = ?7, owner = ?8, bases = ?9, kept = ?10,
+                                        fingerprint = ?11, revision = revision + 1
+              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4",
+        )?
+        .execute(params![
+            settlement.destination.as_str(),
+            settlement.lead.source.as_str(),
+            settlement.lead.id.as_str(),
+            revision,
+            link.record.object.as_str(),
+            link.record.id.as_str(),
+            link.matched_by.as_str(),
+            link.owner,
+            pairs_to_json(&link.bases),
+            pairs_to_json(&link.kept),
+            link.fingerprint,
+        ])?;
+    Ok(updated == 1)
+}
+
+/// Unlinks the lead and hands its record to the oldest living sharer.
+fn release(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResult<bool> {
+    let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
+    let released: Option<(RecordRef, bool)> = db
+        .prepare_cached(
+            "DELETE FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4
+             RETURNING object, record_id, owner",
+        )?
+        .query_row(params![destination, lead.source.as_str(), lead.id.as_str(), revision], |row| {
+            let (object, id): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok((RecordRef { object: object.as_str().into(), id: id.as_str().into() }, row.get(2)?))
+        })
+        .optional()?;
+    let Some((record, owned)) = released else { return Ok(false) };
+    if !owned {
+        return Ok(true);
+    }
+    let heir: Option<LeadKey> = db
+        .prepare_cached(
+            "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+              WHERE l.destination = ?1 AND l.record_id = ?2 AND l.owner = 0 AND d.deleted = 0
+              ORDER BY l.linked_at, l.source, l.lead_id LIMIT 1",
+        )?
+        .query_row(params![destination, record.id.as_str()], |row| {
+            let (source, id): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(LeadKey::new(source.as_str(), id.as_str()))
+        })
+        .optional()?;
+    if let Some(heir) = heir {
+        hand_over(db, settlement, record, &heir)?;
+    }
+    Ok(true)
+}
+
+/// Makes `heir` the record's owner, without a base: what the record holds came from the other lead.
+fn hand_over(db: &Connection, settlement: &Settlement, record: RecordRef, heir: &LeadKey) -> StoreResult<()> {
+    let destination = settlement.destination.as_str();
+    let key = params![destination, heir.source.as_str(), heir.id.as_str()];
+    db.prepare_cached(
+        "UPDATE links SET owner = 1, bases = '{}', kept = '{}', revision = revision + 1
+          WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
+    )?
+    .execute(key)?;
+    db.prepare_cached(
+        "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?5, closed_at = ?5
+          WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND kind = ?4 AND state = 'open'",
+    )?
+    .execute(params![
+        destination,
+        heir.source.as_str(),
+        heir.id.as_str(),
+        ConflictKind::SharedRecord.as_str(),
+        settlement.now.as_micros(),
+    ])?;
+    dirty::touch(db, &settlement.destination, heir, Class::Live, settlement.now, Why::News)?;
+    append::append(
+        db,
+        &NewLogRow {
+            at: settlement.now,
+            lead: heir.clone(),
+            destination: settlement.destination.clone(),
+            operation: Operation::Skip,
+            outcome: Outcome::Ok,
+            record: Some(record),
+            matched_by: None,
+            error_code: Some("became_owner".to_owned()),
+            error: Some(format!("owns the record from now on, since lead {} is gone", settlement.lead)),
+            attempt: 0,
+            api_calls: 0,
+            batch: 1,
+            duration_ms: 0,
+            request_id: None,
+            event: None,
+            decisions: Vec::new(),
+            request: None,
+            response: None,
+        },
+    )
+}
