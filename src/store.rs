@@ -182,6 +182,12 @@ pub enum StoreError {
     TooNew { found: i64, known: i64 },
     #[error("the database lacks migrations: it has {found}, this program needs {known}; run `leadrelay migrate`")]
     TooOld { found: i64, known: i64 },
+    /// The cursor was not made by this list.
+    #[error("the cursor is not one of this list")]
+    BadCursor,
+    /// Nothing is written over.
+    #[error("{0} exists already")]
+    FileExists(String),
     #[error("the database call failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

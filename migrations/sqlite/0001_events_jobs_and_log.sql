@@ -62,6 +62,7 @@ CREATE TABLE leads (
 ) WITHOUT ROWID;
 CREATE INDEX leads_email ON leads (email) WHERE email IS NOT NULL;
 CREATE INDEX leads_updated ON leads (updated_at);
+CREATE INDEX leads_name ON leads (name COLLATE NOCASE) WHERE name IS NOT NULL;
 
 -- Which CRM record a lead is. One lead owns a record.
 CREATE TABLE links (
@@ -274,6 +275,12 @@ CREATE TABLE runs (
     state      TEXT NOT NULL,
     detail     TEXT
 );
+
+-- How far pruning came in the tables that it walks through.
+CREATE TABLE sweeps (
+    name     TEXT PRIMARY KEY,
+    position INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- Written to find out whether the store commits.
 CREATE TABLE heartbeat (

@@ -32,6 +32,10 @@ mod runs;
 
 mod rows;
 mod verbs;
+mod walk;
+
+#[cfg(test)]
+mod reading_tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

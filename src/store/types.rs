@@ -637,6 +637,8 @@ pub enum Answered {
     NotFound,
     /// It changed since it was read, or is not open any more.
     Changed(Box<ConflictRow>),
+    /// Questions of this kind do not have this answer, or the record was not in question.
+    WrongChoice(Box<ConflictRow>),
 }
 
 #[derive(Clone, Debug, Default)]

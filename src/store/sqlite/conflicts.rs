@@ -1,22 +1,175 @@
 //! Conflicts: listed, read and resolved.
 
+use rusqlite::{OptionalExtension, params};
+use sqlx::QueryBuilder;
+use sqlx::sqlite::SqliteRow;
+
 use super::SqliteStore;
-use crate::domain::ids::*;
+use super::walk::{Cells, Numbered, Span};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey};
+use crate::domain::plan::{Choice, ConflictKind, Question};
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
+use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
+pub(super) const CONFLICTS: Numbered = Numbered {
+    select: "SELECT id, destination, source, lead_id, kind, field, state, revision, question, answer, opened_at, updated_at, \
+             closed_at FROM conflicts WHERE ",
+    bounds: "SELECT (SELECT min(id) FROM conflicts), (SELECT max(id) FROM conflicts)",
+    probe: "SELECT id, opened_at FROM conflicts WHERE id >= ? ORDER BY id LIMIT 1",
+};
+
+/// One page of conflicts, newest first.
 pub(super) async fn list(
-    _store: &SqliteStore,
-    _filter: &ConflictFilter,
-    _page: &Page,
+    store: &SqliteStore,
+    filter: &ConflictFilter,
+    page: &Page,
 ) -> StoreResult<Listed<ConflictRow>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+    let span = Span { from: None, to: None, narrow: filter.id.is_some() };
+    let conditions = |query: &mut QueryBuilder<sqlx::Sqlite>| {
+        if let Some(id) = filter.id {
+            query.push(" AND id = ").push_bind(id);
+        }
+        let equal = [
+            (" AND state = ", filter.state.as_deref()),
+            (" AND +kind = ", filter.kind.map(ConflictKind::as_str)),
+            (" AND +field = ", filter.field.as_deref()),
+            (" AND source = ", filter.source.as_deref()),
+            (" AND lead_id = ", filter.lead_id.as_deref()),
+            (" AND +destination = ", filter.destination.as_deref()),
+        ];
+        for (condition, value) in equal {
+            if let Some(value) = value {
+                query.push(condition).push_bind(value.to_owned());
+            }
+        }
+        if let Some(before) = filter.opened_before {
+            query.push(" AND opened_at < ").push_bind(before.as_micros());
+        }
+    };
+    CONFLICTS.page(&store.readers, page, &span, conditions, read_row).await
 }
 
-pub(super) async fn load(_store: &SqliteStore, _id: i64) -> StoreResult<Option<ConflictRow>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// One conflict.
+pub(super) async fn load(store: &SqliteStore, id: i64) -> StoreResult<Option<ConflictRow>> {
+    let mut query = QueryBuilder::<sqlx::Sqlite>::new(CONFLICTS.select);
+    query.push("id = ").push_bind(id);
+    let row = query.build().fetch_optional(&store.readers).await?;
+    Ok(row.as_ref().map(read_row).transpose()?.map(|(_, conflict)| conflict))
 }
 
-pub(super) async fn resolve(_store: &SqliteStore, _answer: &Answer) -> StoreResult<Answered> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Stores a person's answer beside the question that it answers, and makes the lead's job due, in one transaction.
+///
+/// Only an open conflict at the revision that the person saw is answered; repeating the answer finds it closed.
+pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult<Answered> {
+    let Some(seen) = load(store, answer.conflict).await? else { return Ok(Answered::NotFound) };
+    let stale = answer.revision.is_some_and(|revision| revision != seen.revision);
+    if stale || !matches!(seen.state, ConflictState::Open) {
+        return Ok(Answered::Changed(Box::new(seen)));
+    }
+    if !fits(&seen.question, &answer.choice) {
+        return Ok(Answered::WrongChoice(Box::new(seen)));
+    }
+    let given = PersonsAnswer {
+        choice: answer.choice.clone(),
+        by: answer.by.clone(),
+        at: answer.now,
+        note: answer.note.clone(),
+    };
+    let (id, revision, now, stored) = (seen.id, seen.revision, answer.now, answer_to_json(&given));
+    // What the answer was checked against is the question at this revision, so only that one is closed.
+    let work = move |db: &mut rusqlite::Connection| {
+        let lead: Option<(String, String, String)> = db
+            .prepare_cached(
+                "UPDATE conflicts SET state = 'resolved', revision = revision + 1, answer = ?, updated_at = ?2, closed_at = ?2
+                  WHERE id = ? AND state = 'open' AND revision = ?
+              RETURNING destination, source, lead_id",
+            )?
+            .query_row(params![stored, now.as_micros(), id, revision], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?;
+        let Some((destination, source, lead_id)) = lead else { return Ok(false) };
+        owe_now(db, &destination, &source, &lead_id, now)?;
+        Ok(true)
+    };
+    let closed = store.writer.run(work).await?;
+    let Some(conflict) = load(store, id).await? else { return Ok(Answered::NotFound) };
+    if closed {
+        store.wake_workers();
+        return Ok(Answered::Done(Box::new(conflict)));
+    }
+    Ok(Answered::Changed(Box::new(conflict)))
+}
+
+/// Whether a question of this kind can be answered so. A record must be one of those in question, where any are named.
+fn fits(question: &Question, choice: &Choice) -> bool {
+    let of_kind = match question.kind {
+        ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
+        ConflictKind::Match => matches!(choice, Choice::Record(_) | Choice::Create),
+        ConflictKind::SharedRecord => {
+            matches!(choice, Choice::Lead | Choice::Crm | Choice::Record(_) | Choice::Create)
+        }
+        ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
+    };
+    let Choice::Record(record) = choice else { return of_kind };
+    let mut named = question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record).peekable();
+    of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
+}
+
+/// Makes a lead's job due now because a person asked: live, and a remembered refusal is ignored. A leased job keeps its
+/// lease and is owed again after it.
+fn owe_now(
+    db: &rusqlite::Connection,
+    destination: &str,
+    source: &str,
+    lead_id: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO jobs (destination, source, lead_id, state, lane, class, due_at, attempt, wanted, owed_since, suspicion,
+                           forced)
+         VALUES (?1, ?2, ?3, 'owed',
+                 EXISTS (SELECT 1 FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3),
+                 0, ?4, 0, 1, ?4, 0, 1)
+             ON CONFLICT (destination, source, lead_id) DO UPDATE SET
+                class = 0, wanted = wanted + 1, forced = 1,
+                due_at = CASE WHEN lease_token IS NULL THEN ?4 ELSE due_at END,
+                attempt = CASE state WHEN 'owed' THEN attempt ELSE 0 END,
+                owed_since = CASE state WHEN 'owed' THEN owed_since ELSE ?4 END,
+                first_failed_at = CASE state WHEN 'owed' THEN first_failed_at END,
+                code = CASE state WHEN 'owed' THEN code END,
+                detail = CASE state WHEN 'owed' THEN detail END,
+                state = 'owed', ended_at = NULL, look_again_at = NULL",
+    )?
+    .execute(params![destination, source, lead_id, now.as_micros()])?;
+    Ok(())
+}
+
+pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, ConflictRow)> {
+    let (cells, id) = Cells::numbered(row, "conflicts")?;
+    let kind = cells.word("kind", ConflictKind::parse)?;
+    let field = Some(cells.get::<&str>("field")?).filter(|field| !field.is_empty()).map(FieldName::from);
+    let question = question_from_json(kind, field, cells.get("question")?).map_err(|_| cells.corrupt("question"))?;
+    let state = match cells.get::<&str>("state")? {
+        "open" => ConflictState::Open,
+        "resolved" => {
+            let answer = cells.get::<Option<&str>>("answer")?.and_then(|text| answer_from_json(text).ok());
+            let answer = answer.ok_or_else(|| cells.corrupt("answer"))?;
+            ConflictState::Resolved { choice: answer.choice, by: answer.by, at: answer.at, note: answer.note }
+        }
+        "moot" => ConflictState::Moot { at: cells.maybe_time("closed_at")?.ok_or_else(|| cells.corrupt("closed_at"))? },
+        _ => return Err(cells.corrupt("state")),
+    };
+    let conflict = ConflictRow {
+        id,
+        destination: DestinationName::from(cells.get::<&str>("destination")?),
+        lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
+        question,
+        state,
+        revision: cells.get("revision")?,
+        opened_at: cells.time("opened_at")?,
+        updated_at: cells.time("updated_at")?,
+    };
+    Ok((id, conflict))
 }

@@ -1,30 +1,221 @@
-//! Figures of queue, errors and sources.
+//! Figures of queue, errors and sources. None needs a scan of a large table: counters where there are any, else partial
+//! indexes that hold only what is counted.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sqlx::QueryBuilder;
 
 use super::SqliteStore;
-use crate::domain::ids::*;
+use super::log::LOG;
+use super::walk::Cells;
+use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::{
+    ErrorGroup, Operation, Outcome, OutcomeCount, QueueFigures, SourceFigures, StandingFigures, StoreError, StoreResult,
+};
 
-pub(super) async fn queue(_store: &SqliteStore, _now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// How many held jobs are looked at to tell what they wait for.
+const MOST_HELD: i64 = 2_000;
+/// How many failures of each outcome are looked at, the newest.
+const MOST_FAILURES: i64 = 25_000;
+/// How many events are looked at, the newest, for a source's last one.
+const MOST_EVENTS: i64 = 10_000;
+
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// Figures of each destination that ever had a job: counters that triggers keep, and the first entry of two indexes. The
+/// codes of held jobs are those of the 2,000 held last.
+pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
+    let counts: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT destination, status, n FROM job_counts ORDER BY destination, status")
+            .fetch_all(&store.readers)
+            .await?;
+    let mut figures: BTreeMap<String, QueueFigures> = BTreeMap::new();
+    for (destination, status, n) in counts {
+        let corrupt = |column| StoreError::Corrupt { table: "job_counts", column, id: destination.clone() };
+        let n = u64::try_from(n).map_err(|_| corrupt("n"))?;
+        let entry = figures.entry(destination.clone()).or_insert_with(|| none_yet(&destination));
+        match status.as_str() {
+            "ready" => entry.ready = n,
+            "leased" => entry.leased = n,
+            "retrying" => entry.retrying = n,
+            "held" => entry.held = n,
+            "dead" => entry.dead = n,
+            _ => return Err(corrupt("status")),
+        }
+    }
+    for (destination, entry) in &mut figures {
+        let (oldest, oldest_retry): (Option<i64>, Option<i64>) = sqlx::query_as(
+            "SELECT (SELECT min(owed_since) FROM jobs WHERE destination = ?1 AND state = 'owed'),
+                    (SELECT min(first_failed_at) FROM jobs
+                      WHERE destination = ?1 AND state = 'owed' AND first_failed_at IS NOT NULL)",
+        )
+        .bind(destination)
+        .fetch_one(&store.readers)
+        .await?;
+        entry.oldest = oldest.map(Timestamp::from_micros);
+        entry.oldest_retry = oldest_retry.map(Timestamp::from_micros);
+    }
+    let held: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT destination, code, count(*)
+           FROM (SELECT destination, coalesce(code, '') AS code FROM jobs WHERE state = 'held' ORDER BY ended_at DESC LIMIT ?)
+          GROUP BY destination, code ORDER BY count(*) DESC, code",
+    )
+    .bind(MOST_HELD)
+    .fetch_all(&store.readers)
+    .await?;
+    for (destination, code, n) in held {
+        if let Some(entry) = figures.get_mut(&destination) {
+            entry.held_codes.push((code, n.unsigned_abs()));
+        }
+    }
+    Ok(figures.into_values().collect())
 }
 
-pub(super) async fn errors(_store: &SqliteStore, _since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+fn none_yet(destination: &str) -> QueueFigures {
+    QueueFigures {
+        destination: destination.into(),
+        ready: 0,
+        leased: 0,
+        retrying: 0,
+        held: 0,
+        dead: 0,
+        oldest: None,
+        oldest_retry: None,
+        held_codes: Vec::new(),
+    }
 }
 
-pub(super) async fn outcomes(_store: &SqliteStore, _since: Timestamp) -> StoreResult<Vec<OutcomeCount>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Failures since then, the most frequent group first; of each outcome the newest 25,000 at most.
+pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
+    let (lowest, highest): (Option<i64>, Option<i64>) = sqlx::query_as(LOG.bounds).fetch_one(&store.readers).await?;
+    let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
+    let first = LOG.first_after_disorder(&store.readers, lowest, highest, since).await?;
+    let mut groups: BTreeMap<(String, String), (ErrorGroup, HashSet<(String, String)>)> = BTreeMap::new();
+    for outcome in [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown] {
+        let rows = sqlx::query(
+            "SELECT id, at, source, lead_id, destination, error_code FROM sync_log
+              WHERE outcome = ? AND outcome <> 'ok' AND id >= ? AND +at >= ? AND +error_code IS NOT NULL
+              ORDER BY id DESC LIMIT ?",
+        )
+        .bind(outcome.as_str())
+        .bind(first)
+        .bind(since.as_micros())
+        .bind(MOST_FAILURES)
+        .fetch_all(&store.readers)
+        .await?;
+        for row in &rows {
+            let (cells, _) = Cells::numbered(row, "sync_log")?;
+            let at = cells.time("at")?;
+            let (destination, code): (String, String) = (cells.get("destination")?, cells.get("error_code")?);
+            let (group, leads) = groups.entry((destination, code)).or_insert_with_key(|(destination, code)| {
+                let destination = DestinationName::from(destination.as_str());
+                let code = code.clone();
+                (ErrorGroup { destination, code, count: 0, leads: 0, first_seen: at, last_seen: at }, HashSet::new())
+            });
+            group.count += 1;
+            group.first_seen = group.first_seen.min(at);
+            group.last_seen = group.last_seen.max(at);
+            leads.insert((cells.get("source")?, cells.get("lead_id")?));
+        }
+    }
+    let mut groups: Vec<ErrorGroup> =
+        groups.into_values().map(|(group, leads)| ErrorGroup { leads: leads.len() as u64, ..group }).collect();
+    groups.sort_by(|a, b| b.count.cmp(&a.count));
+    Ok(groups)
 }
 
-pub(super) async fn standing(_store: &SqliteStore) -> StoreResult<StandingFigures> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Operations by outcome since then, to the minute, from the counters by minute.
+pub(super) async fn outcomes(store: &SqliteStore, since: Timestamp) -> StoreResult<Vec<OutcomeCount>> {
+    let rows = sqlx::query(
+        "SELECT destination, operation, outcome, sum(n) AS n FROM outcome_counts WHERE minute >= ?
+          GROUP BY destination, operation, outcome",
+    )
+    .bind(start_of(since, MINUTE))
+    .fetch_all(&store.readers)
+    .await?;
+    let counts = rows.iter().map(|row| {
+        let cells = Cells::new(row, "outcome_counts", since);
+        Ok(OutcomeCount {
+            destination: DestinationName::from(cells.get::<&str>("destination")?),
+            operation: cells.word("operation", Operation::parse)?,
+            outcome: cells.word("outcome", Outcome::parse)?,
+            count: cells.count("n")?,
+        })
+    });
+    counts.collect()
 }
 
-pub(super) async fn source(
-    _store: &SqliteStore,
-    _source: &SourceName,
-    _since: Timestamp,
-) -> StoreResult<SourceFigures> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer` and
+/// `events_quarantined`.
+pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures> {
+    let mut figures = StandingFigures::default();
+    let open: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT destination, kind, count(*) FROM conflicts INDEXED BY conflicts_open WHERE state = 'open'
+          GROUP BY destination, kind",
+    )
+    .fetch_all(&store.readers)
+    .await?;
+    for (destination, kind, n) in open {
+        let kind = ConflictKind::parse(&kind).ok_or_else(|| StoreError::Corrupt {
+            table: "conflicts",
+            column: "kind",
+            id: destination.clone(),
+        })?;
+        figures.open_conflicts.push((DestinationName::new(destination), kind, n.unsigned_abs()));
+    }
+    let shared: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT destination, count(DISTINCT record_id) FROM links INDEXED BY links_sharer WHERE owner = 0
+          GROUP BY destination",
+    )
+    .fetch_all(&store.readers)
+    .await?;
+    figures.shared_records =
+        shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
+    let quarantined: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT source, count(*) FROM events INDEXED BY events_quarantined WHERE state = 'quarantined' GROUP BY source",
+    )
+    .fetch_all(&store.readers)
+    .await?;
+    figures.quarantined =
+        quarantined.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
+    Ok(figures)
+}
+
+/// What a source sent since then, to the hour. Its last event is exact if it is among the newest 10,000 of all, else told
+/// to the hour.
+pub(super) async fn source(store: &SqliteStore, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures> {
+    let mut figures = SourceFigures::default();
+    let counts: Vec<(String, i64)> =
+        sqlx::query_as("SELECT state, sum(n) FROM source_counts WHERE source = ? AND hour >= ? GROUP BY state")
+            .bind(source.as_str())
+            .bind(start_of(since, HOUR))
+            .fetch_all(&store.readers)
+            .await?;
+    for (state, n) in counts {
+        match state.as_str() {
+            "ignored" => figures.ignored += n.unsigned_abs(),
+            "quarantined" => figures.quarantined += n.unsigned_abs(),
+            "stored" => figures.accepted += n.unsigned_abs(),
+            // Repeats and reused IDs are counted besides.
+            _ => {}
+        }
+    }
+    let mut query = QueryBuilder::<sqlx::Sqlite>::new(
+        "SELECT coalesce(
+            (SELECT received_at FROM events WHERE id > (SELECT max(id) FROM events) - ",
+    );
+    query.push_bind(MOST_EVENTS).push(" AND +source = ").push_bind(source.as_str().to_owned());
+    query.push(" ORDER BY id DESC LIMIT 1), (SELECT max(hour) FROM source_counts WHERE source = ");
+    query.push_bind(source.as_str().to_owned()).push("))");
+    let last: Option<i64> = query.build_query_scalar().fetch_one(&store.readers).await?;
+    figures.last_received = last.map(Timestamp::from_micros);
+    Ok(figures)
+}
+
+/// The microsecond at which the minute or hour of `time` begins: how counters name it.
+fn start_of(time: Timestamp, length: i64) -> i64 {
+    time.as_micros().div_euclid(length).saturating_mul(length)
 }

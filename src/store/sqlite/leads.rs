@@ -1,31 +1,310 @@
 //! Leads, listed and read.
 
+use std::collections::BTreeSet;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite};
+
 use super::SqliteStore;
-use crate::domain::ids::*;
+use super::conflicts::CONFLICTS;
+use super::events::EVENTS;
+use super::log::{LOG, push_email};
+use super::people::AUDIT;
+use super::walk::{Cells, cut, limit, place};
+use super::{conflicts, events, log, people};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
+use crate::domain::job::Class;
+use crate::domain::lead::Lead;
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::stored::pairs_from_json;
+use crate::store::{JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, ResyncScope, StoreResult, TimelineEntry};
 
-pub(super) async fn list(_store: &SqliteStore, _filter: &LeadFilter, _page: &Page) -> StoreResult<Listed<LeadRow>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// How much of a lead's past is shown.
+const TIMELINE: usize = 200;
+/// How many leads may begin with what is searched for, by each of ID, address and name.
+const MOST_FOUND: i64 = 1000;
+/// How many documents are looked through for fields.
+const DOCUMENTS: i64 = 300;
+/// Among how many of all sources' newest leads those are sought.
+const AMONG: i64 = 5000;
+
+const COLUMNS: &str = "SELECT source, lead_id, name, email, deleted, updated_at FROM leads WHERE ";
+
+/// Every source that has leads, one look into the primary key each.
+const SOURCES: &str = "WITH RECURSIVE names (source) AS (
+    SELECT min(source) FROM leads
+     UNION ALL
+    SELECT (SELECT min(source) FROM leads WHERE source > names.source) FROM names WHERE names.source IS NOT NULL)
+    SELECT source FROM names WHERE source IS NOT NULL";
+
+/// One page of leads, the last changed first. A lead that changes while a person pages moves to the first page.
+pub(super) async fn list(store: &SqliteStore, filter: &LeadFilter, page: &Page) -> StoreResult<Listed<LeadRow>> {
+    let limit = limit(page);
+    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+    query.push("true");
+    if let Some(source) = &filter.source {
+        query.push(" AND +source = ").push_bind(source.clone());
+    }
+    if let Some(email) = &filter.email {
+        query.push(" AND email IN (");
+        push_email(&mut query, email);
+        query.push(")");
+    }
+    if let Some(q) = filter.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
+        push_beginnings(&mut query, q);
+    }
+    if let Some((updated_at, source, lead_id)) = place::<(i64, String, String)>(page)? {
+        query.push(" AND (updated_at, source, lead_id) < (").push_bind(updated_at);
+        query.push(", ").push_bind(source).push(", ").push_bind(lead_id).push(")");
+    }
+    query.push(" ORDER BY updated_at DESC, source DESC, lead_id DESC LIMIT ").push_bind(limit as i64 + 1);
+    let rows = query.build().fetch_all(&store.readers).await?;
+    let items = rows.iter().map(read_row).collect::<StoreResult<Vec<_>>>()?;
+    Ok(cut(items, limit, |lead| {
+        (lead.updated_at.as_micros(), lead.key.source.as_str().to_owned(), lead.key.id.as_str().to_owned())
+    }))
 }
 
-pub(super) async fn load(_store: &SqliteStore, _key: &LeadKey) -> StoreResult<Option<LeadView>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Leads whose ID, address or name begins so; each is a range of an index.
+fn push_beginnings(query: &mut QueryBuilder<Sqlite>, q: &str) {
+    let end = |text: &str| format!("{text}\u{10ffff}");
+    let address = q.to_lowercase();
+    query.push(
+        " AND (source, lead_id) IN (SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE source IN (",
+    );
+    query.push(SOURCES).push(") AND lead_id >= ").push_bind(q.to_owned());
+    query.push(" AND lead_id < ").push_bind(end(q)).push(" LIMIT ").push_bind(MOST_FOUND);
+    query.push(") UNION SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE email >= ");
+    query
+        .push_bind(address.clone())
+        .push(" AND email < ")
+        .push_bind(end(&address))
+        .push(" LIMIT ")
+        .push_bind(MOST_FOUND);
+    query.push(") UNION SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE name COLLATE NOCASE >= ");
+    query.push_bind(q.to_owned()).push(" AND name COLLATE NOCASE < ").push_bind(end(q));
+    query.push(" LIMIT ").push_bind(MOST_FOUND).push("))");
 }
 
+/// A lead with all that is known of it; also one of which only events are known yet.
+pub(super) async fn load(store: &SqliteStore, key: &LeadKey) -> StoreResult<Option<LeadView>> {
+    let timeline = load_timeline(store, key).await?;
+    let row = sqlx::query(
+        "SELECT source, lead_id, name, email, deleted, updated_at, document FROM leads WHERE source = ? AND lead_id = ?",
+    )
+    .bind(key.source.as_str())
+    .bind(key.id.as_str())
+    .fetch_optional(&store.readers)
+    .await?;
+    let (row, lead) = match (&row, timeline.first()) {
+        (Some(row), _) => {
+            let cells = Cells::new(row, "leads", key);
+            let lead = Lead::from_json(key.clone(), cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
+            (read_row(row)?, Some(lead))
+        }
+        (None, Some(newest)) => {
+            let updated_at = time_of(newest).0;
+            (LeadRow { key: key.clone(), name: None, email: None, deleted: false, updated_at }, None)
+        }
+        (None, None) => return Ok(None),
+    };
+    let mut open = QueryBuilder::<Sqlite>::new(CONFLICTS.select);
+    push_lead(&mut open, key);
+    open.push(" AND state = 'open' ORDER BY id DESC LIMIT ").push_bind(TIMELINE as i64);
+    let open = open.build().fetch_all(&store.readers).await?;
+    Ok(Some(LeadView {
+        row,
+        lead,
+        links: load_links(store, key).await?,
+        jobs: load_jobs(store, key).await?,
+        conflicts: open.iter().map(|row| Ok(conflicts::read_row(row)?.1)).collect::<StoreResult<_>>()?,
+        timeline,
+    }))
+}
+
+/// Begins a condition that the lead is this one.
+fn push_lead(query: &mut QueryBuilder<Sqlite>, key: &LeadKey) {
+    query.push("source = ").push_bind(key.source.as_str().to_owned());
+    query.push(" AND lead_id = ").push_bind(key.id.as_str().to_owned());
+}
+
+async fn load_timeline(store: &SqliteStore, key: &LeadKey) -> StoreResult<Vec<TimelineEntry>> {
+    let mut entries = Vec::new();
+    for select in [EVENTS.select, LOG.select, AUDIT.select] {
+        let mut query = QueryBuilder::<Sqlite>::new(select);
+        push_lead(&mut query, key);
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(TIMELINE as i64);
+        for row in query.build().fetch_all(&store.readers).await? {
+            entries.push(if select == EVENTS.select {
+                TimelineEntry::Event(events::read_row(&row)?.1)
+            } else if select == LOG.select {
+                TimelineEntry::Operation(Box::new(log::read_row(&row)?.1))
+            } else {
+                TimelineEntry::Person(people::read_row(&row)?.1)
+            });
+        }
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(time_of(entry)));
+    entries.truncate(TIMELINE);
+    Ok(entries)
+}
+
+/// When it was; of what was at the same moment, the event came before the operation.
+fn time_of(entry: &TimelineEntry) -> (Timestamp, u8, i64) {
+    match entry {
+        TimelineEntry::Event(event) => (event.received_at, 0, event.id.0),
+        TimelineEntry::Person(change) => (change.entry.at, 1, change.id),
+        TimelineEntry::Operation(row) => (row.at, 2, row.id),
+    }
+}
+
+async fn load_links(store: &SqliteStore, key: &LeadKey) -> StoreResult<Vec<(DestinationName, Link)>> {
+    let rows = sqlx::query(
+        "SELECT destination, object, record_id, matched_by, owner, bases, kept, fingerprint, revision FROM links
+          WHERE destination IN (SELECT DISTINCT destination FROM job_counts) AND source = ? AND lead_id = ?
+          ORDER BY destination",
+    )
+    .bind(key.source.as_str())
+    .bind(key.id.as_str())
+    .fetch_all(&store.readers)
+    .await?;
+    let links = rows.iter().map(|row| {
+        let cells = Cells::new(row, "links", key);
+        let link = Link {
+            record: RecordRef {
+                object: cells.get::<&str>("object")?.into(),
+                id: cells.get::<&str>("record_id")?.into(),
+            },
+            matched_by: cells.word("matched_by", MatchedBy::parse)?,
+            owner: cells.get("owner")?,
+            bases: pairs_from_json(cells.get("bases")?).map_err(|_| cells.corrupt("bases"))?,
+            kept: pairs_from_json(cells.get("kept")?).map_err(|_| cells.corrupt("kept"))?,
+            fingerprint: cells.get("fingerprint")?,
+            revision: cells.get("revision")?,
+        };
+        Ok((DestinationName::from(cells.get::<&str>("destination")?), link))
+    });
+    links.collect()
+}
+
+async fn load_jobs(store: &SqliteStore, key: &LeadKey) -> StoreResult<Vec<JobRow>> {
+    let rows = sqlx::query(
+        "SELECT destination, state, status, class, attempt, due_at, owed_since, code, detail FROM jobs
+          WHERE destination IN (SELECT DISTINCT destination FROM job_counts) AND source = ? AND lead_id = ?
+          ORDER BY destination",
+    )
+    .bind(key.source.as_str())
+    .bind(key.id.as_str())
+    .fetch_all(&store.readers)
+    .await?;
+    let jobs = rows.iter().map(|row| {
+        let cells = Cells::new(row, "jobs", key);
+        let state = cells.word("status", |word| {
+            ["ready", "leased", "retrying", "held", "dead"].into_iter().find(|state| *state == word)
+        })?;
+        let ended = cells.get::<&str>("state")? != "owed";
+        Ok(JobRow {
+            destination: DestinationName::from(cells.get::<&str>("destination")?),
+            state,
+            class: if cells.get::<i64>("class")? == 0 { Class::Live } else { Class::Backfill },
+            attempt: cells.count("attempt")?,
+            due_at: if ended { None } else { Some(cells.time("due_at")?) },
+            owed_since: cells.time("owed_since")?,
+            code: cells.get("code")?,
+            detail: cells.get("detail")?,
+        })
+    });
+    jobs.collect()
+}
+
+/// Up to `limit` leads after `after` that a resync of this scope would touch, in key order.
 pub(super) async fn after(
-    _store: &SqliteStore,
-    _scope: &ResyncScope,
-    _after: Option<&LeadKey>,
-    _limit: u32,
+    store: &SqliteStore,
+    scope: &ResyncScope,
+    after: Option<&LeadKey>,
+    limit: u32,
 ) -> StoreResult<Vec<LeadKey>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT source, lead_id FROM leads WHERE true");
+    push_scope(&mut query, scope);
+    if let Some(after) = after {
+        query.push(" AND (source, lead_id) > (").push_bind(after.source.as_str().to_owned());
+        query.push(", ").push_bind(after.id.as_str().to_owned()).push(")");
+    }
+    query.push(" ORDER BY source, lead_id LIMIT ").push_bind(i64::from(limit));
+    let keys: Vec<(String, String)> = query.build_query_as().fetch_all(&store.readers).await?;
+    Ok(keys.into_iter().map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())).collect())
 }
 
-pub(super) async fn count(_store: &SqliteStore, _scope: &ResyncScope) -> StoreResult<u64> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// How many leads a resync of this scope would touch.
+pub(super) async fn count(store: &SqliteStore, scope: &ResyncScope) -> StoreResult<u64> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM leads WHERE true");
+    push_scope(&mut query, scope);
+    let count: i64 = query.build_query_scalar().fetch_one(&store.readers).await?;
+    Ok(count.unsigned_abs())
 }
 
-pub(super) async fn seen_fields(_store: &SqliteStore, _source: &SourceName) -> StoreResult<Vec<String>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
+    if !scope.sources.is_empty() {
+        query.push(" AND source IN (");
+        let mut names = query.separated(", ");
+        for source in &scope.sources {
+            names.push_bind(source.as_str().to_owned());
+        }
+        query.push(")");
+    }
+    if let Some(lead_id) = &scope.lead_id {
+        query.push(" AND lead_id = ").push_bind(lead_id.clone());
+    }
+    if let Some(fingerprint) = &scope.planned_otherwise_than {
+        query.push(
+            " AND NOT EXISTS (SELECT 1 FROM links WHERE links.source = leads.source AND links.lead_id = leads.lead_id
+                                 AND links.fingerprint = ",
+        );
+        query.push_bind(fingerprint.clone()).push(" AND links.destination ");
+        match &scope.destination {
+            Some(destination) => query.push("= ").push_bind(destination.as_str().to_owned()),
+            None => query.push("IN (SELECT DISTINCT destination FROM job_counts)"),
+        };
+        query.push(")");
+    }
+}
+
+/// Fields of a source's newest leads, by name.
+pub(super) async fn seen_fields(store: &SqliteStore, source: &SourceName) -> StoreResult<Vec<String>> {
+    let newest = "SELECT lead_id, document FROM leads WHERE (source, lead_id) IN (
+                      SELECT source, lead_id FROM (
+                          SELECT source, lead_id FROM leads ORDER BY updated_at DESC, source DESC, lead_id DESC LIMIT ?3)
+                       WHERE source = ?1 LIMIT ?2)";
+    // A source of few leads among many of others: any of its leads.
+    let any = "SELECT lead_id, document FROM leads WHERE source = ?1 AND ?3 > 0 LIMIT ?2";
+    let mut fields = BTreeSet::new();
+    for sql in [newest, any] {
+        let rows = sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(&store.readers).await?;
+        for row in &rows {
+            let id: String = Cells::new(row, "leads", source).get("lead_id")?;
+            let key = LeadKey::new(source.as_str(), id.as_str());
+            let cells = Cells::new(row, "leads", &key);
+            let lead = Lead::from_json(key.clone(), cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
+            fields.extend(lead.fields.into_keys());
+        }
+        if !rows.is_empty() {
+            break;
+        }
+    }
+    Ok(fields.into_iter().collect())
+}
+
+fn read_row(row: &SqliteRow) -> StoreResult<LeadRow> {
+    let cells = Cells::new(row, "leads", "?");
+    let key = LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?);
+    let cells = Cells::new(row, "leads", &key);
+    Ok(LeadRow {
+        name: cells.get("name")?,
+        email: cells.get("email")?,
+        deleted: cells.get("deleted")?,
+        updated_at: cells.time("updated_at")?,
+        key,
+    })
 }

@@ -1,26 +1,109 @@
 //! What people did: pauses and the audit log.
 
+use rusqlite::params;
+use sqlx::QueryBuilder;
+use sqlx::sqlite::SqliteRow;
+
 use super::SqliteStore;
-use crate::domain::ids::*;
-use crate::domain::time::Timestamp;
-use crate::store::*;
+use super::walk::{Cells, Numbered, Span};
+use crate::domain::ids::{DestinationName, LeadKey};
+use crate::store::{AuditEntry, AuditRow, Listed, Page, Pause, StoreResult};
 
-pub(super) async fn pause(_store: &SqliteStore, _pause: &Pause) -> StoreResult<()> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+pub(super) const AUDIT: Numbered = Numbered {
+    select: "SELECT id, at, by, action, target, source, lead_id, detail FROM audit WHERE ",
+    bounds: "SELECT (SELECT min(id) FROM audit), (SELECT max(id) FROM audit)",
+    probe: "SELECT id, at FROM audit WHERE id >= ? ORDER BY id LIMIT 1",
+};
+
+/// Pauses a destination; a pause that is there already is replaced.
+pub(super) async fn pause(store: &SqliteStore, pause: &Pause) -> StoreResult<()> {
+    let pause = pause.clone();
+    let work = move |db: &mut rusqlite::Connection| {
+        db.prepare_cached(
+            "INSERT INTO pauses (destination, by, note, since, until) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT (destination) DO UPDATE
+                 SET by = excluded.by, note = excluded.note, since = excluded.since, until = excluded.until",
+        )?
+        .execute(params![
+            pause.destination.as_str(),
+            pause.by,
+            pause.note,
+            pause.since.as_micros(),
+            pause.until.map(|until| until.as_micros()),
+        ])?;
+        Ok(())
+    };
+    store.writer.run(work).await
 }
 
-pub(super) async fn resume(_store: &SqliteStore, _destination: &DestinationName) -> StoreResult<bool> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Ends a pause; `false`: there was none.
+pub(super) async fn resume(store: &SqliteStore, destination: &DestinationName) -> StoreResult<bool> {
+    let destination = destination.clone();
+    let work = move |db: &mut rusqlite::Connection| {
+        let ended = db.prepare_cached("DELETE FROM pauses WHERE destination = ?")?.execute([destination.as_str()])?;
+        Ok(ended > 0)
+    };
+    store.writer.run(work).await
 }
 
-pub(super) async fn load_pauses(_store: &SqliteStore) -> StoreResult<Vec<Pause>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Every pause, by destination. Whether one is over is for the caller to say.
+pub(super) async fn load_pauses(store: &SqliteStore) -> StoreResult<Vec<Pause>> {
+    let rows = sqlx::query("SELECT destination, by, note, since, until FROM pauses ORDER BY destination")
+        .fetch_all(&store.readers)
+        .await?;
+    let pauses = rows.iter().map(|row| {
+        let destination: String = Cells::new(row, "pauses", "?").get("destination")?;
+        let cells = Cells::new(row, "pauses", &destination);
+        Ok(Pause {
+            by: cells.get("by")?,
+            note: cells.get("note")?,
+            since: cells.time("since")?,
+            until: cells.maybe_time("until")?,
+            destination: DestinationName::new(destination),
+        })
+    });
+    pauses.collect()
 }
 
-pub(super) async fn record_audit(_store: &SqliteStore, _entry: &AuditEntry) -> StoreResult<()> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Appends to the audit log.
+pub(super) async fn record_audit(store: &SqliteStore, entry: &AuditEntry) -> StoreResult<()> {
+    let entry = entry.clone();
+    let work = move |db: &mut rusqlite::Connection| {
+        db.prepare_cached(
+            "INSERT INTO audit (at, by, action, target, source, lead_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            entry.at.as_micros(),
+            entry.by,
+            entry.action,
+            entry.target,
+            entry.lead.as_ref().map(|lead| lead.source.as_str()),
+            entry.lead.as_ref().map(|lead| lead.id.as_str()),
+            entry.detail,
+        ])?;
+        Ok(())
+    };
+    store.writer.run(work).await
 }
 
-pub(super) async fn list_audit(_store: &SqliteStore, _page: &Page) -> StoreResult<Listed<AuditRow>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// One page of the audit log, newest first.
+pub(super) async fn list_audit(store: &SqliteStore, page: &Page) -> StoreResult<Listed<AuditRow>> {
+    let all = |_: &mut QueryBuilder<sqlx::Sqlite>| {};
+    let span = Span { from: None, to: None, narrow: true };
+    AUDIT.page(&store.readers, page, &span, all, read_row).await
+}
+
+pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, AuditRow)> {
+    let (cells, id) = Cells::numbered(row, "audit")?;
+    let source: Option<&str> = cells.get("source")?;
+    let lead_id: Option<&str> = cells.get("lead_id")?;
+    let entry = AuditEntry {
+        at: cells.time("at")?,
+        by: cells.get("by")?,
+        action: cells.get("action")?,
+        target: cells.get("target")?,
+        lead: source.zip(lead_id).map(|(source, id)| LeadKey::new(source, id)),
+        detail: cells.get("detail")?,
+    };
+    Ok((id, AuditRow { id, entry }))
 }

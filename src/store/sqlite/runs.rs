@@ -1,22 +1,101 @@
 //! Bulk work and its progress.
 
+use rusqlite::params;
+use sqlx::QueryBuilder;
+use sqlx::sqlite::SqliteRow;
+
 use super::SqliteStore;
-use crate::domain::ids::*;
-use crate::domain::time::Timestamp;
-use crate::store::*;
+use super::walk::{Cells, Numbered, Span};
+use crate::domain::ids::LeadKey;
+use crate::store::{Listed, NewRun, Page, RunProgress, RunRow, StoreResult};
 
-pub(super) async fn create(_store: &SqliteStore, _run: &NewRun) -> StoreResult<i64> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+const RUNS: Numbered = Numbered {
+    select: "SELECT id, kind, by, started_at, updated_at, scope, total, done, position, state, detail FROM runs WHERE ",
+    bounds: "SELECT (SELECT min(id) FROM runs), (SELECT max(id) FROM runs)",
+    probe: "SELECT id, started_at FROM runs WHERE id >= ? ORDER BY id LIMIT 1",
+};
+
+/// Begins a run and answers its number.
+pub(super) async fn create(store: &SqliteStore, run: &NewRun) -> StoreResult<i64> {
+    let run = run.clone();
+    let work = move |db: &mut rusqlite::Connection| {
+        db.prepare_cached(
+            "INSERT INTO runs (kind, by, started_at, updated_at, scope, total, done, state)
+             VALUES (?1, ?2, ?3, ?3, ?4, ?5, 0, 'running')",
+        )?
+        .execute(params![run.kind, run.by, run.started_at.as_micros(), run.scope, clamp(run.total)])?;
+        Ok(db.last_insert_rowid())
+    };
+    store.writer.run(work).await
 }
 
-pub(super) async fn update(_store: &SqliteStore, _id: i64, _progress: &RunProgress) -> StoreResult<()> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// Notes how far a run came.
+pub(super) async fn update(store: &SqliteStore, id: i64, progress: &RunProgress) -> StoreResult<()> {
+    let progress = progress.clone();
+    let work = move |db: &mut rusqlite::Connection| {
+        let position = progress.position.as_ref().map(position_text);
+        db.prepare_cached(
+            "UPDATE runs SET done = ?, position = ?, state = ?, detail = ?, updated_at = ? WHERE id = ?",
+        )?
+        .execute(params![
+            clamp(progress.done),
+            position,
+            progress.state,
+            progress.detail,
+            progress.now.as_micros(),
+            id
+        ])?;
+        Ok(())
+    };
+    store.writer.run(work).await
 }
 
-pub(super) async fn list(_store: &SqliteStore, _page: &Page) -> StoreResult<Listed<RunRow>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// One page of the runs, newest first.
+pub(super) async fn list(store: &SqliteStore, page: &Page) -> StoreResult<Listed<RunRow>> {
+    let all = |_: &mut QueryBuilder<sqlx::Sqlite>| {};
+    RUNS.page(&store.readers, page, &Span { from: None, to: None, narrow: true }, all, read_row).await
 }
 
-pub(super) async fn load(_store: &SqliteStore, _id: i64) -> StoreResult<Option<RunRow>> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
+/// One run.
+pub(super) async fn load(store: &SqliteStore, id: i64) -> StoreResult<Option<RunRow>> {
+    let mut query = QueryBuilder::<sqlx::Sqlite>::new(RUNS.select);
+    query.push("id = ").push_bind(id);
+    let row = query.build().fetch_optional(&store.readers).await?;
+    Ok(row.as_ref().map(read_row).transpose()?.map(|(_, run)| run))
+}
+
+fn read_row(row: &SqliteRow) -> StoreResult<(i64, RunRow)> {
+    let (cells, id) = Cells::numbered(row, "runs")?;
+    let position = match cells.get::<Option<&str>>("position")? {
+        Some(text) => Some(read_position(text).ok_or_else(|| cells.corrupt("position"))?),
+        None => None,
+    };
+    let run = RunRow {
+        id,
+        kind: cells.get("kind")?,
+        by: cells.get("by")?,
+        started_at: cells.time("started_at")?,
+        updated_at: cells.time("updated_at")?,
+        scope: cells.get("scope")?,
+        total: cells.count("total")?,
+        done: cells.count("done")?,
+        position,
+        state: cells.get("state")?,
+        detail: cells.get("detail")?,
+    };
+    Ok((id, run))
+}
+
+/// Source and ID as a JSON pair, since either may hold any character.
+fn position_text(lead: &LeadKey) -> String {
+    serde_json::json!([lead.source.as_str(), lead.id.as_str()]).to_string()
+}
+
+fn read_position(text: &str) -> Option<LeadKey> {
+    let (source, id): (String, String) = serde_json::from_str(text).ok()?;
+    Some(LeadKey::new(source.as_str(), id.as_str()))
+}
+
+fn clamp(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
