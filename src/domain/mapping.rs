@@ -1,5 +1,23 @@
 //! The field mapping document: which lead field is which CRM field, how values are converted, and who wins.
 
+pub mod convert;
+pub mod documented;
+pub mod domain;
+pub mod name;
+
+mod choice;
+mod country;
+mod email;
+mod link;
+mod moment;
+mod number;
+mod phone;
+mod text;
+mod words;
+
+pub use convert::{Converted, Invalid, Note, convert};
+pub use words::type_fits;
+
 use super::ids::{FieldName, ObjectName};
 
 /// One row of the mapping document: `[[destinations.NAME.fields]]`.

@@ -1,5 +1,12 @@
 //! CRM records, the values in them, and the CRM's schema, in words that every CRM shares.
 
+mod json;
+mod names;
+mod same;
+
+pub use names::names_contradict;
+pub use same::same_value;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;

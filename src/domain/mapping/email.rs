@@ -1,0 +1,71 @@
+//! E-mail addresses: one, plain, in ASCII, as CRMs take them.
+
+use email_address::{EmailAddress, Options};
+
+use crate::domain::record::FieldSchema;
+
+use super::convert::{Invalid, Outcome};
+use super::text;
+
+/// Reads one address; `mailto:` and a display name are taken off, a non-ASCII domain is written in punycode, case is kept.
+pub(super) fn convert(sent: &str, field: Option<&FieldSchema>) -> Outcome {
+    let address = read(sent)?;
+    text::fits(&address, field)?;
+    Ok(text::whole(address))
+}
+
+/// The address in a text as a CRM takes it.
+pub(in crate::domain) fn read(sent: &str) -> Result<String, Invalid> {
+    let bare = bare_address(sent.trim())?;
+    let (local, domain) =
+        bare.rsplit_once('@').ok_or_else(|| invalid("holds no @; an address such as name@company.com is needed"))?;
+    if local.starts_with('"') {
+        return Err(invalid("has a quoted local part, which CRMs refuse; give another address"));
+    }
+    if bare.matches('@').count() > 1 || bare.contains([',', ';']) {
+        return Err(Invalid::new("several_emails", "holds more than one address; keep one in the lead's field"));
+    }
+    if !local.is_ascii() {
+        return Err(invalid("has letters outside ASCII before the @, which CRMs refuse; give another address"));
+    }
+    let domain = if domain.is_ascii() {
+        domain.to_owned()
+    } else {
+        idna::domain_to_ascii(domain).map_err(|_| invalid("has a domain that is no domain name"))?
+    };
+    let labels_hold = domain.split('.').all(|label| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    });
+    if !domain.contains('.') || !labels_hold {
+        return Err(invalid("has a domain that cannot receive mail; one with a dot such as company.com is needed"));
+    }
+    let address = format!("{local}@{domain}");
+    let options = Options::default().with_required_tld().without_display_text().without_domain_literal();
+    if address.len() > 254 || EmailAddress::parse_with_options(&address, options).is_err() {
+        return Err(invalid("is no valid address; one such as name@company.com is needed"));
+    }
+    Ok(address)
+}
+
+/// Without `mailto:` and its query, without a display name.
+fn bare_address(sent: &str) -> Result<&str, Invalid> {
+    let (sent, is_link) = match sent.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => (&sent[7..], true),
+        _ => (sent, false),
+    };
+    let sent = if is_link { sent.split('?').next().unwrap_or(sent) } else { sent };
+    match sent.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
+        Some((display, _)) if display.contains('@') => {
+            Err(Invalid::new("several_emails", "holds more than one address; keep one in the lead's field"))
+        }
+        Some((_, inner)) => Ok(inner.trim()),
+        None => Ok(sent.trim()),
+    }
+}
+
+fn invalid(message: &str) -> Invalid {
+    Invalid::new("invalid_email", message)
+}
