@@ -35,7 +35,7 @@ use crate::queue::verdict::RetryPolicy;
 use crate::store::Store;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::telemetry::metrics::{self, DestinationLabels};
-use crate::telemetry::alerts;
+use crate::telemetry::alerts::AlertName;
 
 /// A running leadrelay.
 pub struct App {
@@ -284,7 +284,7 @@ fn register_metrics(config: &Config) {
     let sources: Vec<SourceName> = config.sources.keys().cloned().collect();
     let labels = |name: &DestinationName| DestinationLabels { name: name.clone(), endpoints: &ENDPOINTS };
     let destinations: Vec<DestinationLabels> = config.destinations.keys().map(labels).collect();
-    metrics::register(&sources, &destinations, &Kind::ALL.map(Kind::as_str));
+    metrics::register(&sources, &destinations, &AlertName::ALL.map(AlertName::as_str));
 }
 
 /// The configured tokens, or one made for this run.

@@ -10,7 +10,7 @@ pub mod types;
 
 use async_trait::async_trait;
 
-use crate::domain::ids::{DestinationName, EventId, LeadKey, SourceName};
+use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 pub use types::*;
 
@@ -78,8 +78,11 @@ pub trait Store: EventLog {
     /// The intent is still loaded for that look and goes when it is settled. Answers how many.
     async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64>;
 
-    /// Adds to the calls made by a destination in an hour.
-    async fn add_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()>;
+    /// Which lead owns each of these records; `None`: none of ours.
+    async fn find_owners(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<Option<LeadKey>>>;
+
+    /// Remembers how many calls a destination made in an hour; a smaller number than is known changes nothing.
+    async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()>;
 
     /// Calls made since then, per hour.
     async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>>;

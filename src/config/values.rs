@@ -21,6 +21,11 @@ impl Percent {
         Self { hundredths: percent.saturating_mul(100) }
     }
 
+    /// In whole percent, rounded down.
+    pub const fn whole(self) -> u32 {
+        self.hundredths / 100
+    }
+
     /// The share as a fraction: 0.02 for `2%`.
     pub fn as_fraction(self) -> f64 {
         f64::from(self.hundredths) / 10_000.0

@@ -88,6 +88,11 @@ impl Lead {
         cleared
     }
 
+    /// The newest event that counts in it.
+    pub fn newest_arrival(&self) -> Option<EventId> {
+        self.latest.iter().chain(&self.deleted).map(|stamp| stamp.arrival).max()
+    }
+
     /// Whether the lead exists in its lead system, as far as is known: something newer than any delete was said of it.
     pub fn is_alive(&self) -> bool {
         self.latest.is_some() && !self.is_deleted()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::ids::{FieldName, ObjectName, RecordRef};
 use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
-use super::record::{CrmRecord, CrmValue};
+use super::record::{CrmRecord, CrmValue, names_contradict};
 
 /// The keys by which one lead's record is looked up; what is `None` is not looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -245,9 +245,13 @@ fn person_of(record: &CrmRecord, rules: &MatchRules) -> Person {
 
 fn contradicts(person: &Person, record: &CrmRecord, rules: &MatchRules) -> bool {
     let other = person_of(record, rules);
-    names::contradict(person, &other)
+    let [first, last, other_first, other_last] =
+        [&person.first, &person.last, &other.first, &other.last].map(|name| name.as_deref().unwrap_or_default());
+    names_contradict(first, last, other_first, other_last)
 }
 
 fn same_name(person: &Person, record: &CrmRecord, rules: &MatchRules) -> bool {
-    names::same(person, &person_of(record, rules))
+    let plain = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_lowercase();
+    let other = person_of(record, rules);
+    plain(&person.first) == plain(&other.first) && plain(&person.last) == plain(&other.last)
 }

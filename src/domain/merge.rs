@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::ids::{FieldName, RecordRef};
-use super::mapping::{ConflictRule, FieldRow, FieldType};
+use super::mapping::{ConflictRule, FieldRow};
 use super::plan::{BasePair, Choice, ConflictKind, Decision, Intent, Question, Resolution, Rule};
-use super::record::{CrmRecord, CrmValue, same_value};
+use super::record::{CrmFieldKind, CrmRecord, CrmValue, same_value};
 
 /// What a mapping row makes of the lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct RowOutcome {
 
 /// Decides one row of a record that the lead owns.
 pub fn decide(view: &RowView<'_>) -> RowOutcome {
-    let same = |a: &CrmValue, b: &CrmValue| same_value(view.row.kind, a, b);
+    let same = |a: &CrmValue, b: &CrmValue| same_value(view.row.kind.crm_kind(), a, b);
     let agree = same(view.lead, view.crm);
     let (lead_changed, crm_changed) = match view.base {
         Some(base) => (!same(view.lead, &base.lead), !same(view.crm, &base.crm) && !view.ours),
@@ -84,7 +84,7 @@ pub fn decide(view: &RowView<'_>) -> RowOutcome {
 /// Decides one row of a record that another lead owns: blanks are filled, values stay.
 pub fn decide_shared(view: &RowView<'_>) -> RowOutcome {
     let pair = BasePair { lead: view.lead.clone(), crm: view.crm.clone() };
-    if same_value(view.row.kind, view.lead, view.crm) {
+    if same_value(view.row.kind.crm_kind(), view.lead, view.crm) {
         return RowOutcome { base: Some(pair), ..RowOutcome::default() };
     }
     if view.crm.is_null() && !view.lead.is_null() {
@@ -108,8 +108,8 @@ pub fn invalid(row: &FieldRow, message: &str, crm: &CrmValue, base: Option<&Base
 
 fn answered(view: &RowView<'_>) -> Option<RowOutcome> {
     let answer = view.answer?;
-    let holds = answer.seen_lead.as_ref().is_some_and(|seen| same_value(view.row.kind, seen, view.lead))
-        && answer.seen_crm.as_ref().is_some_and(|seen| same_value(view.row.kind, seen, view.crm));
+    let holds = answer.seen_lead.as_ref().is_some_and(|seen| same_value(view.row.kind.crm_kind(), seen, view.lead))
+        && answer.seen_crm.as_ref().is_some_and(|seen| same_value(view.row.kind.crm_kind(), seen, view.crm));
     if !holds {
         return None;
     }
@@ -196,7 +196,7 @@ pub fn bases_after_intents(
     intents: &[Intent],
     record: &CrmRecord,
     carries_our_id: bool,
-    kind_of: &dyn Fn(&FieldName) -> FieldType,
+    kind_of: &dyn Fn(&FieldName) -> CrmFieldKind,
 ) -> BTreeMap<FieldName, BasePair> {
     let holds = |field: &FieldName, value: &CrmValue| same_value(kind_of(field), record.value(field), value);
     let landed = |intent: &Intent| match &intent.record {

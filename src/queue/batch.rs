@@ -289,7 +289,13 @@ impl Batch {
         if settlements.is_empty() {
             return Ok(());
         }
-        self.destination.store.settle(settlements).await.map(|_| ())
+        for settled in self.destination.store.settle(settlements).await {
+            // Its lease runs out and it is planned again; what was written is found by its intent.
+            if let Err(error) = settled {
+                error!(destination = %self.destination.name, "what was done for a lead could not be recorded: {error}");
+            }
+        }
+        Ok(())
     }
 
     /// Owed as before, and due at once; behind a closed gate nothing claims them.

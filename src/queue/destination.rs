@@ -187,12 +187,14 @@ fn reading(settings: &DestinationSettings, rows: &[FieldRow], schema: &Schema) -
     let mut fields: BTreeMap<ObjectName, BTreeSet<FieldName>> = BTreeMap::new();
     for object in PEOPLE.map(ObjectName::from) {
         let Some(described) = schema.objects.get(&object) else { continue };
-        let mapped = rows.iter().map(|row| row.crm.clone()).filter(|_| object == settings.object);
+        let is_ours = object == settings.object;
+        let mapped = rows.iter().map(|row| row.crm.clone()).filter(|_| is_ours);
         let wanted = mapped
             .chain(IDENTITY.map(FieldName::from))
             .chain([settings.external_id.clone()])
             .filter(|field| described.fields.contains_key(field));
-        fields.insert(object, wanted.collect());
+        let wanted = wanted.collect();
+        fields.insert(object, wanted);
     }
     Reading { external_id: Some(settings.external_id.clone()), fields }
 }

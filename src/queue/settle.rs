@@ -38,7 +38,7 @@ impl Settling<'_> {
 
     /// Settles a lead that needs no write, or whose write is known to be refused.
     pub fn without_write(&self, planned: Planned, report: &mut Report) -> Settlement {
-        let Planned { member, plan } = planned;
+        let Planned { member, plan, .. } = planned;
         let observes = self.batch.destination.observes();
         let mut settlement = self.settlement(&member, &plan);
         let mut row = self.log_row(&member, &plan);
@@ -335,7 +335,7 @@ impl Settling<'_> {
             batch: self.leads,
             duration_ms: 0,
             request_id: None,
-            event: member.work.newest_event,
+            event: member.lead.newest_arrival(),
             decisions: Vec::new(),
             request: None,
             response: None,

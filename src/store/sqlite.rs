@@ -26,6 +26,7 @@ mod events;
 mod figures;
 mod leads;
 mod log;
+mod owners;
 mod people;
 mod prune;
 mod runs;

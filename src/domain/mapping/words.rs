@@ -64,6 +64,27 @@ impl DateFormat {
     }
 }
 
+impl FieldType {
+    /// The kind of CRM field that values of this type are compared as.
+    pub const fn crm_kind(self) -> CrmFieldKind {
+        match self {
+            FieldType::Text => CrmFieldKind::Text,
+            FieldType::Email => CrmFieldKind::Email,
+            FieldType::Phone => CrmFieldKind::Phone,
+            FieldType::Url => CrmFieldKind::Url,
+            FieldType::Number => CrmFieldKind::Decimal,
+            FieldType::Integer => CrmFieldKind::Integer,
+            FieldType::Currency => CrmFieldKind::Currency,
+            FieldType::Percent => CrmFieldKind::Percent,
+            FieldType::Boolean => CrmFieldKind::Boolean,
+            FieldType::Date => CrmFieldKind::Date,
+            FieldType::DateTime => CrmFieldKind::DateTime,
+            FieldType::Picklist => CrmFieldKind::Picklist,
+            FieldType::MultiPicklist => CrmFieldKind::MultiPicklist,
+        }
+    }
+}
+
 /// Whether values of a row's type can stand in a CRM field of this kind: `text` in any text-like one, picklists included.
 pub fn type_fits(row: FieldType, field: CrmFieldKind) -> bool {
     use CrmFieldKind as Kind;

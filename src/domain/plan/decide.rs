@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, LeadKey, RecordRef};
 use crate::domain::lead::Lead;
+use crate::domain::mapping::domain::company_domain;
 use crate::domain::mapping::{self, Converted, Direction, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose};
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
-use crate::domain::record::{CrmRecord, CrmValue, Schema};
+use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
 use crate::domain::value::Value;
 
 use super::{Action, BasePair, Choice, ConflictKind, Decision, Intent, Link, Question, Resolution, Rule, SyncPlan};
@@ -54,7 +55,7 @@ pub fn match_keys(lead: &Lead, external_id: &str, link: Option<&Link>, times: Ti
     let email = text_of(&sides, |row| row.kind == FieldType::Email && row.take.is_none());
     let website = text_of(&sides, |row| row.kind == FieldType::Url && row.take.is_none());
     let person = person(&sides);
-    let domain = mapping::company_domain(email.as_deref(), website.as_deref());
+    let domain = company_domain(email.as_deref(), website.as_deref());
     MatchKeys {
         linked: None,
         external_id: Some(external_id.to_owned()),
@@ -241,7 +242,7 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
     let no_bases = BTreeMap::new();
     let carries_our_id = standing.carries == Carries::Ours;
     let kind_of = |field: &FieldName| {
-        rules.rows.iter().find(|row| row.crm == *field).map_or(FieldType::Text, |row| row.kind)
+        rules.rows.iter().find(|row| row.crm == *field).map_or(CrmFieldKind::Text, |row| row.kind.crm_kind())
     };
     let known = merge::bases_after_intents(
         input.link.map_or(&no_bases, |link| &link.bases),
@@ -348,7 +349,7 @@ fn one_row(
         return None;
     }
     let kind = |intent: &&Intent| {
-        intent.rows.get(&row.crm).is_some_and(|pair| crate::domain::record::same_value(row.kind, &pair.crm, crm))
+        intent.rows.get(&row.crm).is_some_and(|pair| same_value(row.kind.crm_kind(), &pair.crm, crm))
     };
     let answer = input
         .answers
@@ -453,7 +454,8 @@ fn shared_is_answered(input: &PlanInput<'_>, record: &RecordRef) -> bool {
 }
 
 impl SyncPlan {
-    fn without_record(action: Action) -> Self {
+    /// A plan that touches no record.
+    pub fn without_record(action: Action) -> Self {
         Self {
             action,
             matched: None,

@@ -307,6 +307,9 @@ pub(super) async fn resolve(
     match app.store.resolve_conflict(&answer).await? {
         Answered::NotFound => Err(ApiError::NotFound),
         Answered::Changed(_) => Err(changed()),
+        Answered::WrongChoice(_) => Err(ApiError::Invalid(
+            "choose: a conflict of this kind does not have this answer, or the record was not in question".to_owned(),
+        )),
         Answered::Done(row) => {
             let change = Change::new("conflict.resolve", format!("conflict {id}")).of_lead(&row.lead).saying(detail);
             record(&app, &caller, change).await?;

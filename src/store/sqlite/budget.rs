@@ -7,7 +7,7 @@ use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
 
-pub(super) async fn add(
+pub(super) async fn save(
     store: &SqliteStore,
     destination: &DestinationName,
     hour: Timestamp,
@@ -19,7 +19,7 @@ pub(super) async fn add(
         .run(move |db| {
             db.prepare_cached(
                 "INSERT INTO budget (destination, hour, calls) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
+                 ON CONFLICT DO UPDATE SET calls = max(calls, excluded.calls)",
             )?
             .execute(params![destination.as_str(), hour.as_micros(), calls])?;
             Ok(())

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 
 use super::{
     SqliteStore, announce, backup, budget, claim, conflicts, dead_letters, dirty, events, figures, fold, leads, log,
-    people, prune, recover, replay, runs, settle, work,
+    owners, people, prune, recover, replay, runs, settle, work,
 };
-use crate::domain::ids::{DestinationName, EventId, LeadKey, SourceName};
+use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 use crate::store::*;
 
@@ -69,8 +69,16 @@ impl Store for SqliteStore {
         recover::close_late(self, now).await
     }
 
-    async fn add_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {
-        budget::add(self, destination, hour, calls).await
+    async fn find_owners(
+        &self,
+        destination: &DestinationName,
+        records: &[RecordRef],
+    ) -> StoreResult<Vec<Option<LeadKey>>> {
+        owners::find(self, destination, records).await
+    }
+
+    async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {
+        budget::save(self, destination, hour, calls).await
     }
 
     async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>> {

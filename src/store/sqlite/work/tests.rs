@@ -67,7 +67,7 @@ async fn a_replayed_event_puts_the_whole_lead_back() {
 async fn calls_are_added_up_by_hour() {
     let fixture = Fixture::new().await;
     for (hour, calls) in [(3600, 2), (3600, 3), (7200, 1)] {
-        fixture.store.add_calls(&crm(), secs(hour), calls).await.unwrap();
+        fixture.store.save_calls(&crm(), secs(hour), calls).await.unwrap();
     }
     assert_eq!(fixture.store.calls_since(&crm(), secs(3600)).await.unwrap(), [(secs(3600), 5), (secs(7200), 1)]);
     assert_eq!(fixture.store.calls_since(&crm(), secs(3601)).await.unwrap(), [(secs(7200), 1)]);
