@@ -1,13 +1,26 @@
 //! Phone numbers in E.164, with their extension.
 
-use phonenumber::PhoneNumber;
 use phonenumber::country::Id;
 use phonenumber::metadata::DATABASE;
+use phonenumber::{Metadata, PhoneNumber, Type};
 
 use crate::domain::record::FieldSchema;
 
 use super::convert::{Invalid, Outcome};
 use super::text;
+
+/// The kinds of number whose lengths count; the general plan tells no lengths.
+const KINDS: &[Type] = &[
+    Type::FixedLine,
+    Type::Mobile,
+    Type::TollFree,
+    Type::PremiumRate,
+    Type::SharedCost,
+    Type::PersonalNumber,
+    Type::Voip,
+    Type::Pager,
+    Type::Uan,
+];
 
 /// A number as `+12025550118`, or `+12025550118 x45`.
 ///
@@ -48,7 +61,10 @@ fn possible(country: Option<Id>, dialled: &str) -> Option<PhoneNumber> {
     let number = phonenumber::parse(country, dialled).ok()?;
     let length = u16::try_from(number.national().to_string().len()).ok()?;
     let plans = DATABASE.by_code(&number.code().value())?;
-    plans.iter().any(|plan| plan.descriptors().general().possible_length().contains(&length)).then_some(number)
+    let lengths = |plan: &Metadata, kind| {
+        plan.descriptors().get(kind).is_some_and(|numbers| numbers.possible_length().contains(&length))
+    };
+    plans.iter().any(|plan| KINDS.iter().any(|kind| lengths(plan, *kind))).then_some(number)
 }
 
 /// The number's digits, with a leading `+` if it had one; `None` where anything else than digits and punctuation stands.
