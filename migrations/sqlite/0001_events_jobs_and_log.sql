@@ -119,7 +119,7 @@ CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed';
 CREATE INDEX jobs_failing ON jobs (destination, first_failed_at) WHERE state = 'owed' AND first_failed_at IS NOT NULL;
 CREATE INDEX jobs_waiting ON jobs (destination, waiting_since) WHERE state = 'owed' AND waiting_since IS NOT NULL;
 CREATE INDEX jobs_leased ON jobs (destination) WHERE lease_token IS NOT NULL;
-CREATE INDEX jobs_ended ON jobs (state, ended_at) WHERE state <> 'owed';
+CREATE INDEX jobs_ended ON jobs (state, ended_at, destination, source, lead_id) WHERE state <> 'owed';
 
 -- The queue's figures, so that none of them needs a scan.
 CREATE TABLE job_counts (
