@@ -86,6 +86,7 @@ CREATE INDEX links_sharer ON links (destination, record_id) WHERE owner = 0;
 
 -- What is owed: one row per lead and destination, gone when both agree.
 CREATE TABLE jobs (
+    id              INTEGER PRIMARY KEY,                       -- jobs that came together lie together: claims touch few pages
     destination     TEXT NOT NULL,
     source          TEXT NOT NULL,
     lead_id         TEXT NOT NULL,
@@ -111,15 +112,15 @@ CREATE TABLE jobs (
              WHEN lease_token IS NOT NULL THEN 'leased'
              WHEN first_failed_at IS NOT NULL THEN 'retrying'
              ELSE 'ready' END) VIRTUAL,
-    PRIMARY KEY (destination, source, lead_id)
-) WITHOUT ROWID;
+    UNIQUE (destination, source, lead_id)
+);
 CREATE INDEX jobs_claim ON jobs (destination, lane, class, due_at) WHERE state = 'owed';
 CREATE INDEX jobs_look_again ON jobs (destination, look_again_at) WHERE state <> 'owed' AND look_again_at IS NOT NULL;
 CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed';
 CREATE INDEX jobs_failing ON jobs (destination, first_failed_at) WHERE state = 'owed' AND first_failed_at IS NOT NULL;
 CREATE INDEX jobs_waiting ON jobs (destination, waiting_since) WHERE state = 'owed' AND waiting_since IS NOT NULL;
 CREATE INDEX jobs_leased ON jobs (destination) WHERE lease_token IS NOT NULL;
-CREATE INDEX jobs_ended ON jobs (state, ended_at) WHERE state <> 'owed';
+CREATE INDEX jobs_ended ON jobs (state, ended_at, destination, source, lead_id) WHERE state <> 'owed';
 
 -- The queue's figures, so that none of them needs a scan.
 CREATE TABLE job_counts (

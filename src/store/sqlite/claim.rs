@@ -12,7 +12,7 @@ use crate::store::stored::refusal_from_json;
 use crate::store::{Claim, ClaimedJob, GiveBack, StoreResult};
 
 /// Due jobs of one lane and class, in claim order: the partial index alone answers it.
-const DUE: &str = "SELECT due_at, source, lead_id FROM jobs
+const DUE: &str = "SELECT due_at, id FROM jobs
      WHERE state = 'owed' AND destination = ?1 AND lane = ?2 AND class = ?3 AND due_at <= ?4
      ORDER BY due_at LIMIT ?5";
 
@@ -35,7 +35,7 @@ fn claim_due(db: &mut Connection, claim: &Claim) -> StoreResult<Vec<ClaimedJob>>
     };
     let classes: &[Class] = if claim.backfill { &[Class::Live, Class::Backfill] } else { &[Class::Live] };
     let limit = claim.limit as usize;
-    let mut due: Vec<(i64, String, String)> = Vec::new();
+    let mut due: Vec<(i64, i64)> = Vec::new();
     for class in classes {
         let mut of_class = Vec::new();
         for lane in lanes {
@@ -45,16 +45,10 @@ fn claim_due(db: &mut Connection, claim: &Claim) -> StoreResult<Vec<ClaimedJob>>
         of_class.truncate(limit - due.len());
         due.extend(of_class);
     }
-    due.into_iter().map(|(_, source, lead)| lease(db, claim, &source, &lead)).collect()
+    due.into_iter().map(|(_, id)| lease(db, claim, id)).collect()
 }
 
-fn find_due(
-    db: &Connection,
-    claim: &Claim,
-    lane: Lane,
-    class: Class,
-    limit: usize,
-) -> StoreResult<Vec<(i64, String, String)>> {
+fn find_due(db: &Connection, claim: &Claim, lane: Lane, class: Class, limit: usize) -> StoreResult<Vec<(i64, i64)>> {
     let mut find = db.prepare_cached(DUE)?;
     let found = find.query_map(
         params![
@@ -64,30 +58,26 @@ fn find_due(
             claim.now.as_micros(),
             limit as i64
         ],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-fn lease(db: &Connection, claim: &Claim, source: &str, lead: &str) -> StoreResult<ClaimedJob> {
-    let key = LeadKey::new(source, lead);
-    let mut lease = db.prepare_cached(
-        "UPDATE jobs SET due_at = ?4, attempt = attempt + 1, waiting_since = NULL, lease_token = ?5
-          WHERE destination = ?1 AND source = ?2 AND lead_id = ?3
-      RETURNING lane, class, attempt, wanted, owed_since, first_failed_at, detail, suspicion, refusal, forced",
-    )?;
+fn lease(db: &Connection, claim: &Claim, id: i64) -> StoreResult<ClaimedJob> {
     // RETURNING shows the row as it is afterwards; whether a lease ran out is only known before.
     let lease_expired = db
-        .prepare_cached(
-            "SELECT lease_token IS NOT NULL FROM jobs WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
-        )?
-        .query_row(params![claim.destination.as_str(), source, lead], |row| row.get(0))?;
-    let ends = claim.lease_ends_at.as_micros();
-    let (job, refusal) = lease.query_row(
-        params![claim.destination.as_str(), source, lead, ends, claim.token.as_bytes().as_slice()],
-        |row| {
+        .prepare_cached("SELECT lease_token IS NOT NULL FROM jobs WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?;
+    let mut lease = db.prepare_cached(
+        "UPDATE jobs SET due_at = ?2, attempt = attempt + 1, waiting_since = NULL, lease_token = ?3 WHERE id = ?1
+      RETURNING lane, class, attempt, wanted, owed_since, first_failed_at, detail, suspicion, refusal, forced,
+                source, lead_id",
+    )?;
+    let (job, refusal) =
+        lease.query_row(params![id, claim.lease_ends_at.as_micros(), claim.token.as_bytes().as_slice()], |row| {
+            let (source, lead): (String, String) = (row.get(10)?, row.get(11)?);
             let job = ClaimedJob {
-                lead: key.clone(),
+                lead: LeadKey::new(source.as_str(), lead.as_str()),
                 lane: rows::lane(row.get(0)?),
                 class: rows::class(row.get(1)?),
                 attempt: row.get(2)?,
@@ -101,8 +91,8 @@ fn lease(db: &Connection, claim: &Claim, source: &str, lead: &str) -> StoreResul
                 lease_expired,
             };
             Ok((job, row.get::<_, Option<String>>(8)?))
-        },
-    )?;
+        })?;
+    let key = &job.lead;
     if lease_expired {
         // Whoever held it announced and never settled.
         db.prepare_cached(
@@ -111,14 +101,14 @@ fn lease(db: &Connection, claim: &Claim, source: &str, lead: &str) -> StoreResul
         )?
         .execute(params![
             claim.destination.as_str(),
-            source,
-            lead,
+            key.source.as_str(),
+            key.id.as_str(),
             claim.now.after(MAY_LAND_FOR).as_micros()
         ])?;
     }
     let refusal = match refusal {
         None => None,
-        Some(json) => Some(rows::read(refusal_from_json(&json).ok(), "jobs", "refusal", &key)?),
+        Some(json) => Some(rows::read(refusal_from_json(&json).ok(), "jobs", "refusal", key)?),
     };
     Ok(ClaimedJob { refusal, ..job })
 }

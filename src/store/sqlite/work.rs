@@ -1,6 +1,6 @@
 //! Reading all that planning needs of many leads, in one look at the database.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use sqlx::{Connection, Row, SqliteConnection};
@@ -78,7 +78,7 @@ async fn load_events(db: &mut SqliteConnection, keys: &str, work: &mut [Work]) -
     if chosen.is_empty() {
         return Ok(());
     }
-    let copies = load_copies(db, keys).await?;
+    let copies = load_copies(db, keys, &chosen).await?;
     let ids = serde_json::to_string(&chosen).expect("a list of numbers can be written");
     let sql = "SELECT k.value, e.kind, e.received_at, e.content_hash, b.headers, b.body
                  FROM json_each(?1) k CROSS JOIN events e CROSS JOIN bodies b
@@ -134,17 +134,21 @@ async fn choose_events(db: &mut SqliteConnection, keys: &str, work: &mut [Work])
 async fn load_copies(
     db: &mut SqliteConnection,
     keys: &str,
+    chosen: &[(usize, i64)],
 ) -> StoreResult<HashMap<(usize, Vec<u8>), (EventId, Timestamp)>> {
+    let places: BTreeSet<usize> = chosen.iter().map(|(place, _)| *place).collect();
+    let places = serde_json::to_string(&places).expect("a list of numbers can be written");
     let sql = format!(
         "SELECT c.place, c.content_hash, c.id, e.received_at
            FROM (SELECT k.key AS place, h.content_hash AS content_hash, min(h.id) AS id
                    FROM {KEYS} events h INDEXED BY events_lead
                   WHERE h.source = k.value ->> 0 AND h.lead_id = k.value ->> 1
+                    AND k.key IN (SELECT value FROM json_each(?2))
                   GROUP BY k.key, h.content_hash HAVING count(*) > 1) c
            JOIN events e ON e.id = c.id"
     );
     let mut copies = HashMap::new();
-    for row in sqlx::query(sqlx::AssertSqlSafe(sql)).bind(keys).fetch_all(db).await? {
+    for row in sqlx::query(sqlx::AssertSqlSafe(sql)).bind(keys).bind(places).fetch_all(db).await? {
         let place: i64 = row.try_get(0)?;
         let (id, at): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
         let place = usize::try_from(place).unwrap_or(usize::MAX);

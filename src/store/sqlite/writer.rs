@@ -314,3 +314,6 @@ fn panicked(panic: &(dyn Any + Send)) -> StoreError {
     tracing::error!("a write to the store panicked: {what}");
     StoreError::Unavailable(format!("panicked: {what}"))
 }
+
+#[cfg(test)]
+mod tests;
