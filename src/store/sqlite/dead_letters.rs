@@ -30,7 +30,7 @@ pub(super) async fn list(
     let limit = limit(page);
     let mut query = QueryBuilder::new(
         "SELECT destination, source, lead_id, code, detail, attempt, owed_since, ended_at, look_again_at
-           FROM jobs WHERE state = 'dead'",
+           FROM jobs WHERE state = 'dead' AND state <> 'owed'",
     );
     conditions(&mut query, filter, filter.leads.get(..LEADS_AT_ONCE).unwrap_or(&filter.leads));
     if let Some((died_at, (destination, source, lead_id))) = place::<(i64, JobKey)>(page)? {
@@ -124,7 +124,8 @@ async fn find(store: &SqliteStore, filter: &DeadLetterFilter) -> StoreResult<Vec
     let parts: Vec<&[LeadKey]> =
         if filter.leads.is_empty() { all.to_vec() } else { filter.leads.chunks(LEADS_AT_ONCE).collect() };
     for leads in parts {
-        let mut query = QueryBuilder::new("SELECT destination, source, lead_id FROM jobs WHERE state = 'dead'");
+        let mut query =
+            QueryBuilder::new("SELECT destination, source, lead_id FROM jobs WHERE state = 'dead' AND state <> 'owed'");
         conditions(&mut query, filter, leads);
         found.extend(query.build_query_as::<JobKey>().fetch_all(&store.readers).await?);
     }
@@ -132,7 +133,7 @@ async fn find(store: &SqliteStore, filter: &DeadLetterFilter) -> StoreResult<Vec
 }
 
 fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &DeadLetterFilter, leads: &[LeadKey]) {
-    // The plus signs keep the walk on the index of what has ended.
+    // The plus signs keep the walk on the index of what has ended, whose own condition is `state <> 'owed'`.
     let equal = [
         (" AND +destination = ", &filter.destination),
         (" AND +source = ", &filter.source),

@@ -66,7 +66,8 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
     }
     let held: Vec<(String, String, i64)> = sqlx::query_as(
         "SELECT destination, code, count(*)
-           FROM (SELECT destination, coalesce(code, '') AS code FROM jobs WHERE state = 'held' ORDER BY ended_at DESC LIMIT ?)
+           FROM (SELECT destination, coalesce(code, '') AS code FROM jobs WHERE state = 'held' AND state <> 'owed'
+                  ORDER BY ended_at DESC LIMIT ?)
           GROUP BY destination, code ORDER BY count(*) DESC, code",
     )
     .bind(MOST_HELD)

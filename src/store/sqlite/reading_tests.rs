@@ -413,7 +413,11 @@ async fn figures_and_dead_letters_are_read_from_partial_indexes_without_sorting(
               WHERE outcome = ? AND outcome <> 'ok' AND id >= ? AND +at >= ? AND +error_code IS NOT NULL ORDER BY id DESC",
             "sync_log_outcome (outcome=? AND id>?)",
         ),
-        ("EXPLAIN QUERY PLAN SELECT destination FROM jobs WHERE state = 'dead' ORDER BY ended_at DESC", "jobs_ended"),
+        (
+            "EXPLAIN QUERY PLAN SELECT destination, code FROM jobs WHERE state = 'dead' AND state <> 'owed' AND +source = ?
+              ORDER BY ended_at DESC, destination DESC, source DESC, lead_id DESC",
+            "jobs_ended (state=?)",
+        ),
     ] {
         let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(&filled.store.readers).await.unwrap();
         let plan = plan.into_iter().map(|step| step.3).collect::<Vec<_>>().join("; ");
