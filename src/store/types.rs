@@ -673,7 +673,7 @@ pub struct QueueFigures {
     pub dead: u64,
     /// Since when the longest owed job that is ready, leased or retrying is owed.
     pub oldest: Option<Timestamp>,
-    /// Since when the longest retrying one fails.
+    /// Since when the longest retrying one fails, or waits behind a closed gate.
     pub oldest_retry: Option<Timestamp>,
     pub held_codes: Vec<(String, u64)>,
 }

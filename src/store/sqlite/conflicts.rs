@@ -5,10 +5,11 @@ use sqlx::QueryBuilder;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
+use super::dirty::{self, Why};
 use super::walk::{Cells, Numbered, Span};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
+use crate::domain::job::Class;
 use crate::domain::plan::{Choice, ConflictKind, Question};
-use crate::domain::time::Timestamp;
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
@@ -90,7 +91,8 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
             })
             .optional()?;
         let Some((destination, source, lead_id)) = lead else { return Ok(false) };
-        owe_now(db, &destination, &source, &lead_id, now)?;
+        let lead = LeadKey::new(source.as_str(), lead_id.as_str());
+        dirty::touch(db, &DestinationName::new(destination), &lead, Class::Live, now, Why::Forced)?;
         Ok(true)
     };
     let closed = store.writer.run(work).await?;
@@ -115,35 +117,6 @@ fn fits(question: &Question, choice: &Choice) -> bool {
     let Choice::Record(record) = choice else { return of_kind };
     let mut named = question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record).peekable();
     of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
-}
-
-/// Makes a lead's job due now because a person asked: live, and a remembered refusal is ignored. A leased job keeps its
-/// lease and is owed again after it.
-fn owe_now(
-    db: &rusqlite::Connection,
-    destination: &str,
-    source: &str,
-    lead_id: &str,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT INTO jobs (destination, source, lead_id, state, lane, class, due_at, attempt, wanted, owed_since, suspicion,
-                           forced)
-         VALUES (?1, ?2, ?3, 'owed',
-                 EXISTS (SELECT 1 FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3),
-                 0, ?4, 0, 1, ?4, 0, 1)
-             ON CONFLICT (destination, source, lead_id) DO UPDATE SET
-                class = 0, wanted = wanted + 1, forced = 1,
-                due_at = CASE WHEN lease_token IS NULL THEN ?4 ELSE due_at END,
-                attempt = CASE state WHEN 'owed' THEN attempt ELSE 0 END,
-                owed_since = CASE state WHEN 'owed' THEN owed_since ELSE ?4 END,
-                first_failed_at = CASE state WHEN 'owed' THEN first_failed_at END,
-                code = CASE state WHEN 'owed' THEN code END,
-                detail = CASE state WHEN 'owed' THEN detail END,
-                state = 'owed', ended_at = NULL, look_again_at = NULL",
-    )?
-    .execute(params![destination, source, lead_id, now.as_micros()])?;
-    Ok(())
 }
 
 pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, ConflictRow)> {

@@ -1,16 +1,18 @@
 //! Dead letters: listed, retried, discarded.
 
-use rusqlite::{OptionalExtension, params};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::SqliteStore;
+use super::dirty::{self, Why};
 use super::walk::{Cells, cut, limit, place};
+use super::{SqliteStore, append};
 use crate::domain::ids::{DestinationName, LeadKey};
+use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
-use crate::store::{DeadLetter, DeadLetterFilter, Listed, Page, StoreResult};
+use crate::store::{DeadLetter, DeadLetterFilter, Listed, NewLogRow, Operation, Outcome, Page, StoreResult};
 
-/// How many are changed in one transaction, so that intake does not wait.
-const AT_ONCE: usize = 100;
 /// How many leads of a filter fit into one query.
 const LEADS_AT_ONCE: usize = 500;
 
@@ -28,7 +30,7 @@ pub(super) async fn list(
     let limit = limit(page);
     let mut query = QueryBuilder::new(
         "SELECT destination, source, lead_id, code, detail, attempt, owed_since, ended_at, look_again_at
-           FROM jobs WHERE state = 'dead'",
+           FROM jobs WHERE state = 'dead' AND state <> 'owed'",
     );
     conditions(&mut query, filter, filter.leads.get(..LEADS_AT_ONCE).unwrap_or(&filter.leads));
     if let Some((died_at, (destination, source, lead_id))) = place::<(i64, JobKey)>(page)? {
@@ -42,53 +44,45 @@ pub(super) async fn list(
     Ok(cut(items, limit, |letter| (letter.died_at.as_micros(), job_key(letter))))
 }
 
-/// Makes dead letters due now, a hundred in each transaction; what died meanwhile stays dead.
+/// Makes dead letters due now, in small transactions; what died meanwhile stays dead.
 pub(super) async fn retry(store: &SqliteStore, filter: &DeadLetterFilter, now: Timestamp) -> StoreResult<u64> {
-    let mut retried = 0;
-    for keys in find(store, filter).await?.chunks(AT_ONCE) {
-        let keys = keys.to_vec();
-        let work = move |db: &mut rusqlite::Connection| {
-            let mut update = db.prepare_cached(
-                "UPDATE jobs SET state = 'owed', class = 0, due_at = ?4, lease_token = NULL, attempt = 0, wanted = wanted + 1,
-                        owed_since = ?4, first_failed_at = NULL, code = NULL, detail = NULL, forced = 1, ended_at = NULL,
-                        look_again_at = NULL
-                  WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND state = 'dead'",
-            )?;
-            let mut changed = 0;
-            for (destination, source, lead_id) in &keys {
-                changed += update.execute(params![destination, source, lead_id, now.as_micros()])?;
-            }
-            Ok(changed as u64)
-        };
-        retried += store.writer.run(work).await?;
-        store.wake_workers();
-    }
-    Ok(retried)
+    let keys: Vec<_> = find(store, filter).await?.into_iter().map(|key| (key, now)).collect();
+    let retried = count(store.writer.run_each(keys, |db, (key, now)| revive(db, key, *now)).await);
+    store.wake_workers();
+    retried
 }
 
-/// Drops dead letters, a hundred in each transaction, each together with the log row that says who did it.
+/// Drops dead letters, in small transactions, each together with the log row that says who did it.
 pub(super) async fn discard(
     store: &SqliteStore,
     filter: &DeadLetterFilter,
     by: &str,
     now: Timestamp,
 ) -> StoreResult<u64> {
-    let mut discarded = 0;
-    for keys in find(store, filter).await?.chunks(AT_ONCE) {
-        let (keys, by) = (keys.to_vec(), by.to_owned());
-        let work = move |db: &mut rusqlite::Connection| {
-            let mut dropped = 0;
-            for key in &keys {
-                dropped += u64::from(drop_one(db, key, &by, now)?);
-            }
-            Ok(dropped)
-        };
-        discarded += store.writer.run(work).await?;
-    }
-    Ok(discarded)
+    let by: Arc<str> = by.into();
+    let keys: Vec<_> = find(store, filter).await?.into_iter().map(|key| (key, Arc::clone(&by), now)).collect();
+    count(store.writer.run_each(keys, |db, (key, by, now)| drop_one(db, key, by, *now)).await)
 }
 
-fn drop_one(db: &rusqlite::Connection, key: &JobKey, by: &str, now: Timestamp) -> rusqlite::Result<bool> {
+fn count(outcomes: Vec<StoreResult<bool>>) -> StoreResult<u64> {
+    outcomes.into_iter().try_fold(0, |changed, outcome| Ok(changed + u64::from(outcome?)))
+}
+
+fn revive(db: &Connection, key: &JobKey, now: Timestamp) -> StoreResult<bool> {
+    let (destination, source, lead_id) = key;
+    let dead: bool = db
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM jobs WHERE destination = ? AND source = ? AND lead_id = ? AND state = 'dead')",
+        )?
+        .query_row([destination, source, lead_id], |row| row.get(0))?;
+    if dead {
+        let lead = LeadKey::new(source.as_str(), lead_id.as_str());
+        dirty::touch(db, &destination.as_str().into(), &lead, Class::Live, now, Why::Forced)?;
+    }
+    Ok(dead)
+}
+
+fn drop_one(db: &Connection, key: &JobKey, by: &str, now: Timestamp) -> StoreResult<bool> {
     let (destination, source, lead_id) = key;
     let job: Option<(u32, Option<String>, Option<String>)> = db
         .prepare_cached(
@@ -98,13 +92,27 @@ fn drop_one(db: &rusqlite::Connection, key: &JobKey, by: &str, now: Timestamp) -
         .query_row([destination, source, lead_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((attempt, code, detail)) = job else { return Ok(false) };
-    let error = format!("discarded by {by}: {}", detail.unwrap_or_default());
-    db.prepare_cached(
-        "INSERT INTO sync_log (at, source, lead_id, destination, operation, outcome, error_code, error, attempt, api_calls,
-                               batch, duration_ms)
-         VALUES (?, ?, ?, ?, 'skip', 'ok', ?, ?, ?, 0, 1, 0)",
-    )?
-    .execute(params![now.as_micros(), source, lead_id, destination, code, error, attempt])?;
+    let row = NewLogRow {
+        at: now,
+        lead: LeadKey::new(source.as_str(), lead_id.as_str()),
+        destination: destination.as_str().into(),
+        operation: Operation::Skip,
+        outcome: Outcome::Ok,
+        record: None,
+        matched_by: None,
+        error_code: code,
+        error: Some(format!("discarded by {by}: {}", detail.unwrap_or_default())),
+        attempt,
+        api_calls: 0,
+        batch: 1,
+        duration_ms: 0,
+        request_id: None,
+        event: None,
+        decisions: Vec::new(),
+        request: None,
+        response: None,
+    };
+    append::append(db, &row)?;
     Ok(true)
 }
 
@@ -116,7 +124,8 @@ async fn find(store: &SqliteStore, filter: &DeadLetterFilter) -> StoreResult<Vec
     let parts: Vec<&[LeadKey]> =
         if filter.leads.is_empty() { all.to_vec() } else { filter.leads.chunks(LEADS_AT_ONCE).collect() };
     for leads in parts {
-        let mut query = QueryBuilder::new("SELECT destination, source, lead_id FROM jobs WHERE state = 'dead'");
+        let mut query =
+            QueryBuilder::new("SELECT destination, source, lead_id FROM jobs WHERE state = 'dead' AND state <> 'owed'");
         conditions(&mut query, filter, leads);
         found.extend(query.build_query_as::<JobKey>().fetch_all(&store.readers).await?);
     }
@@ -124,7 +133,7 @@ async fn find(store: &SqliteStore, filter: &DeadLetterFilter) -> StoreResult<Vec
 }
 
 fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &DeadLetterFilter, leads: &[LeadKey]) {
-    // The plus signs keep the walk on the index of what has ended.
+    // The plus signs keep the walk on the index of what has ended, whose own condition is `state <> 'owed'`.
     let equal = [
         (" AND +destination = ", &filter.destination),
         (" AND +source = ", &filter.source),

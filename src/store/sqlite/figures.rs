@@ -22,10 +22,13 @@ const MOST_FAILURES: i64 = 25_000;
 /// How many events are looked at, the newest, for a source's last one.
 const MOST_EVENTS: i64 = 10_000;
 
+/// Source and ID of the leads of a group.
+type Leads = HashSet<(String, String)>;
+
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Figures of each destination that ever had a job: counters that triggers keep, and the first entry of two indexes. The
+/// Figures of each destination that ever had a job: counters that triggers keep, and the first entry of three indexes. The
 /// codes of held jobs are those of the 2,000 held last.
 pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
     let counts: Vec<(String, String, i64)> =
@@ -47,20 +50,24 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
         }
     }
     for (destination, entry) in &mut figures {
-        let (oldest, oldest_retry): (Option<i64>, Option<i64>) = sqlx::query_as(
+        let (oldest, failing, waiting): (Option<i64>, Option<i64>, Option<i64>) = sqlx::query_as(
             "SELECT (SELECT min(owed_since) FROM jobs WHERE destination = ?1 AND state = 'owed'),
                     (SELECT min(first_failed_at) FROM jobs
-                      WHERE destination = ?1 AND state = 'owed' AND first_failed_at IS NOT NULL)",
+                      WHERE destination = ?1 AND state = 'owed' AND first_failed_at IS NOT NULL),
+                    (SELECT min(waiting_since) FROM jobs
+                      WHERE destination = ?1 AND state = 'owed' AND waiting_since IS NOT NULL)",
         )
         .bind(destination)
         .fetch_one(&store.readers)
         .await?;
         entry.oldest = oldest.map(Timestamp::from_micros);
-        entry.oldest_retry = oldest_retry.map(Timestamp::from_micros);
+        // What waits behind a closed gate has not failed, but it is as late.
+        entry.oldest_retry = failing.into_iter().chain(waiting).min().map(Timestamp::from_micros);
     }
     let held: Vec<(String, String, i64)> = sqlx::query_as(
         "SELECT destination, code, count(*)
-           FROM (SELECT destination, coalesce(code, '') AS code FROM jobs WHERE state = 'held' ORDER BY ended_at DESC LIMIT ?)
+           FROM (SELECT destination, coalesce(code, '') AS code FROM jobs WHERE state = 'held' AND state <> 'owed'
+                  ORDER BY ended_at DESC LIMIT ?)
           GROUP BY destination, code ORDER BY count(*) DESC, code",
     )
     .bind(MOST_HELD)
@@ -93,7 +100,7 @@ pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult
     let (lowest, highest): (Option<i64>, Option<i64>) = sqlx::query_as(LOG.bounds).fetch_one(&store.readers).await?;
     let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
     let first = LOG.first_after_disorder(&store.readers, lowest, highest, since).await?;
-    let mut groups: BTreeMap<(String, String), (ErrorGroup, HashSet<(String, String)>)> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, String), (ErrorGroup, Leads)> = BTreeMap::new();
     for outcome in [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown] {
         let rows = sqlx::query(
             "SELECT id, at, source, lead_id, destination, error_code FROM sync_log
@@ -123,7 +130,7 @@ pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult
     }
     let mut groups: Vec<ErrorGroup> =
         groups.into_values().map(|(group, leads)| ErrorGroup { leads: leads.len() as u64, ..group }).collect();
-    groups.sort_by(|a, b| b.count.cmp(&a.count));
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     Ok(groups)
 }
 

@@ -23,7 +23,7 @@ struct Sweep {
     with_it: &'static [&'static str],
 }
 
-const SWEEPS: [Sweep; 4] = [
+const SWEEPS: [Sweep; 3] = [
     Sweep {
         name: "events",
         piece: "SELECT id, received_at FROM events WHERE id > ?1 ORDER BY id LIMIT ?2",
@@ -74,13 +74,6 @@ const SWEEPS: [Sweep; 4] = [
                                            AND n.lead_id = conflicts.lead_id AND n.id > conflicts.id
                                            AND n.destination = conflicts.destination AND n.kind = conflicts.kind
                                            AND n.field = conflicts.field AND n.state = 'resolved'))",
-        with_it: &[],
-    },
-    Sweep {
-        name: "intents",
-        piece: "SELECT id, announced_at FROM intents WHERE id > ?1 ORDER BY id LIMIT ?2",
-        delete: "DELETE FROM intents WHERE id > ?1 AND id <= ?2 AND announced_at < ?3 AND settled = 1
-                    AND keep_open_until IS NULL",
         with_it: &[],
     },
 ];

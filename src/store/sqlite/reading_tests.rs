@@ -213,6 +213,10 @@ async fn dead_letters_are_retried_and_discarded_by_filter_and_nothing_else_is_to
     let figures = filled.store.queue_figures(now).await.unwrap().remove(0);
     assert_eq!((figures.ready, figures.held, figures.dead), (1, 1, 0));
     assert_eq!((figures.oldest, figures.held_codes), (Some(now), vec![("match".to_owned(), 1)]));
+    assert_eq!(figures.oldest_retry, None);
+    filled.run("UPDATE jobs SET waiting_since = 42 WHERE lead_id = 'cl_1'").await;
+    let figures = filled.store.queue_figures(now).await.unwrap().remove(0);
+    assert_eq!(figures.oldest_retry, Some(Timestamp::from_micros(42)));
 }
 
 #[tokio::test]
@@ -397,4 +401,26 @@ async fn runs_and_pauses_come_back_as_they_went_in() {
     assert_eq!(filled.store.load_pauses().await.unwrap(), [pause]);
     assert!(filled.store.resume(&"crm".into()).await.unwrap());
     assert!(!filled.store.resume(&"crm".into()).await.unwrap());
+}
+
+#[tokio::test]
+async fn figures_and_dead_letters_are_read_from_partial_indexes_without_sorting() {
+    let filled = filled("").await;
+    for (sql, index) in [
+        ("EXPLAIN QUERY PLAN SELECT min(owed_since) FROM jobs WHERE destination = 'crm' AND state = 'owed'", "jobs_oldest"),
+        (
+            "EXPLAIN QUERY PLAN SELECT id FROM sync_log
+              WHERE outcome = ? AND outcome <> 'ok' AND id >= ? AND +at >= ? AND +error_code IS NOT NULL ORDER BY id DESC",
+            "sync_log_outcome (outcome=? AND id>?)",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT destination, code FROM jobs WHERE state = 'dead' AND state <> 'owed' AND +source = ?
+              ORDER BY ended_at DESC, destination DESC, source DESC, lead_id DESC",
+            "jobs_ended (state=?)",
+        ),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(&filled.store.readers).await.unwrap();
+        let plan = plan.into_iter().map(|step| step.3).collect::<Vec<_>>().join("; ");
+        assert!(plan.contains(index) && !plan.contains("B-TREE"), "{plan}");
+    }
 }
