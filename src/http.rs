@@ -12,3 +12,6 @@ pub mod webhook;
 
 pub use admin::{admin_router, openapi};
 pub use webhook::public_router;
+
+#[cfg(test)]
+mod tests;
