@@ -202,6 +202,18 @@ async fn the_document_is_shown_to_programs_and_to_people() {
 }
 
 #[test]
+fn every_operation_of_the_document_has_a_name_of_its_own() {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let items = document["paths"].as_object().unwrap().values();
+    let operations = items.flat_map(|item| item.as_object().unwrap().values());
+    let mut names: Vec<&str> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}
+
+#[test]
 fn the_committed_document_is_the_programs() {
     let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/leadrelay.json"));
     let same = committed.unwrap_or_default() == openapi();

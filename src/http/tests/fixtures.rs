@@ -19,6 +19,7 @@ use crate::domain::signature::{
     VerifyRules,
 };
 use crate::domain::time::Timestamp;
+use crate::http::{BodyLimits, public_router};
 use crate::intake::{Intake, SourceRuntime};
 use crate::store::{EventLog, EventReceipt, NewEvent, StoreError, StoreResult};
 
@@ -109,7 +110,7 @@ pub fn intake(log: Arc<MemoryLog>) -> Arc<Intake> {
 }
 
 pub fn public(log: &Arc<MemoryLog>) -> Router {
-    crate::http::public_router(intake(log.clone()), MAX_BODY)
+    public_router(intake(log.clone()), BodyLimits::of(MAX_BODY))
 }
 
 /// The headers with which the sender would send this body at that time.

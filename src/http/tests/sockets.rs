@@ -9,8 +9,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::fixtures::{MAX_BODY, MemoryLog, NOW, lead, public, signature};
+use super::fixtures::{MAX_BODY, MemoryLog, NOW, intake, lead, signature};
 use crate::http::serve::{ServeLimits, serve};
+use crate::http::{BodyLimits, public_router};
+
+const BODY_WITHIN: Duration = Duration::from_secs(1);
 
 struct Running {
     at: SocketAddr,
@@ -22,7 +25,7 @@ async fn start(log: &Arc<MemoryLog>, limits: ServeLimits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = public(log);
+    let router = public_router(intake(log.clone()), BodyLimits { most: MAX_BODY, within: BODY_WITHIN });
     let server = tokio::spawn(async move {
         serve(listener, router, limits, async { drop(stopped.await) }).await;
     });
@@ -98,6 +101,18 @@ async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
     stream.write_all(b"POST /webhooks/klozeo HTTP/1.1\r\nHost:").await.unwrap();
     let answer = rest(&mut stream).await;
     assert!(!answer.contains("202"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_too_slowly_is_given_up() {
+    let log = Arc::new(MemoryLog::default());
+    let running = start(&log, ServeLimits::default()).await;
+    let mut stream = TcpStream::connect(running.at).await.unwrap();
+    stream.write_all(request("Content-Length: 100\r\n", b"").as_bytes()).await.unwrap();
+    stream.write_all(b"{").await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(log.events.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

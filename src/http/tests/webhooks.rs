@@ -5,6 +5,7 @@ use axum::http::Request;
 use serde_json::json;
 
 use super::fixtures::{MAX_BODY, MemoryLog, NOW, Trouble, ask, intake, lead, post, public, signature, signed};
+use crate::http::{BodyLimits, public_router};
 use crate::store::EventState;
 
 #[tokio::test]
@@ -80,7 +81,7 @@ async fn what_is_signed_but_unreadable_is_kept_in_quarantine() {
 #[tokio::test]
 async fn ten_thousand_levels_are_quarantined_without_harm() {
     let log = Arc::new(MemoryLog::default());
-    let router = crate::http::public_router(intake(log.clone()), 1 << 20);
+    let router = public_router(intake(log.clone()), BodyLimits::of(1 << 20));
     let body = "[".repeat(10_000);
     let answer = ask(&router, signed(body.as_bytes())).await;
     assert_eq!((answer.status.as_u16(), answer.json()["status"].as_str()), (202, Some("quarantined")));
