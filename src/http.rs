@@ -11,4 +11,8 @@ pub mod serve;
 pub mod webhook;
 
 pub use admin::{admin_router, openapi};
+pub use body::BodyLimits;
 pub use webhook::public_router;
+
+#[cfg(test)]
+mod tests;

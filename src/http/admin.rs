@@ -21,7 +21,9 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::{Router, middleware};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -67,7 +69,37 @@ pub fn admin_router(state: AdminState) -> Router {
 
 /// The OpenAPI document: routes and document come from the same place.
 fn document() -> utoipa::openapi::OpenApi {
-    routers(None).split_for_parts().1
+    let mut document = routers(None).split_for_parts().1;
+    for (path, item) in &mut document.paths.paths {
+        let methods = [("get", &mut item.get), ("post", &mut item.post)];
+        for (method, operation) in methods {
+            if let Some(operation) = operation {
+                complete(operation, method, path);
+            }
+        }
+    }
+    document
+}
+
+/// Adds what holds for every operation alike: a name that is its own, and the answers of the token check before it.
+fn complete(operation: &mut Operation, method: &str, path: &str) {
+    let words: Vec<&str> =
+        path.split(|sign: char| !sign.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    operation.operation_id = Some(format!("{method}_{}", words.join("_")));
+    if operation.security.is_some() {
+        return;
+    }
+    let mut refusals = vec![("401", "No right token"), ("503", "The store does not answer now")];
+    if method != "get" {
+        refusals.push(("403", "The token may read, not change"));
+    }
+    for (status, description) in refusals {
+        let schema = Ref::from_schema_name("Problem");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let answer =
+            ResponseBuilder::new().description(description).content("application/problem+json", content).build();
+        operation.responses.responses.entry(status.to_owned()).or_insert(answer.into());
+    }
 }
 
 /// The OpenAPI document as it is committed under `openapi/`: the same text for the same program.

@@ -8,16 +8,21 @@ use http_body_util::BodyExt;
 
 use super::error::ApiError;
 
-/// A whole body has to arrive within this time.
-const READ_WITHIN: Duration = Duration::from_secs(20);
-
 /// How much of a body is taken, and how much more is read only so that the client sees the answer.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
+    /// Bytes.
     pub most: usize,
+    /// A whole body has to arrive within this time.
+    pub within: Duration,
 }
 
 impl BodyLimits {
+    /// Bodies of at most so many bytes, within 20 s.
+    pub fn of(most: usize) -> Self {
+        Self { most, within: Duration::from_secs(20) }
+    }
+
     fn discarded(self) -> usize {
         self.most.saturating_mul(4)
     }
@@ -28,13 +33,13 @@ impl BodyLimits {
 /// Of a larger one up to four times as much is read and thrown away first: a client that is still sending would else see
 /// a reset connection instead of the answer.
 pub async fn read(body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
-    tokio::time::timeout(READ_WITHIN, read_within_size(body, limits)).await.unwrap_or(Err(ApiError::TooSlow))
+    tokio::time::timeout(limits.within, read_within_size(body, limits)).await.unwrap_or(Err(ApiError::TooSlow))
 }
 
 /// Throws away what a client sends with a request that is refused whatever its body is.
 pub async fn discard(mut body: Body, limits: BodyLimits) {
     // Whether all of it came does not matter: the answer is the same.
-    let _ = tokio::time::timeout(READ_WITHIN, discard_rest(&mut body, limits.discarded())).await;
+    let _ = tokio::time::timeout(limits.within, discard_rest(&mut body, limits.discarded())).await;
 }
 
 async fn read_within_size(mut body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {

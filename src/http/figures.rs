@@ -213,3 +213,40 @@ fn trend(figures: QueueFigures, outcomes: &Outcomes, history: &DepthHistory, now
         figures,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Operation;
+
+    #[test]
+    fn the_time_to_clear_follows_from_what_was_settled() {
+        let check = |ready: u64, settled: u64, expected: Option<u64>| {
+            let figures = QueueFigures {
+                destination: "crm".into(),
+                ready,
+                leased: 0,
+                retrying: 0,
+                held: 9,
+                dead: 9,
+                oldest: None,
+                oldest_retry: None,
+                held_codes: vec![],
+            };
+            let count = |outcome, count| OutcomeCount {
+                destination: "crm".into(),
+                operation: Operation::Update,
+                outcome,
+                count,
+            };
+            let recent = vec![count(Outcome::Ok, settled), count(Outcome::Retry, 1000)];
+            let outcomes = Outcomes { alerting: vec![], recent };
+            let trend = trend(figures, &outcomes, &DepthHistory::default(), Timestamp::from_seconds(0));
+            assert_eq!(trend.seconds_to_clear, expected, "{ready} ready, {settled} settled");
+        };
+        check(0, 0, Some(0));
+        check(10, 0, None);
+        check(100, 300, Some(100));
+        check(1, 300_000, Some(1));
+    }
+}

@@ -35,7 +35,7 @@ pub(super) async fn healthz(method: Method) -> Result<Json<Health>, ApiError> {
     get, path = "/readyz", tag = "operation", security(()),
     responses(
         (status = 200, description = "The store commits", body = Health),
-        (status = 503, description = "The store cannot commit now; `Retry-After` says when to ask again", body = Problem)
+        (status = 503, description = "The store cannot commit now; `Retry-After` says when to ask again", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn readyz(State(app): State<AdminState>) -> Result<Json<Health>, ApiError> {

@@ -26,8 +26,8 @@ use crate::telemetry::metrics::WebhookOutcome;
 const DISABLED_RETRY_AFTER: u32 = 300;
 
 /// What the public listener serves: webhooks and `/healthz`, nothing else.
-pub fn public_router(intake: Arc<Intake>, max_body: usize) -> Router {
-    let app = PublicState { intake, limits: BodyLimits { most: max_body } };
+pub fn public_router(intake: Arc<Intake>, limits: BodyLimits) -> Router {
+    let app = PublicState { intake, limits };
     Router::new()
         .route("/webhooks/{source}", any(receive))
         .route("/webhooks/{source}/{token}", any(receive_with_token))
@@ -82,12 +82,12 @@ impl From<Receipt> for Accepted {
     request_body(content = serde_json::Value, description = "As the lead system sends it"),
     responses(
         (status = 202, description = "Committed and synced to disk", body = Accepted),
-        (status = 401, description = "Signature missing, wrong, or outside the tolerance", body = Problem),
-        (status = 404, description = "Unknown source", body = Problem),
-        (status = 408, description = "The body did not arrive in time", body = Problem),
-        (status = 413, description = "Larger than `server.max_body`", body = Problem),
-        (status = 415, description = "Compressed, or a form", body = Problem),
-        (status = 503, description = "Cannot commit now, or the source is disabled: send it again", body = Problem,
+        (status = 401, description = "Signature missing, wrong, or outside the tolerance", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Larger than `server.max_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Compressed, or a form", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Cannot commit now, or the source is disabled: send it again", body = Problem, content_type = "application/problem+json",
             headers(("retry-after" = u32, description = "Seconds")))
     )
 )]
@@ -102,9 +102,9 @@ pub(super) async fn receive(state: State<PublicState>, id: Extension<RequestId>,
     request_body(content = serde_json::Value, description = "As the lead system sends it"),
     responses(
         (status = 202, description = "Committed and synced to disk", body = Accepted),
-        (status = 401, description = "The token is wrong", body = Problem),
-        (status = 404, description = "Unknown source", body = Problem),
-        (status = 503, description = "Cannot commit now, or the source is disabled: send it again", body = Problem)
+        (status = 401, description = "The token is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Cannot commit now, or the source is disabled: send it again", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn receive_with_token(

@@ -85,7 +85,7 @@ impl From<AuditRow> for AuditView {
 /// Lists who changed what, newest first.
 #[utoipa::path(
     get, path = "/audit", tag = "operation", params(PageQuery),
-    responses((status = 200, body = ListOf<AuditView>), (status = 422, body = Problem))
+    responses((status = 200, body = ListOf<AuditView>), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

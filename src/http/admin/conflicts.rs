@@ -164,7 +164,7 @@ fn parts(choice: Choice) -> (&'static str, Option<String>, Option<RecordRef>) {
 /// Lists conflicts, newest first.
 #[utoipa::path(
     get, path = "/conflicts", tag = "conflicts", params(ConflictQuery),
-    responses((status = 200, body = ListOf<ConflictView>), (status = 400, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = ListOf<ConflictView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,
@@ -193,7 +193,7 @@ pub(super) async fn list(
     get, path = "/conflicts/{id}", tag = "conflicts", params(("id" = i64, Path)),
     responses(
         (status = 200, body = ConflictView, headers(("etag" = String, description = "The revision that was read"))),
-        (status = 404, body = Problem)
+        (status = 404, body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn show(State(app): State<AdminState>, Named(id): Named<i64>) -> Result<Response, ApiError> {
@@ -281,8 +281,8 @@ impl Resolve {
     request_body = Resolve,
     responses(
         (status = 200, description = "Resolved", body = ConflictView),
-        (status = 404, body = Problem), (status = 422, body = Problem),
-        (status = 412, description = "It changed since it was read, or is not open any more", body = Problem)
+        (status = 404, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It changed since it was read, or is not open any more", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn resolve(
@@ -325,4 +325,61 @@ fn revision(tag: &HeaderValue) -> Option<i64> {
 
 fn changed() -> ApiError {
     ApiError::Changed("Read the conflict again; it was answered or looks different now.".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::matching::MatchedBy;
+    use crate::domain::plan::CandidateSummary;
+
+    fn question(kind: ConflictKind) -> Question {
+        let record = RecordRef { object: "Contact".into(), id: "003A".into() };
+        let candidate = CandidateSummary { record, by: MatchedBy::Email, speaks: "same address".to_owned() };
+        Question {
+            kind,
+            field: None,
+            record: None,
+            base: None,
+            lead: None,
+            crm: None,
+            candidates: vec![candidate],
+            other: None,
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_answer_has_to_fit_its_question() {
+        let check = |kind, json: &str, expected: Result<Choice, &str>| {
+            let answer: Resolve = serde_json::from_str(json).unwrap();
+            match (answer.choice(&question(kind)), expected) {
+                (Ok(choice), expected) => assert_eq!(Ok(choice), expected, "{json}"),
+                (Err(ApiError::Invalid(text)), Err(says)) => assert!(text.contains(says), "{json}: {text}"),
+                (Err(error), expected) => panic!("{json}: {error:?} instead of {expected:?}"),
+            }
+        };
+        let record = |object: &str, id: &str| Choice::Record(RecordRef { object: object.into(), id: id.into() });
+        check(ConflictKind::Field, r#"{"choose":"lead"}"#, Ok(Choice::Lead));
+        check(ConflictKind::Field, r#"{"choose":"create"}"#, Err("lead, crm, value"));
+        check(ConflictKind::Field, r#"{"choose":"value","value":12.50}"#, Ok(Choice::Value("12.50".to_owned())));
+        check(ConflictKind::Field, r#"{"choose":"value","value":null}"#, Err("value:"));
+        check(ConflictKind::Invalid, r#"{"choose":"lead"}"#, Err("crm, value"));
+        check(ConflictKind::Match, r#"{"choose":"record","record_id":"003A"}"#, Ok(record("Contact", "003A")));
+        check(ConflictKind::Match, r#"{"choose":"record","record_id":"00QB"}"#, Err("003A"));
+        check(
+            ConflictKind::Match,
+            r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#,
+            Ok(record("Lead", "00QB")),
+        );
+        check(ConflictKind::Match, r#"{"choose":"record"}"#, Err("record_id"));
+        check(ConflictKind::Match, r#"{"choose":"create"}"#, Ok(Choice::Create));
+    }
+
+    #[test]
+    fn an_etag_is_read_back_as_the_revision() {
+        assert_eq!(revision(&HeaderValue::from_static("\"12\"")), Some(12));
+        assert_eq!(revision(&HeaderValue::from_static("12")), None);
+        assert_eq!(revision(&HeaderValue::from_static("W/\"12\"")), None);
+    }
 }

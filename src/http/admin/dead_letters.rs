@@ -67,7 +67,7 @@ impl From<DeadLetter> for DeadLetterView {
 /// Lists dead letters, newest first.
 #[utoipa::path(
     get, path = "/dead-letters", tag = "dead letters", params(DeadLetterQuery),
-    responses((status = 200, body = ListOf<DeadLetterView>), (status = 400, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = ListOf<DeadLetterView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,
@@ -138,7 +138,7 @@ fn in_words(filter: &DeadLetterFilter, count: u64) -> String {
 /// Makes dead letters due now, whatever refused them before.
 #[utoipa::path(
     post, path = "/dead-letters/retry", tag = "dead letters", request_body = WhichDeadLetters,
-    responses((status = 202, body = Count), (status = 422, body = Problem))
+    responses((status = 202, body = Count), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn retry(
     State(app): State<AdminState>,
@@ -158,7 +158,7 @@ pub(super) async fn retry(
 /// Drops dead letters; each leaves a row `skip` in the sync log. The next event of its lead owes it again.
 #[utoipa::path(
     post, path = "/dead-letters/discard", tag = "dead letters", request_body = WhichDeadLetters,
-    responses((status = 200, body = Count), (status = 422, body = Problem))
+    responses((status = 200, body = Count), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn discard(
     State(app): State<AdminState>,

@@ -129,7 +129,7 @@ pub struct PauseRequest {
 #[utoipa::path(
     post, path = "/destinations/{name}/pause", tag = "destinations", params(("name" = String, Path)),
     request_body = PauseRequest,
-    responses((status = 200, body = DestinationView), (status = 404, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = DestinationView), (status = 404, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn pause(
     State(app): State<AdminState>,
@@ -157,7 +157,7 @@ pub(super) async fn pause(
 /// Ends a pause; resuming what is not paused changes nothing.
 #[utoipa::path(
     post, path = "/destinations/{name}/resume", tag = "destinations", params(("name" = String, Path)),
-    responses((status = 200, body = DestinationView), (status = 404, body = Problem))
+    responses((status = 200, body = DestinationView), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn resume(
     State(app): State<AdminState>,

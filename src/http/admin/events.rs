@@ -97,7 +97,7 @@ pub struct HeaderView {
 /// Lists events, newest first.
 #[utoipa::path(
     get, path = "/events", tag = "events", params(EventQuery),
-    responses((status = 200, body = ListOf<EventView>), (status = 400, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = ListOf<EventView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,
@@ -123,7 +123,7 @@ async fn load(app: &AdminState, id: &str) -> Result<EventDetail, ApiError> {
 /// Shows one event with its body.
 #[utoipa::path(
     get, path = "/events/{id}", tag = "events", params(("id" = String, Path, example = "evt_4711")),
-    responses((status = 200, body = EventDetailView), (status = 404, body = Problem))
+    responses((status = 200, body = EventDetailView), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn show(
     State(app): State<AdminState>,
@@ -150,8 +150,8 @@ pub struct Replayed {
 #[utoipa::path(
     post, path = "/events/{id}/replay", tag = "events", params(("id" = String, Path, example = "evt_4711")),
     responses(
-        (status = 202, body = Replayed), (status = 404, body = Problem),
-        (status = 409, description = "Its source is no longer configured, or it was erased", body = Problem)
+        (status = 202, body = Replayed), (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Its source is no longer configured, or it was erased", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn replay(

@@ -166,7 +166,7 @@ impl From<LeadView> for LeadDetail {
 /// Lists leads, the last changed first.
 #[utoipa::path(
     get, path = "/leads", tag = "leads", params(LeadQuery),
-    responses((status = 200, body = ListOf<LeadSummary>), (status = 400, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = ListOf<LeadSummary>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,
@@ -181,7 +181,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get, path = "/leads/{source}/{lead_id}", tag = "leads",
     params(("source" = String, Path), ("lead_id" = String, Path)),
-    responses((status = 200, body = LeadDetail), (status = 404, body = Problem))
+    responses((status = 200, body = LeadDetail), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn show(
     State(app): State<AdminState>,
@@ -203,8 +203,8 @@ pub struct SyncStarted {
     post, path = "/leads/{source}/{lead_id}/sync", tag = "leads",
     params(("source" = String, Path), ("lead_id" = String, Path)),
     responses(
-        (status = 202, body = SyncStarted), (status = 404, body = Problem),
-        (status = 409, description = "Its source is no longer configured", body = Problem)
+        (status = 202, body = SyncStarted), (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Its source is no longer configured", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn sync(

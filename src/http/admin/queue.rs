@@ -189,7 +189,7 @@ const ERRORS_SINCE: Duration = Duration::from_secs(24 * 3600);
 /// Groups failures by destination and cause, with what each means and what to do.
 #[utoipa::path(
     get, path = "/errors", tag = "operation", params(ErrorQuery),
-    responses((status = 200, body = ListOf<ErrorView>), (status = 422, body = Problem))
+    responses((status = 200, body = ListOf<ErrorView>), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn errors(
     State(app): State<AdminState>,

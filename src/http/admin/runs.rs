@@ -55,7 +55,7 @@ impl From<RunRow> for RunView {
 /// Lists bulk work, newest first.
 #[utoipa::path(
     get, path = "/runs", tag = "runs", params(PageQuery),
-    responses((status = 200, body = ListOf<RunView>), (status = 422, body = Problem))
+    responses((status = 200, body = ListOf<RunView>), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,
@@ -68,7 +68,7 @@ pub(super) async fn list(
 /// Shows one run.
 #[utoipa::path(
     get, path = "/runs/{id}", tag = "runs", params(("id" = i64, Path)),
-    responses((status = 200, body = RunView), (status = 404, body = Problem))
+    responses((status = 200, body = RunView), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn show(State(app): State<AdminState>, Named(id): Named<i64>) -> Result<Json<RunView>, ApiError> {
     Ok(Json(app.store.load_run(id).await?.ok_or(ApiError::NotFound)?.into()))
@@ -78,8 +78,8 @@ pub(super) async fn show(State(app): State<AdminState>, Named(id): Named<i64>) -
 #[utoipa::path(
     post, path = "/runs/{id}/cancel", tag = "runs", params(("id" = i64, Path)),
     responses(
-        (status = 202, body = RunView), (status = 404, body = Problem),
-        (status = 409, description = "It is over", body = Problem)
+        (status = 202, body = RunView), (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is over", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn cancel(
@@ -123,7 +123,7 @@ pub struct ResyncView {
     post, path = "/resync", tag = "runs", request_body = ResyncRequest,
     responses(
         (status = 200, description = "Counted, with `dry_run`", body = ResyncView),
-        (status = 202, description = "Started", body = ResyncView), (status = 422, body = Problem)
+        (status = 202, description = "Started", body = ResyncView), (status = 422, body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn resync(

@@ -190,7 +190,7 @@ impl From<Decision> for FieldDecision {
             (LogEntry = "application/x-ndjson"),
             (String = "text/csv")
         )),
-        (status = 400, body = Problem), (status = 422, body = Problem)
+        (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn search(
@@ -210,7 +210,7 @@ pub(super) async fn search(
 /// Shows one operation with request, response and the decision per field.
 #[utoipa::path(
     get, path = "/sync-log/{id}", tag = "sync log", params(("id" = i64, Path)),
-    responses((status = 200, body = LogEntryDetail), (status = 404, body = Problem))
+    responses((status = 200, body = LogEntryDetail), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn show(
     State(app): State<AdminState>,
@@ -358,4 +358,53 @@ fn csv_cells(entry: LogEntry) -> [String; 18] {
 /// Keeps a spreadsheet from running what a sender wrote.
 fn harmless(cell: String) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::LeadKey;
+    use crate::domain::time::Timestamp;
+
+    fn entry(lead_id: &str, error: &str) -> LogEntry {
+        LogEntry::from(LogRow {
+            id: 7,
+            at: Timestamp::from_seconds(1_800_000_000),
+            lead: LeadKey::new("klozeo", lead_id),
+            destination: "crm".into(),
+            operation: Operation::Create,
+            outcome: Outcome::Refused,
+            record: None,
+            matched_by: None,
+            error_code: Some("STRING_TOO_LONG".to_owned()),
+            error: Some(error.to_owned()),
+            attempt: 1,
+            api_calls: 2,
+            batch: 200,
+            duration_ms: 35,
+            request_id: None,
+            event: None,
+        })
+    }
+
+    #[test]
+    fn a_csv_row_keeps_its_columns_and_runs_nothing_in_a_spreadsheet() {
+        let bytes = Format::Csv.rows(vec![entry("=HYPERLINK(\"x\")", "too long,\n\"by\" 3")]).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let expected = "7,2027-01-15T08:00:00Z,klozeo,\"'=HYPERLINK(\"\"x\"\")\",crm,create,refused,,,,STRING_TOO_LONG,\
+                        \"too long,\n\"\"by\"\" 3\",1,2,200,35,,\n";
+        assert_eq!(text, expected);
+        assert_eq!(CSV_COLUMNS.len(), csv_cells(entry("cl_1", "")).len());
+    }
+
+    #[test]
+    fn an_export_is_chosen_by_what_is_accepted() {
+        let chosen = |accept: &str| {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+            Format::accepted(&headers).map(Format::media_type)
+        };
+        assert_eq!(chosen("text/csv;q=0.9, */*"), Some("text/csv; charset=utf-8"));
+        assert_eq!(chosen("application/x-ndjson"), Some("application/x-ndjson"));
+        assert_eq!(chosen("application/json, */*"), None);
+    }
 }
