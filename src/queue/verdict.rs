@@ -119,6 +119,7 @@ mod tests {
             suspicion: 0,
             refusal: None,
             forced: false,
+            lease_expired: false,
         }
     }
 
