@@ -115,7 +115,7 @@ impl App {
             clock: clock.clone(),
         });
         let mut servers = JoinSet::new();
-        let public = http::public_router(intake, config.server.max_body);
+        let public = http::public_router(intake, http::BodyLimits::of(config.server.max_body));
         let limits = ServeLimits { grace: config.server.shutdown_grace, ..ServeLimits::default() };
         let webhooks = serve(config.server.listen, public, limits, &stopped, &mut servers).await?;
         let admin = serve(config.admin.listen, http::admin_router(state), limits, &stopped, &mut servers).await?;

@@ -120,6 +120,7 @@ mod tests {
             suspicion: 0,
             refusal: None,
             forced: false,
+            lease_expired: false,
         }
     }
 

@@ -43,6 +43,10 @@ impl Operations for Quiet {
 
     fn wake(&self, _: &DestinationName) {}
 
+    fn paused(&self, _: &crate::store::Pause) {}
+
+    fn resumed(&self, _: &DestinationName) {}
+
     async fn mapping(&self) -> StoreResult<Vec<MappingEntry>> {
         Ok(Vec::new())
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::domain::ids::{DestinationName, EventId, LeadKey, SourceName};
+use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 use crate::store::*;
 
@@ -36,7 +36,16 @@ impl Store for DownStore {
     async fn announce(&self, _: &Announcement) -> StoreResult<Vec<Option<IntentId>>> {
         gone()
     }
-    async fn settle(&self, _: Vec<Settlement>) -> StoreResult<Vec<Settled>> {
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<StoreResult<Settled>> {
+        settlements.iter().map(|_| gone()).collect()
+    }
+    fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
+        tokio::sync::watch::channel(0).1
+    }
+    async fn shorten_waits(&self, _: Timestamp) -> StoreResult<u64> {
+        gone()
+    }
+    async fn find_owners(&self, _: &DestinationName, _: &[RecordRef]) -> StoreResult<Vec<Option<LeadKey>>> {
         gone()
     }
     async fn give_back(&self, _: &[GiveBack]) -> StoreResult<()> {
@@ -51,7 +60,7 @@ impl Store for DownStore {
     async fn close_late_intents(&self, _: Timestamp) -> StoreResult<u64> {
         gone()
     }
-    async fn add_calls(&self, _: &DestinationName, _: Timestamp, _: u64) -> StoreResult<()> {
+    async fn save_calls(&self, _: &DestinationName, _: Timestamp, _: u64) -> StoreResult<()> {
         gone()
     }
     async fn calls_since(&self, _: &DestinationName, _: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>> {
