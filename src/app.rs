@@ -2,6 +2,7 @@
 //! stores and CRMs.
 
 pub mod check;
+pub mod database;
 mod operations;
 mod resync;
 
@@ -24,8 +25,8 @@ use crate::crm::{CallMeter, Crm};
 use crate::domain::envelope::Reader;
 use crate::domain::ids::{DestinationName, SourceName};
 use crate::http;
-use crate::http::figures::Figures;
 use crate::http::admin::state::{AdminParts, AdminState};
+use crate::http::figures::Figures;
 use crate::http::serve::ServeLimits;
 use crate::intake::{Intake, SourceRuntime};
 use crate::queue;
@@ -34,8 +35,8 @@ use crate::queue::maintenance;
 use crate::queue::verdict::RetryPolicy;
 use crate::store::Store;
 use crate::store::sqlite::{Options, SqliteStore};
-use crate::telemetry::metrics::{self, DestinationLabels};
 use crate::telemetry::alerts::AlertName;
+use crate::telemetry::metrics::{self, DestinationLabels};
 
 /// A running leadrelay.
 pub struct App {
@@ -77,7 +78,13 @@ impl App {
             workers.spawn(queue::run(Arc::clone(destination), stopped.clone()));
         }
         let gates = destinations.values().map(|known| (known.name.clone(), Arc::clone(&known.gate))).collect();
-        workers.spawn(maintenance::run(Arc::clone(&store), gates, config.store.retention, clock.clone(), stopped.clone()));
+        workers.spawn(maintenance::run(
+            Arc::clone(&store),
+            gates,
+            config.store.retention,
+            clock.clone(),
+            stopped.clone(),
+        ));
 
         let operations =
             Arc::new(AppOperations::new(config, destinations, Arc::clone(&store), clock.clone(), stopped.clone()));
@@ -124,7 +131,10 @@ impl App {
             while self.workers.join_next().await.is_some() {}
         };
         if tokio::time::timeout(self.grace, done).await.is_err() {
-            warn!("not everything finished within {} s; what is open is due again at the next start", self.grace.as_secs());
+            warn!(
+                "not everything finished within {} s; what is open is due again at the next start",
+                self.grace.as_secs()
+            );
         }
         self.store.close().await;
         info!("stopped");
@@ -195,9 +205,8 @@ fn intake(config: &Config, store: &Arc<dyn Store>, clock: &Clock) -> Result<Inta
         let destinations = config.destinations.keys().filter(takes).cloned().collect();
         let secrets: Vec<String> = source.secrets.iter().map(|secret| secret.expose().to_owned()).collect();
         let read = source.read.clone();
-        let runtime =
-            SourceRuntime::new(name.clone(), source.enabled, &source.verify, &secrets, read, destinations)
-                .with_context(|| format!("source {name}"))?;
+        let runtime = SourceRuntime::new(name.clone(), source.enabled, &source.verify, &secrets, read, destinations)
+            .with_context(|| format!("source {name}"))?;
         sources.push(runtime);
     }
     let log: Arc<dyn crate::store::EventLog> = Arc::clone(store) as _;
@@ -293,6 +302,7 @@ fn tokens(config: &Config) -> (Vec<AdminToken>, Option<String>) {
         return (config.admin.tokens.clone(), None);
     }
     let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let sha256 = sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &token)).into();
+    let sha256 =
+        sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &token)).into();
     (vec![AdminToken { name: "made at start".to_owned(), role: Role::Operator, sha256 }], Some(token))
 }

@@ -117,11 +117,7 @@ async fn start_batch(
 }
 
 /// The rules to plan by; describes the CRM where that was not done yet, or a field went missing.
-async fn rules(
-    destination: &Destination,
-    permit: &Permit,
-    describe_again: &mut bool,
-) -> Result<Arc<Rules>, CrmError> {
+async fn rules(destination: &Destination, permit: &Permit, describe_again: &mut bool) -> Result<Arc<Rules>, CrmError> {
     if let Some(rules) = destination.rules().filter(|_| !*describe_again) {
         return Ok(rules);
     }

@@ -79,7 +79,11 @@ pub trait Store: EventLog {
     async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64>;
 
     /// Which lead owns each of these records; `None`: none of ours.
-    async fn find_owners(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<Option<LeadKey>>>;
+    async fn find_owners(
+        &self,
+        destination: &DestinationName,
+        records: &[RecordRef],
+    ) -> StoreResult<Vec<Option<LeadKey>>>;
 
     /// Remembers how many calls a destination made in an hour; a smaller number than is known changes nothing.
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()>;

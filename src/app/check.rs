@@ -8,7 +8,8 @@ use super::connect;
 use crate::config::{Config, DestinationConfig};
 use crate::crm::{Call, CallMeter, Crm, CrmError};
 use crate::domain::check::{Finding, Severity, compare};
-use crate::domain::ids::DestinationName;
+use crate::domain::ids::{DestinationName, ObjectName};
+use crate::domain::record::Schema;
 
 /// What the preflight of one destination found; the worst first.
 #[derive(Clone, Debug)]
@@ -25,6 +26,11 @@ pub async fn run(config: &Config) -> Result<Vec<DestinationCheck>> {
         checks.push(DestinationCheck { destination: name.clone(), findings: of(destination, &*crm).await });
     }
     Ok(checks)
+}
+
+/// What the CRM says of these objects now.
+pub async fn describe(config: &DestinationConfig, objects: &[ObjectName]) -> Result<Schema> {
+    Ok(connect(config, Arc::new(Unmetered))?.describe(objects).await?)
 }
 
 /// Checks one destination through an adapter that is at hand.

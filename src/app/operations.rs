@@ -10,7 +10,9 @@ use tracing::info;
 
 use super::resync::Resync;
 use crate::clock::Clock;
+use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
+use crate::crm::gate::GateReason;
 use crate::domain::check::Finding;
 use crate::domain::ids::{DestinationName, SourceName};
 use crate::domain::mapping::documented::documented_rows;
@@ -18,8 +20,6 @@ use crate::domain::record::Schema;
 use crate::http::admin::state::{CheckFinding, CheckReport, DestinationState, MappingEntry, Operations};
 use crate::queue::destination::Destination;
 use crate::source;
-use crate::config::Mode;
-use crate::crm::gate::GateReason;
 use crate::store::{NewRun, ResyncScope, RunProgress, Store, StoreResult};
 
 /// How often the CRM's schema is looked at again.
@@ -106,9 +106,9 @@ impl Operations for AppOperations {
             let now = self.clock.now();
             let tried = status.until.is_some_and(|until| until <= now);
             let needs_person = match &status.reason {
-                Some(reason @ (GateReason::Paused { .. } | GateReason::Drift { .. } | GateReason::RefusingAll { .. })) => {
-                    Some(reason.to_string())
-                }
+                Some(
+                    reason @ (GateReason::Paused { .. } | GateReason::Drift { .. } | GateReason::RefusingAll { .. }),
+                ) => Some(reason.to_string()),
                 _ => None,
             };
             Some(DestinationState {
@@ -159,7 +159,8 @@ impl Operations for AppOperations {
             let mut lead_fields = BTreeSet::new();
             for source in &config.sources {
                 let preset = self.presets.get(source).and_then(|preset| source::preset(preset));
-                lead_fields.extend(preset.into_iter().flat_map(|preset| preset.lead_fields).map(|field| field.to_string()));
+                lead_fields
+                    .extend(preset.into_iter().flat_map(|preset| preset.lead_fields).map(|field| field.to_string()));
                 lead_fields.extend(self.store.seen_fields(source).await?);
             }
             let rules = self.destinations.get(name).and_then(|destination| destination.rules());

@@ -62,8 +62,7 @@ impl Resync {
                     self.store.mark_dirty(&mark).await?;
                 }
             }
-            let progress =
-                RunProgress { done, position: position.clone(), state, detail: None, now: self.clock.now() };
+            let progress = RunProgress { done, position: position.clone(), state, detail: None, now: self.clock.now() };
             self.store.update_run(self.run, &progress).await?;
             if state != "running" {
                 return Ok(());

@@ -139,8 +139,11 @@ fn of_row(object: &ObjectSchema, row: &FieldRow) -> Vec<Finding> {
         ));
     }
     findings.extend(of_values(field, row, &subject));
-    if let Some(length) = field.length.filter(|length| row.too_long == TooLong::Refuse && *length < 80 && row.values.is_empty()) {
-        findings.push(fine(subject.clone(), &format!("holds {length} characters; a longer value is left out and logged")));
+    if let Some(length) =
+        field.length.filter(|length| row.too_long == TooLong::Refuse && *length < 80 && row.values.is_empty())
+    {
+        findings
+            .push(fine(subject.clone(), &format!("holds {length} characters; a longer value is left out and logged")));
     }
     if findings.is_empty() {
         findings.push(fine(subject, &format!("{}, writable", field.type_name)));

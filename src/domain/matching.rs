@@ -104,7 +104,10 @@ pub enum Match<'a> {
     Nobody,
     One(&'a Candidate),
     /// Only a person can tell which record it is.
-    Ask { candidates: Vec<CandidateSummary>, detail: String },
+    Ask {
+        candidates: Vec<CandidateSummary>,
+        detail: String,
+    },
     /// The linked record is no longer there.
     Gone,
     /// The record became another one.
@@ -189,8 +192,7 @@ fn among<'a>(
             ask(person, hits, rules, detail)
         }
         _ => {
-            let eligible =
-                || hits.iter().copied().filter(|hit| hit.record.object == rules.object && !contradicts(hit));
+            let eligible = || hits.iter().copied().filter(|hit| hit.record.object == rules.object && !contradicts(hit));
             let chosen = match rules.on_ambiguous {
                 OnAmbiguous::Review => None,
                 OnAmbiguous::Create => return Match::Nobody,

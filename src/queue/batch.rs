@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tracing::{debug, error, warn};
 
 use super::destination::{Destination, Rules};
-use super::keys::{self, Hold};
 use super::fold;
+use super::keys::{self, Hold};
 use super::settle::Settling;
 use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, WriteResult};
@@ -17,7 +17,9 @@ use crate::domain::lead::Lead;
 use crate::domain::matching::Candidates;
 use crate::domain::plan::{Action, PlanInput, SyncPlan, match_keys, plan_sync};
 use crate::domain::time::Timestamp;
-use crate::store::{Announcement, AnnouncedWrite, ClaimedJob, GiveBack, IntentId, LeaseToken, NewLogRow, Settlement, StoreResult, Work};
+use crate::store::{
+    AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, NewLogRow, Settlement, StoreResult, Work,
+};
 
 /// Jobs that one worker has leased together.
 pub(super) struct Batch {
@@ -70,7 +72,9 @@ impl Batch {
         report.deferred = deferred.len();
         // What waited for a neighbour is owed as before; its next batch finds the neighbour's record.
         self.give_back(deferred, None).await?;
-        self.permit.settled(report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().map(|()| ()).map_err(String::as_str))));
+        self.permit.settled(
+            report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().map(|()| ()).map_err(String::as_str))),
+        );
         Ok(report)
     }
 
@@ -143,9 +147,16 @@ impl Batch {
     }
 
     /// Plans each lead; a lead whose record another one has in hand waits.
-    async fn plan(&mut self, members: Vec<Member>, found: &[Candidates]) -> StoreResult<(Vec<Planned>, Vec<ClaimedJob>)> {
-        let records: Vec<RecordRef> =
-            found.iter().flat_map(|candidates| &candidates.found).map(|candidate| candidate.record.reference()).collect();
+    async fn plan(
+        &mut self,
+        members: Vec<Member>,
+        found: &[Candidates],
+    ) -> StoreResult<(Vec<Planned>, Vec<ClaimedJob>)> {
+        let records: Vec<RecordRef> = found
+            .iter()
+            .flat_map(|candidates| &candidates.found)
+            .map(|candidate| candidate.record.reference())
+            .collect();
         let owners = self.destination.store.find_owners(&self.destination.name, &records).await?;
         let owner_of: BTreeMap<&RecordRef, &LeadKey> =
             records.iter().zip(&owners).filter_map(|(record, owner)| Some((record, owner.as_ref()?))).collect();
@@ -371,9 +382,7 @@ fn announced_write(planned: &Planned) -> AnnouncedWrite {
 
 fn record_write(planned: &Planned) -> RecordWrite {
     match &planned.plan.action {
-        Action::Create { object, fields } => {
-            RecordWrite { object: object.clone(), id: None, fields: fields.clone() }
-        }
+        Action::Create { object, fields } => RecordWrite { object: object.clone(), id: None, fields: fields.clone() },
         Action::Update { record, fields } => {
             RecordWrite { object: record.object.clone(), id: Some(record.id.clone()), fields: fields.clone() }
         }

@@ -171,13 +171,8 @@ fn make_rules(settings: &DestinationSettings, schema: Schema, seen_at: Timestamp
     };
     let reading = reading(settings, &rows, &schema);
     let fingerprint = fingerprint(settings, &schema);
-    let sync = SyncRules {
-        rows,
-        external_id: settings.external_id.clone(),
-        matching,
-        on_shared: settings.on_shared,
-        schema,
-    };
+    let sync =
+        SyncRules { rows, external_id: settings.external_id.clone(), matching, on_shared: settings.on_shared, schema };
     Rules { sync, reading, fingerprint, seen_at }
 }
 

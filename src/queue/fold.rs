@@ -88,6 +88,7 @@ fn read(reader: &Reader, event: &StoredEvent) -> Result<Option<Change>, Unreadab
         return Ok(change);
     }
     let as_first = read(effective)?;
-    let same_version = matches!((&change, &as_first), (Some(own), Some(first)) if own.stamp.version == first.stamp.version);
+    let same_version =
+        matches!((&change, &as_first), (Some(own), Some(first)) if own.stamp.version == first.stamp.version);
     Ok(if same_version { as_first } else { change })
 }

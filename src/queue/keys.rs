@@ -48,10 +48,8 @@ impl Drop for Hold {
 
 /// The keys of a lead, each in the form in which two leads of one person are equal.
 pub fn of_lead(keys: &MatchKeys) -> Vec<String> {
-    let person = keys
-        .name_and_domain
-        .as_ref()
-        .map(|person| format!("name:{}@{}", person.last.to_lowercase(), person.domain));
+    let person =
+        keys.name_and_domain.as_ref().map(|person| format!("name:{}@{}", person.last.to_lowercase(), person.domain));
     [
         keys.linked.as_ref().map(of_record),
         keys.external_id.as_ref().map(|id| format!("external_id:{id}")),

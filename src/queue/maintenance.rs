@@ -23,7 +23,8 @@ pub async fn run(
     let mut rounds = 0u64;
     while !*stop.borrow() {
         // A piece at a time with room between, so that intake never waits behind it.
-        let nap = if pruning && rounds.is_multiple_of(10) { Duration::from_millis(200) } else { Duration::from_secs(1) };
+        let nap =
+            if pruning && rounds.is_multiple_of(10) { Duration::from_millis(200) } else { Duration::from_secs(1) };
         tokio::select! {
             _ = stop.changed() => continue,
             () = tokio::time::sleep(nap) => {}

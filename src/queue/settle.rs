@@ -14,9 +14,7 @@ use crate::domain::matching::MatchedBy;
 use crate::domain::merge::bases_after_write;
 use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, Rule, SyncPlan};
 use crate::domain::time::Timestamp;
-use crate::store::{
-    IntentEnd, JobEnd, LinkChange, NewLogRow, OpenConflict, Operation, Outcome, Settlement,
-};
+use crate::store::{IntentEnd, JobEnd, LinkChange, NewLogRow, OpenConflict, Operation, Outcome, Settlement};
 use crate::telemetry::metrics;
 
 /// How long a write without an answer may still land.
@@ -51,7 +49,9 @@ impl Settling<'_> {
             Action::Skip { code, detail } => {
                 row.error_code = Some((*code).to_owned());
                 row.error = Some(detail.clone());
-                if let (false, Some(link)) = (member.lead.is_alive(), member.work.link.as_ref().filter(|link| link.owner)) {
+                if let (false, Some(link)) =
+                    (member.lead.is_alive(), member.work.link.as_ref().filter(|link| link.owner))
+                {
                     settlement.link = LinkChange::Release { planned_with: link.revision };
                 }
             }
@@ -188,7 +188,13 @@ impl Settling<'_> {
         }
     }
 
-    fn sent_row(&self, planned: &Planned, request_id: &RequestId, sent_at: Timestamp, result: &WriteResult) -> NewLogRow {
+    fn sent_row(
+        &self,
+        planned: &Planned,
+        request_id: &RequestId,
+        sent_at: Timestamp,
+        result: &WriteResult,
+    ) -> NewLogRow {
         let mut row = self.log_row(&planned.member, &planned.plan);
         let now = self.batch.destination.clock.now();
         row.request_id = Some(request_id.clone());
@@ -223,11 +229,8 @@ impl Settling<'_> {
         }
         if let Some(question) = asked_by_duplicate_rule(error, &self.batch.rules) {
             let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
-            settlement.end = JobEnd::Held {
-                code: "match_conflict".to_owned(),
-                detail: question.detail.clone(),
-                look_again_at,
-            };
+            settlement.end =
+                JobEnd::Held { code: "match_conflict".to_owned(), detail: question.detail.clone(), look_again_at };
             settlement.questions.push(question);
             row.outcome = Outcome::Conflict;
             return;

@@ -74,7 +74,8 @@ pub fn after_error(
 /// A refusal for good: a dead letter that remembers what was refused. It is tried by itself three times daily, then
 /// weekly, since validation rules are invisible from outside.
 pub fn refused(code: &str, detail: &str, job: &ClaimedJob, fingerprint: &str, now: Timestamp) -> Verdict {
-    let tries = job.refusal.as_ref().filter(|refusal| refusal.fingerprint == fingerprint).map_or(0, |known| known.tries + 1);
+    let tries =
+        job.refusal.as_ref().filter(|refusal| refusal.fingerprint == fingerprint).map_or(0, |known| known.tries + 1);
     let wait = if tries < 3 { DAY } else { DAY * 7 };
     let refusal = Refusal { fingerprint: fingerprint.to_owned(), code: code.to_owned(), at: now, tries };
     let end = JobEnd::Dead {
@@ -159,7 +160,8 @@ mod tests {
         let mut job = job(1);
         let mut days = Vec::new();
         for _ in 0..5 {
-            let Verdict::End(JobEnd::Dead { refusal, look_again_at, .. }, Outcome::Refused) = verdict(&error, &job) else {
+            let Verdict::End(JobEnd::Dead { refusal, look_again_at, .. }, Outcome::Refused) = verdict(&error, &job)
+            else {
                 panic!("a refusal is a dead letter")
             };
             days.push(look_again_at.unwrap().since(NOW).as_secs() / 86_400);

@@ -47,6 +47,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio::sync::watch;
 
 use super::{StoreError, StoreResult};
+pub use backup::back_up;
 use lock::DatabaseLock;
 use writer::Writer;
 
@@ -80,6 +81,9 @@ impl Default for Options {
 }
 
 impl SqliteStore {
+    /// The version of the schema that this program knows, which every open store is at.
+    pub const SCHEMA_VERSION: i64 = migrations::NEWEST;
+
     /// Opens the database at `path`, creating it if there is none, and locks it against other processes until the store
     /// is dropped.
     ///

@@ -7,7 +7,9 @@ use crate::domain::ids::{FieldName, LeadKey, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::company_domain;
 use crate::domain::mapping::{self, Converted, Direction, FieldRow, FieldType, OnInvalid, Take};
-use crate::domain::matching::{Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose};
+use crate::domain::matching::{
+    Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose,
+};
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
 use crate::domain::value::Value;
@@ -46,7 +48,13 @@ pub struct PlanInput<'a> {
 }
 
 /// The keys by which the lead's record is looked up.
-pub fn match_keys(lead: &Lead, external_id: &str, link: Option<&Link>, times: TimeFormat, rules: &SyncRules) -> MatchKeys {
+pub fn match_keys(
+    lead: &Lead,
+    external_id: &str,
+    link: Option<&Link>,
+    times: TimeFormat,
+    rules: &SyncRules,
+) -> MatchKeys {
     if let Some(link) = link {
         return MatchKeys { linked: Some(link.record.clone()), ..MatchKeys::default() };
     }
@@ -129,7 +137,12 @@ fn lead_sides<'a>(lead: &Lead, times: TimeFormat, rules: &'a SyncRules) -> Sides
         .collect()
 }
 
-fn side<'v>(row: &FieldRow, value_at: &dyn Fn(&str) -> Option<&'v Value>, times: TimeFormat, rules: &SyncRules) -> LeadSide {
+fn side<'v>(
+    row: &FieldRow,
+    value_at: &dyn Fn(&str) -> Option<&'v Value>,
+    times: TimeFormat,
+    rules: &SyncRules,
+) -> LeadSide {
     let schema = rules.schema.field(&rules.matching.object, &row.crm);
     match mapping::convert(row, value_at, schema, times) {
         Converted::Absent => LeadSide::Silent,
@@ -189,7 +202,9 @@ fn create(input: &PlanInput<'_>, sides: &Sides<'_>, rules: &SyncRules) -> SyncPl
             _ => None,
         };
         let required = schema.is_some_and(|field| field.required_on_create());
-        let Some((value, rule, note)) = said.or_else(|| default_value(row, rules).filter(|_| required)) else { continue };
+        let Some((value, rule, note)) = said.or_else(|| default_value(row, rules).filter(|_| required)) else {
+            continue;
+        };
         let lead = if rule == Rule::Default { CrmValue::Null } else { value.clone() };
         plan.decisions.push(Decision {
             field: row.crm.clone(),
@@ -209,7 +224,9 @@ fn create(input: &PlanInput<'_>, sides: &Sides<'_>, rules: &SyncRules) -> SyncPl
         .get(object)
         .into_iter()
         .flat_map(|schema| schema.fields.values())
-        .filter(|field| field.required_on_create() && !fields.contains_key(&field.name) && field.name != rules.external_id)
+        .filter(|field| {
+            field.required_on_create() && !fields.contains_key(&field.name) && field.name != rules.external_id
+        })
         .map(|field| field.name.clone())
         .collect();
     if !missing.is_empty() {
@@ -310,7 +327,12 @@ impl Standing {
             // Made owner when the one before it went: its key replaces the old one, the only case.
             Some(link) if link.owner => {
                 let inherited = link.bases.is_empty();
-                Self { owner: true, write_id: carries == Carries::Nothing || (carries == Carries::Another && inherited), carries, other: None }
+                Self {
+                    owner: true,
+                    write_id: carries == Carries::Nothing || (carries == Carries::Another && inherited),
+                    carries,
+                    other: None,
+                }
             }
             Some(_) => Self { owner: false, write_id: false, carries, other },
             None => {
@@ -383,7 +405,13 @@ fn chosen_value(row: &FieldRow, answer: &Resolution, rules: &SyncRules) -> Optio
     }
 }
 
-fn apply(row: &FieldRow, side: &LeadSide, outcome: RowOutcome, fields: &mut BTreeMap<FieldName, CrmValue>, plan: &mut SyncPlan) {
+fn apply(
+    row: &FieldRow,
+    side: &LeadSide,
+    outcome: RowOutcome,
+    fields: &mut BTreeMap<FieldName, CrmValue>,
+    plan: &mut SyncPlan,
+) {
     match outcome.base {
         Some(base) => plan.bases.insert(row.crm.clone(), base),
         None => plan.bases.remove(&row.crm),
@@ -400,7 +428,8 @@ fn apply(row: &FieldRow, side: &LeadSide, outcome: RowOutcome, fields: &mut BTre
 }
 
 fn not_writable(row: &FieldRow, exists: bool) -> Decision {
-    let why = if exists { "the CRM does not let us write this field" } else { "the CRM has no such field, or hides it" };
+    let why =
+        if exists { "the CRM does not let us write this field" } else { "the CRM has no such field, or hides it" };
     Decision {
         field: row.crm.clone(),
         base: None,

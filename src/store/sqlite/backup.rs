@@ -10,10 +10,16 @@ use rusqlite::{Connection, OpenFlags};
 use super::SqliteStore;
 use crate::store::{StoreError, StoreResult};
 
+pub(super) async fn backup(store: &SqliteStore, to: &Path) -> StoreResult<()> {
+    back_up(&store.path, to).await
+}
+
 /// Writes the database as it is at one moment to a new file, which appears under its name only when it is complete and on
 /// disk. A file that is there already is left alone.
-pub(super) async fn backup(store: &SqliteStore, to: &Path) -> StoreResult<()> {
-    let (from, to) = (store.path.clone(), to.to_owned());
+///
+/// Only reads, so that it may run in another process than the one that holds the database.
+pub async fn back_up(from: &Path, to: &Path) -> StoreResult<()> {
+    let (from, to) = (from.to_owned(), to.to_owned());
     let copied = tokio::task::spawn_blocking(move || copy(&from, &to)).await;
     copied.unwrap_or_else(|error| Err(StoreError::Database(Box::new(error))))
 }

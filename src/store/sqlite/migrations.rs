@@ -13,6 +13,9 @@ use crate::store::{StoreError, StoreResult};
 const MIGRATIONS: [(i64, &str, &str); 1] =
     [(1, "events jobs and log", include_str!("../../../migrations/sqlite/0001_events_jobs_and_log.sql"))];
 
+/// The version that the newest of them brings a database to.
+pub(super) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
 /// Applies what is missing, each migration in a transaction of its own.
 ///
 /// A database of a newer program is refused, and with `allowed` = false also one that lacks a migration.
@@ -32,7 +35,7 @@ pub(super) async fn apply(path: &Path, allowed: bool) -> StoreResult<()> {
 }
 
 async fn bring_up(db: &mut SqliteConnection, allowed: bool) -> StoreResult<()> {
-    let known = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
+    let known = NEWEST;
     let found = newest_applied(db).await?;
     if found > known {
         return Err(StoreError::TooNew { found, known });

@@ -27,9 +27,8 @@ pub(super) async fn find(
         }
         query.push(")");
         let rows: Vec<(String, String, String)> = query.build_query_as().fetch_all(&store.readers).await?;
-        let owner = |(record, source, lead): (String, String, String)| {
-            (record, LeadKey::new(source.as_str(), lead.as_str()))
-        };
+        let owner =
+            |(record, source, lead): (String, String, String)| (record, LeadKey::new(source.as_str(), lead.as_str()));
         owners.extend(rows.into_iter().map(owner));
     }
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())

@@ -1,0 +1,28 @@
+//! `leadrelay backup`: a copy of the database while the service runs.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args as Arguments;
+
+use super::exit::{Exit, WrongUsage};
+use super::output;
+use crate::app::database;
+use crate::config::{Config, StoreUrl};
+
+#[derive(Debug, Arguments)]
+pub(super) struct Args {
+    /// The file to write; it must not be there yet.
+    file: PathBuf,
+}
+
+/// Writes a consistent copy beside the running service, which waits for nothing meanwhile.
+pub(super) async fn run(args: Args, config: &Config) -> Result<Exit> {
+    let StoreUrl::Sqlite(database) = &config.store.url;
+    if !database.exists() {
+        return Err(WrongUsage(format!("there is no database {} to copy", database.display())).into());
+    }
+    database::back_up(config, &args.file).await?;
+    output::print(&format!("{} is a whole copy of the database", args.file.display()))?;
+    Ok(Exit::Good)
+}

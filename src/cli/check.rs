@@ -1,0 +1,197 @@
+//! `leadrelay check`: is what is configured right, and does it fit the CRM?
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args as Arguments;
+use serde::Serialize;
+
+use super::exit::{Exit, WrongUsage};
+use super::output;
+use crate::app::check::{self, DestinationCheck};
+use crate::config::{Config, ConfigError, ConfigErrors};
+use crate::domain::check::{Finding, Severity};
+
+#[derive(Debug, Arguments)]
+pub(super) struct Args {
+    /// Look at the configuration only; ask no CRM.
+    #[arg(long)]
+    offline: bool,
+    /// Not built yet: create missing custom fields.
+    #[arg(long, hide = true)]
+    create_missing: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints every finding with what to do about it; something wrong in the CRM ends with 1, in the configuration with 2.
+/// Changes nothing anywhere.
+pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigErrors>) -> Result<Exit> {
+    if args.create_missing {
+        let message = "creating missing fields is not built yet; leave out --create-missing and create them in the CRM";
+        return Err(WrongUsage(message.to_owned()).into());
+    }
+    let config = match config {
+        Ok(config) => config,
+        Err(errors) if args.json => {
+            output::print_json(&Report::of_mistakes(path, &errors))?;
+            return Ok(Exit::WrongUsage);
+        }
+        Err(errors) => return Err(errors.into()),
+    };
+    let checks = if args.offline { Vec::new() } else { check::run(&config).await? };
+    let report = Report::of(path, &config, &checks);
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.for_people(args.offline))?;
+    }
+    Ok(if report.ok { Exit::Good } else { Exit::FoundWrong })
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    configuration: OfConfiguration,
+    destinations: Vec<OfDestination>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfConfiguration {
+    file: String,
+    errors: Vec<Mistake>,
+    /// One sentence each, starting with the key.
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Mistake {
+    line: Option<usize>,
+    key: String,
+    problem: String,
+    remedy: String,
+}
+
+#[derive(Debug, Serialize)]
+struct OfDestination {
+    destination: String,
+    ok: bool,
+    findings: Vec<Found>,
+}
+
+#[derive(Debug, Serialize)]
+struct Found {
+    severity: &'static str,
+    subject: String,
+    finding: String,
+    remedy: Option<String>,
+}
+
+impl Report {
+    fn of(path: &Path, config: &Config, checks: &[DestinationCheck]) -> Self {
+        let destinations: Vec<OfDestination> = checks.iter().map(OfDestination::from).collect();
+        Self {
+            ok: destinations.iter().all(|destination| destination.ok),
+            configuration: OfConfiguration {
+                file: path.display().to_string(),
+                errors: Vec::new(),
+                warnings: config.warnings(),
+            },
+            destinations,
+        }
+    }
+
+    fn of_mistakes(path: &Path, errors: &ConfigErrors) -> Self {
+        Self {
+            ok: false,
+            configuration: OfConfiguration {
+                file: path.display().to_string(),
+                errors: errors.iter().map(Mistake::from).collect(),
+                warnings: Vec::new(),
+            },
+            destinations: Vec::new(),
+        }
+    }
+
+    fn for_people(&self, offline: bool) -> String {
+        let mut text = format!("{}: the configuration is right\n", self.configuration.file);
+        for warning in &self.configuration.warnings {
+            text.push_str(&format!("  note: {warning}\n"));
+        }
+        for destination in &self.destinations {
+            let rows = destination.findings.iter().map(|found| {
+                let remedy = found.remedy.clone().unwrap_or_default();
+                [found.severity.to_owned(), found.subject.clone(), found.finding.clone(), remedy]
+            });
+            let table = output::table(["", "subject", "finding", "what to do"], rows);
+            text.push_str(&format!("\n{}\n{table}\n", destination.destination));
+        }
+        let count = |severity: Severity| {
+            let findings = self.destinations.iter().flat_map(|destination| &destination.findings);
+            findings.filter(|found| found.severity == severity.as_str()).count()
+        };
+        if offline {
+            text.push_str("No CRM was asked.\n");
+        } else {
+            let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+            text.push_str(&format!("\n{}, {}\n", counted(errors, "error"), counted(warnings, "warning")));
+        }
+        text
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+impl From<&ConfigError> for Mistake {
+    fn from(error: &ConfigError) -> Self {
+        Self { line: error.line, key: error.key.clone(), problem: error.problem.clone(), remedy: error.remedy.clone() }
+    }
+}
+
+impl From<&DestinationCheck> for OfDestination {
+    fn from(check: &DestinationCheck) -> Self {
+        Self {
+            destination: check.destination.to_string(),
+            ok: check.findings.iter().all(|finding| finding.severity != Severity::Error),
+            findings: check.findings.iter().map(Found::from).collect(),
+        }
+    }
+}
+
+impl From<&Finding> for Found {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            severity: finding.severity.as_str(),
+            subject: finding.subject.clone(),
+            finding: finding.finding.clone(),
+            remedy: Some(finding.remedy.clone()).filter(|remedy| !remedy.is_empty()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(severity: Severity, remedy: &str) -> Finding {
+        Finding { severity, subject: "Lead.Email".into(), finding: "it is so".into(), remedy: remedy.into() }
+    }
+
+    fn report(findings: Vec<Finding>) -> Report {
+        let destinations = vec![OfDestination::from(&DestinationCheck { destination: "salesforce".into(), findings })];
+        let configuration = OfConfiguration { file: "x.toml".into(), errors: Vec::new(), warnings: Vec::new() };
+        Report { ok: destinations[0].ok, configuration, destinations }
+    }
+
+    #[test]
+    fn a_warning_is_told_and_only_an_error_is_wrong() {
+        let warned = report(vec![finding(Severity::Warning, "look at it"), finding(Severity::Ok, "")]);
+        assert!(warned.ok);
+        let text = warned.for_people(false);
+        assert!(text.contains("look at it") && text.contains("0 errors, 1 warning\n"), "{text}");
+        assert!(!report(vec![finding(Severity::Error, "mend it"), finding(Severity::Ok, "")]).ok);
+    }
+}

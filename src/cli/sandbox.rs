@@ -1,0 +1,50 @@
+//! `leadrelay sandbox`: a local CRM.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use clap::Args as Arguments;
+use serde_json::json;
+
+use super::exit::{Exit, WrongUsage};
+use super::output;
+use super::signals::Signals;
+use crate::sandbox::Sandbox;
+
+#[derive(Debug, Arguments)]
+pub(super) struct Args {
+    /// Where it listens; a loopback address, since it lets everybody in. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// Print its address as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs an empty org until SIGTERM or SIGINT; what it held is gone then.
+pub(super) async fn run(args: Args) -> Result<Exit> {
+    if !args.listen.ip().is_loopback() {
+        let message = format!(
+            "the sandbox lets everybody in and so listens on a loopback address only, such as 127.0.0.1:8090, not on {}",
+            args.listen
+        );
+        return Err(WrongUsage(message).into());
+    }
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let sandbox = Sandbox::start(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let url = sandbox.url();
+    if args.json {
+        output::print_json(&json!({ "url": url }))?;
+    } else {
+        output::print(&format!(
+            "The sandbox CRM, a Salesforce org without records, is on {url}\n\
+             Log in with any client id and secret: login = {{ flow = \"client_credentials\", url = \"{url}\", client_id = \
+             \"any\", client_secret = \"any\" }}\n\
+             Its records: {url}/_sandbox/records?object=Lead\n\
+             Ctrl-C ends it, and all that it holds is gone."
+        ))?;
+    }
+    signals.stop().await;
+    sandbox.stop().await;
+    Ok(Exit::Good)
+}
