@@ -30,14 +30,14 @@ pub(super) enum Made {
 const RECORDS: [(usize, Made); 12] = [
     (1, Made::SameEmail),
     (2, Made::SameEmail),
-    (3, Made::SameEmail),
-    (4, Made::SameEmail),
+    (7, Made::SameEmail),
+    (9, Made::SameEmail),
     (5, Made::SameNameAndCompany),
     (6, Made::SameNameAndCompany),
     (10, Made::SameNameAndCompany),
     (12, Made::SameNameAndCompany),
-    (8, Made::OtherPerson),
-    (9, Made::OtherPerson),
+    (3, Made::OtherPerson),
+    (4, Made::OtherPerson),
     (11, Made::Double),
     (11, Made::Double),
 ];
