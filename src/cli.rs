@@ -5,6 +5,7 @@
 
 mod backup;
 mod check;
+mod demo;
 mod exit;
 mod health;
 mod mapping;
@@ -52,6 +53,8 @@ enum Logs {
 enum Command {
     /// Run the service until SIGTERM or Ctrl-C.
     Serve,
+    /// Run everything on this machine with sample leads and a sandbox CRM.
+    Demo(demo::Args),
     /// Check the configuration, then log in to each CRM and compare the mapping with its fields.
     Check(check::Args),
     /// Print the field mapping document.
@@ -94,6 +97,7 @@ impl Cli {
         let load = || load(&self.config);
         match self.command {
             Command::Serve => serve::run(&load()?).await,
+            Command::Demo(args) => demo::run(args).await,
             Command::Check(args) => check::run(args, &self.config, load()).await,
             Command::Mapping(args) => mapping::run(args, &load()?).await,
             Command::Sandbox(args) => sandbox::run(args).await,

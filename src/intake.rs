@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub struct Intake {
     /// What senders call, without a slash at the end; for schemes that sign the URL.
     public_url: Option<String>,
     clock: Clock,
+    /// The second in which it was last said that webhooks are not stored.
+    complained_at: AtomicI64,
 }
 
 /// One source as intake needs it.
@@ -183,7 +185,7 @@ impl Intake {
     pub fn new(log: Arc<dyn EventLog>, sources: Vec<SourceRuntime>, public_url: Option<String>, clock: Clock) -> Self {
         let sources = sources.into_iter().map(|source| (source.name.to_string(), Arc::new(source))).collect();
         let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
-        Self { log, sources, public_url, clock }
+        Self { log, sources, public_url, clock, complained_at: AtomicI64::new(i64::MIN) }
     }
 
     /// The source of this name.
@@ -210,12 +212,11 @@ impl Intake {
             Ok(Ok(receipts)) => receipts,
             Ok(Err(StoreError::Busy)) => return Err(Refusal::Busy),
             Ok(Err(error)) => {
-                warn!(source = %source.name, request_id = %request.request_id, %error, "could not store a webhook");
+                self.complain(source, &request.request_id, &error.to_string());
                 return Err(Refusal::NotCommitted);
             }
             Err(_) => {
-                let wait = COMMIT_WITHIN.as_secs();
-                warn!(source = %source.name, request_id = %request.request_id, "a webhook was not stored within {wait} s");
+                self.complain(source, &request.request_id, "no commit within 2 s");
                 return Err(Refusal::NotCommitted);
             }
         };
@@ -229,6 +230,14 @@ impl Intake {
             (receipt.id, status)
         };
         Ok(Receipt { events: receipts.into_iter().zip(states).map(status).collect() })
+    }
+
+    /// Says at most once a second that webhooks are not stored: on a full disk there are thousands of them.
+    fn complain(&self, source: &SourceRuntime, request_id: &RequestId, why: &str) {
+        let second = self.clock.now().as_seconds();
+        if self.complained_at.swap(second, Ordering::Relaxed) != second {
+            warn!(source = %source.name, request_id = %request_id, "could not store a webhook of {}: {why}", source.name);
+        }
     }
 
     fn verify(&self, source: &SourceRuntime, request: &Incoming<'_>, now: Timestamp) -> Result<(), Refusal> {

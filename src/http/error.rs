@@ -146,6 +146,9 @@ impl From<StoreError> for ApiError {
                 error!(error = %cause, "an admin request was not answered: {cause}");
                 ApiError::Unavailable { retry_after: 5, detail: "The store does not answer now." }
             }
+            StoreError::BadCursor => {
+                ApiError::Invalid("cursor: write `next` of the page before, with the same filters".to_owned())
+            }
             cause => {
                 let source = std::error::Error::source(&cause).map(ToString::to_string).unwrap_or_default();
                 error!(error = %cause, source, "an admin request failed: {cause}");

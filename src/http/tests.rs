@@ -1,7 +1,6 @@
 //! Exact answers of both listeners: through the router, and over sockets where time or framing matters.
 
 mod admin;
-mod down_store;
 mod fixtures;
 mod sockets;
 mod webhooks;

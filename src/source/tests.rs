@@ -13,8 +13,8 @@ use crate::domain::signature::{SignedRequest, Verdict, Verifier};
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 
-const SAMPLES: &str = include_str!("../../tests/it/fixtures/leads-200.ndjson");
-const INDEX: &str = include_str!("../../tests/it/fixtures/leads-200.index.tsv");
+const SAMPLES: &str = include_str!("../cli/demo/leads-200.ndjson");
+const INDEX: &str = include_str!("../cli/demo/leads-200.index.tsv");
 const SECRET: &str = "leadrelay-test-secret";
 const START: Timestamp = Timestamp::from_seconds(1_767_400_000);
 

@@ -67,9 +67,10 @@ pub fn match_keys(
     MatchKeys {
         linked: None,
         external_id: Some(external_id.to_owned()),
-        name_and_domain: match (person.last, domain) {
-            (Some(last), Some(domain)) if wants(MatchedBy::NameAndCompanyDomain) => {
-                Some(NameAndDomain { first: person.first, last, domain })
+        // One word is too little to tell a person by.
+        name_and_domain: match (person.first, person.last, domain) {
+            (Some(first), Some(last), Some(domain)) if wants(MatchedBy::NameAndCompanyDomain) => {
+                Some(NameAndDomain { first: Some(first), last, domain })
             }
             _ => None,
         },

@@ -218,7 +218,7 @@ pub struct Resolve {
     value: Option<serde_json::Value>,
     /// With `record`: the CRM's ID of the record that is this lead.
     record_id: Option<String>,
-    /// With `record`, where the record is not among the candidates: its kind.
+    /// With `record`, where the conflict names no record: its kind.
     #[schema(example = "Lead")]
     object: Option<String>,
     /// Shown with the resolution.
@@ -258,14 +258,16 @@ impl Resolve {
         let Some(id) = self.record_id.as_deref().filter(|id| !id.is_empty()) else {
             return Err(ApiError::Invalid("record_id: write the ID of the record that is this lead".to_owned()));
         };
-        let candidates = question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record);
-        if let Some(known) = candidates.into_iter().find(|record| record.id.as_str() == id) {
+        let named = || question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record);
+        if let Some(known) = named().find(|record| record.id.as_str() == id) {
             return Ok(known.clone());
         }
+        let known: Vec<&str> = named().map(|record| record.id.as_str()).collect();
+        if !known.is_empty() {
+            return Err(ApiError::Invalid(format!("record_id: write one of {}", known.join(", "))));
+        }
         let object = self.object.as_deref().filter(|object| !object.is_empty()).ok_or_else(|| {
-            let known: Vec<_> = question.candidates.iter().map(|candidate| candidate.record.id.as_str()).collect();
-            let known = known.join(", ");
-            ApiError::Invalid(format!("record_id: write one of the candidates ({known}), or give `object` for another"))
+            ApiError::Invalid("object: the conflict names no record, so write what kind this one is".to_owned())
         })?;
         Ok(RecordRef { object: object.into(), id: id.into() })
     }
@@ -307,9 +309,9 @@ pub(super) async fn resolve(
     match app.store.resolve_conflict(&answer).await? {
         Answered::NotFound => Err(ApiError::NotFound),
         Answered::Changed(_) => Err(changed()),
-        Answered::WrongChoice(_) => Err(ApiError::Invalid(
-            "choose: a conflict of this kind does not have this answer, or the record was not in question".to_owned(),
-        )),
+        Answered::WrongChoice(_) => {
+            Err(ApiError::Invalid("choose: this question cannot be answered so; see its `choices`".to_owned()))
+        }
         Answered::Done(row) => {
             let change = Change::new("conflict.resolve", format!("conflict {id}")).of_lead(&row.lead).saying(detail);
             record(&app, &caller, change).await?;
@@ -367,13 +369,14 @@ mod tests {
         check(ConflictKind::Invalid, r#"{"choose":"lead"}"#, Err("crm, value"));
         check(ConflictKind::Match, r#"{"choose":"record","record_id":"003A"}"#, Ok(record("Contact", "003A")));
         check(ConflictKind::Match, r#"{"choose":"record","record_id":"00QB"}"#, Err("003A"));
-        check(
-            ConflictKind::Match,
-            r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#,
-            Ok(record("Lead", "00QB")),
-        );
+        check(ConflictKind::Match, r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#, Err("003A"));
         check(ConflictKind::Match, r#"{"choose":"record"}"#, Err("record_id"));
         check(ConflictKind::Match, r#"{"choose":"create"}"#, Ok(Choice::Create));
+        let open = Question { candidates: vec![], ..question(ConflictKind::Match) };
+        let answer = |json: &str| serde_json::from_str::<Resolve>(json).unwrap().choice(&open);
+        assert!(answer(r#"{"choose":"record","record_id":"00QB"}"#).is_err());
+        let chosen = answer(r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#).unwrap();
+        assert_eq!(chosen, record("Lead", "00QB"));
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn read_rules() -> ReadRules {
 }
 
 /// The sources `klozeo` and, disabled, `asleep`.
-pub fn intake(log: Arc<MemoryLog>) -> Arc<Intake> {
+pub fn intake(log: Arc<dyn EventLog>) -> Arc<Intake> {
     let source = |name: &str, enabled| {
         let secrets = [SECRET.to_owned()];
         SourceRuntime::new(name.into(), enabled, &verify_rules(), &secrets, read_rules(), vec!["crm".into()]).unwrap()
