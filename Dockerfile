@@ -15,7 +15,7 @@ COPY leadrelay.toml ./
 COPY src src
 # Copied files may be older than what was compiled in their place.
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked \
-    && install -D target/release/leadrelay /out/leadrelay
+    && mkdir /out && strip --strip-debug -o /out/leadrelay target/release/leadrelay
 
 FROM debian:bookworm-slim
 RUN apt-get update \
