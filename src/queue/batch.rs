@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{debug, error, warn};
 
@@ -321,7 +322,8 @@ impl Batch {
                 destination: self.destination.name.clone(),
                 lead: job.lead,
                 token: self.token,
-                due_at: now,
+                // A moment later, so that a neighbour in flight is not asked for again and again.
+                due_at: now.after(Duration::from_millis(20)),
                 waiting_since: closed_by.map(|_| now),
             })
             .collect();
