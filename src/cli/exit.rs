@@ -39,11 +39,23 @@ pub(super) fn refuse(error: &Error) -> ExitCode {
     let shown = match error.downcast_ref::<ConfigErrors>() {
         // One line per mistake, each with file and line at its beginning, as editors like it.
         Some(mistakes) => mistakes.to_string(),
-        None => format!("leadrelay: {}", crate::telemetry::chain(error.as_ref())),
+        None => format!("leadrelay: {}{}", crate::telemetry::chain(error.as_ref()), remedy(error)),
     };
     // Nobody may be listening any more; the exit code still tells.
     let _ = writeln!(io::stderr(), "{shown}");
     how(error).into()
+}
+
+/// What to do about a failure that does not say so itself.
+fn remedy(error: &Error) -> &'static str {
+    match error.chain().find_map(|cause| cause.downcast_ref()) {
+        Some(StoreError::InUse { .. }) => {
+            "; only one process may use it: stop that one, or name another in `store.url`"
+        }
+        Some(StoreError::TooNew { .. }) => "; run the newer program, or restore a backup of the older one's",
+        Some(StoreError::FileExists(_)) => "; name a new file",
+        _ => "",
+    }
 }
 
 fn how(error: &Error) -> Exit {
