@@ -74,7 +74,7 @@ impl Batch {
         // What waited for a neighbour is owed as before; its next batch finds the neighbour's record.
         self.give_back(deferred, None).await?;
         self.permit.settled(
-            report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().map(|()| ()).map_err(String::as_str))),
+            report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().copied().map_err(String::as_str))),
         );
         Ok(report)
     }
