@@ -8,6 +8,7 @@ pub mod destination;
 mod fold;
 mod keys;
 pub mod maintenance;
+mod redact;
 mod settle;
 pub mod verdict;
 
