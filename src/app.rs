@@ -31,7 +31,7 @@ use crate::http::serve::ServeLimits;
 use crate::intake::{Intake, SourceRuntime};
 use crate::queue;
 use crate::queue::destination::{Destination, DestinationSettings, SourceReading};
-use crate::queue::maintenance;
+use crate::queue::maintenance::Maintenance;
 use crate::queue::verdict::RetryPolicy;
 use crate::store::Store;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -66,6 +66,7 @@ impl App {
                 recovered.leases, recovered.unknown_writes
             );
         }
+        store.shorten_waits(now.after(longest_wait(config))).await?;
         let exposition = metrics::install();
         register_metrics(config);
         let (stop, stopped) = watch::channel(false);
@@ -78,13 +79,14 @@ impl App {
             workers.spawn(queue::run(Arc::clone(destination), stopped.clone()));
         }
         let gates = destinations.values().map(|known| (known.name.clone(), Arc::clone(&known.gate))).collect();
-        workers.spawn(maintenance::run(
-            Arc::clone(&store),
+        let chores = Maintenance {
+            store: Arc::clone(&store),
             gates,
-            config.store.retention,
-            clock.clone(),
-            stopped.clone(),
-        ));
+            retention: config.store.retention,
+            longest_wait: longest_wait(config),
+            clock: clock.clone(),
+        };
+        workers.spawn(chores.run(stopped.clone()));
 
         let operations =
             Arc::new(AppOperations::new(config, destinations, Arc::clone(&store), clock.clone(), stopped.clone()));
@@ -294,6 +296,11 @@ fn register_metrics(config: &Config) {
     let labels = |name: &DestinationName| DestinationLabels { name: name.clone(), endpoints: &ENDPOINTS };
     let destinations: Vec<DestinationLabels> = config.destinations.keys().map(labels).collect();
     metrics::register(&sources, &destinations, &AlertName::ALL.map(AlertName::as_str));
+}
+
+/// The longest that a job may wait by itself; after a jump of the clock none waits longer.
+fn longest_wait(config: &Config) -> Duration {
+    config.destinations.values().map(|known| known.retry.longest.max(known.retry.lease)).max().unwrap_or_default()
 }
 
 /// The configured tokens, or one made for this run.

@@ -20,7 +20,7 @@ use crate::domain::ids::{DestinationName, EventId, LeadId, RequestId, SourceName
 use crate::domain::signature::{SignedRequest, TokenLocation, Verdict, Verifier, VerifierError, VerifyRules};
 use crate::domain::time::Timestamp;
 use crate::store::{EventDetail, EventKind, EventLog, EventReceipt, EventState, NewEvent, Reread, StoreError};
-use crate::telemetry::metrics::WebhookMeter;
+use crate::telemetry::metrics::{self, WebhookMeter};
 
 /// A sender hears within this time whether its events are stored.
 const COMMIT_WITHIN: Duration = Duration::from_secs(2);
@@ -220,6 +220,8 @@ impl Intake {
                 return Err(Refusal::NotCommitted);
             }
         };
+        let stored = receipts.iter().filter(|receipt| !receipt.duplicate).count();
+        metrics::events_stored(&source.name, u64::try_from(stored).unwrap_or(u64::MAX));
         let status = |(receipt, state): (EventReceipt, EventState)| {
             let status = match state {
                 _ if receipt.duplicate => EventStatus::Duplicate,

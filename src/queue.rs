@@ -8,6 +8,7 @@ pub mod destination;
 mod fold;
 mod keys;
 pub mod maintenance;
+mod redact;
 mod settle;
 pub mod verdict;
 
@@ -22,7 +23,9 @@ use self::batch::{Batch, Report};
 use self::destination::{Destination, Rules};
 use crate::crm::gate::{self, Entry, Permit, WorkClass};
 use crate::crm::{CrmError, MAX_WRITES};
+use crate::domain::time::Timestamp;
 use crate::store::{Claim, StoreResult};
+use crate::telemetry::metrics;
 
 /// How long the claimer sleeps at most; wake-ups and due times come sooner.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
@@ -76,9 +79,7 @@ async fn step(
     let permit = match destination.gate.enter(WorkClass::Live) {
         Entry::Go(permit) => permit,
         Entry::Busy => return Ok(Some(LONGEST_SLEEP)),
-        Entry::Closed { until, .. } => {
-            return Ok(Some(until.map_or(LONGEST_SLEEP, |until| until.since(now).max(Duration::from_millis(10)))));
-        }
+        Entry::Closed { until, .. } => return Ok(Some(until_it_opens(until, now))),
     };
     let rules = match rules(destination, &permit, describe_again).await {
         Ok(rules) => rules,
@@ -88,15 +89,31 @@ async fn step(
     if !destination.settings.linger.is_zero() {
         tokio::time::sleep(destination.settings.linger).await;
     }
-    start_batch(destination, permit, rules, batches).await
+    if start_batch(destination, permit, Arc::clone(&rules), false, batches).await? {
+        return Ok(None);
+    }
+    // Nothing live is due: what is left of the places and of the budget may go to backfill.
+    let permit = match destination.gate.enter(WorkClass::Backfill) {
+        Entry::Go(permit) => permit,
+        Entry::Busy => return Ok(Some(LONGEST_SLEEP)),
+        Entry::Closed { until, .. } => return Ok(Some(until_it_opens(until, now))),
+    };
+    let started = start_batch(destination, permit, rules, true, batches).await?;
+    Ok((!started).then_some(Duration::from_millis(100)))
 }
 
+fn until_it_opens(until: Option<Timestamp>, now: Timestamp) -> Duration {
+    until.map_or(LONGEST_SLEEP, |until| until.since(now).max(Duration::from_millis(10)))
+}
+
+/// Claims and starts one batch; `false`: nothing was due.
 async fn start_batch(
     destination: &Arc<Destination>,
     permit: Permit,
     rules: Arc<Rules>,
+    backfill: bool,
     batches: &mut Batches,
-) -> StoreResult<Option<Duration>> {
+) -> StoreResult<bool> {
     let now = destination.clock.now();
     let limit = match permit.probe() {
         Some(gate::Batch::Single) => 1,
@@ -104,16 +121,17 @@ async fn start_batch(
     };
     let lease_ends_at = now.after(destination.settings.lease);
     let token = uuid::Uuid::new_v4();
-    let claim =
-        Claim { destination: destination.name.clone(), lane: None, backfill: true, limit, now, lease_ends_at, token };
+    let claim = Claim { destination: destination.name.clone(), lane: None, backfill, limit, now, lease_ends_at, token };
     let jobs = destination.store.claim_jobs(&claim).await?;
     if jobs.is_empty() {
-        return Ok(Some(Duration::from_millis(100)));
+        return Ok(false);
     }
+    let expired = jobs.iter().filter(|job| job.lease_expired).count();
+    metrics::leases_expired(&destination.name, u64::try_from(expired).unwrap_or(u64::MAX));
     let hold = destination.in_flight.hold();
     let batch = Batch { destination: Arc::clone(destination), rules, token, lease_ends_at, hold, permit };
     batches.spawn(batch.run(jobs));
-    Ok(None)
+    Ok(true)
 }
 
 /// The rules to plan by; describes the CRM where that was not done yet, or a field went missing.
@@ -121,7 +139,7 @@ async fn rules(destination: &Destination, permit: &Permit, describe_again: &mut 
     if let Some(rules) = destination.rules().filter(|_| !*describe_again) {
         return Ok(rules);
     }
-    let rules = destination.look_at_schema().await;
+    let rules = if *describe_again { destination.look_at_schema().await } else { destination.first_look().await };
     permit.answered(rules.as_ref().map(|_| ()));
     if let Err(error) = &rules {
         destination.note_error(error);

@@ -25,6 +25,9 @@ use crate::store::{NewRun, ResyncScope, RunProgress, Store, StoreResult};
 /// How often the CRM's schema is looked at again.
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often it is looked at while a field by which records are recognised is missing.
+const LOOK_FOR_MISSING_FIELD_EVERY: Duration = Duration::from_secs(60);
+
 pub(super) struct AppOperations {
     configs: BTreeMap<DestinationName, DestinationConfig>,
     presets: BTreeMap<SourceName, String>,
@@ -58,15 +61,30 @@ impl AppOperations {
     /// Looks at each CRM's schema from time to time, so that drift is noticed before a lead meets it.
     pub async fn watch_schemas(self: Arc<Self>) {
         let mut stopped = self.stopped.clone();
+        for destination in self.destinations.values() {
+            // A failure is the first batch's to report: the gate hears of it there.
+            let _ = destination.first_look().await;
+        }
+        let mut ticks = tokio::time::interval(LOOK_FOR_MISSING_FIELD_EVERY);
+        let mut looked_at = BTreeMap::new();
         loop {
             tokio::select! {
                 _ = stopped.changed() => return,
-                () = tokio::time::sleep(LOOK_AT_SCHEMA_EVERY) => {}
+                _ = ticks.tick() => {}
             }
+            let now = self.clock.now();
             for destination in self.destinations.values() {
-                // A failure is the next batch's to report: the gate hears of it there.
-                if let Err(error) = destination.look_at_schema().await {
-                    info!(destination = %destination.name, "could not look at the schema of {}: {error}", destination.name);
+                let looked_at = looked_at.entry(&destination.name).or_insert(now);
+                let drifts = matches!(destination.gate.status().reason, Some(GateReason::Drift { .. }));
+                if !drifts && now.since(*looked_at) < LOOK_AT_SCHEMA_EVERY {
+                    continue;
+                }
+                *looked_at = now;
+                match destination.look_at_schema().await {
+                    Ok(_) => destination.wake(),
+                    Err(error) => {
+                        info!(destination = %destination.name, "could not look at the schema of {}: {error}", destination.name);
+                    }
                 }
             }
         }

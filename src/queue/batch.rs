@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{debug, error, warn};
 
@@ -73,7 +74,7 @@ impl Batch {
         // What waited for a neighbour is owed as before; its next batch finds the neighbour's record.
         self.give_back(deferred, None).await?;
         self.permit.settled(
-            report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().map(|()| ()).map_err(String::as_str))),
+            report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().copied().map_err(String::as_str))),
         );
         Ok(report)
     }
@@ -321,7 +322,8 @@ impl Batch {
                 destination: self.destination.name.clone(),
                 lead: job.lead,
                 token: self.token,
-                due_at: now,
+                // A moment later, so that a neighbour in flight is not asked for again and again.
+                due_at: now.after(Duration::from_millis(20)),
                 waiting_since: closed_by.map(|_| now),
             })
             .collect();

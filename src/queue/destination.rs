@@ -63,6 +63,8 @@ pub struct Destination {
     rules: RwLock<Option<Arc<Rules>>>,
     last_error: RwLock<Option<(Timestamp, String, String)>>,
     woken: Notify,
+    /// Held while the CRM is looked at for the first time, so that two do not.
+    looking: tokio::sync::Mutex<()>,
 }
 
 /// What the mapping document and the CRM's schema say together.
@@ -102,6 +104,7 @@ impl Destination {
             rules: RwLock::default(),
             last_error: RwLock::default(),
             woken: Notify::new(),
+            looking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -137,16 +140,26 @@ impl Destination {
         *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = Some(noted);
     }
 
+    /// The rules; describes the CRM only if that was not done yet.
+    pub async fn first_look(&self) -> Result<Arc<Rules>, CrmError> {
+        let _looking = self.looking.lock().await;
+        match self.rules() {
+            Some(rules) => Ok(rules),
+            None => self.look_at_schema().await,
+        }
+    }
+
     /// Describes the CRM and makes the rules anew. A missing key field closes the gate until a describe shows it.
     pub async fn look_at_schema(&self) -> Result<Arc<Rules>, CrmError> {
         let schema = self.crm.describe(&PEOPLE.map(ObjectName::from)).await?;
         let rules = Arc::new(make_rules(&self.settings, schema, self.clock.now()));
-        let id_field = &self.settings.external_id;
-        if rules.sync.schema.field(&self.settings.object, id_field).is_some() {
-            self.gate.end_drift(id_field);
-        } else {
-            warn!(destination = %self.name, field = %id_field, "the external ID field {id_field} is missing in {}, or hidden", self.name);
-            self.gate.close_for_drift(id_field.clone());
+        for field in self.key_fields() {
+            if rules.sync.schema.field(&self.settings.object, &field).is_some() {
+                self.gate.end_drift(&field);
+            } else {
+                warn!(destination = %self.name, %field, "the field {field}, by which records are recognised, is missing in {}, or hidden", self.name);
+                self.gate.close_for_drift(field);
+            }
         }
         for row in &rules.sync.rows {
             if rules.sync.schema.field(&self.settings.object, &row.crm).is_none() {
@@ -156,6 +169,16 @@ impl Destination {
         info!(destination = %self.name, "read the schema of {}", self.name);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&rules));
         Ok(rules)
+    }
+}
+
+impl Destination {
+    /// The fields by which records are recognised.
+    fn key_fields(&self) -> Vec<FieldName> {
+        let by = |key: MatchedBy, field: &str| self.settings.match_by.contains(&key).then(|| FieldName::from(field));
+        let email = by(MatchedBy::Email, "Email");
+        let name = by(MatchedBy::NameAndCompanyDomain, "LastName");
+        [Some(self.settings.external_id.clone()), email, name].into_iter().flatten().collect()
     }
 }
 

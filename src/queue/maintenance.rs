@@ -1,7 +1,8 @@
 //! What has to be done from time to time: late writes looked for, calls kept count of, old rows deleted.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::warn;
@@ -9,55 +10,97 @@ use tracing::warn;
 use crate::clock::Clock;
 use crate::crm::gate::Gate;
 use crate::domain::ids::DestinationName;
+use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreResult};
 
-/// Looks after the store until `stop` becomes true.
-pub async fn run(
-    store: Arc<dyn Store>,
-    gates: Vec<(DestinationName, Arc<Gate>)>,
-    retention: Duration,
-    clock: Clock,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut pruning = true;
-    let mut rounds = 0u64;
-    while !*stop.borrow() {
-        // A piece at a time with room between, so that intake never waits behind it.
-        let nap =
-            if pruning && rounds.is_multiple_of(10) { Duration::from_millis(200) } else { Duration::from_secs(1) };
-        tokio::select! {
-            _ = stop.changed() => continue,
-            () = tokio::time::sleep(nap) => {}
-        }
-        if let Err(error) = round(&*store, &gates, retention, &clock, rounds, &mut pruning).await {
-            warn!("housekeeping waits for the store: {error}");
-        }
-        rounds += 1;
-    }
+/// A wall clock that is off by more than this against the time that really passed was set.
+const JUMP: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+/// Between two pieces of pruning, so that intake never waits behind it.
+const BREATH: Duration = Duration::from_millis(200);
+const LATE_INTENTS_EVERY: Duration = Duration::from_secs(15);
+const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// Looks after the store.
+pub struct Maintenance {
+    pub store: Arc<dyn Store>,
+    pub gates: Vec<(DestinationName, Arc<Gate>)>,
+    pub retention: Duration,
+    /// The longest that a job may wait by itself.
+    pub longest_wait: Duration,
+    pub clock: Clock,
 }
 
-async fn round(
-    store: &dyn Store,
-    gates: &[(DestinationName, Arc<Gate>)],
-    retention: Duration,
-    clock: &Clock,
-    rounds: u64,
-    pruning: &mut bool,
-) -> StoreResult<()> {
-    let now = clock.now();
-    for (name, gate) in gates {
-        // The hours before are saved already.
-        for (hour, calls) in gate.budget().hours.into_iter().rev().take(2) {
-            store.save_calls(name, hour, calls).await?;
+/// When each chore was done last.
+struct Done {
+    at: Instant,
+    wall: Timestamp,
+    late_intents: Instant,
+    sweep: Instant,
+    sweeping: bool,
+    /// Calls as they were saved, by destination and hour.
+    calls: HashMap<(DestinationName, Timestamp), u64>,
+}
+
+impl Maintenance {
+    /// Works until `stop` becomes true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let started = Instant::now();
+        let mut done = Done {
+            at: started,
+            wall: self.clock.now(),
+            late_intents: started,
+            sweep: started,
+            sweeping: true,
+            calls: HashMap::new(),
+        };
+        while !*stop.borrow() {
+            tokio::select! {
+                _ = stop.changed() => continue,
+                () = tokio::time::sleep(if done.sweeping { BREATH } else { SECOND }) => {}
+            }
+            if let Err(error) = self.round(&mut done).await {
+                warn!("housekeeping waits for the store: {error}");
+                tokio::time::sleep(SECOND).await;
+            }
         }
     }
-    if rounds.is_multiple_of(15) {
-        store.close_late_intents(now).await?;
+
+    async fn round(&self, done: &mut Done) -> StoreResult<()> {
+        self.after_a_jump(done).await?;
+        for (name, gate) in &self.gates {
+            // The hours before these are saved already.
+            for (hour, calls) in gate.budget().hours.into_iter().rev().take(2) {
+                let saved = done.calls.entry((name.clone(), hour)).or_default();
+                if *saved != calls {
+                    self.store.save_calls(name, hour, calls).await?;
+                    *saved = calls;
+                }
+            }
+        }
+        if done.late_intents.elapsed() >= LATE_INTENTS_EVERY {
+            done.late_intents = Instant::now();
+            self.store.close_late_intents(self.clock.now()).await?;
+        }
+        if done.sweep.elapsed() >= SWEEP_EVERY {
+            done.sweep = Instant::now();
+            done.sweeping = true;
+        }
+        if done.sweeping {
+            done.sweeping = self.store.prune(self.clock.now().before(self.retention)).await?;
+        }
+        Ok(())
     }
-    // An hour after nothing was left to delete, it is looked for again.
-    *pruning |= rounds.is_multiple_of(3600);
-    if *pruning {
-        *pruning = store.prune(now.before(retention)).await?;
+
+    /// A job must not wait for the old time to come round again.
+    async fn after_a_jump(&self, done: &mut Done) -> StoreResult<()> {
+        let (at, wall) = (Instant::now(), self.clock.now());
+        let expected = done.wall.after(at.duration_since(done.at));
+        if wall.since(expected).max(expected.since(wall)) > JUMP {
+            warn!("the clock was set; waits are shortened where they would last too long");
+            self.store.shorten_waits(wall.after(self.longest_wait)).await?;
+        }
+        (done.at, done.wall) = (at, wall);
+        Ok(())
     }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 
 use super::batch::{Batch, Member, Planned, Report, Sent};
 use super::destination::Rules;
+use super::redact::without_values;
 use super::verdict::{Verdict, after_error, refused};
 use crate::crm::{CrmError, WriteResult, Written};
 use crate::domain::ids::{FieldName, RecordRef, RequestId};
@@ -200,10 +201,9 @@ impl Settling<'_> {
         row.request_id = Some(request_id.clone());
         row.duration_ms = u64::try_from(now.since(sent_at).as_millis()).unwrap_or(u64::MAX);
         row.api_calls = 2;
-        if self.batch.destination.settings.log_bodies {
-            row.request = Some(result.request.clone());
-            row.response = Some(result.response.clone());
-        }
+        let keep = if self.batch.destination.settings.log_bodies { str::to_owned } else { without_values };
+        row.request = Some(keep(&result.request));
+        row.response = Some(keep(&result.response));
         match &result.outcome {
             Ok(written) => row.record = Some(written.record.clone()),
             Err(error) => {

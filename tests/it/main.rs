@@ -1,3 +1,6 @@
 //! Everything that is tested from outside the crate.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
+
 mod sandbox_jsforce;
+mod tidy;

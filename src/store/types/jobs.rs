@@ -1,0 +1,214 @@
+//! Jobs: claimed, planned, announced, settled.
+
+use std::collections::BTreeMap;
+
+use super::events::{EventState, StoredEvent};
+use super::log::NewLogRow;
+use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, ObjectName, RecordRef, RequestId};
+use crate::domain::job::{Class, Lane};
+use crate::domain::lead::Lead;
+use crate::domain::plan::{BasePair, ConflictKind, Intent, Link, Question, Resolution};
+use crate::domain::time::Timestamp;
+
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub destination: DestinationName,
+    /// `None`: either lane.
+    pub lane: Option<Lane>,
+    /// Whether backfill may be claimed after live work.
+    pub backfill: bool,
+    pub limit: u32,
+    pub now: Timestamp,
+    pub lease_ends_at: Timestamp,
+    pub token: LeaseToken,
+}
+
+/// The right to try; a later one makes it worthless.
+pub type LeaseToken = uuid::Uuid;
+pub type IntentId = i64;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedJob {
+    pub lead: LeadKey,
+    pub lane: Lane,
+    pub class: Class,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// Moves with every event; what was planned with an older one is owed again.
+    pub wanted: i64,
+    /// When the debt began: the receipt of the oldest event not yet agreed with the CRM.
+    pub owed_since: Timestamp,
+    pub first_failed_at: Option<Timestamp>,
+    pub last_error: Option<String>,
+    /// How often its batch's process died after announcing; such leads come back in halves.
+    pub suspicion: u32,
+    /// Refusals: what was refused, so that an equal one is not sent again.
+    pub refusal: Option<Refusal>,
+    /// Whether a person, a late event or the daily look asked, so that a remembered refusal is ignored.
+    pub forced: bool,
+    /// Whether it was leased before and that lease ran out.
+    pub lease_expired: bool,
+}
+
+/// A refusal as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Of operation, record, refused values, mapping and schema.
+    pub fingerprint: String,
+    pub code: String,
+    pub at: Timestamp,
+    /// How often it was tried by itself since: three daily, then weekly.
+    pub tries: u32,
+}
+
+/// What planning needs of one lead.
+#[derive(Clone, Debug)]
+pub struct Work {
+    pub key: LeadKey,
+    /// The folded lead and its revision, if any event of it was folded before.
+    pub lead: Option<(Lead, i64)>,
+    /// In order of arrival. More than fit in one step: `more_events`; fold, save and load again.
+    pub unfolded: Vec<StoredEvent>,
+    pub more_events: bool,
+    pub link: Option<Link>,
+    /// Oldest first.
+    pub intents: Vec<Intent>,
+    /// The newest answer of a person per question.
+    pub resolutions: Vec<Resolution>,
+    /// The open conflicts, with the revision at which they were seen.
+    pub open_conflicts: Vec<OpenConflict>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenConflict {
+    pub id: i64,
+    pub kind: ConflictKind,
+    pub field: Option<FieldName>,
+    pub revision: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct FoldedLead {
+    pub lead: Lead,
+    /// The revision it was loaded at; `None`: it did not exist.
+    pub expected: Option<i64>,
+    /// Every event that was folded, and whether it changed anything.
+    pub events: Vec<(EventId, EventState)>,
+    /// For searching by address and for finding neighbours.
+    pub email: Option<String>,
+    /// For listings.
+    pub name: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    pub destination: DestinationName,
+    pub token: LeaseToken,
+    pub now: Timestamp,
+    pub lease_ends_at: Timestamp,
+    pub request_id: RequestId,
+    pub writes: Vec<AnnouncedWrite>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AnnouncedWrite {
+    pub lead: LeadKey,
+    pub object: ObjectName,
+    /// `None`: a create.
+    pub record: Option<RecordRef>,
+    pub rows: BTreeMap<FieldName, BasePair>,
+}
+
+/// What came of one attempt for one lead.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub destination: DestinationName,
+    pub token: LeaseToken,
+    pub lead: LeadKey,
+    pub now: Timestamp,
+    /// The job's `wanted` that this attempt was planned with.
+    pub wanted: i64,
+    pub end: JobEnd,
+    pub link: LinkChange,
+    /// Opened, or updated in place where one is open for the same kind and field.
+    pub questions: Vec<Question>,
+    /// Open conflicts that planning no longer finds; closed as `moot` if still at this revision.
+    pub moot: Vec<OpenConflict>,
+    pub intents: Vec<(IntentId, IntentEnd)>,
+    /// At least one row.
+    pub log: Vec<NewLogRow>,
+    /// Whether something was written outside, so that a lost lease makes the lead dirty again.
+    pub wrote: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEnd {
+    /// Agreed with the CRM: the row goes.
+    Done,
+    /// Tried again by itself at `due_at`. `failed`: it counts as a failure (for the retry age), not as mere waiting.
+    Retry { due_at: Timestamp, error: String, failed: bool },
+    /// Waits for a person, a daily look or the CRM's schema; in no alert.
+    Held { code: String, detail: String, look_again_at: Option<Timestamp> },
+    /// A dead letter. `refusal`: looked at again by itself at `look_again_at`.
+    Dead { code: String, detail: String, refusal: Option<Refusal>, look_again_at: Option<Timestamp> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkChange {
+    Keep,
+    /// Written only at the revision it was planned with (`None`: there was no link); else the job is owed again. If
+    /// another lead owns the record by now, nothing is linked and the job is owed again.
+    Put {
+        link: Link,
+        planned_with: Option<i64>,
+    },
+    /// The lead is gone: the oldest living sharer of its record, if any, becomes owner and is marked dirty.
+    Release {
+        planned_with: i64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntentEnd {
+    /// Settled: its values are in the base, or it certainly did not happen.
+    Closed,
+    /// It may land late: stays open until then, when the lead is read once more.
+    OpenUntil(Timestamp),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// All of it was recorded; `true`: the job is owed again at once, since the lead moved meanwhile.
+    Recorded { again: bool },
+    /// Only the log was.
+    LeaseLost,
+    /// The database refused something of this lead; nothing of it was recorded, its intents stay open and its job is
+    /// tried again after a while.
+    Failed,
+}
+
+#[derive(Clone, Debug)]
+pub struct GiveBack {
+    pub destination: DestinationName,
+    pub lead: LeadKey,
+    pub token: LeaseToken,
+    pub due_at: Timestamp,
+    /// Why it waits, for `GET /queue`; does not count as a failure but, with a closed gate, for the retry age.
+    pub waiting_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    pub leases: u64,
+    pub unknown_writes: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct DirtyMark {
+    pub destination: DestinationName,
+    pub leads: Vec<LeadKey>,
+    pub class: Class,
+    pub now: Timestamp,
+    /// A person asked: a remembered refusal is ignored.
+    pub forced: bool,
+}

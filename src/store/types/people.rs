@@ -1,0 +1,129 @@
+//! Figures of the queue, and what people do: pauses, audit, runs.
+
+use super::log::{Operation, Outcome};
+use crate::domain::ids::{DestinationName, LeadKey, SourceName};
+use crate::domain::plan::ConflictKind;
+use crate::domain::time::Timestamp;
+
+#[derive(Clone, Debug)]
+pub struct QueueFigures {
+    pub destination: DestinationName,
+    pub ready: u64,
+    pub leased: u64,
+    pub retrying: u64,
+    pub held: u64,
+    pub dead: u64,
+    /// Since when the longest owed job that is ready, leased or retrying is owed.
+    pub oldest: Option<Timestamp>,
+    /// Since when the longest retrying one fails, or waits behind a closed gate.
+    pub oldest_retry: Option<Timestamp>,
+    pub held_codes: Vec<(String, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ErrorGroup {
+    pub destination: DestinationName,
+    pub code: String,
+    pub count: u64,
+    pub leads: u64,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub struct OutcomeCount {
+    pub destination: DestinationName,
+    pub operation: Operation,
+    pub outcome: Outcome,
+    pub count: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct StandingFigures {
+    pub open_conflicts: Vec<(DestinationName, ConflictKind, u64)>,
+    pub shared_records: Vec<(DestinationName, u64)>,
+    pub quarantined: Vec<(SourceName, u64)>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct SourceFigures {
+    pub last_received: Option<Timestamp>,
+    pub accepted: u64,
+    pub ignored: u64,
+    pub quarantined: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub destination: DestinationName,
+    pub by: String,
+    pub note: Option<String>,
+    pub since: Timestamp,
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AuditEntry {
+    pub at: Timestamp,
+    /// The token's name.
+    pub by: String,
+    pub action: String,
+    /// What it was done to: `destination salesforce`, `lead klozeo/cl_1`.
+    pub target: String,
+    /// The lead concerned, so that its timeline shows it.
+    pub lead: Option<LeadKey>,
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AuditRow {
+    pub id: i64,
+    pub entry: AuditEntry,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// `resync`, `replay`, …
+    pub kind: &'static str,
+    pub by: String,
+    pub started_at: Timestamp,
+    /// What it works on, as JSON.
+    pub scope: String,
+    pub total: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct RunProgress {
+    pub done: u64,
+    /// Where to go on after a restart.
+    pub position: Option<LeadKey>,
+    /// `running`, `done`, `cancelled` or `failed`.
+    pub state: &'static str,
+    pub detail: Option<String>,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    pub id: i64,
+    pub kind: String,
+    pub by: String,
+    pub started_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub scope: String,
+    pub total: u64,
+    pub done: u64,
+    pub position: Option<LeadKey>,
+    pub state: String,
+    pub detail: Option<String>,
+}
+
+/// Which leads a resync touches.
+#[derive(Clone, Debug, Default)]
+pub struct ResyncScope {
+    pub sources: Vec<SourceName>,
+    pub destination: Option<DestinationName>,
+    pub lead_id: Option<String>,
+    /// Only leads whose last planning used another fingerprint than this one.
+    pub planned_otherwise_than: Option<String>,
+}
