@@ -107,7 +107,7 @@ fn place_token(rules: &VerifyRules, token: &str, url: &str) -> Result<(String, O
 }
 
 fn curl(url: &str, headers: &[(String, String)], file: &Path) -> String {
-    let mut command = format!("curl -i {} -H 'Content-Type: application/json'", quoted(url));
+    let mut command = format!("curl -sSi {} -H 'Content-Type: application/json'", quoted(url));
     for (name, value) in headers {
         command.push_str(&format!(" -H {}", quoted(&format!("{name}: {value}"))));
     }
@@ -150,7 +150,7 @@ mod tests {
         let headers = [("X-Sig".to_owned(), "it's".to_owned())];
         assert_eq!(
             curl("http://localhost/", &headers, Path::new("a b.json")),
-            r"curl -i 'http://localhost/' -H 'Content-Type: application/json' -H 'X-Sig: it'\''s' --data-binary '@a b.json'"
+            r"curl -sSi 'http://localhost/' -H 'Content-Type: application/json' -H 'X-Sig: it'\''s' --data-binary '@a b.json'"
         );
     }
 }

@@ -1,0 +1,130 @@
+//! The command line: what it prints, and how it ends.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const CONFIGURATION: &str = r#"
+[sources.klozeo]
+preset = "klozeo"
+secrets = ["leadrelay-test-secret"]
+
+[destinations.salesforce]
+kind = "salesforce"
+login = { flow = "client_credentials", url = "http://127.0.0.1:1", client_id = "a", client_secret = "b" }
+
+[destinations.salesforce.records]
+external_id = "Lead_System_Id__c"
+
+[[destinations.salesforce.fields]]
+lead = "name"
+crm = "LastName"
+type = "text"
+"#;
+
+fn leadrelay(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leadrelay"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    for variable in ["LEADRELAY_CONFIG", "LEADRELAY_LOG", "LEADRELAY_LOG_FORMAT", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// A folder with a configuration.
+fn folder(configuration: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("leadrelay.toml"), configuration).unwrap();
+    folder
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    told(leadrelay(folder, arguments).output().unwrap())
+}
+
+fn told(output: Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_names_every_mistake_with_its_line() {
+    let folder =
+        folder(&CONFIGURATION.replace("\"text\"", "\"texxt\"").replace("preset = \"klozeo\"", "preset = \"klozoe\""));
+    for command in [["serve"].as_slice(), &["check", "--offline"], &["migrate"], &["mapping"]] {
+        let (code, out, err) = run(folder.path(), command);
+        assert_eq!(code, 2, "{command:?}: {err}");
+        assert_eq!(out, "", "{command:?}");
+        assert!(err.contains("leadrelay.toml:3: sources.klozeo.preset"), "{err}");
+        assert!(err.contains("leadrelay.toml:16: "), "{err}");
+    }
+    let (code, out, _) = run(folder.path(), &["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, report["configuration"]["errors"].as_array().unwrap().len()), (2, 2), "{report}");
+}
+
+#[test]
+fn a_crm_out_of_reach_is_a_finding_and_ends_with_1() {
+    let folder = folder(CONFIGURATION);
+    assert_eq!(run(folder.path(), &["check", "--offline"]).0, 0);
+    let (code, out, _) = run(folder.path(), &["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["ok"]), (1, &false.into()));
+    let finding = &report["destinations"][0]["findings"][0];
+    assert_eq!((&finding["severity"], &finding["subject"]), (&"error".into(), &"login".into()));
+    assert!(!finding["remedy"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_not_built_yet_says_so_and_ends_with_2() {
+    let folder = folder(CONFIGURATION);
+    for command in [["check", "--create-missing"].as_slice(), &["migrate", "--copy-from", "a", "--to", "b"]] {
+        let (code, _, err) = run(folder.path(), command);
+        assert_eq!(code, 2);
+        assert!(err.contains("not built yet"), "{err}");
+    }
+}
+
+#[test]
+fn the_sandbox_refuses_to_listen_where_others_could_reach_it() {
+    let (code, _, err) = run(Path::new("."), &["sandbox", "--listen", "0.0.0.0:0"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("loopback"), "{err}");
+}
+
+#[test]
+fn sign_prints_the_header_that_the_source_would_send() {
+    let folder = folder(CONFIGURATION);
+    let mut command = leadrelay(folder.path(), &["sign", "--source", "klozeo", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"{}").unwrap();
+    let (code, out, _) = told(child.wait_with_output().unwrap());
+    assert_eq!(code, 0);
+    // From `printf '{}' | openssl dgst -sha256 -hmac leadrelay-test-secret`.
+    assert_eq!(out, "X-Klozeo-Signature: bbefb690973d8ca4a3f23c6f03c3edb733034e51b06c413cc7517265e2595081\n");
+    assert_eq!(run(folder.path(), &["sign", "--source", "nobody", "leadrelay.toml"]).0, 2);
+}
+
+#[test]
+fn a_backup_is_a_database_and_never_takes_the_place_of_a_file() {
+    let folder = folder(CONFIGURATION);
+    assert_eq!(run(folder.path(), &["backup", "copy.db"]).0, 2, "there is nothing to copy");
+    assert_eq!(run(folder.path(), &["migrate"]).0, 0);
+    assert_eq!(run(folder.path(), &["backup", "copy.db"]).0, 0);
+    let copy = fs::read(folder.path().join("copy.db")).unwrap();
+    assert!(copy.starts_with(b"SQLite format 3\0"));
+    let (code, _, err) = run(folder.path(), &["backup", "copy.db"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("copy.db exists already"), "{err}");
+    assert_eq!(fs::read(folder.path().join("copy.db")).unwrap(), copy);
+}
+
+#[test]
+fn a_token_that_was_made_is_one_that_the_configuration_takes() {
+    let made = run(Path::new("."), &["token", "--name", "ops", "--role", "operator"]).1;
+    let lines = &made[made.find("[[admin.tokens]]").unwrap()..];
+    let folder = folder(&format!("{CONFIGURATION}\n[admin]\nlisten = \"0.0.0.0:8081\"\n{lines}"));
+    let (code, _, err) = run(folder.path(), &["check", "--offline"]);
+    assert_eq!(code, 0, "{err}");
+}
