@@ -10,7 +10,6 @@ RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src
 COPY migrations migrations
-COPY tests/it/fixtures tests/it/fixtures
 COPY leadrelay.toml ./
 COPY src src
 # Copied files may be older than what was compiled in their place.
