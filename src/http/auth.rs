@@ -49,7 +49,7 @@ fn identify(headers: &HeaderMap, tokens: &[AdminToken]) -> Option<Caller> {
     found.first().map(|token| Caller { name: token.name.clone(), role: token.role })
 }
 
-/// The caller that [`require_token`] let through.
+/// The caller that `require_token` let through.
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 

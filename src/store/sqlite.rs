@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file, one writer thread, read-only connections beside it.
 //!
-//! Everything that writes goes through [`writer::Writer`], which owns the only connection that may. Reads see the last
+//! Everything that writes goes through `writer::Writer`, which owns the only connection that may. Reads see the last
 //! commit and never wait for the writer. Each verb has its SQL in a file of its own.
 
 mod lock;
