@@ -305,16 +305,16 @@ pub fn show_standing(figures: &StandingFigures, sources: &[SourceName], destinat
         for kind in CONFLICT_KINDS {
             let of_kind = figures.open_conflicts.iter().filter(|(of, is, _)| of == destination && *is == kind);
             gauge!(CONFLICTS_OPEN, "destination" => destination.to_string(), "kind" => kind.as_str())
-                .set(of_kind.map(|(_, _, open)| *open as f64).sum::<f64>());
+                .set(of_kind.map(|(_, _, open)| *open).sum::<u64>() as f64);
         }
         let shared = figures.shared_records.iter().filter(|(of, _)| of == destination);
         gauge!(SHARED_RECORDS, "destination" => destination.to_string())
-            .set(shared.map(|(_, records)| *records as f64).sum::<f64>());
+            .set(shared.map(|(_, records)| *records).sum::<u64>() as f64);
     }
     for source in sources {
         let of_source = figures.quarantined.iter().filter(|(of, _)| of == source);
         gauge!(QUARANTINED, "source" => source.to_string())
-            .set(of_source.map(|(_, events)| *events as f64).sum::<f64>());
+            .set(of_source.map(|(_, events)| *events).sum::<u64>() as f64);
     }
 }
 

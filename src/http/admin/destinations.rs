@@ -151,7 +151,8 @@ pub(super) async fn pause(
     let detail: Vec<String> = detail.collect();
     record(&app, &caller, if detail.is_empty() { change } else { change.saying(detail.join(": ")) }).await?;
     app.operations.paused(&pause);
-    Ok(Json(DestinationView::of(state, Some(pause))))
+    // Looked at again: the gate has just been closed.
+    Ok(Json(DestinationView::of(find(&app, &name)?, Some(pause))))
 }
 
 /// Ends a pause; resuming what is not paused changes nothing.
@@ -169,5 +170,5 @@ pub(super) async fn resume(
         record(&app, &caller, Change::new("destination.resume", format!("destination {name}"))).await?;
     }
     app.operations.resumed(&state.name);
-    Ok(Json(DestinationView::of(state, None)))
+    Ok(Json(DestinationView::of(find(&app, &name)?, None)))
 }
