@@ -234,6 +234,8 @@ pub struct AnnouncedWrite {
     /// `None`: a create.
     pub record: Option<RecordRef>,
     pub rows: BTreeMap<FieldName, BasePair>,
+    /// Why each field is written: logged by the next start if the process ends before the attempt is settled.
+    pub decisions: Vec<Decision>,
 }
 
 /// What came of one attempt for one lead.

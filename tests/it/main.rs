@@ -1,3 +1,4 @@
 //! Everything that is tested from outside the crate.
 
+mod kill;
 mod sandbox_jsforce;
