@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -12,7 +11,7 @@ use super::leads::Lead;
 use super::service::{LogEntry, Service};
 
 /// An attempt's write is sent within the lease that its read began in, and lands at the latest when a late one does.
-const READ_TO_SENT: Duration = Duration::from_secs(3);
+const READ_TO_SENT: jiff::SignedDuration = jiff::SignedDuration::from_secs(3);
 
 #[derive(Default)]
 pub struct Found {
@@ -196,7 +195,7 @@ async fn edits_are_respected(
                 }
                 let before = value_before(record, place, field, read.as_ref().and_then(Option::as_ref));
                 let sent_at = write.request.as_deref().and_then(|request| sent.get(request));
-                let raced = sent_at.is_some_and(|sent| edit.at > *sent || sent.duration_since(edit.at) <= lease());
+                let raced = sent_at.is_some_and(|sent| edit.at > *sent || sent.duration_since(edit.at) <= READ_TO_SENT);
                 if named {
                     found.overwritten += 1;
                 } else if raced && read.is_some() && before {
@@ -217,10 +216,6 @@ async fn edits_are_respected(
     }
 }
 
-fn lease() -> jiff::SignedDuration {
-    jiff::SignedDuration::try_from(READ_TO_SENT).unwrap()
-}
-
 /// Whether the field held this value at some time before the edit, shortly enough to have been read then.
 fn value_before(record: &Record, place: usize, field: &str, read: Option<&Json>) -> bool {
     let at = record.history[place].at;
@@ -228,12 +223,12 @@ fn value_before(record: &Record, place: usize, field: &str, read: Option<&Json>)
     for edit in record.history[..place].iter().rev() {
         let Some(value) = edit.changes.get(field) else { continue };
         if Some(value).filter(|value| !value.is_null()) == read {
-            return at.duration_since(later) <= lease();
+            return at.duration_since(later) <= READ_TO_SENT;
         }
         later = edit.at;
     }
     // Before its first value it was blank.
-    read.is_none() && at.duration_since(later) <= lease()
+    read.is_none() && at.duration_since(later) <= READ_TO_SENT
 }
 
 /// The newest changes of one field, for whoever has to find out what happened.

@@ -162,6 +162,12 @@ impl Service {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Whether the log knows of a write that a kill cut off.
+    pub async fn has_died_writing(&self) -> bool {
+        let died: Items<LogEntry> = self.get("sync-log?error=process_died&limit=1").await;
+        !died.items.is_empty()
+    }
+
     pub async fn log_entry(&self, id: i64) -> LogEntry {
         self.get(&format!("sync-log/{id}")).await
     }
