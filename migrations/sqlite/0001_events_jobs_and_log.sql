@@ -153,6 +153,7 @@ CREATE TABLE intents (
     object          TEXT NOT NULL,
     record_id       TEXT,
     value_pairs     TEXT NOT NULL,
+    decisions       TEXT NOT NULL,                                  -- for the log, if the process ends before it settles
     attempt         INTEGER NOT NULL,
     announced_at    INTEGER NOT NULL,
     settled         INTEGER NOT NULL CHECK (settled IN (0, 1, 2)),  -- 0: its attempt was not settled; 1: without an

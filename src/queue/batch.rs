@@ -379,6 +379,7 @@ fn announced_write(planned: &Planned) -> AnnouncedWrite {
         object: write.object,
         record,
         rows: planned.plan.announced.clone(),
+        decisions: planned.plan.decisions.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::SqliteStore;
 use crate::domain::ids::{DestinationName, RequestId};
 use crate::domain::time::Timestamp;
-use crate::store::stored::pairs_to_json;
+use crate::store::stored::{decisions_to_json, pairs_to_json};
 use crate::store::{AnnouncedWrite, Announcement, IntentId, LeaseToken, StoreResult};
 
 /// One lead's part of an announcement.
@@ -55,8 +55,8 @@ fn announce_one(db: &mut Connection, part: &Part) -> StoreResult<Option<IntentId
     let Some(attempt) = attempt else { return Ok(None) };
     db.prepare_cached(
         "INSERT INTO intents (destination, source, lead_id, request_id, lease_token, object, record_id, value_pairs,
-                              attempt, announced_at, settled)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)",
+                              decisions, attempt, announced_at, settled)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0)",
     )?
     .execute(params![
         part.destination.as_str(),
@@ -67,6 +67,7 @@ fn announce_one(db: &mut Connection, part: &Part) -> StoreResult<Option<IntentId
         write.object.as_str(),
         write.record.as_ref().map(|record| record.id.as_str()),
         pairs_to_json(&write.rows),
+        decisions_to_json(&write.decisions),
         attempt,
         part.now.as_micros(),
     ])?;

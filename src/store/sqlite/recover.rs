@@ -9,6 +9,7 @@ use super::{SqliteStore, append};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
+use crate::store::stored::decisions_from_json;
 use crate::store::{NewLogRow, Operation, Outcome, Recovered, StoreResult};
 
 /// How long a write without an answer may still land.
@@ -59,13 +60,14 @@ fn release_leases(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
 fn open_unsettled(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
     let unsettled = db
         .prepare_cached(
-            "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id FROM intents
+            "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id, decisions
+               FROM intents
               WHERE settled = 0 ORDER BY id LIMIT ?1",
         )?
         .query_map([PIECE], |row| {
             let (destination, source, lead): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
             let (object, record): (String, Option<String>) = (row.get(4)?, row.get(5)?);
-            let request: String = row.get(7)?;
+            let (request, decisions): (String, String) = (row.get(7)?, row.get(8)?);
             let record = record.map(|id| RecordRef { object: object.as_str().into(), id: id.as_str().into() });
             let log = NewLogRow {
                 at: now,
@@ -83,7 +85,8 @@ fn open_unsettled(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
                 duration_ms: 0,
                 request_id: Some(request.as_str().into()),
                 event: None,
-                decisions: Vec::new(),
+                // What cannot be read any more must not keep the program from starting.
+                decisions: decisions_from_json(&decisions).unwrap_or_default(),
                 request: None,
                 response: None,
             };

@@ -7,7 +7,7 @@ use super::log::NewLogRow;
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, ObjectName, RecordRef, RequestId};
 use crate::domain::job::{Class, Lane};
 use crate::domain::lead::Lead;
-use crate::domain::plan::{BasePair, ConflictKind, Intent, Link, Question, Resolution};
+use crate::domain::plan::{BasePair, ConflictKind, Decision, Intent, Link, Question, Resolution};
 use crate::domain::time::Timestamp;
 
 #[derive(Clone, Debug)]
@@ -117,6 +117,8 @@ pub struct AnnouncedWrite {
     /// `None`: a create.
     pub record: Option<RecordRef>,
     pub rows: BTreeMap<FieldName, BasePair>,
+    /// Why each field is written: logged by the next start if the process ends before the attempt is settled.
+    pub decisions: Vec<Decision>,
 }
 
 /// What came of one attempt for one lead.

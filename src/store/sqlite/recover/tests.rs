@@ -1,3 +1,5 @@
+use crate::domain::plan::{Decision, Rule};
+use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
 use crate::store::sqlite::fixtures::*;
 use crate::store::*;
@@ -9,7 +11,25 @@ fn announcement(token: LeaseToken, lead: &str, at_second: i64) -> Announcement {
         now: secs(at_second),
         lease_ends_at: secs(at_second + 90),
         request_id: "req-9".into(),
-        writes: vec![AnnouncedWrite { lead: key(lead), object: "Lead".into(), record: None, rows: Default::default() }],
+        writes: vec![AnnouncedWrite {
+            lead: key(lead),
+            object: "Lead".into(),
+            record: None,
+            rows: Default::default(),
+            decisions: vec![overwriting()],
+        }],
+    }
+}
+
+fn overwriting() -> Decision {
+    Decision {
+        field: "City".into(),
+        base: None,
+        lead: Some(CrmValue::Text("Berlin".into())),
+        crm: Some(CrmValue::Text("a person's".into())),
+        written: Some(CrmValue::Text("Berlin".into())),
+        rule: Rule::LeadWins,
+        note: None,
     }
 }
 
@@ -31,6 +51,9 @@ async fn after_a_crash_leases_are_due_and_announced_writes_are_logged_as_unknown
     let unknown = "SELECT count(*) FROM sync_log
                     WHERE outcome = 'unknown' AND operation = 'create' AND request_id = 'req-9'";
     assert_eq!(fixture.count(unknown).await, 1);
+    let found = fixture.store.search_sync_log(&LogFilter::default(), &Page { limit: 10, cursor: None }).await.unwrap();
+    let logged = fixture.store.load_log_row(found.items[0].id).await.unwrap().unwrap();
+    assert_eq!(logged.decisions, [overwriting()], "what was overwritten is known although nobody settled it");
     let work = fixture.store.load_work(&crm(), &[key("ada")]).await.unwrap();
     assert_eq!(work[0].intents.len(), 1, "a write that may land late is still known");
     assert_eq!(fixture.store.recover_leases(secs(20)).await.unwrap().unknown_writes, 0);

@@ -1,0 +1,115 @@
+//! The kill test: senders send, people edit in the CRM, the CRM and the network misbehave, and the process is killed at
+//! random moments and started again. What became of it is judged by the CRM's own history.
+//!
+//! `SEED=` repeats a run's choices (the moments at which things meet are the machine's), `KILLS=500` makes it a long one.
+
+#![expect(clippy::unwrap_used, reason = "the test ends at whatever it did not expect")]
+
+mod checks;
+mod crm;
+mod edits;
+mod leads;
+mod senders;
+mod service;
+
+use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use leadrelay::sandbox::Sandbox;
+
+use crm::Crm;
+use leads::Leads;
+use senders::Sent;
+use service::Service;
+
+/// What a test run without `KILLS` does.
+const KILLS: u32 = 14;
+/// Webhooks under way at a time.
+const SENDERS: u64 = 6;
+/// Later than any late write of the sandbox.
+const ALL_LANDED: Duration = Duration::from_millis(2_500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_process_is_killed() {
+    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
+    let kills = number("KILLS").unwrap_or(u64::from(KILLS));
+    println!("kill test: SEED={seed} KILLS={kills}");
+    let mut rng = Rng::with_seed(seed);
+    let began = Instant::now();
+
+    let sandbox = Sandbox::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let crm = Arc::new(Crm::new(sandbox.url()));
+    crm.lift_limits().await;
+    crm.order_faults(rng.u64(..)).await;
+    let mut service = Service::new(&sandbox.url(), rng.fork());
+    let leads = Arc::new(Leads::default());
+    let sent = Arc::new(Sent::default());
+    let over = Arc::new(AtomicBool::new(false));
+
+    service.start();
+    let mut people = tokio::task::JoinSet::new();
+    for _ in 0..SENDERS {
+        let (leads, sent, over) = (Arc::clone(&leads), Arc::clone(&sent), Arc::clone(&over));
+        people.spawn(senders::keep_sending(service.webhooks(), leads, sent, over, rng.fork()));
+    }
+    people.spawn(edits::keep_editing(Arc::clone(&crm), Arc::clone(&over), rng.fork()));
+
+    let (mut killed, mut restarts_before_ready) = (0, 0);
+    while killed < kills || (killed < 3 * kills && !met_work(&service, &sent).await) {
+        // Some die while they start and recover, the others in the midst of intake and sync.
+        let wait = if rng.u8(0..10) < 2 { rng.u64(0..300) } else { rng.u64(300..2_500) };
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        restarts_before_ready += u32::from(!service.is_ready().await);
+        service.kill();
+        service.start();
+        killed += 1;
+    }
+    service.until_ready().await;
+    over.store(true, Ordering::Relaxed);
+    while let Some(done) = people.join_next().await {
+        done.unwrap();
+    }
+
+    crm.end_faults().await;
+    tokio::time::sleep(ALL_LANDED).await;
+    service.until_drained().await;
+    // Stands for the look that each write without an answer gets after 15 minutes.
+    service.sync_all(&leads.all()).await;
+    service.until_drained().await;
+    let written = crm.writes().await;
+    service.sync_all(&leads.all()).await;
+    service.until_drained().await;
+    assert_eq!(crm.writes().await, written, "SEED={seed}: both sides agreed, and still something was written");
+
+    let found = checks::check(&crm, &service, &leads.all()).await;
+    println!(
+        "kill test: SEED={seed} kills={killed} (before ready: {restarts_before_ready}) leads={} accepted={} cut_off={} \
+         {found} seconds={}",
+        leads.all().len(),
+        sent.accepted.load(Ordering::Relaxed),
+        sent.cut_off.load(Ordering::Relaxed),
+        began.elapsed().as_secs()
+    );
+    if !found.violations.is_empty() {
+        let kept = service.keep();
+        panic!(
+            "SEED={seed}: {} violations, the first: {:#?}\nthe database and the log are kept in {}",
+            found.violations.len(),
+            &found.violations[..found.violations.len().min(8)],
+            kept.display()
+        );
+    }
+    assert!(sent.cut_off.load(Ordering::Relaxed) > 0, "no kill met a webhook under way: the test shows nothing");
+    assert!(found.died_writing > 0, "no kill met a write under way: the test shows nothing");
+    assert!(found.edits > 0 && found.overwritten > 0, "no edit met a write: the test shows nothing");
+}
+
+/// Whether a kill met a webhook under way, and one a write: else the run shows too little.
+async fn met_work(service: &Service, sent: &Sent) -> bool {
+    service.until_ready().await;
+    sent.cut_off.load(Ordering::Relaxed) > 0 && service.has_died_writing().await
+}

@@ -1,0 +1,120 @@
+//! The sandbox as the test sees it: trouble is ordered, records, histories and requests are read.
+
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value as Json, json};
+
+/// The row that no person edits, and that says which version of which lead stands in a record.
+pub const MARK: &str = "Industry_Detail__c";
+/// The key of a lead's own record.
+pub const OUR_ID: &str = "Lead_System_Id__c";
+
+#[derive(Deserialize)]
+pub struct Items<T> {
+    pub items: Vec<T>,
+}
+
+/// A record with all that was ever done to it.
+#[derive(Debug, Deserialize)]
+pub struct Record {
+    pub id: String,
+    pub deleted: bool,
+    pub fields: BTreeMap<String, Json>,
+    pub history: Vec<Edit>,
+}
+
+impl Record {
+    pub fn text(&self, field: &str) -> Option<&str> {
+        self.fields.get(field).and_then(Json::as_str)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Edit {
+    #[serde(deserialize_with = "time")]
+    pub at: jiff::Timestamp,
+    pub by: String,
+    pub changes: BTreeMap<String, Json>,
+    pub request: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    pub id: String,
+    #[serde(deserialize_with = "time")]
+    pub at: jiff::Timestamp,
+    pub method: String,
+    pub written: u64,
+    pub executed: bool,
+}
+
+fn time<'de, D: Deserializer<'de>>(read: D) -> Result<jiff::Timestamp, D::Error> {
+    String::deserialize(read)?.parse().map_err(D::Error::custom)
+}
+
+pub struct Crm {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Crm {
+    pub fn new(url: String) -> Self {
+        Self { client: reqwest::Client::new(), url: format!("{url}/_sandbox") }
+    }
+
+    pub async fn lift_limits(&self) {
+        self.post("limits", &json!({ "max": 1_000_000_000u64 })).await;
+    }
+
+    pub async fn order_faults(&self, seed: u64) {
+        let rules = json!([
+            { "fault": "reset_after", "rate": 0.025 },
+            { "fault": "timeout_after", "rate": 0.025 },
+            { "fault": "reset_before", "rate": 0.05 },
+            { "fault": "late_write", "rate": 0.005 },
+            { "fault": "late_write", "rate": 0.005, "status": 504 },
+            { "fault": "status", "status": 503, "rate": 0.05 },
+            { "fault": "throttle", "rate": 0.01 },
+            { "fault": "rewrite", "field": "City" },
+            { "fault": "usage_jitter" },
+        ]);
+        self.post("faults", &json!({ "seed": seed, "rules": rules })).await;
+    }
+
+    /// Ends all trouble but the trigger, which belongs to the org.
+    pub async fn end_faults(&self) {
+        self.post("faults", &json!({ "rules": [{ "fault": "rewrite", "field": "City" }] })).await;
+    }
+
+    /// All records, deleted ones too.
+    pub async fn records(&self, object: &str) -> Vec<Record> {
+        self.get::<Items<Record>>(&format!("records?object={object}&deleted=true")).await.items
+    }
+
+    pub async fn requests(&self) -> Vec<Request> {
+        self.get::<Items<Request>>("requests").await.items
+    }
+
+    /// How many requests wrote something.
+    pub async fn writes(&self) -> usize {
+        self.requests().await.iter().filter(|request| request.written > 0).count()
+    }
+
+    /// Edits a record as a person does.
+    pub async fn edit(&self, record: &str, field: &str, value: &str) {
+        let request = self.client.patch(format!("{}/records/{record}", self.url));
+        let answer = request.json(&json!({ "fields": { field: value } })).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    async fn post(&self, path: &str, body: &Json) {
+        let answer = self.client.post(format!("{}/{path}", self.url)).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> T {
+        self.client.get(format!("{}/{path}", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+}
