@@ -240,3 +240,6 @@ pub enum Action {
         fields: Vec<FieldName>,
     },
 }
+
+#[cfg(test)]
+mod tests;
