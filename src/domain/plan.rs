@@ -1,7 +1,9 @@
 //! What one CRM needs in order to hold a lead: all of it as one decision, with its reasons.
 
+mod ask;
 mod decide;
 
+pub use ask::planned_link;
 pub use decide::{PlanInput, SyncRules, match_keys, plan_sync};
 
 use std::collections::BTreeMap;

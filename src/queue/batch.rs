@@ -16,7 +16,7 @@ use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, W
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::Candidates;
-use crate::domain::plan::{Action, PlanInput, SyncPlan, match_keys, plan_sync};
+use crate::domain::plan::{Action, Link, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{
     AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, NewLogRow, Settlement, StoreResult, Work,
@@ -39,6 +39,12 @@ pub(super) struct Member {
     pub lead: Lead,
     pub work: Work,
     pub external_id: String,
+}
+
+impl Member {
+    fn planned_link(&self) -> Option<&Link> {
+        planned_link(self.work.link.as_ref(), &self.work.resolutions)
+    }
 }
 
 /// A member with its plan.
@@ -85,7 +91,7 @@ impl Batch {
         for (job, lead, work) in fold::load_folded(&self.destination, jobs).await? {
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
             let times = self.destination.times_of(&job.lead.source);
-            let link = work.link.as_ref();
+            let link = planned_link(work.link.as_ref(), &work.resolutions);
             let keys = keys::of_lead(&match_keys(&lead, &external_id, link, times, &self.rules.sync));
             if self.hold.reserve(keys) {
                 members.push(Member { job, lead, work, external_id });
@@ -134,7 +140,7 @@ impl Batch {
             .iter()
             .map(|member| {
                 let times = destination.times_of(&member.lead.key.source);
-                match_keys(&member.lead, &member.external_id, member.work.link.as_ref(), times, &self.rules.sync)
+                match_keys(&member.lead, &member.external_id, member.planned_link(), times, &self.rules.sync)
             })
             .collect();
         let request = FindRequest { request_id: new_request_id(), keys, reading: self.rules.reading.clone() };
@@ -188,7 +194,7 @@ impl Batch {
             lead: &member.lead,
             external_id: &member.external_id,
             times: self.destination.times_of(&member.lead.key.source),
-            link: member.work.link.as_ref(),
+            link: member.planned_link(),
             intents: &member.work.intents,
             answers: &member.work.resolutions,
             found,

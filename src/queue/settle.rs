@@ -290,9 +290,10 @@ impl Settling<'_> {
             Some(written) => bases_after_write(&plan.bases, &plan.announced, written.read_back.as_ref()),
             None => plan.bases.clone(),
         };
+        let matched_by = known.filter(|known| known.record == record).map_or(matched_by, |known| known.matched_by);
         let link = Link {
             record,
-            matched_by: known.map_or(matched_by, |link| link.matched_by),
+            matched_by,
             owner: plan.owner,
             bases,
             kept: plan.kept.clone(),

@@ -14,7 +14,9 @@ use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
 use crate::domain::value::Value;
 
-use super::{Action, BasePair, Choice, ConflictKind, Decision, Intent, Link, Question, Resolution, Rule, SyncPlan};
+use super::{
+    Action, BasePair, Choice, ConflictKind, Decision, Intent, Link, Question, Resolution, Rule, SyncPlan, ask,
+};
 
 /// What one destination's mapping document and settings say.
 #[derive(Clone, Debug)]
@@ -92,7 +94,8 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     if let Some(plan) = held_by_invalid_value(&sides) {
         return plan;
     }
-    match choose(&person(&sides), input.link, input.found, input.answers, &rules.matching) {
+    let found = ask::possible(input.found, input.answers);
+    match choose(&person(&sides), input.link, &found, input.answers, &rules.matching) {
         Match::Nobody => create(input, &sides, rules),
         Match::One(candidate) => into_record(input, candidate, &sides, rules),
         Match::Ask { candidates, detail } => SyncPlan {
@@ -197,16 +200,23 @@ fn create(input: &PlanInput<'_>, sides: &Sides<'_>, rules: &SyncRules) -> SyncPl
             LeadSide::Says(value, note) if !value.is_null() => Some((value.clone(), Rule::Created, note.clone())),
             LeadSide::Invalid { message, .. } => {
                 plan.decisions.push(merge::invalid(row, message, &CrmValue::Null, None));
-                plan.questions.extend(invalid_question(row, message, None));
-                None
+                let shown = ask::unstorable(row, input.lead);
+                match ask::answer_on_invalid(row, shown.as_ref(), input.answers) {
+                    Some(answer) => chosen_value(row, answer, rules).map(|value| (value, Rule::Resolved, None)),
+                    None => {
+                        plan.questions.extend(ask::invalid_question(row, message, shown, None));
+                        None
+                    }
+                }
             }
             _ => None,
         };
+        let said = said.filter(|(value, ..)| !value.is_null());
         let required = schema.is_some_and(|field| field.required_on_create());
         let Some((value, rule, note)) = said.or_else(|| default_value(row, rules).filter(|_| required)) else {
             continue;
         };
-        let lead = if rule == Rule::Default { CrmValue::Null } else { value.clone() };
+        let lead = if rule == Rule::Created { value.clone() } else { CrmValue::Null };
         plan.decisions.push(Decision {
             field: row.crm.clone(),
             base: None,
@@ -274,7 +284,8 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
     plan.owner = standing.owner;
     plan.bases = known.clone();
     let mut fields = BTreeMap::new();
-    let sharing = !standing.owner && rules.on_shared == OnShared::Review;
+    let said = ask::answer_on_sharing(&reference, input.answers);
+    let sharing = !standing.owner && rules.on_shared == OnShared::Review && !matches!(said, Some(Choice::Lead));
     for (row, side) in sides {
         let Some(outcome) = one_row(input, row, side, record, &known, sharing, rules, &mut plan) else { continue };
         apply(row, side, outcome, &mut fields, &mut plan);
@@ -291,8 +302,8 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
             note: None,
         });
     }
-    if sharing && !shared_is_answered(input, &reference) {
-        plan.questions.push(shared_question(&reference, standing.other, record, rules));
+    if sharing && !matches!(said, Some(Choice::Crm)) {
+        plan.questions.push(ask::shared_question(&reference, standing.other, record, rules));
     }
     if !fields.is_empty() {
         plan.action = Action::Update { record: reference, fields };
@@ -360,9 +371,25 @@ fn one_row(
     let (lead, note) = match side {
         LeadSide::Silent => return None,
         LeadSide::Invalid { message, .. } => {
-            plan.decisions.push(merge::invalid(row, message, crm, base));
-            plan.questions.extend(invalid_question(row, message, Some(crm)));
-            return None;
+            let mut decision = merge::invalid(row, message, crm, base);
+            let shown = ask::unstorable(row, input.lead);
+            let chosen = match ask::answer_on_invalid(row, shown.as_ref(), input.answers) {
+                Some(answer) => {
+                    chosen_value(row, answer, rules).filter(|value| !same_value(row.kind.crm_kind(), value, crm))
+                }
+                None => {
+                    plan.questions.extend(ask::invalid_question(row, message, shown, Some(crm)));
+                    None
+                }
+            };
+            decision.written = chosen.clone();
+            decision.rule = if chosen.is_some() { Rule::Resolved } else { Rule::Invalid };
+            return Some(RowOutcome {
+                write: chosen,
+                base: base.cloned(),
+                decision: Some(decision),
+                ..RowOutcome::default()
+            });
         }
         LeadSide::Says(value, note) => (value, note),
     };
@@ -422,8 +449,9 @@ fn apply(
     }
     plan.decisions.extend(outcome.decision);
     plan.questions.extend(outcome.question);
-    if let (Some(value), LeadSide::Says(lead, _)) = (outcome.write, side) {
-        plan.announced.insert(row.crm.clone(), BasePair { lead: lead.clone(), crm: value.clone() });
+    if let Some(value) = outcome.write {
+        let lead = if let LeadSide::Says(lead, _) = side { lead.clone() } else { CrmValue::Null };
+        plan.announced.insert(row.crm.clone(), BasePair { lead, crm: value.clone() });
         fields.insert(row.crm.clone(), value);
     }
 }
@@ -440,47 +468,6 @@ fn not_writable(row: &FieldRow, exists: bool) -> Decision {
         rule: Rule::NotWritable,
         note: Some(why.to_owned()),
     }
-}
-
-fn invalid_question(row: &FieldRow, message: &str, crm: Option<&CrmValue>) -> Option<Question> {
-    (row.on_invalid == OnInvalid::Review).then(|| Question {
-        kind: ConflictKind::Invalid,
-        field: Some(row.crm.clone()),
-        record: None,
-        base: None,
-        lead: None,
-        crm: crm.cloned(),
-        candidates: Vec::new(),
-        other: None,
-        detail: message.to_owned(),
-    })
-}
-
-fn shared_question(record: &RecordRef, other: Option<LeadKey>, found: &CrmRecord, rules: &SyncRules) -> Question {
-    let detail = match &other {
-        Some(owner) => format!("the record belongs to lead {owner} already"),
-        None => "the record carries another external ID already".to_owned(),
-    };
-    Question {
-        kind: ConflictKind::SharedRecord,
-        field: None,
-        record: Some(record.clone()),
-        base: None,
-        lead: None,
-        crm: Some(found.value(&rules.external_id).clone()),
-        candidates: Vec::new(),
-        other,
-        detail,
-    }
-}
-
-/// A person said that the two leads may stay on one record.
-fn shared_is_answered(input: &PlanInput<'_>, record: &RecordRef) -> bool {
-    input.answers.iter().any(|answer| {
-        answer.kind == ConflictKind::SharedRecord
-            && matches!(answer.choice, Choice::Crm)
-            && answer.seen_records.contains(record)
-    })
 }
 
 impl SyncPlan {

@@ -510,3 +510,56 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_person_says_of_a_shared_record_is_done() {
+    let mut shared = record("00Q1", Some("Köln"));
+    shared.fields.insert(ID_FIELD.into(), text("cl_other"));
+    let reference = shared.reference();
+    let answered = |choice: Choice| {
+        let sharer = Link { owner: false, ..link(None) };
+        let answers = vec![Resolution {
+            kind: ConflictKind::SharedRecord,
+            field: None,
+            choice,
+            seen_lead: None,
+            seen_crm: Some(text("cl_other")),
+            seen_records: vec![reference.clone()],
+        }];
+        let planned = planned_link(Some(&sharer), &answers).cloned();
+        let found = vec![(shared.clone(), if planned.is_some() { MatchedBy::Link } else { MatchedBy::Email })];
+        Case { answers, link: planned, owner: Some(LeadKey::new("klozeo", "cl_other")), ..Case::unlinked(found) }.plan()
+    };
+    let stays = answered(Choice::Crm);
+    assert_eq!((&stays.action, stays.questions.len()), (&Action::Unchanged, 0));
+    let wins = answered(Choice::Lead);
+    assert_eq!(city(&wins), (Some(text("Berlin")), Some(Rule::LeadWins), false));
+    assert!(!wins.owner, "the record keeps the other lead's external ID");
+    assert!(matches!(answered(Choice::Create).action, Action::Create { .. }), "the lead gets a record of its own");
+}
+
+#[test]
+fn a_value_that_cannot_be_stored_is_asked_about_once_and_the_answer_written() {
+    let mut case =
+        Case::linked(ConflictRule::LeadWins, None, Some("a city with a name that is too long"), Some("Köln"));
+    case.rules.rows[3].on_invalid = OnInvalid::Review;
+    let plan = case.plan();
+    assert_eq!(city(&plan), (None, Some(Rule::Invalid), true));
+    let question = &plan.questions[0];
+    let answer = |choice| Resolution {
+        kind: question.kind,
+        field: question.field.clone(),
+        choice,
+        seen_lead: question.lead.clone(),
+        seen_crm: question.crm.clone(),
+        seen_records: Vec::new(),
+    };
+    case.answers = vec![answer(Choice::Crm)];
+    assert_eq!(city(&case.plan()), (None, Some(Rule::Invalid), false));
+    case.answers = vec![answer(Choice::Value("Bonn".into()))];
+    assert_eq!(city(&case.plan()), (Some(text("Bonn")), Some(Rule::Resolved), false));
+    case.found = vec![(record("00Q1", Some("Bonn")), MatchedBy::Link)];
+    assert_eq!(case.plan().action, Action::Unchanged);
+    case.lead = ada(Some("another city that is much too long"));
+    assert_eq!(city(&case.plan()), (None, Some(Rule::Invalid), true), "another value is another question");
+}

@@ -1,0 +1,96 @@
+//! Questions for a person, and what the answers mean for the next plan.
+
+use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::lead::Lead;
+use crate::domain::mapping::{FieldRow, OnInvalid};
+use crate::domain::matching::Candidates;
+use crate::domain::record::{CrmRecord, CrmValue};
+use crate::domain::value::Value;
+
+use super::{Choice, ConflictKind, Link, Question, Resolution, SyncRules};
+
+/// As much of a value that cannot be stored as a person is shown.
+const SHOWN_CHARACTERS: usize = 255;
+
+/// The link that planning goes by: none for a sharer whom a person gave a record of its own.
+pub fn planned_link<'a>(link: Option<&'a Link>, answers: &[Resolution]) -> Option<&'a Link> {
+    link.filter(|link| link.owner || !is_another_person(&link.record, answers))
+}
+
+/// The candidates without the records that a person said are somebody else's.
+pub(super) fn possible(found: &Candidates, answers: &[Resolution]) -> Candidates {
+    let possible = found.found.iter().filter(|hit| !is_another_person(&hit.record.reference(), answers));
+    Candidates { found: possible.cloned().collect() }
+}
+
+fn is_another_person(record: &RecordRef, answers: &[Resolution]) -> bool {
+    matches!(answer_on_sharing(record, answers), Some(Choice::Create))
+}
+
+/// What a person said of two leads on this record; the newest answer counts.
+pub(super) fn answer_on_sharing<'a>(record: &RecordRef, answers: &'a [Resolution]) -> Option<&'a Choice> {
+    answers
+        .iter()
+        .rev()
+        .find(|answer| answer.kind == ConflictKind::SharedRecord && answer.seen_records.contains(record))
+        .map(|answer| &answer.choice)
+}
+
+/// The lead's value as a person is shown it where it cannot be stored.
+pub(super) fn unstorable(row: &FieldRow, lead: &Lead) -> Option<CrmValue> {
+    let value = lead.get(&row.lead)?;
+    let text = value.scalar_text().map_or_else(|| Value::to_json(value), str::to_owned);
+    Some(CrmValue::Text(text.chars().take(SHOWN_CHARACTERS).collect()))
+}
+
+pub(super) fn invalid_question(
+    row: &FieldRow,
+    message: &str,
+    lead: Option<CrmValue>,
+    crm: Option<&CrmValue>,
+) -> Option<Question> {
+    (row.on_invalid == OnInvalid::Review).then(|| Question {
+        kind: ConflictKind::Invalid,
+        field: Some(row.crm.clone()),
+        record: None,
+        base: None,
+        lead,
+        crm: crm.cloned(),
+        candidates: Vec::new(),
+        other: None,
+        detail: message.to_owned(),
+    })
+}
+
+/// What a person said to do about this very value that cannot be stored.
+pub(super) fn answer_on_invalid<'a>(
+    row: &FieldRow,
+    lead: Option<&CrmValue>,
+    answers: &'a [Resolution],
+) -> Option<&'a Resolution> {
+    let about = |answer: &&Resolution| answer.kind == ConflictKind::Invalid && answer.field.as_ref() == Some(&row.crm);
+    answers.iter().rev().find(about).filter(|answer| answer.seen_lead.as_ref() == lead)
+}
+
+pub(super) fn shared_question(
+    record: &RecordRef,
+    other: Option<LeadKey>,
+    found: &CrmRecord,
+    rules: &SyncRules,
+) -> Question {
+    let detail = match &other {
+        Some(owner) => format!("the record belongs to lead {owner} already"),
+        None => "the record carries another external ID already".to_owned(),
+    };
+    Question {
+        kind: ConflictKind::SharedRecord,
+        field: None,
+        record: Some(record.clone()),
+        base: None,
+        lead: None,
+        crm: Some(found.value(&rules.external_id).clone()),
+        candidates: Vec::new(),
+        other,
+        detail,
+    }
+}
