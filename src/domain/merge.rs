@@ -189,7 +189,7 @@ fn decision(view: &RowView<'_>, written: Option<CrmValue>, rule: Rule) -> Decisi
 
 /// The bases with what our unsettled writes brought about: the newest that landed becomes the base.
 ///
-/// A create landed if the record carries our external ID; an update if a row that it changed now holds the announced
+/// A create landed if the record carries our external ID, and counts until anything else is known of the record; an update if a row that it changed now holds the announced
 /// value. Where the record's last editor is our user, what is read now is what our write (and the CRM's own rules) made.
 pub fn bases_after_intents(
     bases: &BTreeMap<FieldName, BasePair>,
@@ -200,7 +200,8 @@ pub fn bases_after_intents(
 ) -> BTreeMap<FieldName, BasePair> {
     let holds = |field: &FieldName, value: &CrmValue| same_value(kind_of(field), record.value(field), value);
     let landed = |intent: &Intent| match &intent.record {
-        None => carries_our_id,
+        // With its bases known the record has been looked at since: a create is behind all that came later.
+        None => carries_our_id && bases.is_empty(),
         Some(reference) => {
             reference.id == record.id
                 && intent.rows.iter().any(|(field, pair)| {
@@ -231,4 +232,44 @@ pub fn bases_after_write(
         bases.insert(field.clone(), BasePair { lead: pair.lead.clone(), crm: crm.clone() });
     }
     bases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> CrmValue {
+        CrmValue::Text(value.to_owned())
+    }
+
+    fn pair(value: &str) -> BasePair {
+        BasePair { lead: text(value), crm: text(value) }
+    }
+
+    #[test]
+    fn a_create_without_an_answer_does_not_take_the_base_back_after_later_writes() {
+        let company = FieldName::from("Company");
+        let create = Intent {
+            id: 1,
+            request_id: "r".into(),
+            object: "Lead".into(),
+            record: None,
+            rows: BTreeMap::from([(company.clone(), pair("first"))]),
+            announced_at: crate::domain::time::Timestamp::from_seconds(1),
+        };
+        let record = CrmRecord {
+            object: "Lead".into(),
+            id: "00Q1".into(),
+            fields: BTreeMap::from([(company.clone(), text("a person's"))]),
+            created_at: None,
+            modified_at: None,
+            modified_by_us: Some(true),
+            became: None,
+        };
+        let settled = BTreeMap::from([(company.clone(), pair("second"))]);
+        let after =
+            |bases| bases_after_intents(bases, std::slice::from_ref(&create), &record, true, &|_| CrmFieldKind::Text);
+        assert_eq!(after(&settled), settled, "else the person's value would seem ours, and be overwritten");
+        assert!(after(&BTreeMap::new()).contains_key(&company), "nothing else is known: the create was it");
+    }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use super::crm::{Crm, Edit, MARK, OUR_ID, Record, Request};
-use super::edits::FIELDS;
+use super::edits::{FIELDS, LEAD_WINS};
 use super::leads::Lead;
 use super::service::{LogEntry, Service};
 
@@ -73,6 +73,24 @@ pub async fn check(crm: &Crm, service: &Service, leads: &[Lead]) -> Found {
     writes_are_logged(&records, &requests, &by_request, &mut found);
     edits_are_respected(&records, &requests, &by_request, service, &mut found).await;
     found
+}
+
+/// Once both sides agree, looking again writes nothing.
+pub async fn nothing_is_written_again(crm: &Crm, agreed: usize, found: &mut Found) {
+    let requests = crm.requests().await;
+    let again: BTreeSet<&str> =
+        requests[agreed..].iter().filter(|request| request.written > 0).map(|request| request.id.as_str()).collect();
+    for record in crm.records("Lead").await {
+        let edit = record.history.iter().find(|edit| edit.request.as_deref().is_some_and(|id| again.contains(id)));
+        if let Some(edit) = edit {
+            let fields: Vec<_> = edit.changes.keys().map(|field| (field, tail(&record, field))).collect();
+            found.violations.push(format!(
+                "both sides agreed, and still {} ({:?}) was written: {fields:?}",
+                record.id,
+                record.text(OUR_ID)
+            ));
+        }
+    }
 }
 
 /// Each lead's newest version stands in one record, or waits in a conflict that names the lead.
@@ -190,7 +208,9 @@ async fn edits_are_respected(
                     let decision = detail.decisions.into_iter().find(|decision| decision.field == field);
                     let Some(decision) = decision.filter(|decision| decision.written.is_some()) else { continue };
                     let crm = decision.crm.filter(|crm| !crm.is_null());
-                    named |= crm.as_ref() == Some(value);
+                    // The other rows' rules never let the lead win over a person.
+                    let may_win = decision.rule == "lead_wins" && LEAD_WINS.contains(&field);
+                    named |= may_win && crm.as_ref() == Some(value);
                     read = Some(crm);
                 }
                 let before = value_before(record, place, field, read.as_ref().and_then(Option::as_ref));

@@ -97,11 +97,6 @@ impl Crm {
         self.get::<Items<Request>>("requests").await.items
     }
 
-    /// How many requests wrote something.
-    pub async fn writes(&self) -> usize {
-        self.requests().await.iter().filter(|request| request.written > 0).count()
-    }
-
     /// Edits a record as a person does.
     pub async fn edit(&self, record: &str, field: &str, value: &str) {
         let request = self.client.patch(format!("{}/records/{record}", self.url));

@@ -11,6 +11,9 @@ use super::crm::Crm;
 /// One row of each rule, and one that a trigger rewrites; never the mark.
 pub const FIELDS: [&str; 5] = ["Description", "City", "Status", "LeadSource", "Company"];
 
+/// Those in which the lead wins once it changes, too.
+pub const LEAD_WINS: [&str; 2] = ["Description", "City"];
+
 /// Edits records, rather late ones, until it is over. No two edits write the same.
 pub async fn keep_editing(crm: Arc<Crm>, over: Arc<AtomicBool>, mut rng: Rng) {
     let mut records: Vec<String> = Vec::new();

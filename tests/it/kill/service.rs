@@ -53,6 +53,7 @@ pub struct Decision {
     pub field: String,
     pub crm: Option<Json>,
     pub written: Option<Json>,
+    pub rule: String,
 }
 
 #[derive(Debug, Deserialize)]
