@@ -210,14 +210,28 @@ pub fn bases_after_intents(
                 })
         }
     };
-    let mut bases = bases.clone();
-    if let Some(intent) = intents.iter().rev().find(|intent| landed(intent)) {
-        for (field, pair) in &intent.rows {
-            let crm = if record.modified_by_us == Some(true) { record.value(field) } else { &pair.crm };
-            bases.insert(field.clone(), BasePair { lead: pair.lead.clone(), crm: crm.clone() });
+    // Writes without an answer may land in any order, so each row is judged by what stands in it: by another write's
+    // value, by the old one, or by what the CRM made of ours.
+    let settled = |field: &FieldName, pair: &BasePair| {
+        if holds(field, &pair.crm) {
+            return Some(pair.clone());
         }
+        let other =
+            intents.iter().rev().filter_map(|intent| intent.rows.get(field)).find(|other| holds(field, &other.crm));
+        if let Some(other) = other {
+            return Some(other.clone());
+        }
+        if bases.get(field).is_some_and(|base| holds(field, &base.crm)) {
+            return None;
+        }
+        let crm = if record.modified_by_us == Some(true) { record.value(field) } else { &pair.crm };
+        Some(BasePair { lead: pair.lead.clone(), crm: crm.clone() })
+    };
+    let mut known = bases.clone();
+    if let Some(intent) = intents.iter().rev().find(|intent| landed(intent)) {
+        known.extend(intent.rows.iter().filter_map(|(field, pair)| Some((field.clone(), settled(field, pair)?))));
     }
-    bases
+    known
 }
 
 /// The bases once a write is settled: what was read back, or what was sent where it could not be read.
@@ -271,5 +285,37 @@ mod tests {
             |bases| bases_after_intents(bases, std::slice::from_ref(&create), &record, true, &|_| CrmFieldKind::Text);
         assert_eq!(after(&settled), settled, "else the person's value would seem ours, and be overwritten");
         assert!(after(&BTreeMap::new()).contains_key(&company), "nothing else is known: the create was it");
+    }
+
+    #[test]
+    fn writes_that_land_out_of_order_leave_the_newest_version_owed() {
+        let (version, source) = (FieldName::from("Version"), FieldName::from("LeadSource"));
+        let update = |id: i64, value: &str| Intent {
+            id,
+            request_id: "r".into(),
+            object: "Lead".into(),
+            record: Some(RecordRef { object: "Lead".into(), id: "00Q1".into() }),
+            rows: BTreeMap::from([(version.clone(), pair(value)), (source.clone(), pair("Web"))]),
+            announced_at: crate::domain::time::Timestamp::from_seconds(id),
+        };
+        let record = |stands: &str| CrmRecord {
+            object: "Lead".into(),
+            id: "00Q1".into(),
+            fields: BTreeMap::from([(version.clone(), text(stands)), (source.clone(), text("Web"))]),
+            created_at: None,
+            modified_at: None,
+            modified_by_us: Some(true),
+            became: None,
+        };
+        let bases = BTreeMap::from([(version.clone(), pair("11")), (source.clone(), pair("Other"))]);
+        let intents = [update(1, "12"), update(2, "14")];
+        let base_of_version = |stands: &str| {
+            bases_after_intents(&bases, &intents, &record(stands), true, &|_| CrmFieldKind::Text)[&version].clone()
+        };
+        assert_eq!(base_of_version("14"), pair("14"));
+        assert_eq!(base_of_version("12"), pair("12"), "the older one landed last: 14 is still to be written");
+        assert_eq!(base_of_version("11"), pair("11"), "neither landed in this row");
+        let rewritten = base_of_version("14 (checked)");
+        assert_eq!(rewritten, BasePair { lead: text("14"), crm: text("14 (checked)") }, "a rule of the CRM rewrote it");
     }
 }

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{EventId, RecordId};
 use crate::domain::lead::{Lead, LeadField, Stamp, Version, VersionElement};
 use crate::domain::mapping::{ConflictRule, Direction, FieldRow, FieldType, OnInvalid, Take, TooLong};
 use crate::domain::matching::{Candidate, Candidates, MatchRules, OnAmbiguous, OnShared};
-use crate::domain::merge::bases_after_write;
 use crate::domain::record::{CrmFieldKind, CrmRecord, FieldSchema, ObjectSchema, Schema};
 use crate::domain::value::Value;
+
+mod properties;
 
 const ID_FIELD: &str = "Lead_System_Id__c";
 const OUR_ID: &str = "cl_1";
@@ -442,73 +441,6 @@ fn a_deleted_lead_is_skipped() {
     let mut case = Case::linked(ConflictRule::LeadWins, None, None, None);
     case.lead.deleted = case.lead.latest.clone();
     assert!(matches!(case.plan().action, Action::Skip { code: "lead_deleted", .. }));
-}
-
-/// Carries a plan out on the record as a CRM would, one field rewritten by a trigger, and links the lead.
-fn carried_out(case: &Case, plan: &SyncPlan, rewrites: bool) -> Case {
-    let mut record = case.found.first().map_or_else(|| record("00Q9", None), |(record, _)| record.clone());
-    match &plan.action {
-        Action::Create { fields, .. } => record.fields = fields.clone(),
-        Action::Update { fields, .. } => record.fields.extend(fields.clone()),
-        _ => {}
-    }
-    if let (true, Some(CrmValue::Text(city))) = (rewrites, record.fields.get_mut(&FieldName::from("City"))) {
-        *city = city.to_uppercase();
-    }
-    let known = case.link.clone().unwrap_or_else(|| link(None));
-    let bases = bases_after_write(&plan.bases, &plan.announced, Some(&record));
-    let link = Link { record: record.reference(), owner: plan.owner, bases, kept: plan.kept.clone(), ..known };
-    Case {
-        rules: case.rules.clone(),
-        lead: case.lead.clone(),
-        link: Some(link),
-        intents: Vec::new(),
-        answers: Vec::new(),
-        found: vec![(record, MatchedBy::Link)],
-        owner: None,
-    }
-}
-
-fn any_rule() -> impl Strategy<Value = ConflictRule> {
-    prop_oneof![Just(ConflictRule::LeadWins), Just(ConflictRule::CrmWins), Just(ConflictRule::Review)]
-}
-
-fn any_city() -> impl Strategy<Value = Option<&'static str>> {
-    prop_oneof![Just(None), Just(Some("Berlin")), Just(Some("Bonn")), Just(Some("a city with a name that is too long"))]
-}
-
-proptest! {
-    #[test]
-    fn planning_again_after_carrying_out_writes_nothing(
-        rule in any_rule(),
-        based in any::<bool>(),
-        lead_city in any_city(),
-        crm_city in prop_oneof![Just(None), Just(Some("Berlin")), Just(Some("Köln"))],
-        linked in any::<bool>(),
-        rewrites in any::<bool>(),
-    ) {
-        let base = based.then(|| pair("Berlin", "Berlin"));
-        let case = if linked { Case::linked(rule, base, lead_city, crm_city) } else { Case { rules: rules(rule), lead: ada(lead_city), ..Case::unlinked(Vec::new()) } };
-        let plan = case.plan();
-        prop_assert_eq!(&plan, &case.plan(), "same inputs, same plan");
-        let wrote_city = plan.announced.contains_key(&FieldName::from("City"));
-        let again = carried_out(&case, &plan, rewrites && wrote_city).plan();
-        prop_assert_eq!(again.action, Action::Unchanged);
-    }
-
-    #[test]
-    fn a_merge_never_blanks_a_field_and_never_overwrites_what_a_person_is_to_review(
-        rule in any_rule(),
-        based in any::<bool>(),
-        lead_city in prop_oneof![Just(Value::Null), Just(Value::Text(String::new())), Just(Value::Text("Bonn".into())), Just(Value::List(vec![]))],
-    ) {
-        let mut case = Case::linked(rule, based.then(|| pair("Berlin", "Berlin")), None, Some("Köln"));
-        case.lead = lead(&[("name", Value::Text("Ada Lovelace".into())), ("city", lead_city)]);
-        if let Action::Update { fields, .. } = case.plan().action {
-            prop_assert!(fields.values().all(|value| !value.is_null()));
-            prop_assert!(rule == ConflictRule::LeadWins || !fields.contains_key(&FieldName::from("City")));
-        }
-    }
 }
 
 #[test]

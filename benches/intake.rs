@@ -1,0 +1,184 @@
+//! How quickly webhooks are taken in, and how long each waits for its 202.
+//!
+//! `cargo bench --bench intake`, about two minutes; `SECONDS=1` is shorter and noisier. `PROTOTYPE=path/to/server` puts the
+//! measuring program beside it that the design started from. Server and client are two processes of this program, 64
+//! keep-alive connections send distinct signed bodies of 1.2 KB, and medians of five alternating runs are printed with
+//! their targets. Absolute figures hold for one machine only; the ratios are what counts.
+
+mod load;
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use leadrelay::clock::Clock;
+use leadrelay::domain::ids::{DestinationName, EventId, SourceName};
+use leadrelay::http::serve::{ServeLimits, serve};
+use leadrelay::http::{BodyLimits, public_router};
+use leadrelay::intake::{Intake, SourceRuntime};
+use leadrelay::source::preset;
+use leadrelay::store::sqlite::{Options, SqliteStore};
+use leadrelay::store::{EventLog, EventReceipt, NewEvent, StoreResult};
+
+use load::children::{Process, free_address, wait_for};
+use load::client::{Run, send};
+use load::figures::{judge, median, percentile};
+use load::requests::{SECRET, prepare};
+
+const RUNS: usize = 5;
+const CONNECTIONS: usize = 64;
+const PREPARED: usize = 160_000;
+const ROLE: &str = "INTAKE_BENCH_ROLE";
+
+fn main() -> io::Result<()> {
+    match std::env::var(ROLE) {
+        Ok(role) => be_server(&role),
+        Err(_) => measure(),
+    }
+}
+
+fn measure() -> io::Result<()> {
+    let seconds = std::env::var("SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let within = Duration::from_secs(seconds);
+    let prototype = std::env::var_os("PROTOTYPE");
+    let requests = prepare("/webhooks/klozeo", 0, PREPARED);
+    let for_prototype = if prototype.is_some() { prepare("/hook/klozeo", 0, PREPARED) } else { Vec::new() };
+    let (mut group, mut single, mut none, mut proto) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut acks_per_sync = Vec::new();
+    let (mut p50, mut p99) = (Vec::new(), Vec::new());
+    for run in 1..=RUNS {
+        let (durable, acks) = run_role("group", &requests, within)?;
+        let (alone, _) = run_role("single", &requests, within)?;
+        let (unstored, _) = run_role("none", &requests, within)?;
+        println!(
+            "run {run}: {:.0}/s durable ({acks:.1} acks a sync), {:.0}/s with one commit per request, {:.0}/s without storing",
+            durable.per_second(),
+            alone.per_second(),
+            unstored.per_second()
+        );
+        group.push(durable.per_second());
+        single.push(alone.per_second());
+        none.push(unstored.per_second());
+        acks_per_sync.push(acks);
+        p50.push(percentile(&durable.latencies, 0.5));
+        p99.push(percentile(&durable.latencies, 0.99));
+        if let Some(program) = &prototype {
+            let beside = run_prototype(Path::new(program), &for_prototype, within)?;
+            println!("run {run}: {:.0}/s by the prototype", beside.per_second());
+            proto.push(beside.per_second());
+        }
+    }
+    let rate = median(group);
+    println!("durable: p50 {:.2} ms, p99 {:.2} ms at saturation", median(p50), median(p99));
+    println!("without storing: {:.0}/s", median(none));
+    judge("durable 202s a second", rate, true, "for comparison on one machine");
+    let ratio = rate / median(single);
+    judge("group commit against one commit per request", ratio, ratio >= 5.0, ">= 5");
+    let acks = median(acks_per_sync);
+    judge("acks per sync", acks, acks >= 10.0, ">= 10");
+    if !proto.is_empty() {
+        let part = rate / median(proto);
+        judge("part of the prototype's rate", part, part >= 0.6, ">= 0.6");
+    }
+    measure_idle(&requests)
+}
+
+/// One webhook at a time on a server that has nothing else to do.
+fn measure_idle(requests: &[Vec<u8>]) -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (server, address) = start_role("group", folder.path())?;
+    let run = send(address, &requests[..1_000], 1, Duration::from_secs(10), Some(200.0))?;
+    server.finish()?;
+    let (p50, p99) = (percentile(&run.latencies, 0.5), percentile(&run.latencies, 0.99));
+    judge("one webhook on an idle server, p50 in ms", p50, p50 <= 5.0, "<= 5");
+    judge("one webhook on an idle server, p99 in ms", p99, p99 <= 20.0, "<= 20");
+    Ok(())
+}
+
+fn start_role(role: &str, folder: &Path) -> io::Result<(Process, SocketAddr)> {
+    let mut server = Process::start(Command::new(std::env::current_exe()?).env(ROLE, role).current_dir(folder))?;
+    let address = server.line()?.parse().map_err(io::Error::other)?;
+    Ok((server, address))
+}
+
+/// What the server of a role managed, and how many events each of its commits held.
+fn run_role(role: &str, requests: &[Vec<u8>], within: Duration) -> io::Result<(Run, f64)> {
+    let folder = tempfile::tempdir()?;
+    let (server, address) = start_role(role, folder.path())?;
+    let run = send(address, requests, CONNECTIONS, within, None)?;
+    let told = server.finish()?;
+    assert_eq!(run.refused, 0, "every request must be answered 202");
+    let commits: f64 = told.parse().map_err(io::Error::other)?;
+    let acks = run.accepted as f64 / commits.max(1.0);
+    Ok((run, acks))
+}
+
+fn run_prototype(program: &Path, requests: &[Vec<u8>], within: Duration) -> io::Result<Run> {
+    let folder = tempfile::tempdir()?;
+    let address = free_address()?;
+    let mut command = Command::new(program);
+    command.envs([("MODE", "sqlite"), ("JSON", "v"), ("HMAC", "sha2"), ("SECRET", SECRET), ("DB", "prototype.db")]);
+    let _server = Process::start(command.env("PORT", address.port().to_string()).current_dir(folder.path()))?;
+    wait_for(address)?;
+    let run = send(address, requests, CONNECTIONS, within, None)?;
+    assert_eq!(run.refused, 0, "the prototype must answer 202");
+    Ok(run)
+}
+
+/// Serves until stdin ends, and then says how many commits it took.
+fn be_server(role: &str) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let commits = Arc::new(AtomicU64::new(0));
+        let log: Arc<dyn EventLog> = match role {
+            "none" => Arc::new(Nowhere::default()),
+            role => {
+                let counted = Arc::clone(&commits);
+                let options = Options {
+                    max_batch: if role == "single" { 1 } else { Options::default().max_batch },
+                    on_commit: Box::new(move |_| {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                    }),
+                    ..Options::default()
+                };
+                Arc::new(SqliteStore::open(Path::new("leadrelay.db"), options).await.map_err(io::Error::other)?)
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        writeln!(io::stdout(), "{}", listener.local_addr()?)?;
+        let router = public_router(Arc::new(intake(log)), BodyLimits::of(1 << 20));
+        let ended = async {
+            // Whether it ended or broke off, nobody wants the server any more.
+            let _ = tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await;
+        };
+        serve(listener, router, ServeLimits::default(), ended).await;
+        writeln!(io::stdout(), "{}", commits.load(Ordering::Relaxed))
+    })
+}
+
+fn intake(log: Arc<dyn EventLog>) -> Intake {
+    let preset = preset("klozeo").expect("a preset of this name");
+    let (verify, read) = (preset.verify.expect("signatures"), preset.read.expect("reading"));
+    let destinations = vec![DestinationName::from("crm")];
+    let source =
+        SourceRuntime::new(SourceName::from("klozeo"), true, &verify, &[SECRET.to_owned()], read, destinations)
+            .expect("the preset is sound");
+    Intake::new(log, vec![source], None, Clock::system())
+}
+
+/// Acknowledges everything and keeps nothing.
+#[derive(Default)]
+struct Nowhere(AtomicI64);
+
+#[async_trait]
+impl EventLog for Nowhere {
+    async fn accept_events(&self, events: Vec<NewEvent>) -> StoreResult<Vec<EventReceipt>> {
+        let id = |_| EventReceipt { id: EventId(self.0.fetch_add(1, Ordering::Relaxed) + 1), duplicate: false };
+        Ok(events.iter().map(id).collect())
+    }
+}
