@@ -27,17 +27,20 @@ impl Drop for SmallDisk<'_> {
 
 /// What makes room again.
 enum Limit<'a> {
-    Disk(SmallDisk<'a>),
+    /// Kept for what its end does.
+    Disk {
+        _mounted: SmallDisk<'a>,
+    },
     FileSize,
 }
 
 #[test]
 fn a_full_disk_refuses_webhooks_loses_none_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
-    let limit = SmallDisk::mount(folder.path()).map_or(Limit::FileSize, Limit::Disk);
+    let limit = SmallDisk::mount(folder.path()).map_or(Limit::FileSize, |mounted| Limit::Disk { _mounted: mounted });
     let ballast = folder.path().join("ballast");
     let service = match &limit {
-        Limit::Disk(_) => {
+        Limit::Disk { .. } => {
             std::fs::write(&ballast, vec![1u8; 1 << 20]).unwrap();
             Service::start(folder.path(), &[])
         }
@@ -66,7 +69,7 @@ fn a_full_disk_refuses_webhooks_loses_none_and_recovers() {
     assert!(service.child.try_wait().unwrap().is_none(), "the service must stay up");
 
     match &limit {
-        Limit::Disk(_) => std::fs::remove_file(&ballast).unwrap(),
+        Limit::Disk { .. } => std::fs::remove_file(&ballast).unwrap(),
         Limit::FileSize => {
             let id = service.child.id().to_string();
             let raised = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:unlimited"]).status();

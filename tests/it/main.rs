@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
 
+mod bad_crm;
 mod cli;
 mod disk_full;
+mod end_states;
+mod harness;
 mod kill;
 mod sandbox_jsforce;
 mod service;
