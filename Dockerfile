@@ -6,6 +6,8 @@ FROM rust:${RUST_VERSION}-bookworm AS build
 WORKDIR /build
 # Dependencies first, so that a change of our own code does not compile them again.
 COPY Cargo.toml Cargo.lock ./
+# Only because the manifest names them.
+COPY benches benches
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src

@@ -76,7 +76,7 @@ fn measure() -> io::Result<()> {
     let rate = median(group);
     println!("durable: p50 {:.2} ms, p99 {:.2} ms at saturation", median(p50), median(p99));
     println!("without storing: {:.0}/s", median(none));
-    judge("durable 202s a second", rate, true, "for comparison on one machine");
+    println!("durable 202s: {rate:.0}/s");
     let ratio = rate / median(single);
     judge("group commit against one commit per request", ratio, ratio >= 5.0, ">= 5");
     let acks = median(acks_per_sync);

@@ -59,21 +59,24 @@ fn no_webhook_is_answered_before_its_event_is_synced() {
 /// Waits until strace has written down that the service ended.
 fn wait_for(trace: &Path, last: &str) {
     let patience = Instant::now() + Duration::from_secs(20);
-    while !String::from_utf8_lossy(&std::fs::read(trace).unwrap()).lines().any(|line| line.starts_with(last)) {
+    while !String::from_utf8_lossy(&std::fs::read(trace).expect("strace writes its trace"))
+        .lines()
+        .any(|line| line.starts_with(last))
+    {
         assert!(Instant::now() < patience, "strace must write down the end");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
 /// Walks through the trace: when the answer with an event's ID begins to be sent, the log must have been synced, by a call
-/// begun after the event's last write to it.
+/// begun after the event was written to it.
 fn check(trace: &Path, answered: &[String]) -> Vec<String> {
-    let trace = std::fs::read(trace).unwrap();
+    let trace = std::fs::read(trace).expect("strace wrote its trace");
     let trace = String::from_utf8_lossy(&trace);
     let lead_of: HashMap<&str, &str> = answered
         .iter()
         .map(|pair| {
-            let (lead, event) = pair.split_once(' ').unwrap();
+            let (lead, event) = pair.split_once(' ').expect("a lead and its event");
             (event, lead)
         })
         .collect();
@@ -102,7 +105,6 @@ fn check(trace: &Path, answered: &[String]) -> Vec<String> {
                 syncing.insert(thread, begun);
             }
         } else if call.starts_with("<... fdatasync resumed>") || call.starts_with("<... fsync resumed>") {
-            // Of the database file a sync is not in the list.
             if let (Some(begun), true) = (syncing.remove(thread), call.contains("= 0")) {
                 unsynced.retain(|lead| !begun.contains(lead));
             }
