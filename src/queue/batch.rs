@@ -15,7 +15,7 @@ use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
-use crate::domain::matching::Candidates;
+use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Link, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{
@@ -39,6 +39,8 @@ pub(super) struct Member {
     pub lead: Lead,
     pub work: Work,
     pub external_id: String,
+    /// By which its record is looked up.
+    pub keys: MatchKeys,
 }
 
 impl Member {
@@ -92,9 +94,9 @@ impl Batch {
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
-            let keys = keys::of_lead(&match_keys(&lead, &external_id, link, times, &self.rules.sync));
-            if self.hold.reserve(keys) {
-                members.push(Member { job, lead, work, external_id });
+            let keys = match_keys(&lead, &external_id, link, times, &self.rules.sync);
+            if self.hold.reserve(keys::of_lead(&keys)) {
+                members.push(Member { job, lead, work, external_id, keys });
             } else {
                 waiting.push(job);
             }
@@ -136,13 +138,7 @@ impl Batch {
     async fn find(&self, members: &[Member], report: &mut Report) -> Result<Vec<Candidates>, CrmError> {
         self.ensure_time_for_a_call()?;
         let destination = &self.destination;
-        let keys = members
-            .iter()
-            .map(|member| {
-                let times = destination.times_of(&member.lead.key.source);
-                match_keys(&member.lead, &member.external_id, member.planned_link(), times, &self.rules.sync)
-            })
-            .collect();
+        let keys = members.iter().map(|member| member.keys.clone()).collect();
         let request = FindRequest { request_id: new_request_id(), keys, reading: self.rules.reading.clone() };
         let found = destination.crm.find(&request).await;
         self.permit.answered(found.as_ref().map(|_| ()));
