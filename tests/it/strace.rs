@@ -48,7 +48,7 @@ fn no_webhook_is_answered_before_its_event_is_synced() {
             .collect();
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
     });
-    let ended = format!("{} +++", service.child.id());
+    let ended = service.child.id().to_string();
     drop(service);
     wait_for(&trace, &ended);
     assert_eq!(answered.len(), SENDERS * EACH);
@@ -56,12 +56,12 @@ fn no_webhook_is_answered_before_its_event_is_synced() {
     assert!(violations.is_empty(), "{} of {} violations, first: {}", violations.len(), answered.len(), violations[0]);
 }
 
-/// Waits until strace has written down that the service ended.
-fn wait_for(trace: &Path, last: &str) {
+/// Waits until strace has written down that this process ended; it pads short process IDs.
+fn wait_for(trace: &Path, process: &str) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !String::from_utf8_lossy(&std::fs::read(trace).expect("strace writes its trace"))
         .lines()
-        .any(|line| line.starts_with(last))
+        .any(|line| line.split_whitespace().take(2).eq([process, "+++"]))
     {
         assert!(Instant::now() < patience, "strace must write down the end");
         std::thread::sleep(Duration::from_millis(50));
