@@ -1,7 +1,5 @@
 //! Which CRM records could be this person?
 
-use std::collections::BTreeSet;
-
 use super::ids::{FieldName, ObjectName, RecordRef};
 use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
 use super::record::{CrmRecord, CrmValue, names_contradict};
@@ -156,11 +154,18 @@ pub fn choose<'a>(
             .filter(|candidate| candidate.by == *by)
             .filter(|candidate| *by != MatchedBy::NameAndCompanyDomain || same_name(person, &candidate.record, rules))
             .collect();
+        let hits = without_former_selves(hits);
         if !hits.is_empty() {
             return among(person, &hits, *by, answers, rules);
         }
     }
     Match::Nobody
+}
+
+/// Leaves out records that became another one which is a hit itself: a converted Lead beside its Contact is one person.
+fn without_former_selves(hits: Vec<&Candidate>) -> Vec<&Candidate> {
+    let references: Vec<RecordRef> = hits.iter().map(|hit| hit.record.reference()).collect();
+    hits.into_iter().filter(|hit| !hit.record.became.as_ref().is_some_and(|other| references.contains(other))).collect()
 }
 
 fn among<'a>(
@@ -170,38 +175,35 @@ fn among<'a>(
     answers: &[Resolution],
     rules: &MatchRules,
 ) -> Match<'a> {
-    if let Some(answer) = answer_to(hits, answers) {
-        match answer {
-            Choice::Create => return Match::Nobody,
-            Choice::Record(reference) => match hits.iter().find(|hit| hit.record.id == reference.id) {
-                Some(hit) if hit.record.object == rules.object => return one(hit),
-                _ => return Match::Elsewhere(reference.clone()),
-            },
-            _ => {}
+    match answer_to(hits, answers) {
+        Some(Choice::Create) => return Match::Nobody,
+        Some(Choice::Record(chosen)) if chosen.object != rules.object => return Match::Elsewhere(chosen.clone()),
+        Some(Choice::Record(chosen)) => {
+            if let Some(hit) = hits.iter().find(|hit| hit.record.reference() == *chosen) {
+                return one(hit);
+            }
         }
+        _ => {}
     }
     let contradicts = |hit: &Candidate| by != MatchedBy::ExternalId && contradicts(person, &hit.record, rules);
-    match hits {
-        [hit] if hit.record.object == rules.object && !contradicts(hit) => one(hit),
-        [hit] => {
-            let detail = if hit.record.object == rules.object {
-                "the record with this address is of a person with another name"
-            } else {
-                "the person is known to the CRM as a record of another kind"
-            };
-            ask(person, hits, rules, detail)
-        }
-        _ => {
-            let eligible = || hits.iter().copied().filter(|hit| hit.record.object == rules.object && !contradicts(hit));
-            let chosen = match rules.on_ambiguous {
-                OnAmbiguous::Review => None,
-                OnAmbiguous::Create => return Match::Nobody,
-                OnAmbiguous::Oldest => eligible().min_by_key(|hit| (hit.record.created_at, hit.record.id.clone())),
-                OnAmbiguous::Newest => eligible().max_by_key(|hit| (hit.record.created_at, hit.record.id.clone())),
-            };
-            chosen.map_or_else(|| ask(person, hits, rules, "several records could be this person"), one)
-        }
-    }
+    let is_ours = |hit: &Candidate| hit.record.object == rules.object;
+    let detail = match hits {
+        [hit] if !is_ours(hit) => "the person is known to the CRM as a record of another kind",
+        [hit] if !contradicts(hit) => return one(hit),
+        [_] => "the record with this address is of a person with another name",
+        _ => "several records could be this person",
+    };
+    let place = |hit: &&&Candidate| (hit.record.created_at, hit.record.id.clone());
+    let several = hits.len() > 1;
+    let eligible = hits.iter().filter(|hit| several && !contradicts(hit));
+    let chosen = match rules.on_ambiguous {
+        // Whoever is known as a record of another kind never gets a second record.
+        OnAmbiguous::Create if hits.iter().all(|hit| is_ours(hit)) => return Match::Nobody,
+        OnAmbiguous::Review | OnAmbiguous::Create => None,
+        OnAmbiguous::Oldest => eligible.min_by_key(place),
+        OnAmbiguous::Newest => eligible.max_by_key(place),
+    };
+    chosen.filter(|hit| is_ours(hit)).map_or_else(|| ask(person, hits, rules, detail), |hit| one(hit))
 }
 
 fn one(hit: &Candidate) -> Match<'_> {
@@ -211,14 +213,13 @@ fn one(hit: &Candidate) -> Match<'_> {
     }
 }
 
-/// The person's answer to exactly these records being in question.
+/// The person's answer, while no record is in question that the person did not see.
 fn answer_to<'r>(hits: &[&Candidate], answers: &'r [Resolution]) -> Option<&'r Choice> {
-    let asked: BTreeSet<RecordRef> = hits.iter().map(|hit| hit.record.reference()).collect();
     answers
         .iter()
         .rev()
         .filter(|answer| answer.kind == ConflictKind::Match)
-        .find(|answer| answer.seen_records.iter().cloned().collect::<BTreeSet<_>>() == asked)
+        .find(|answer| hits.iter().all(|hit| answer.seen_records.contains(&hit.record.reference())))
         .map(|answer| &answer.choice)
 }
 
@@ -257,3 +258,6 @@ fn same_name(person: &Person, record: &CrmRecord, rules: &MatchRules) -> bool {
     let other = person_of(record, rules);
     plain(&person.first) == plain(&other.first) && plain(&person.last) == plain(&other.last)
 }
+
+#[cfg(test)]
+mod tests;
