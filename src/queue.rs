@@ -7,6 +7,7 @@ mod batch;
 pub mod destination;
 mod fold;
 mod keys;
+mod left_out;
 pub mod maintenance;
 mod redact;
 mod settle;

@@ -200,6 +200,11 @@ impl Gate {
         self.lock().closed_time_since(self.clock.now(), since)
     }
 
+    /// The code with which the CRM refuses everything, and until when it is left alone.
+    pub fn refuses_all(&self) -> Option<(String, Timestamp)> {
+        self.lock().refuses_all()
+    }
+
     /// The gate as an operator is shown it.
     pub fn status(&self) -> GateStatus {
         self.lock().status(self.clock.now())

@@ -2,7 +2,10 @@
 
 use super::ids::{FieldName, ObjectName};
 use super::mapping::{Direction, FieldRow, TooLong, type_fits};
-use super::record::{FieldSchema, ObjectSchema, Schema};
+use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
+
+/// Room for the longest IDs that lead systems are known to use.
+const ID_CHARACTERS: u32 = 64;
 
 /// One finding, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub fn compare(rows: &[FieldRow], object: &ObjectName, external_id: &FieldName, 
     for row in synced.clone() {
         findings.extend(of_row(described, row));
     }
-    let covered: Vec<&FieldName> = synced.map(|row| &row.crm).chain([external_id]).collect();
+    let covered: Vec<&FieldName> = synced.clone().map(|row| &row.crm).chain([external_id]).collect();
     for field in described.fields.values().filter(|field| field.required_on_create()) {
         let subject = format!("{}.{}", described.name, field.name);
         if !covered.contains(&&field.name) {
@@ -60,7 +63,7 @@ pub fn compare(rows: &[FieldRow], object: &ObjectName, external_id: &FieldName, 
                 "the CRM requires a value and no row of the mapping gives one",
                 "add a row for it, with a `default` for leads that have none",
             ));
-        } else if rows.iter().any(|row| row.crm == field.name && row.default.is_none()) {
+        } else if synced.clone().any(|row| row.crm == field.name && row.default.is_none()) {
             findings.push(warning(
                 subject,
                 "the CRM requires a value; a lead without one is refused",
@@ -107,6 +110,20 @@ fn of_external_id(object: &ObjectSchema, external_id: &FieldName) -> Vec<Finding
             "give the integration user edit rights on the field",
         ));
     }
+    if !matches!(field.kind, CrmFieldKind::Text) {
+        findings.push(error(
+            subject.clone(),
+            &format!("the external ID field is of type {}", field.type_name),
+            "create a text field of 64 characters for it: lead IDs are text",
+        ));
+    }
+    if let Some(length) = field.length.filter(|length| *length < ID_CHARACTERS) {
+        findings.push(warning(
+            subject.clone(),
+            &format!("holds {length} characters; a lead with a longer ID is refused"),
+            &format!("make the field {ID_CHARACTERS} characters long"),
+        ));
+    }
     if findings.is_empty() {
         findings.push(fine(subject, "unique external ID, writable"));
     }
@@ -139,16 +156,25 @@ fn of_row(object: &ObjectSchema, row: &FieldRow) -> Vec<Finding> {
         ));
     }
     findings.extend(of_values(field, row, &subject));
-    if let Some(length) =
-        field.length.filter(|length| row.too_long == TooLong::Refuse && *length < 80 && row.values.is_empty())
-    {
-        findings
-            .push(fine(subject.clone(), &format!("holds {length} characters; a longer value is left out and logged")));
-    }
+    findings.extend(of_length(field, row, &subject));
     if findings.is_empty() {
-        findings.push(fine(subject, &format!("{}, writable", field.type_name)));
+        let length = field.length.filter(|_| field.values.is_empty()).map_or_else(String::new, |length| {
+            let longer =
+                if row.too_long == TooLong::Truncate { "cut to that, and logged" } else { "left out, and logged" };
+            format!(", holds {length} characters (a longer value is {longer})")
+        });
+        findings.push(fine(subject, &format!("{}, writable{length}", field.type_name)));
     }
     findings
+}
+
+/// What the mapping itself writes must fit; of the leads' values nothing is known yet.
+fn of_length(field: &FieldSchema, row: &FieldRow, subject: &str) -> Option<Finding> {
+    let length = field.length.filter(|_| field.kind != CrmFieldKind::MultiPicklist)?;
+    let too_long = |value: &&String| value.chars().count() > usize::try_from(length).unwrap_or(usize::MAX);
+    let value = row.values.iter().map(|(_, crm)| crm).chain(&row.default).find(too_long)?;
+    let finding = format!("holds {length} characters, and the row writes {value:?}");
+    Some(error(subject.to_owned(), &finding, "shorten the value in the row, or lengthen the field in the CRM"))
 }
 
 fn of_values(field: &FieldSchema, row: &FieldRow, subject: &str) -> Vec<Finding> {
@@ -180,3 +206,6 @@ fn warning(subject: String, finding: &str, remedy: &str) -> Finding {
 fn fine(subject: String, finding: &str) -> Finding {
     Finding { severity: Severity::Ok, ..error(subject, finding, "") }
 }
+
+#[cfg(test)]
+mod tests;

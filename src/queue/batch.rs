@@ -10,6 +10,7 @@ use tracing::{debug, error, warn};
 use super::destination::{Destination, Rules};
 use super::fold;
 use super::keys::{self, Hold};
+use super::left_out::without_known;
 use super::settle::Settling;
 use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, WriteResult};
@@ -73,6 +74,9 @@ impl Batch {
     pub async fn run(mut self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
         let mut report = Report::default();
         let mut deferred = Vec::new();
+        let (poison, jobs): (Vec<ClaimedJob>, _) = jobs.into_iter().partition(|job| died_alone(job.suspicion));
+        let settling = Settling { batch: &self, leads: 1 };
+        self.settle(poison.iter().map(|job| settling.poisoned(job)).collect()).await?;
         for chunk in by_suspicion(jobs) {
             let (members, waiting) = self.load(chunk).await?;
             deferred.extend(waiting);
@@ -175,6 +179,7 @@ impl Batch {
                 continue;
             }
             let plan = self.plan_one(&member, found, &|record| owner_of.get(record).map(|lead| (*lead).clone()));
+            let plan = without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint);
             planned.push(Planned { member, plan, refused_calls: Vec::new() });
         }
         Ok((planned, waiting))
@@ -214,7 +219,7 @@ impl Batch {
             if writes && !self.destination.observes() && !settling.is_known_refusal(&planned) {
                 writing.push(planned);
             } else {
-                settlements.push(settling.without_write(planned, report));
+                settlements.push(settling.without_write(planned));
             }
         }
         self.settle(settlements).await?;
@@ -231,7 +236,7 @@ impl Batch {
                 parts.extend([half, sent.planned]);
                 continue;
             }
-            let (settlements, again) = settling.after_write(sent, report);
+            let (settlements, again) = settling.after_write(sent);
             self.settle(settlements).await?;
             parts.push(again);
         }
@@ -357,15 +362,24 @@ fn by_suspicion(jobs: Vec<ClaimedJob>) -> Vec<Vec<ClaimedJob>> {
     by_level
         .into_iter()
         .flat_map(|(suspicion, jobs)| {
-            let most = (MAX_WRITES >> suspicion.min(16)).max(1);
             let mut chunks = Vec::new();
             let mut jobs = jobs.into_iter().peekable();
             while jobs.peek().is_some() {
-                chunks.push(jobs.by_ref().take(most).collect());
+                chunks.push(jobs.by_ref().take(most_together(suspicion)).collect());
             }
             chunks
         })
         .collect()
+}
+
+/// How many leads of this suspicion are written together.
+fn most_together(suspicion: u32) -> usize {
+    (MAX_WRITES >> suspicion.min(16)).max(1)
+}
+
+/// Whether the process died last while this lead stood alone.
+fn died_alone(suspicion: u32) -> bool {
+    suspicion.checked_sub(1).is_some_and(|before| most_together(before) == 1)
 }
 
 /// Whether the error may be the doing of one lead in the batch.
@@ -399,4 +413,48 @@ fn record_write(planned: &Planned) -> RecordWrite {
 
 fn new_request_id() -> RequestId {
     RequestId::new(uuid::Uuid::now_v7().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::{Class, Lane};
+
+    fn suspect(id: usize, suspicion: u32) -> ClaimedJob {
+        ClaimedJob {
+            lead: LeadKey::new("klozeo", id.to_string().as_str()),
+            lane: Lane::First,
+            class: Class::Live,
+            attempt: 1,
+            wanted: 1,
+            owed_since: Timestamp::from_seconds(1),
+            first_failed_at: None,
+            last_error: None,
+            suspicion,
+            refusal: None,
+            forced: false,
+            lease_expired: false,
+        }
+    }
+
+    #[test]
+    fn suspects_come_back_in_halves_and_only_who_died_alone_is_poison() {
+        let sizes = |suspicion| {
+            let jobs = (0..MAX_WRITES).map(|id| suspect(id, suspicion)).collect();
+            by_suspicion(jobs).iter().map(Vec::len).max()
+        };
+        assert_eq!([0, 1, 2, 6, 7, 40].map(sizes), [200, 100, 50, 3, 1, 1].map(Some));
+        let first_alone = (0..).find(|suspicion| most_together(*suspicion) == 1).unwrap();
+        assert!((0..=first_alone).all(|suspicion| !died_alone(suspicion)), "it did not stand alone yet");
+        assert!(died_alone(first_alone + 1));
+    }
+
+    #[test]
+    fn suspects_stay_apart_from_the_others() {
+        let jobs = vec![suspect(1, 0), suspect(2, 7), suspect(3, 0), suspect(4, 7)];
+        let chunks = by_suspicion(jobs);
+        let ids: Vec<Vec<&str>> =
+            chunks.iter().map(|chunk| chunk.iter().map(|job| job.lead.id.as_str()).collect()).collect();
+        assert_eq!(ids, [vec!["1", "3"], vec!["2"], vec!["4"]]);
+    }
 }

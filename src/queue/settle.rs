@@ -7,15 +7,18 @@ use tracing::{error, info, warn};
 
 use super::batch::{Batch, Member, Planned, Report, Sent};
 use super::destination::Rules;
+use super::left_out::without_refused;
 use super::redact::without_values;
-use super::verdict::{Verdict, after_error, refused};
+use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
 use crate::crm::{CrmError, WriteResult, Written};
-use crate::domain::ids::{FieldName, RecordRef, RequestId};
+use crate::domain::ids::{EventId, RecordRef, RequestId};
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::bases_after_write;
-use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, Rule, SyncPlan};
+use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, SyncPlan};
 use crate::domain::time::Timestamp;
-use crate::store::{IntentEnd, JobEnd, LinkChange, NewLogRow, OpenConflict, Operation, Outcome, Settlement};
+use crate::store::{
+    ClaimedJob, IntentEnd, JobEnd, LinkChange, NewLogRow, OpenConflict, Operation, Outcome, Refusal, Settlement,
+};
 use crate::telemetry::metrics;
 
 /// How long a write without an answer may still land.
@@ -31,12 +34,16 @@ pub(super) struct Settling<'a> {
 impl Settling<'_> {
     /// Whether this very write was refused before, and nothing that could matter changed since.
     pub fn is_known_refusal(&self, planned: &Planned) -> bool {
-        let job = &planned.member.job;
-        !job.forced && job.refusal.as_ref().is_some_and(|known| known.fingerprint == self.fingerprint(&planned.plan))
+        self.known_refusal(&planned.member, &planned.plan).is_some()
+    }
+
+    fn known_refusal<'m>(&self, member: &'m Member, plan: &SyncPlan) -> Option<&'m Refusal> {
+        let known = member.job.refusal.as_ref().filter(|_| !member.job.forced);
+        known.filter(|known| known.fingerprint == self.fingerprint(plan))
     }
 
     /// Settles a lead that needs no write, or whose write is known to be refused.
-    pub fn without_write(&self, planned: Planned, report: &mut Report) -> Settlement {
+    pub fn without_write(&self, planned: Planned) -> Settlement {
         let Planned { member, plan, .. } = planned;
         let observes = self.batch.destination.observes();
         let mut settlement = self.settlement(&member, &plan);
@@ -45,7 +52,6 @@ impl Settling<'_> {
             Action::Unchanged => {
                 settlement.link = self.link(&member, &plan, None);
                 row.outcome = if plan.questions.is_empty() { Outcome::Ok } else { Outcome::Conflict };
-                report.leads.push((member.lead.key.clone(), Ok(())));
             }
             Action::Skip { code, detail } => {
                 row.error_code = Some((*code).to_owned());
@@ -64,13 +70,13 @@ impl Settling<'_> {
                 settlement.end = JobEnd::Held { code: (*code).to_owned(), detail: detail.clone(), look_again_at };
             }
             Action::Refuse { code, message, .. } => {
-                self.refuse(&mut settlement, &mut row, &member, &plan, code, message, report);
+                self.refuse(&mut settlement, &mut row, &member, &plan, code, message);
             }
             // Observed only, or refused before with the same values.
             Action::Create { .. } | Action::Update { .. } => {
                 if let (false, Some(known)) = (observes, &member.job.refusal) {
-                    let (code, message) = (known.code.clone(), "refused before with the same values; not sent again");
-                    self.refuse(&mut settlement, &mut row, &member, &plan, &code, message, report);
+                    let message = "refused before with the same values; not sent again";
+                    self.refuse(&mut settlement, &mut row, &member, &plan, &known.code, message);
                 }
             }
         }
@@ -86,7 +92,7 @@ impl Settling<'_> {
         settlement
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the settlement, its log row and what they are made from")]
+    /// Refused without a call: it says nothing new of the CRM, so the gate does not hear of it.
     fn refuse(
         &self,
         settlement: &mut Settlement,
@@ -95,22 +101,38 @@ impl Settling<'_> {
         plan: &SyncPlan,
         code: &str,
         message: &str,
-        report: &mut Report,
     ) {
-        let Verdict::End(end, outcome) = refused(code, message, &member.job, &self.fingerprint(plan), settlement.now)
-        else {
-            return;
-        };
-        settlement.end = end;
-        row.outcome = outcome;
+        match self.known_refusal(member, plan) {
+            Some(known) => (settlement.end, row.outcome) = (still_refused(known, message), Outcome::Refused),
+            None => {
+                (settlement.end, row.outcome) =
+                    refused(code, message, &member.job, &self.fingerprint(plan), settlement.now);
+            }
+        }
         row.error_code = Some(code.to_owned());
         row.error = Some(message.to_owned());
-        report.leads.push((member.lead.key.clone(), Err(code.to_owned())));
+    }
+
+    /// Settles a lead whose process died each time it was written, at last alone: it is not tried again by itself.
+    pub fn poisoned(&self, job: &ClaimedJob) -> Settlement {
+        let (lead, destination) = (&job.lead, &self.batch.destination.name);
+        let (code, detail) =
+            ("poison", "leadrelay died each time it wrote this lead, at last with no other; please report it");
+        error!(source = %lead.source, lead.id = %lead.id, %destination, code, "lead {} is a dead letter: {detail}", lead.id);
+        let row = NewLogRow {
+            operation: Operation::Hold,
+            outcome: Outcome::Dead,
+            error_code: Some(code.to_owned()),
+            error: Some(detail.to_owned()),
+            api_calls: 0,
+            ..self.blank_row(job, None)
+        };
+        let end = JobEnd::Dead { code: code.to_owned(), detail: detail.to_owned(), refusal: None, look_again_at: None };
+        Settlement { end, log: vec![row], ..self.blank_settlement(job) }
     }
 
     /// Settles a lead whose record could not be looked up; `None`: the gate closes, and this was no attempt.
     pub fn after_failed_lookup(&self, member: &Member, error: &CrmError, report: &mut Report) -> Option<Settlement> {
-        let now = self.batch.destination.clock.now();
         let Verdict::End(end, outcome) = self.verdict(error, member, "lookup") else { return None };
         if let CrmError::Refused { code, .. } = error {
             report.leads.push((member.lead.key.clone(), Err(code.clone())));
@@ -120,64 +142,81 @@ impl Settling<'_> {
             outcome,
             error_code: Some(error.code().to_owned()),
             error: Some(error.to_string()),
-            ..self.blank_row(member)
+            ..self.blank_row(&member.job, member.lead.newest_arrival())
         };
-        let settlement = Settlement {
-            destination: self.batch.destination.name.clone(),
-            token: self.batch.token,
-            lead: member.lead.key.clone(),
-            now,
-            wanted: member.job.wanted,
-            end,
-            link: LinkChange::Keep,
-            questions: Vec::new(),
-            moot: Vec::new(),
-            intents: Vec::new(),
-            log: vec![row],
-            wrote: false,
-        };
+        let settlement = Settlement { end, log: vec![row], ..self.blank_settlement(&member.job) };
         self.tell(member, &settlement);
         Some(settlement)
     }
 
     /// Settles what was sent. The second half are leads to be sent once more without the fields that were refused.
-    pub fn after_write(&self, sent: Sent, report: &mut Report) -> (Vec<Settlement>, Vec<Planned>) {
+    pub fn after_write(&self, sent: Sent) -> (Vec<Settlement>, Vec<Planned>) {
         let (mut settlements, mut again) = (Vec::new(), Vec::new());
+        let reduced = self.without_refused_fields(&sent);
+        self.tell_gate(&sent, &reduced);
+        let refusing = self.batch.destination.gate.refuses_all();
         let Sent { request_id, sent_at, planned, intents, results } = sent;
-        for ((mut planned, intent), result) in planned.into_iter().zip(intents).zip(results) {
+        for (((mut planned, intent), result), reduced) in planned.into_iter().zip(intents).zip(results).zip(reduced) {
             let mut row = self.sent_row(&planned, &request_id, sent_at, &result);
-            if let Err(error) = &result.outcome
-                && let Some(plan) = without_refused_fields(&planned.plan, error, &self.batch.rules)
-            {
+            if let Some(plan) = reduced {
                 row.outcome = Outcome::Refused;
                 planned.refused_calls.push((intent, row));
-                again.push(Planned { plan, ..planned });
+                planned.plan = plan;
+                if planned.plan.action == Action::Unchanged {
+                    settlements.push(self.without_what_was_refused(planned));
+                } else {
+                    again.push(planned);
+                }
                 continue;
             }
             let mut settlement = self.settlement(&planned.member, &planned.plan);
             settlement.wrote = true;
-            for (intent, row) in std::mem::take(&mut planned.refused_calls) {
-                settlement.intents.push((intent, IntentEnd::Closed));
-                settlement.log.push(row);
-            }
-            let intent_end = match &result.outcome {
+            take_refused_calls(&mut planned, &mut settlement);
+            let may_land_late = match &result.outcome {
                 Ok(written) => {
                     settlement.link = self.link(&planned.member, &planned.plan, Some(written));
-                    report.leads.push((planned.member.lead.key.clone(), Ok(())));
                     written.read_back.is_none()
                 }
                 Err(error) => {
-                    self.after_refusal(&planned, error, &mut settlement, &mut row, report);
+                    self.after_refusal(&planned, error, &mut settlement, &mut row, refusing.as_ref());
                     matches!(error, CrmError::Unknown { .. })
                 }
             };
             let open_until = IntentEnd::OpenUntil(settlement.now.after(MAY_LAND_LATE));
-            settlement.intents.push((intent, if intent_end { open_until } else { IntentEnd::Closed }));
+            settlement.intents.push((intent, if may_land_late { open_until } else { IntentEnd::Closed }));
             settlement.log.push(row);
             self.tell(&planned.member, &settlement);
             settlements.push(settlement);
         }
         (settlements, again)
+    }
+
+    /// Per lead: its plan without the fields that the CRM refused, if it can do without them.
+    fn without_refused_fields(&self, sent: &Sent) -> Vec<Option<SyncPlan>> {
+        let rules = &self.batch.rules.sync;
+        let pairs = sent.planned.iter().zip(&sent.results);
+        pairs.map(|(planned, result)| without_refused(&planned.plan, result.outcome.as_ref().err()?, rules)).collect()
+    }
+
+    /// Tells the gate which leads were written and which refused, before they are settled: if the CRM refuses all of them,
+    /// they stay owed.
+    fn tell_gate(&self, sent: &Sent, reduced: &[Option<SyncPlan>]) {
+        let leads = sent.planned.iter().zip(&sent.results).zip(reduced).filter(|(_, reduced)| reduced.is_none());
+        self.batch.permit.settled(leads.filter_map(|((planned, result), _)| match &result.outcome {
+            Ok(_) => Some((&planned.member.lead.key, Ok(()))),
+            Err(CrmError::Refused { code, .. }) => Some((&planned.member.lead.key, Err(code.as_str()))),
+            Err(_) => None,
+        }));
+    }
+
+    /// Settles a lead of which nothing was left to send: both sides agree but for what the CRM refuses to hold.
+    fn without_what_was_refused(&self, mut planned: Planned) -> Settlement {
+        let mut settlement = self.settlement(&planned.member, &planned.plan);
+        settlement.wrote = true;
+        settlement.link = self.link(&planned.member, &planned.plan, None);
+        take_refused_calls(&mut planned, &mut settlement);
+        self.tell(&planned.member, &settlement);
+        settlement
     }
 
     /// Notes for each lead that the call was refused as a whole; logged when the lead is settled.
@@ -221,24 +260,23 @@ impl Settling<'_> {
         error: &CrmError,
         settlement: &mut Settlement,
         row: &mut NewLogRow,
-        report: &mut Report,
+        refusing: Option<&(String, Timestamp)>,
     ) {
         let member = &planned.member;
-        if let CrmError::Refused { code, .. } = error {
-            report.leads.push((member.lead.key.clone(), Err(code.clone())));
-        }
         if let Some(question) = asked_by_duplicate_rule(error, &self.batch.rules) {
             let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
             settlement.end =
                 JobEnd::Held { code: "match_conflict".to_owned(), detail: question.detail.clone(), look_again_at };
+            settlement.moot.retain(|conflict| conflict.kind != question.kind);
             settlement.questions.push(question);
             row.outcome = Outcome::Conflict;
             return;
         }
         match self.verdict(error, member, &self.fingerprint(&planned.plan)) {
             Verdict::End(end, outcome) => {
-                settlement.end = end;
-                row.outcome = outcome;
+                settlement.end = refused_with_all(end, refusing);
+                let stays_owed = outcome == Outcome::Refused && matches!(settlement.end, JobEnd::Retry { .. });
+                row.outcome = if stays_owed { Outcome::Retry } else { outcome };
             }
             Verdict::Wait => {
                 let error = format!("{}: {error}", error.code());
@@ -257,20 +295,24 @@ impl Settling<'_> {
 
     /// A settlement that says: both sides agree, nothing to record but what the plan found.
     fn settlement(&self, member: &Member, plan: &SyncPlan) -> Settlement {
-        let open = &member.work.open_conflicts;
-        let asks = |conflict: &OpenConflict| {
-            plan.questions.iter().any(|question| question.kind == conflict.kind && question.field == conflict.field)
-        };
+        Settlement {
+            questions: plan.questions.clone(),
+            moot: moot(&member.work.open_conflicts, plan),
+            ..self.blank_settlement(&member.job)
+        }
+    }
+
+    fn blank_settlement(&self, job: &ClaimedJob) -> Settlement {
         Settlement {
             destination: self.batch.destination.name.clone(),
             token: self.batch.token,
-            lead: member.lead.key.clone(),
+            lead: job.lead.clone(),
             now: self.batch.destination.clock.now(),
-            wanted: member.job.wanted,
+            wanted: job.wanted,
             end: JobEnd::Done,
             link: LinkChange::Keep,
-            questions: plan.questions.clone(),
-            moot: open.iter().filter(|conflict| !asks(conflict)).cloned().collect(),
+            questions: Vec::new(),
+            moot: Vec::new(),
             intents: Vec::new(),
             log: Vec::new(),
             wrote: false,
@@ -314,19 +356,18 @@ impl Settling<'_> {
             Action::Hold { .. } => Operation::Hold,
             Action::Skip { .. } => Operation::Skip,
         };
-        NewLogRow {
-            operation,
-            record: plan.matched.as_ref().map(|(record, _)| record.clone()),
-            matched_by: plan.matched.as_ref().map(|(_, by)| *by),
-            decisions: plan.decisions.clone(),
-            ..self.blank_row(member)
-        }
+        // Where planning stopped before its record, the row still says which record it is about.
+        let linked = member.work.link.as_ref().filter(|_| matches!(operation, Operation::Hold | Operation::Skip));
+        let matched = plan.matched.clone().or(linked.map(|link| (link.record.clone(), MatchedBy::Link)));
+        let (record, matched_by) = matched.unzip();
+        let blank = self.blank_row(&member.job, member.lead.newest_arrival());
+        NewLogRow { operation, record, matched_by, decisions: plan.decisions.clone(), ..blank }
     }
 
-    fn blank_row(&self, member: &Member) -> NewLogRow {
+    fn blank_row(&self, job: &ClaimedJob, event: Option<EventId>) -> NewLogRow {
         NewLogRow {
             at: self.batch.destination.clock.now(),
-            lead: member.lead.key.clone(),
+            lead: job.lead.clone(),
             destination: self.batch.destination.name.clone(),
             operation: Operation::Unchanged,
             outcome: Outcome::Ok,
@@ -334,12 +375,12 @@ impl Settling<'_> {
             matched_by: None,
             error_code: None,
             error: None,
-            attempt: member.job.attempt,
+            attempt: job.attempt,
             api_calls: 1,
             batch: self.leads,
             duration_ms: 0,
             request_id: None,
-            event: member.lead.newest_arrival(),
+            event,
             decisions: Vec::new(),
             request: None,
             response: None,
@@ -386,33 +427,34 @@ impl Settling<'_> {
     }
 }
 
-/// The plan without the fields that the CRM refused, if it can do without them.
-fn without_refused_fields(plan: &SyncPlan, error: &CrmError, rules: &Rules) -> Option<SyncPlan> {
-    let CrmError::Refused { fields: refused, message, .. } = error else { return None };
-    let object = &rules.sync.matching.object;
-    let needed = |field: &FieldName| {
-        *field == rules.sync.external_id
-            || rules.sync.schema.field(object, field).is_none_or(|schema| schema.required_on_create())
+/// Calls that were refused before the last one are logged before it; what they announced did not happen.
+fn take_refused_calls(planned: &mut Planned, settlement: &mut Settlement) {
+    for (intent, row) in std::mem::take(&mut planned.refused_calls) {
+        settlement.intents.push((intent, IntentEnd::Closed));
+        settlement.log.push(row);
+    }
+}
+
+/// Open conflicts that planning looked for and no longer finds.
+fn moot(open: &[OpenConflict], plan: &SyncPlan) -> Vec<OpenConflict> {
+    let asked = |conflict: &OpenConflict| {
+        plan.questions.iter().any(|question| question.kind == conflict.kind && question.field == conflict.field)
     };
-    let mut plan = plan.clone();
-    let (Action::Create { fields, .. } | Action::Update { fields, .. }) = &mut plan.action else { return None };
-    if refused.is_empty() || refused.iter().any(|field| needed(field) || !fields.contains_key(field)) {
-        return None;
+    open.iter().filter(|conflict| looked_for(plan, conflict.kind) && !asked(conflict)).cloned().collect()
+}
+
+/// Whether planning came as far as this kind of question: it may stop before it knows the record, or before its fields.
+fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
+    match &plan.action {
+        Action::Hold { code: "match_conflict" | "record_gone" | "record_converted", .. }
+        | Action::Skip { code: "other_object", .. } => kind == ConflictKind::Match,
+        Action::Hold { .. } => false,
+        Action::Create { .. }
+        | Action::Update { .. }
+        | Action::Unchanged
+        | Action::Refuse { .. }
+        | Action::Skip { .. } => true,
     }
-    for field in refused {
-        fields.remove(field);
-        plan.announced.remove(field);
-        for decision in plan.decisions.iter_mut().filter(|decision| decision.field == *field) {
-            decision.written = None;
-            decision.rule = Rule::Invalid;
-            decision.note = Some(format!("refused by the CRM: {message}"));
-        }
-    }
-    if fields.is_empty() {
-        plan.action = Action::Unchanged;
-        return None;
-    }
-    Some(plan)
 }
 
 /// The question that the CRM's own duplicate rule puts.
@@ -438,3 +480,6 @@ fn asked_by_duplicate_rule(error: &CrmError, rules: &Rules) -> Option<Question> 
         detail: format!("the CRM's duplicate rule refused it: {message}"),
     })
 }
+
+#[cfg(test)]
+mod tests;

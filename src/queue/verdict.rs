@@ -24,6 +24,9 @@ pub enum Verdict {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// After so many attempts a duplicate that lookups do not show is a refusal.
+const DUPLICATES_LOOKED_FOR: u32 = 5;
+
 /// What follows from an error of the CRM.
 ///
 /// `jitter` is between 0 and 1. `waited` is how long the gate was closed since the job first failed; it does not count
@@ -39,6 +42,10 @@ pub fn after_error(
 ) -> Verdict {
     let detail = error.to_string();
     let code = error.code().to_owned();
+    let refuse = || {
+        let (end, outcome) = refused(&code, &detail, job, fingerprint, now);
+        Verdict::End(end, outcome)
+    };
     let retry = |least: Option<Duration>, outcome: Outcome| {
         let failing = now.since(job.first_failed_at.unwrap_or(now)).saturating_sub(waited);
         if failing >= policy.give_up_after {
@@ -50,41 +57,70 @@ pub fn after_error(
         let error = format!("{code}: {detail}");
         Verdict::End(JobEnd::Retry { due_at: now.after(delay), error, failed: true }, outcome)
     };
-    let hold = |look_again: bool| {
-        let look_again_at = look_again.then(|| now.after(DAY));
-        Verdict::End(JobEnd::Held { code: code.clone(), detail: detail.clone(), look_again_at }, Outcome::Conflict)
+    // Under the words that planning uses for what it finds so.
+    let hold = |code: &str| {
+        let look_again_at = Some(now.after(DAY));
+        Verdict::End(JobEnd::Held { code: code.to_owned(), detail: detail.clone(), look_again_at }, Outcome::Conflict)
     };
     match error {
         CrmError::Throttled { retry_after } => retry(*retry_after, Outcome::Retry),
         CrmError::Unknown { .. } => retry(None, Outcome::Unknown),
-        CrmError::Unavailable { .. }
-        | CrmError::Collateral { .. }
-        | CrmError::SchemaDrift { .. }
-        | CrmError::Duplicate { .. } => retry(None, Outcome::Retry),
+        CrmError::Unavailable { .. } | CrmError::Collateral { .. } | CrmError::SchemaDrift { .. } => {
+            retry(None, Outcome::Retry)
+        }
+        // Planning again finds the record that holds the key, unless our user may not see it.
+        CrmError::Duplicate { .. } if job.attempt > DUPLICATES_LOOKED_FOR => refuse(),
+        CrmError::Duplicate { .. } => retry(None, Outcome::Retry),
         CrmError::BudgetSpent { .. } | CrmError::Unauthorised { .. } => Verdict::Wait,
-        CrmError::Gone { .. } | CrmError::Converted { .. } => hold(true),
+        CrmError::Gone { .. } => hold("record_gone"),
+        CrmError::Converted { .. } => hold("record_converted"),
         CrmError::Operator { .. } | CrmError::Unfamiliar { .. } => {
             let look_again_at = Some(now.after(DAY));
             Verdict::End(JobEnd::Held { code: code.clone(), detail: detail.clone(), look_again_at }, Outcome::Refused)
         }
-        CrmError::Refused { .. } => refused(&code, &detail, job, fingerprint, now),
+        CrmError::Refused { .. } => refuse(),
     }
 }
 
 /// A refusal for good: a dead letter that remembers what was refused. It is tried by itself three times daily, then
 /// weekly, since validation rules are invisible from outside.
-pub fn refused(code: &str, detail: &str, job: &ClaimedJob, fingerprint: &str, now: Timestamp) -> Verdict {
+pub fn refused(code: &str, detail: &str, job: &ClaimedJob, fingerprint: &str, now: Timestamp) -> (JobEnd, Outcome) {
     let tries =
         job.refusal.as_ref().filter(|refusal| refusal.fingerprint == fingerprint).map_or(0, |known| known.tries + 1);
-    let wait = if tries < 3 { DAY } else { DAY * 7 };
     let refusal = Refusal { fingerprint: fingerprint.to_owned(), code: code.to_owned(), at: now, tries };
     let end = JobEnd::Dead {
         code: code.to_owned(),
         detail: detail.to_owned(),
+        look_again_at: Some(tried_again_at(&refusal)),
         refusal: Some(refusal),
-        look_again_at: Some(now.after(wait)),
     };
-    Verdict::End(end, Outcome::Refused)
+    (end, Outcome::Refused)
+}
+
+/// A refusal that is known and was not asked for again: neither its age nor its next try moves, however many events come.
+pub fn still_refused(known: &Refusal, detail: &str) -> JobEnd {
+    JobEnd::Dead {
+        code: known.code.clone(),
+        detail: detail.to_owned(),
+        refusal: Some(known.clone()),
+        look_again_at: Some(tried_again_at(known)),
+    }
+}
+
+fn tried_again_at(refusal: &Refusal) -> Timestamp {
+    refusal.at.after(if refusal.tries < 3 { DAY } else { DAY * 7 })
+}
+
+/// The end of a lead that was refused together with most others: that is the CRM's doing, so it stays owed, and it comes
+/// after the leads that were not refused yet once the gate tries again.
+pub fn refused_with_all(end: JobEnd, refusing: Option<&(String, Timestamp)>) -> JobEnd {
+    match (end, refusing) {
+        (JobEnd::Dead { code, detail, refusal: Some(_), .. }, Some((refused_with, until))) if code == *refused_with => {
+            let due_at = until.after(Duration::from_secs(1));
+            JobEnd::Retry { due_at, error: format!("{code}: {detail}"), failed: true }
+        }
+        (end, _) => end,
+    }
 }
 
 /// Full jitter: anything from nothing to the doubled wait, but never more than the longest. A tenth of it is always
@@ -176,5 +212,60 @@ mod tests {
         let login = CrmError::Unauthorised { code: "invalid_client".into(), detail: "no".into() };
         assert_eq!(verdict(&spent, &job(1)), Verdict::Wait);
         assert_eq!(verdict(&login, &job(1)), Verdict::Wait);
+    }
+
+    #[test]
+    fn a_known_refusal_keeps_its_age_and_its_next_try_however_many_events_come() {
+        let known = |tries| Refusal { fingerprint: "f".into(), code: "X".into(), at: NOW, tries };
+        for (tries, days) in [(0, 1), (2, 1), (3, 7)] {
+            let end = still_refused(&known(tries), "no");
+            let JobEnd::Dead { refusal, look_again_at, .. } = end else { panic!("it stays a dead letter") };
+            assert_eq!(refusal, Some(known(tries)));
+            assert_eq!(look_again_at, Some(NOW.after(DAY * days)));
+        }
+    }
+
+    #[test]
+    fn what_is_refused_with_everything_else_stays_owed_and_comes_after_the_probe() {
+        let error = CrmError::Refused { code: "RULE".into(), message: "no".into(), fields: vec![] };
+        let Verdict::End(dead, _) = verdict(&error, &job(1)) else { panic!("a refusal ends the attempt") };
+        let until = NOW.after(Duration::from_secs(60));
+        let with = |code: &str| refused_with_all(dead.clone(), Some(&(code.to_owned(), until)));
+        assert!(matches!(with("RULE"), JobEnd::Retry { due_at, failed: true, .. } if due_at > until));
+        assert_eq!(with("OTHER"), dead);
+        assert_eq!(refused_with_all(dead.clone(), None), dead);
+        let given_up = JobEnd::Dead { code: "RULE".into(), detail: "".into(), refusal: None, look_again_at: None };
+        let end = refused_with_all(given_up.clone(), Some(&("RULE".to_owned(), until)));
+        assert_eq!(end, given_up, "only refusals are the CRM's doing");
+    }
+
+    #[test]
+    fn each_error_ends_the_attempt_under_its_own_word() {
+        #[track_caller]
+        fn check(error: &CrmError, attempt: u32, expected: &str) {
+            let told = match verdict(error, &job(attempt)) {
+                Verdict::Wait => "wait".to_owned(),
+                Verdict::End(JobEnd::Held { code, look_again_at: Some(at), .. }, outcome) => {
+                    format!("held {code} {} {}h", outcome.as_str(), at.since(NOW).as_secs() / 3600)
+                }
+                Verdict::End(JobEnd::Retry { failed, .. }, outcome) => format!("retry {} {failed}", outcome.as_str()),
+                Verdict::End(JobEnd::Dead { code, refusal, .. }, outcome) => {
+                    format!("dead {code} {} {}", outcome.as_str(), refusal.is_some())
+                }
+                Verdict::End(end, _) => format!("{end:?}"),
+            };
+            assert_eq!(told, expected, "{error:?}");
+        }
+        let (code, message) = ("C".to_owned(), "m".to_owned());
+        let duplicate = CrmError::Duplicate { code: code.clone(), message: message.clone(), record: None };
+        check(&duplicate, 1, "retry retry true");
+        check(&duplicate, 6, "dead C refused true");
+        check(&CrmError::Gone { code: code.clone(), merged_into: None }, 1, "held record_gone conflict 24h");
+        check(&CrmError::Converted { to: None }, 1, "held record_converted conflict 24h");
+        check(&CrmError::Operator { code: code.clone(), message: message.clone() }, 1, "held C refused 24h");
+        check(&CrmError::Unfamiliar { code: code.clone(), message: message.clone() }, 1, "held C refused 24h");
+        check(&CrmError::Unknown { detail: message.clone() }, 1, "retry unknown true");
+        check(&CrmError::Collateral { code: code.clone() }, 1, "retry retry true");
+        check(&CrmError::SchemaDrift { code, field: None, message }, 1, "retry retry true");
     }
 }

@@ -231,6 +231,11 @@ impl GateState {
         spans.into_iter().fold(Duration::ZERO, |sum, (from, to)| sum.saturating_add(to.min(now).since(from.max(since))))
     }
 
+    /// The code with which most leads are refused, and until when none is tried.
+    pub fn refuses_all(&self) -> Option<(String, Timestamp)> {
+        self.systemic.closed().map(|closed| (closed.why.to_string(), closed.until))
+    }
+
     /// The gate as an operator is shown it.
     pub fn status(&self, now: Timestamp) -> GateStatus {
         let closed = self.barrier(now, WorkClass::Live);

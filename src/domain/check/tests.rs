@@ -1,0 +1,144 @@
+//! Each thing that the preflight finds, and that it is silent where all is well.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::mapping::convert::tests as samples;
+use crate::domain::mapping::{FieldType, TooLong};
+
+const KEY: &str = "Key__c";
+
+/// A row and its field that fit each other, an external ID, and a required name with a default.
+struct Case {
+    row: FieldRow,
+    name: FieldRow,
+    field: FieldSchema,
+    key: FieldSchema,
+    createable: bool,
+}
+
+impl Case {
+    fn new() -> Self {
+        let named = |name: &str| FieldSchema { name: name.into(), ..samples::field(CrmFieldKind::Text) };
+        Self {
+            row: FieldRow { crm: "City".into(), ..samples::row(FieldType::Text) },
+            name: FieldRow { crm: "LastName".into(), default: Some("Unknown".into()), ..samples::row(FieldType::Text) },
+            field: FieldSchema { length: Some(40), ..named("City") },
+            key: FieldSchema { external_id: true, unique: true, length: Some(64), ..named(KEY) },
+            createable: true,
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Self)) -> Self {
+        let mut case = Self::new();
+        change(&mut case);
+        case
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let name = FieldSchema { name: "LastName".into(), nillable: false, ..samples::field(CrmFieldKind::Text) };
+        let fields = [self.field.clone(), self.key.clone(), name];
+        let object = ObjectSchema {
+            name: "Lead".into(),
+            createable: self.createable,
+            updateable: true,
+            fields: fields.into_iter().map(|field| (field.name.clone(), field)).collect(),
+        };
+        let schema = Schema { objects: BTreeMap::from([("Lead".into(), object)]) };
+        compare(&[self.row.clone(), self.name.clone()], &"Lead".into(), &KEY.into(), &schema)
+    }
+}
+
+/// The case has this one finding that is not fine, in these words, with a remedy.
+#[track_caller]
+fn check(case: &Case, severity: Severity, subject: &str, says: &str) {
+    let findings = case.findings();
+    let wrong: Vec<&Finding> = findings.iter().filter(|finding| finding.severity != Severity::Ok).collect();
+    let [wrong] = wrong[..] else { panic!("not one finding but {findings:#?}") };
+    assert_eq!((wrong.severity, wrong.subject.as_str()), (severity, subject));
+    assert!(wrong.finding.contains(says), "{:?} does not say {says:?}", wrong.finding);
+    assert!(!wrong.remedy.is_empty());
+    assert_eq!(&findings[0], wrong, "the worst comes first");
+}
+
+#[test]
+fn what_fits_is_listed_row_by_row_as_fine() {
+    let findings = Case::new().findings();
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Ok), "{findings:#?}");
+    let subjects: Vec<&str> = findings.iter().map(|finding| finding.subject.as_str()).collect();
+    assert_eq!(subjects, ["Lead.Key__c", "Lead.City", "Lead.LastName"]);
+    assert!(findings[1].finding.contains("holds 40 characters (a longer value is left out"), "{:?}", findings[1]);
+    let cut = Case::with(|case| case.row.too_long = TooLong::Truncate).findings();
+    assert!(cut[1].finding.contains("a longer value is cut"), "{:?}", cut[1]);
+}
+
+#[test]
+fn a_field_that_is_missing_or_hidden_or_not_ours_to_write_is_an_error() {
+    let missing = Case::with(|case| case.row.crm = "Town".into());
+    check(&missing, Severity::Error, "Lead.Town", "does not exist, or our user may not see it");
+    let on_update = Case::with(|case| case.field.updateable = false);
+    check(&on_update, Severity::Error, "Lead.City", "may not write the field on update");
+    let on_create = Case::with(|case| case.field.createable = false);
+    check(&on_create, Severity::Error, "Lead.City", "may not write the field on create");
+    check(&Case::with(|case| case.createable = false), Severity::Error, "Lead", "may not create records");
+}
+
+#[test]
+fn a_type_that_does_not_fit_is_an_error() {
+    let number = Case::with(|case| case.row.kind = FieldType::Number);
+    check(&number, Severity::Error, "Lead.City", "the row says number");
+}
+
+#[test]
+fn a_value_that_the_mapping_writes_has_to_fit_the_field() {
+    let long = || Some("x".repeat(41));
+    let default = Case::with(|case| case.row.default = long());
+    check(&default, Severity::Error, "Lead.City", "holds 40 characters");
+    let value = Case::with(|case| case.row.values = vec![("a".into(), "ß".repeat(41))]);
+    check(&value, Severity::Error, "Lead.City", "holds 40 characters");
+    let fits = Case::with(|case| case.row.values = vec![("a".into(), "ß".repeat(40))]);
+    assert!(fits.findings().iter().all(|finding| finding.severity == Severity::Ok), "characters count, not bytes");
+}
+
+#[test]
+fn a_picklist_value_that_the_crm_does_not_list_is_found() {
+    let picklist = |restricted: bool| {
+        Case::with(|case| {
+            case.row.kind = FieldType::Picklist;
+            case.row.values = vec![("hot".into(), "Hot".into()), ("new".into(), "Open".into())];
+            case.field.kind = CrmFieldKind::Picklist;
+            case.field.values = vec!["Open".into(), "Closed".into()];
+            case.field.restricted = restricted;
+        })
+    };
+    check(&picklist(true), Severity::Error, "Lead.City", "no value Hot, and refuses others");
+    check(&picklist(false), Severity::Warning, "Lead.City", "no value Hot");
+}
+
+#[test]
+fn the_external_id_has_to_be_a_unique_text_that_we_may_write() {
+    let key = "Lead.Key__c";
+    check(&Case::with(|case| case.key.name = "Other__c".into()), Severity::Error, key, "does not exist");
+    check(&Case::with(|case| case.key.unique = false), Severity::Error, key, "not marked External ID and Unique");
+    check(&Case::with(|case| case.key.external_id = false), Severity::Error, key, "not marked External ID and Unique");
+    check(&Case::with(|case| case.key.updateable = false), Severity::Error, key, "may not write");
+    check(&Case::with(|case| case.key.kind = CrmFieldKind::Decimal), Severity::Error, key, "of type");
+    check(&Case::with(|case| case.key.length = Some(18)), Severity::Warning, key, "holds 18 characters");
+}
+
+#[test]
+fn a_required_field_needs_a_row_and_better_a_default() {
+    let without_row = Case::with(|case| case.name.crm = "City".into());
+    check(&without_row, Severity::Error, "Lead.LastName", "no row of the mapping gives one");
+    let documented_only = Case::with(|case| case.name.direction = Direction::None);
+    check(&documented_only, Severity::Error, "Lead.LastName", "no row of the mapping gives one");
+    let without_default = Case::with(|case| case.name.default = None);
+    check(&without_default, Severity::Warning, "Lead.LastName", "a lead without one is refused");
+}
+
+#[test]
+fn an_object_that_is_not_there_is_one_error() {
+    let findings = compare(&[], &"Lead".into(), &KEY.into(), &Schema::default());
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].severity, findings[0].subject.as_str()), (Severity::Error, "Lead"));
+}

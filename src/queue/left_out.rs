@@ -1,0 +1,74 @@
+//! Fields that the CRM refuses: written without, and remembered, so that they are not sent again unchanged.
+//!
+//! The link keeps the pair of values with which a field was refused. A changed value on either side, another mapping or
+//! another schema, and a person's answer make it worth another try.
+
+use crate::crm::CrmError;
+use crate::domain::ids::FieldName;
+use crate::domain::plan::{Action, BasePair, Link, Rule, SyncPlan, SyncRules};
+use crate::domain::record::CrmValue;
+
+/// The plan without the fields that the CRM refused, if it can do without them.
+pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRules) -> Option<SyncPlan> {
+    let CrmError::Refused { fields: refused, message, .. } = error else { return None };
+    let object = &rules.matching.object;
+    let needed = |field: &FieldName| {
+        *field == rules.external_id
+            || rules.schema.field(object, field).is_none_or(|schema| schema.required_on_create())
+    };
+    let (Action::Create { fields, .. } | Action::Update { fields, .. }) = &plan.action else { return None };
+    if refused.is_empty() || refused.iter().any(|field| needed(field) || !fields.contains_key(field)) {
+        return None;
+    }
+    let mut plan = plan.clone();
+    for field in refused {
+        leave_out(&mut plan, field, &format!("refused by the CRM: {message}"));
+    }
+    Some(plan)
+}
+
+/// The plan without what was refused before with the same values, while mapping and schema are what they were.
+pub(super) fn without_known(mut plan: SyncPlan, link: Option<&Link>, fingerprint: &str) -> SyncPlan {
+    let is_for = |link: &&Link| matches!(&plan.action, Action::Update { record, .. } if *record == link.record);
+    let Some(link) = link.filter(|link| link.fingerprint == fingerprint).filter(is_for) else { return plan };
+    let resolved = |plan: &SyncPlan, field: &FieldName| {
+        plan.decisions.iter().any(|decision| decision.field == *field && decision.rule == Rule::Resolved)
+    };
+    let known: Vec<FieldName> = plan
+        .announced
+        .keys()
+        .filter(|field| !resolved(&plan, field) && link.kept.get(*field) == Some(&standing(&plan, field)))
+        .cloned()
+        .collect();
+    for field in known {
+        leave_out(&mut plan, &field, "refused by the CRM before with the same values");
+    }
+    plan
+}
+
+/// What both sides hold of a field that is to be written.
+fn standing(plan: &SyncPlan, field: &FieldName) -> BasePair {
+    let lead = plan.announced.get(field).map_or(CrmValue::Null, |pair| pair.lead.clone());
+    let decision = plan.decisions.iter().find(|decision| decision.field == *field);
+    BasePair { lead, crm: decision.and_then(|decision| decision.crm.clone()).unwrap_or(CrmValue::Null) }
+}
+
+fn leave_out(plan: &mut SyncPlan, field: &FieldName, why: &str) {
+    let pair = standing(plan, field);
+    plan.kept.insert(field.clone(), pair);
+    plan.announced.remove(field);
+    for decision in plan.decisions.iter_mut().filter(|decision| decision.field == *field) {
+        decision.written = None;
+        decision.rule = Rule::Invalid;
+        decision.note = Some(why.to_owned());
+    }
+    if let Action::Create { fields, .. } | Action::Update { fields, .. } = &mut plan.action {
+        fields.remove(field);
+        if fields.is_empty() {
+            plan.action = Action::Unchanged;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
