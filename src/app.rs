@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod database;
+mod explain;
 mod operations;
 mod resync;
 

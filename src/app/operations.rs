@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::info;
 
+use super::explain::explain;
 use super::resync::Resync;
 use crate::clock::Clock;
 use crate::config::Mode;
@@ -17,7 +18,7 @@ use crate::domain::check::Finding;
 use crate::domain::ids::{DestinationName, SourceName};
 use crate::domain::mapping::documented::documented_rows;
 use crate::domain::record::Schema;
-use crate::http::admin::state::{CheckFinding, CheckReport, DestinationState, MappingEntry, Operations};
+use crate::http::admin::state::{CheckFinding, CheckReport, DestinationState, Explanation, MappingEntry, Operations};
 use crate::queue::destination::Destination;
 use crate::source;
 use crate::store::{NewRun, ResyncScope, RunProgress, Store, StoreResult};
@@ -198,6 +199,10 @@ impl Operations for AppOperations {
             }));
         }
         Ok(entries)
+    }
+
+    fn explain(&self, destination: &DestinationName, code: &str) -> Explanation {
+        explain(self.configs.get(destination).map(|config| &config.kind), code)
     }
 
     fn checks(&self) -> Vec<CheckReport> {

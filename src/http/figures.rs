@@ -110,7 +110,7 @@ impl Figures {
         {
             return Ok(latest.clone());
         }
-        let queues = self.store.queue_figures(now).await?;
+        let queues = self.every_queue(now).await?;
         let standing = self.store.standing_figures().await?;
         let pauses = self.store.load_pauses().await?;
         let outcomes = match &memory.outcomes {
@@ -128,6 +128,18 @@ impl Figures {
         memory.latest = Some(snapshot.clone());
         self.show(&snapshot, &pauses);
         Ok(snapshot)
+    }
+
+    /// The store knows only destinations that ever owed something; a new one has a queue too, an empty one.
+    async fn every_queue(&self, now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
+        let mut queues = self.store.queue_figures(now).await?;
+        for destination in self.operations.destinations() {
+            if queues.iter().all(|queue| queue.destination != destination.name) {
+                queues.push(QueueFigures::empty(destination.name));
+            }
+        }
+        queues.sort_by(|one, other| one.destination.cmp(&other.destination));
+        Ok(queues)
     }
 
     fn alerts(

@@ -199,7 +199,7 @@ fn early_refusal<'a>(
         return Some((&refusals.unsupported, refusal, still_sending));
     }
     if headers.get(header::CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes())) {
-        let refusal = ApiError::Unsupported("Send JSON; forms are not read.");
+        let refusal = ApiError::Unsupported("Send JSON with Content-Type: application/json; forms are not read.");
         return Some((&refusals.unsupported, refusal, still_sending));
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{OpenApi, RefOr, Required};
@@ -14,7 +14,7 @@ static PAGE: LazyLock<String> = LazyLock::new(|| page(&super::document()));
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
 code,pre{font-family:ui-monospace,monospace;background:#f4f4f4;padding:.1em .3em}section{border-top:1px solid #ccc}\
-h2 small{font-weight:normal}table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}";
+h2{overflow-wrap:anywhere}h2 small{font-weight:normal}h3{font-size:1rem;margin-bottom:.3rem}section{padding-bottom:1rem}table{width:100%}td{overflow-wrap:anywhere}td:first-child{width:11rem}table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}";
 
 /// The OpenAPI document of everything on both listeners.
 #[utoipa::path(
@@ -42,11 +42,11 @@ pub(super) async fn html() -> impl IntoResponse {
 fn page(document: &OpenApi) -> String {
     let mut html = String::new();
     let title = escape(&document.info.title);
-    let about = escape(document.info.description.as_deref().unwrap_or_default());
+    let about = marked_up(document.info.description.as_deref().unwrap_or_default());
     // Writing to a String cannot fail.
     let _ = write!(
         html,
-        "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>\
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style>\
          <h1>{title} {}</h1><p>{about}</p><p>For programs: <a href=\"openapi.json\">openapi.json</a></p>",
         escape(&document.info.version)
     );
@@ -76,8 +76,8 @@ fn method_name(method: &HttpMethod) -> &'static str {
 }
 
 fn section(html: &mut String, method: &str, path: &str, operation: &Operation) {
-    let summary = escape(operation.summary.as_deref().unwrap_or_default());
-    let more = escape(operation.description.as_deref().unwrap_or_default());
+    let summary = marked_up(operation.summary.as_deref().unwrap_or_default());
+    let more = marked_up(operation.description.as_deref().unwrap_or_default());
     let _ = write!(html, "<section><h2><small>{method}</small> <code>{}</code></h2><p>{summary}</p>", escape(path));
     if !more.is_empty() {
         let _ = write!(html, "<p>{more}</p>");
@@ -88,7 +88,7 @@ fn section(html: &mut String, method: &str, path: &str, operation: &Operation) {
     });
     let rows: String = parameters.fold(String::new(), |mut rows, parameter| {
         let needed = if matches!(parameter.required, Required::True) { "needed" } else { "" };
-        let about = escape(parameter.description.as_deref().unwrap_or_default());
+        let about = marked_up(parameter.description.as_deref().unwrap_or_default());
         let _ = write!(rows, "<tr><td><code>{}</code><td>{needed}<td>{about}", escape(&parameter.name));
         rows
     });
@@ -97,13 +97,24 @@ fn section(html: &mut String, method: &str, path: &str, operation: &Operation) {
     }
     let answers = operation.responses.responses.iter().fold(String::new(), |mut rows, (status, answer)| {
         let about = match answer {
-            RefOr::T(answer) => escape(&answer.description),
-            RefOr::Ref(_) => String::new(),
+            RefOr::T(answer) if !answer.description.is_empty() => marked_up(&answer.description),
+            _ => StatusCode::from_bytes(status.as_bytes())
+                .ok()
+                .and_then(|s| s.canonical_reason())
+                .unwrap_or_default()
+                .to_owned(),
         };
-        let _ = write!(rows, "<tr><td><code>{}</code><td>{about}", escape(status));
+        let _ = write!(rows, "<tr><td><code>{}</code><td>{about}</tr>", escape(status));
         rows
     });
     let _ = write!(html, "<h3>Answers</h3><table>{answers}</table></section>");
+}
+
+/// Text with `code` in it, as documentation is written.
+fn marked_up(text: &str) -> String {
+    let parts = escape(text);
+    let parts = parts.split('`').enumerate();
+    parts.map(|(n, part)| if n % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
 }
 
 fn escape(text: &str) -> String {

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::query::{ListOf, Params};
 use super::shown::Time;
-use super::state::AdminState;
+use super::state::{AdminState, Explanation};
 use crate::domain::time::Timestamp;
 use crate::http::error::{ApiError, Problem};
 use crate::http::figures::QueueTrend;
@@ -103,9 +103,9 @@ pub struct ErrorView {
     remedy: &'static str,
 }
 
-impl From<ErrorGroup> for ErrorView {
-    fn from(group: ErrorGroup) -> Self {
-        let (meaning, remedy) = explain(&group.code);
+impl ErrorView {
+    fn of(group: ErrorGroup, explanation: Explanation) -> Self {
+        let Explanation { meaning, remedy } = explanation;
         Self {
             destination: group.destination.to_string(),
             code: group.code,
@@ -116,71 +116,6 @@ impl From<ErrorGroup> for ErrorView {
             meaning,
             remedy,
         }
-    }
-}
-
-/// What an error code means and what to do about it. The words are Salesforce's and our own.
-fn explain(code: &str) -> (&'static str, &'static str) {
-    match code {
-        "throttled" | "REQUEST_LIMIT_EXCEEDED" => (
-            "The CRM limits the rate or the daily number of calls.",
-            "Nothing if it passes by itself. Else lower `limits.concurrency`, set `limits.linger`, or buy more calls.",
-        ),
-        "no_answer" => (
-            "A request was sent and no answer came; it may have been executed.",
-            "Nothing: the next attempt looks first. If it goes on, look at the network and at the CRM's status page.",
-        ),
-        "invalid_client" | "invalid_client_id" | "invalid_grant" | "INVALID_SESSION_ID" | "INVALID_LOGIN" => (
-            "The CRM refuses our login.",
-            "Check the connected app and the client's ID and secret, then run `leadrelay check`.",
-        ),
-        "REQUIRED_FIELD_MISSING" => (
-            "The CRM requires a field that the lead has no value for.",
-            "Map the field, or give its row a `default`; then retry the dead letters.",
-        ),
-        "STRING_TOO_LONG" => (
-            "A value is longer than the CRM's field.",
-            "Widen the field in the CRM, or set `too_long = \"truncate\"` in its row.",
-        ),
-        "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST" => (
-            "A restricted picklist does not have the value.",
-            "Add the value in the CRM, or map it in the row's `values`.",
-        ),
-        "FIELD_CUSTOM_VALIDATION_EXCEPTION" => (
-            "A validation rule of the CRM refuses the record; the error's text is the rule's.",
-            "Correct the lead, or exempt the integration's user from the rule; then retry the dead letters.",
-        ),
-        "DUPLICATES_DETECTED" | "DUPLICATE_VALUE" => (
-            "The CRM says that the record exists already.",
-            "Look at the lead's conflicts: a person decides which record it is.",
-        ),
-        "INVALID_EMAIL_ADDRESS" => (
-            "The CRM does not take the value for an e-mail address.",
-            "Correct it in the lead system; the next event syncs the lead.",
-        ),
-        "INVALID_FIELD" | "INVALID_FIELD_FOR_INSERT_UPDATE" | "NO_SUCH_COLUMN" => (
-            "The CRM has no such field any more, or hides it from our user.",
-            "Restore the field or its visibility, or take its row out of the mapping; `leadrelay check` shows which.",
-        ),
-        "INSUFFICIENT_ACCESS_OR_READONLY" | "INSUFFICIENT_ACCESS" | "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY" => {
-            (
-                "Our user may not change the record or a field of it.",
-                "Give the integration's user the right in the CRM, then retry the dead letters.",
-            )
-        }
-        "STORAGE_LIMIT_EXCEEDED" => ("The CRM's storage is full.", "Free or buy storage in the CRM."),
-        "UNABLE_TO_LOCK_ROW" | "SERVER_UNAVAILABLE" | "UNKNOWN_EXCEPTION" | "unavailable" => (
-            "The CRM could not do it now.",
-            "Nothing: it is tried again by itself. If it goes on, look at the CRM's status page.",
-        ),
-        "ENTITY_IS_DELETED" | "converted" => (
-            "The record was deleted, merged or converted in the CRM.",
-            "Decide in the CRM what should become of it; then sync the lead.",
-        ),
-        _ => (
-            "An answer of the CRM, or a state of the lead, that has no explanation here.",
-            "The sync log (`error` = this code) has the full text. After mending its cause, retry the dead letters.",
-        ),
     }
 }
 
@@ -198,5 +133,9 @@ pub(super) async fn errors(
     let from = super::query::time("from", params.from.as_deref())?;
     let since = from.unwrap_or_else(|| app.clock.now().before(ERRORS_SINCE));
     let groups = app.store.group_errors(since).await?;
-    Ok(Json(ListOf::whole(groups.into_iter().map(ErrorView::from).collect())))
+    let view = |group: ErrorGroup| {
+        let explanation = app.operations.explain(&group.destination, &group.code);
+        ErrorView::of(group, explanation)
+    };
+    Ok(Json(ListOf::whole(groups.into_iter().map(view).collect())))
 }

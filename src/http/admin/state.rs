@@ -65,11 +65,21 @@ pub trait Operations: Send + Sync {
     /// What the newest preflight of each destination found.
     fn checks(&self) -> Vec<CheckReport>;
 
+    /// What an error code in this destination's sync log means and what to do; has an answer for unknown codes too.
+    fn explain(&self, destination: &DestinationName, code: &str) -> Explanation;
+
     /// Starts marking the leads of a scope dirty as backfill; answers the run's ID once the run is stored.
     async fn start_resync(&self, scope: ResyncScope, by: &str) -> StoreResult<i64>;
 
     /// Asks a run to stop where it is. `false`: it does not run (any more).
     async fn cancel_run(&self, id: i64) -> StoreResult<bool>;
+}
+
+/// What an error code means, and what a person can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    pub meaning: &'static str,
+    pub remedy: &'static str,
 }
 
 /// A destination as it stands.

@@ -14,7 +14,9 @@ use crate::config::{AdminToken, AlertsConfig, Percent, Role};
 use crate::domain::ids::DestinationName;
 use crate::domain::plan::{ConflictKind, Question};
 use crate::domain::record::CrmValue;
-use crate::http::admin::state::{AdminParts, AdminState, CheckReport, DestinationState, MappingEntry, Operations};
+use crate::http::admin::state::{
+    AdminParts, AdminState, CheckReport, DestinationState, Explanation, MappingEntry, Operations,
+};
 use crate::http::figures::Figures;
 use crate::http::{BodyLimits, admin_router, openapi, public_router};
 use crate::store::sqlite::{Options, SqliteStore};
@@ -57,6 +59,11 @@ impl Operations for Quiet {
 
     fn checks(&self) -> Vec<CheckReport> {
         Vec::new()
+    }
+
+    fn explain(&self, destination: &DestinationName, code: &str) -> Explanation {
+        assert_eq!((destination.as_str(), code), ("crm", "record_gone"));
+        Explanation { meaning: "what it means", remedy: "what to do" }
     }
 
     async fn start_resync(&self, _: ResyncScope, _: &str) -> StoreResult<i64> {
@@ -258,6 +265,11 @@ async fn what_came_in_is_listed_shown_and_replayed() {
 
 /// Takes in a lead and settles its job with one open question.
 async fn with_conflict(running: &Running) {
+    settled_as(running, Outcome::Conflict, None).await;
+}
+
+/// The same, logged with this outcome and error.
+async fn settled_as(running: &Running, outcome: Outcome, code: Option<&str>) {
     ask(&running.public, signed(&lead("cl_1", "e1"))).await;
     let token = uuid::Uuid::from_u128(1);
     let lease_ends_at = NOW.after(Duration::from_secs(90));
@@ -288,10 +300,10 @@ async fn with_conflict(running: &Running) {
         lead: job.lead.clone(),
         destination: destination.clone(),
         operation: Operation::Update,
-        outcome: Outcome::Conflict,
+        outcome,
         record: None,
         matched_by: None,
-        error_code: None,
+        error_code: code.map(str::to_owned),
         error: None,
         attempt: 1,
         api_calls: 1,
@@ -318,6 +330,22 @@ async fn with_conflict(running: &Running) {
         wrote: false,
     };
     running.store.settle(vec![settlement]).await.remove(0).unwrap();
+}
+
+#[tokio::test]
+async fn a_failure_is_explained_in_the_words_of_its_destination() {
+    let running = start().await;
+    settled_as(&running, Outcome::Refused, Some("record_gone")).await;
+    let group = &running.get("errors").await["items"][0];
+    assert_eq!((&group["code"], &group["count"]), (&json!("record_gone"), &json!(1)));
+    assert_eq!((&group["meaning"], &group["remedy"]), (&json!("what it means"), &json!("what to do")));
+}
+
+#[tokio::test]
+async fn a_destination_that_was_never_owed_anything_has_an_empty_queue() {
+    let queue = start().await.get("queue").await;
+    assert_eq!((&queue["items"][0]["destination"], &queue["items"][0]["ready"]), (&json!("crm"), &json!(0)));
+    assert_eq!(queue["items"][0]["seconds_to_clear"], json!(0));
 }
 
 #[tokio::test]
@@ -386,6 +414,9 @@ async fn the_document_is_shown_to_programs_and_to_people() {
         let answer = running.call("GET", path, None, "").await;
         assert!(answer.text.contains("/admin/v1/dead-letters/retry"), "{path}");
         assert!(!answer.text.contains("<script"), "{path}");
+        assert!(answer.text.contains("name=viewport"), "{path}: a phone shows it as small as a desk's screen");
+        assert!(!answer.text.contains('`'), "{path} shows Markdown as it is written");
+        assert!(!answer.text.contains("</code><td></table>"), "{path} says nothing of an answer");
     }
 }
 

@@ -149,6 +149,8 @@ async fn compressed_bodies_and_forms_are_not_taken() {
         assert_eq!(answer.status, status, "{name}: {value}");
         if status == 415 {
             assert_eq!(answer.problem().1, "unsupported");
+            let wanted = if name == "Content-Type" { "Content-Type: application/json" } else { "uncompressed" };
+            assert!(answer.text.contains(wanted), "what to send instead: {}", answer.text);
         }
     };
     check("Content-Encoding", "gzip", 415).await;

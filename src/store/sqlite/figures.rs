@@ -39,7 +39,8 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
     for (destination, status, n) in counts {
         let corrupt = |column| StoreError::Corrupt { table: "job_counts", column, id: destination.clone() };
         let n = u64::try_from(n).map_err(|_| corrupt("n"))?;
-        let entry = figures.entry(destination.clone()).or_insert_with(|| none_yet(&destination));
+        let entry =
+            figures.entry(destination.clone()).or_insert_with(|| QueueFigures::empty(destination.as_str().into()));
         match status.as_str() {
             "ready" => entry.ready = n,
             "leased" => entry.leased = n,
@@ -79,20 +80,6 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
         }
     }
     Ok(figures.into_values().collect())
-}
-
-fn none_yet(destination: &str) -> QueueFigures {
-    QueueFigures {
-        destination: destination.into(),
-        ready: 0,
-        leased: 0,
-        retrying: 0,
-        held: 0,
-        dead: 0,
-        oldest: None,
-        oldest_retry: None,
-        held_codes: Vec::new(),
-    }
 }
 
 /// Failures since then, the most frequent group first; of each outcome the newest 25,000 at most.

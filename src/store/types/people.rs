@@ -20,6 +20,23 @@ pub struct QueueFigures {
     pub held_codes: Vec<(String, u64)>,
 }
 
+impl QueueFigures {
+    /// Of a destination that is owed nothing.
+    pub fn empty(destination: DestinationName) -> Self {
+        Self {
+            destination,
+            ready: 0,
+            leased: 0,
+            retrying: 0,
+            held: 0,
+            dead: 0,
+            oldest: None,
+            oldest_retry: None,
+            held_codes: Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct ErrorGroup {
     pub destination: DestinationName,

@@ -1,0 +1,90 @@
+//! What an error code means and what to do about it: the adapter's words, and ours for what the queue itself finds.
+
+use crate::config::DestinationKind;
+use crate::crm::salesforce;
+use crate::http::admin::state::Explanation;
+
+/// Codes that no CRM gives: the queue's, the planner's and the store's.
+const OWN: &[(&str, Explanation)] = &[
+    (
+        "internal_error",
+        Explanation {
+            meaning: "Planning this lead failed inside leadrelay; it is held and the others went on.",
+            remedy: "Report it with the log's line about the lead; after an upgrade, sync the lead.",
+        },
+    ),
+    (
+        "invalid_value",
+        Explanation {
+            meaning: "A row with on_invalid = \"hold\" has a value that its CRM field cannot take.",
+            remedy: "Correct the value in the lead system, or change the row; the next event tries again.",
+        },
+    ),
+    (
+        "lease_too_short",
+        Explanation {
+            meaning: "Preparing a batch took nearly as long as its lease, so nothing was sent.",
+            remedy: "Nothing if it passes by itself. Else look at the load of this machine, or raise retry.lease.",
+        },
+    ),
+    (
+        "match_conflict",
+        Explanation {
+            meaning: "Several records may be this person, or the one found contradicts the lead.",
+            remedy: "Answer the lead's open conflict: a person decides which record it is.",
+        },
+    ),
+    (
+        "process_died",
+        Explanation {
+            meaning: "The process ended between a write and its answer; the write may have been carried out.",
+            remedy: "Nothing: the next attempt looks first. If it goes on, find out what ends the process.",
+        },
+    ),
+    (
+        "record_converted",
+        Explanation {
+            meaning: "The record became another one in the CRM.",
+            remedy: "Decide in the CRM what should become of it; then sync the lead.",
+        },
+    ),
+    (
+        "record_gone",
+        Explanation {
+            meaning: "The record was deleted in the CRM, and leadrelay does not make it again by itself.",
+            remedy: "Restore the record in the CRM; then sync the lead.",
+        },
+    ),
+];
+
+const UNCONFIGURED: Explanation = Explanation {
+    meaning: "The destination is not in the configuration any more.",
+    remedy: "Nothing, unless it was taken out by mistake: then put it back.",
+};
+
+/// Explains a code that stands in the sync log of a destination; `None`: one that is not configured (any more).
+pub(super) fn explain(kind: Option<&DestinationKind>, code: &str) -> Explanation {
+    if let Some((_, own)) = OWN.iter().find(|(name, _)| *name == code) {
+        return *own;
+    }
+    match kind {
+        Some(DestinationKind::Salesforce(_)) => {
+            let salesforce::Remedy { means, todo } = salesforce::remedy(code);
+            Explanation { meaning: means, remedy: todo }
+        }
+        None => UNCONFIGURED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_of_the_queue_is_explained_whatever_became_of_its_destination() {
+        for (code, explanation) in OWN {
+            assert_eq!(explain(None, code), *explanation, "{code}");
+        }
+        assert_eq!(explain(None, "INVALID_FIELD"), UNCONFIGURED);
+    }
+}
