@@ -163,7 +163,7 @@ impl CrmError {
 /// One HTTP request to a CRM, as soon as it ended; what the gate counts.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// A closed set per adapter: `composite`, `describe`, `query_more`, `token`.
+    /// A closed set per adapter: `collections`, `composite`, `describe`, `query_more`, `token`.
     pub endpoint: &'static str,
     /// `None`: no answer.
     pub status: Option<u16>,

@@ -33,7 +33,7 @@ use crate::domain::matching::Candidates;
 use crate::domain::record::{ObjectSchema, Schema};
 
 /// Every word that this adapter has for [`super::Call::endpoint`].
-pub const ENDPOINTS: [&str; 4] = ["composite", "describe", "query_more", "token"];
+pub const ENDPOINTS: [&str; 5] = ["collections", "composite", "describe", "query_more", "token"];
 
 /// Where the org is and how it is spoken to.
 #[derive(Clone, Debug)]

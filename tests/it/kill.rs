@@ -26,7 +26,7 @@ use senders::Sent;
 use service::Service;
 
 /// What a test run without `KILLS` does.
-const KILLS: u32 = 14;
+const KILLS: u32 = 10;
 /// Webhooks under way at a time.
 const SENDERS: u64 = 6;
 /// Later than any late write of the sandbox.

@@ -8,6 +8,7 @@ mod disk_full;
 mod end_states;
 mod harness;
 mod kill;
+mod odd_webhooks;
 mod sandbox_jsforce;
 mod service;
 mod strace;

@@ -28,12 +28,22 @@ pub(super) struct Outgoing {
     pub json: Option<Bytes>,
     pub request_id: Option<RequestId>,
     pub if_modified_since: Option<String>,
+    /// Whether the org's assignment rules run; `None` where nothing is written, or each part says it itself.
+    pub auto_assign: Option<bool>,
 }
 
 impl Outgoing {
     /// A read of `path`.
     pub fn get(endpoint: &'static str, path: String) -> Self {
-        Self { endpoint, method: Method::GET, path, json: None, request_id: None, if_modified_since: None }
+        Self {
+            endpoint,
+            method: Method::GET,
+            path,
+            json: None,
+            request_id: None,
+            if_modified_since: None,
+            auto_assign: None,
+        }
     }
 }
 
@@ -124,6 +134,9 @@ impl Transport {
             .header("Sforce-Mru", "updateMru=false");
         if let Some(id) = &request.request_id {
             outgoing = outgoing.header("x-request-id", id.as_str());
+        }
+        if let Some(assign) = request.auto_assign {
+            outgoing = outgoing.header("Sforce-Auto-Assign", if assign { "TRUE" } else { "FALSE" });
         }
         if let Some(since) = &request.if_modified_since {
             outgoing = outgoing.header(header::IF_MODIFIED_SINCE, since);

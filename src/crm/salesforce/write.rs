@@ -1,7 +1,12 @@
 //! Writing: one composite call that creates, changes and reads back, and a result for each record.
+//!
+//! A composite resolves `@{creates[0].id}` inside the values of its parts, and there is no way to quote it. A record
+//! with such a text would fail its whole collection, or get a stranger's ID for a value. It travels in a plain collection,
+//! which resolves nothing, beside the composite; what was written of it is read with the next lookup.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use futures_util::future::join3;
 use http::Method;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
@@ -22,13 +27,62 @@ const PARTS_PER_CALL: usize = 5;
 /// As much of an answer that is no JSON as the sync log keeps.
 const LONGEST_TEXT_KEPT: usize = 4_000;
 
-/// Carries out the writes in one call; one result each, in the order given.
+/// Carries out the writes, in one call unless a text looks like a reference; one result each, in the order given.
 pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<WriteResult> {
+    let is_apart = |write: &RecordWrite| write.fields.values().any(looks_like_a_reference);
+    if !request.writes.iter().any(is_apart) {
+        return write_share(crm, request, Way::Composite).await;
+    }
+    let together = share(request, |write| !is_apart(write));
+    let creates = share(request, |write| is_apart(write) && write.id.is_none());
+    let updates = share(request, |write| is_apart(write) && write.id.is_some());
+    // At once, so that all of it takes no longer than one call may.
+    let (first, second, third) = join3(
+        write_share(crm, &together.1, Way::Composite),
+        write_share(crm, &creates.1, Way::Collection(Method::POST)),
+        write_share(crm, &updates.1, Way::Collection(Method::PATCH)),
+    )
+    .await;
+    let places = together.0.into_iter().chain(creates.0).chain(updates.0);
+    let results: BTreeMap<usize, WriteResult> = places.zip(first.into_iter().chain(second).chain(third)).collect();
+    results.into_values().collect()
+}
+
+/// Whether a composite would take a part of the value for a reference to an answer.
+fn looks_like_a_reference(value: &CrmValue) -> bool {
+    match value {
+        CrmValue::Text(text) => text.contains("@{"),
+        CrmValue::Choices(choices) => choices.iter().any(|choice| choice.contains("@{")),
+        CrmValue::Null | CrmValue::Number(_) | CrmValue::Boolean(_) | CrmValue::Date(_) | CrmValue::DateTime(_) => {
+            false
+        }
+    }
+}
+
+/// The writes that belong together, with their places in the request.
+fn share(request: &WriteRequest, belongs: impl Fn(&RecordWrite) -> bool) -> (Vec<usize>, WriteRequest) {
+    let writes = request.writes.iter().enumerate().filter(|(_, write)| belongs(write));
+    let (places, writes) = writes.map(|(place, write)| (place, write.clone())).unzip();
+    (places, WriteRequest { writes, ..request.clone() })
+}
+
+/// How writes travel.
+enum Way {
+    Composite,
+    /// All of them creates, or all of them updates.
+    Collection(Method),
+}
+
+async fn write_share(crm: &Salesforce, request: &WriteRequest, way: Way) -> Vec<WriteResult> {
     if request.writes.is_empty() {
         return Vec::new();
     }
     let records: Vec<Row> = request.writes.iter().map(record_json).collect();
-    match attempt(crm, request, &records).await {
+    let attempted = match way {
+        Way::Composite => attempt(crm, request, &records).await,
+        Way::Collection(method) => attempt_plain(crm, request, &records, method).await,
+    };
+    match attempted {
         Ok(results) => results,
         Err(WholeFailure { error, response }) => {
             let error = classify::of_the_whole(error, request.writes.len());
@@ -112,6 +166,38 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
     Ok(results.into_values().collect())
 }
 
+/// One collection without a composite around it.
+async fn attempt_plain(
+    crm: &Salesforce,
+    request: &WriteRequest,
+    records: &[Row],
+    method: Method,
+) -> Result<Vec<WriteResult>, WholeFailure> {
+    if request.writes.len() > MAX_WRITES {
+        return Err(CrmError::Collateral { code: "TOO_MANY_RECORDS".into() }.into());
+    }
+    let part = Part::of(request, "plain", |_| true);
+    let outgoing = Outgoing {
+        json: Some(super::to_bytes(&part.collection(records))?),
+        request_id: Some(request.request_id.clone()),
+        auto_assign: Some(method == Method::POST && request.auto_assign),
+        method,
+        ..Outgoing::get("collections", format!("{}/composite/sobjects", crm.root))
+    };
+    let answer = crm.transport.send(&outgoing).await.map_err(SendError::of_a_write)?;
+    if answer.status != 200 {
+        return Err(WholeFailure { error: whole_error(&answer), response: response_text(answer.status, &answer.body) });
+    }
+    let body = serde_json::from_slice(&answer.body).ok();
+    let answered = Subanswer { body, http_status_code: 200, reference_id: part.reference.to_owned() };
+    let mut results: BTreeMap<usize, WriteResult> = BTreeMap::new();
+    for (place, verdict) in part.places.iter().zip(part.verdicts(Some(&answered), &answer)) {
+        let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
+        results.insert(*place, verdict.into_result(crm, write, record, &RowsReadBack::new()));
+    }
+    Ok(results.into_values().collect())
+}
+
 /// The writes of one collection, by their places in the request.
 struct Part {
     reference: &'static str,
@@ -135,11 +221,13 @@ impl Part {
             url: format!("{}/composite/sobjects", crm.root),
             reference_id: self.reference.into(),
             http_headers: BTreeMap::from([("Sforce-Auto-Assign", assign)]),
-            body: Some(Collection {
-                all_or_none: false,
-                records: self.places.iter().filter_map(|place| records.get(*place).cloned()).collect(),
-            }),
+            body: Some(self.collection(records)),
         })
+    }
+
+    fn collection(&self, records: &[Row]) -> Collection {
+        let records = self.places.iter().filter_map(|place| records.get(*place).cloned()).collect();
+        Collection { all_or_none: false, records }
     }
 
     /// One verdict for each of its records.
