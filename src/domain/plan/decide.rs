@@ -137,7 +137,7 @@ fn lead_sides<'a>(lead: &Lead, times: TimeFormat, rules: &'a SyncRules) -> Sides
         .rows
         .iter()
         .filter(|row| row.direction == Direction::ToCrm)
-        .map(|row| (row, side(row, &|path| lead.get(path), times, rules)))
+        .map(|row| (row, side(row, &|path| ask::value_for(row, lead, path), times, rules)))
         .collect()
 }
 
