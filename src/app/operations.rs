@@ -172,11 +172,9 @@ impl Operations for AppOperations {
         if let Some(destination) = self.destinations.get(destination) {
             destination.gate.resume();
             destination.wake();
-            if matches!(destination.gate.status().reason, Some(GateReason::Drift { .. })) {
-                // Who resumes it has put the field back and does not want to wait for the next look.
-                let destination = Arc::clone(destination);
-                tokio::spawn(async move { look_again(&destination).await });
-            }
+            // Who lets it go on may have put right what was wrong with the CRM's fields.
+            let destination = Arc::clone(destination);
+            tokio::spawn(async move { look_again(&destination).await });
         }
     }
 

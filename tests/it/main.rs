@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
 
 mod bad_crm;
+mod bad_webhooks;
 mod cli;
 mod disk_full;
 mod end_states;
