@@ -20,7 +20,8 @@ pub struct Harness {
     pub app: App,
     pub sandbox: RunningSandbox,
     client: reqwest::Client,
-    _folder: TempDir,
+    config: Config,
+    folder: TempDir,
 }
 
 impl Harness {
@@ -43,7 +44,16 @@ impl Harness {
         }
         adapt(&mut config);
         let app = App::start(&config, Clock::system()).await.unwrap();
-        Self { app, sandbox, client: reqwest::Client::new(), _folder: folder }
+        Self { app, sandbox, client: reqwest::Client::new(), config, folder }
+    }
+
+    /// Stops the service and starts it again on the same database and CRM, its configuration changed by `adapt`.
+    pub async fn restarted(self, adapt: impl FnOnce(&mut Config)) -> Self {
+        let Self { app, sandbox, client, mut config, folder } = self;
+        app.stop().await;
+        adapt(&mut config);
+        let app = App::start(&config, Clock::system()).await.unwrap();
+        Self { app, sandbox, client, config, folder }
     }
 
     /// Sends one signed webhook; the word it is answered with.
@@ -68,6 +78,19 @@ impl Harness {
                 return;
             }
             assert!(Instant::now() < until, "not settled: {figures:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the admin API says once it is as expected.
+    pub async fn until(&self, path: &str, expected: impl Fn(&Json) -> bool) -> Json {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let seen = self.admin(path).await;
+            if expected(&seen) {
+                return seen;
+            }
+            assert!(Instant::now() < until, "{path} never became as expected: {seen}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
