@@ -78,12 +78,20 @@ pub trait Store: EventLog {
     /// The intent is still loaded for that look and goes when it is settled. Answers how many.
     async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64>;
 
-    /// Which lead owns each of these records; `None`: none of ours.
+    /// Which lead owns each of these records, or did until it was deleted; `None`: none of ours.
     async fn find_owners(
         &self,
         destination: &DestinationName,
         records: &[RecordRef],
-    ) -> StoreResult<Vec<Option<LeadKey>>>;
+    ) -> StoreResult<Vec<Option<RecordOwner>>>;
+
+    /// Leads that have rows left out of their record, planned by other rules than those of this fingerprint: a changed
+    /// mapping or schema is a reason to try again.
+    async fn leads_with_rows_left_out(
+        &self,
+        destination: &DestinationName,
+        fingerprint: &str,
+    ) -> StoreResult<Vec<LeadKey>>;
 
     /// Remembers how many calls a destination made in an hour; a smaller number than is known changes nothing.
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::explain::explain;
 use super::resync::Resync;
@@ -75,6 +75,9 @@ impl AppOperations {
             }
             let now = self.clock.now();
             for destination in self.destinations.values() {
+                if let Err(error) = destination.owe_what_was_left_out().await {
+                    warn!(destination = %destination.name, "leads that lack values in {} could not be marked: {error}; tried again in a minute", destination.name);
+                }
                 let looked_at = looked_at.entry(&destination.name).or_insert(now);
                 let drifts = matches!(destination.gate.status().reason, Some(GateReason::Drift { .. }));
                 if !drifts && now.since(*looked_at) < LOOK_AT_SCHEMA_EVERY {

@@ -18,11 +18,11 @@ use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, W
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{Action, Link, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
+use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, NewLogRow, Pardoned, Settlement,
-    StoreResult, Work,
+    AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, NewLogRow, Pardoned, RecordOwner,
+    Settlement, StoreResult, Work,
 };
 
 /// Jobs that one worker has leased together.
@@ -181,8 +181,13 @@ impl Batch {
             .map(|candidate| candidate.record.reference())
             .collect();
         let owners = self.destination.store.find_owners(&self.destination.name, &records).await?;
-        let owner_of: BTreeMap<&RecordRef, &LeadKey> =
-            records.iter().zip(&owners).filter_map(|(record, owner)| Some((record, owner.as_ref()?))).collect();
+        let owner = |RecordOwner { lead, deleted }| Owner {
+            external_id: self.destination.settings.external_id_value.value_for(&lead),
+            lead,
+            deleted,
+        };
+        let owner_of: BTreeMap<&RecordRef, Owner> =
+            records.iter().zip(owners).filter_map(|(record, found)| Some((record, owner(found?)))).collect();
         let (mut planned, mut waiting) = (Vec::new(), Vec::new());
         for (member, found) in members.into_iter().zip(found) {
             let mut records: Vec<String> =
@@ -194,7 +199,7 @@ impl Batch {
                 waiting.push(member.job);
                 continue;
             }
-            let plan = self.plan_one(&member, found, &|record| owner_of.get(record).map(|lead| (*lead).clone()));
+            let plan = self.plan_one(&member, found, &|record| owner_of.get(record).cloned());
             let plan = without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint);
             planned.push(Planned { member, plan, refused_calls: Vec::new() });
         }
@@ -205,7 +210,7 @@ impl Batch {
         &self,
         member: &Member,
         found: &Candidates,
-        owner_of: &dyn Fn(&RecordRef) -> Option<LeadKey>,
+        owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
     ) -> SyncPlan {
         let input = PlanInput {
             lead: &member.lead,

@@ -339,6 +339,7 @@ impl Settling<'_> {
             owner: plan.owner,
             bases,
             kept: plan.kept.clone(),
+            left_out: plan.left_out.clone(),
             fingerprint: self.batch.rules.fingerprint.clone(),
             revision: known.map_or(0, |link| link.revision),
         };

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{FieldName, LeadKey, RecordId, RecordRef};
 use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{BasePair, CandidateSummary, Choice, ConflictKind, Decision, Question, Resolution, Rule};
+use crate::domain::plan::{
+    BasePair, CandidateSummary, Choice, ConflictKind, Decision, LeftOut, Question, Resolution, Rule,
+};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
 
@@ -60,6 +62,19 @@ pub fn pairs_to_json(pairs: &Pairs) -> String {
 pub fn pairs_from_json(text: &str) -> Result<Pairs, serde_json::Error> {
     let stored: BTreeMap<String, StoredPair> = serde_json::from_str(text)?;
     Ok(stored.into_iter().map(|(field, pair)| (FieldName::new(field), pair.into())).collect())
+}
+
+/// Writes the rows that are left out, as an object by field.
+pub fn left_out_to_json(left_out: &LeftOut) -> String {
+    let stored: BTreeMap<&str, Option<StoredPair>> =
+        left_out.iter().map(|(field, pair)| (field.as_str(), pair.as_ref().map(StoredPair::from))).collect();
+    write(&stored)
+}
+
+/// Reads what [`left_out_to_json`] wrote.
+pub fn left_out_from_json(text: &str) -> Result<LeftOut, serde_json::Error> {
+    let stored: BTreeMap<String, Option<StoredPair>> = serde_json::from_str(text)?;
+    Ok(stored.into_iter().map(|(field, pair)| (FieldName::new(field), pair.map(BasePair::from))).collect())
 }
 
 /// Writes the decisions of one log row.

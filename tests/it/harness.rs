@@ -28,6 +28,7 @@ pub struct Stage {
 /// A running service and the CRM that it syncs to.
 pub struct Harness {
     pub app: App,
+    config: Config,
     stage: Stage,
 }
 
@@ -58,7 +59,7 @@ impl Stage {
         }
         adapt(&mut config);
         let app = App::start(&config, self.clock.clone()).await.unwrap();
-        Harness { app, stage: self }
+        Harness { app, config, stage: self }
     }
 
     /// Orders something from the sandbox's control API.
@@ -78,10 +79,13 @@ impl Harness {
         Stage::new().await.start(adapt).await
     }
 
-    /// Stops the service and starts it again on what it left behind, with the configuration changed by `adapt`.
-    pub async fn restart(self, adapt: impl FnOnce(&mut Config)) -> Self {
-        self.app.stop().await;
-        self.stage.start(adapt).await
+    /// Stops the service and starts it again on the same database and CRM, its configuration changed by `adapt`.
+    pub async fn restarted(self, adapt: impl FnOnce(&mut Config)) -> Self {
+        let Self { app, mut config, stage } = self;
+        app.stop().await;
+        adapt(&mut config);
+        let app = App::start(&config, stage.clock.clone()).await.unwrap();
+        Self { app, config, stage }
     }
 
     /// Sends one signed webhook; the word it is answered with.

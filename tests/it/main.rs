@@ -12,5 +12,6 @@ mod kill;
 mod odd_webhooks;
 mod sandbox_jsforce;
 mod service;
+mod shared_records;
 mod strace;
 mod tidy;

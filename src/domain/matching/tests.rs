@@ -157,6 +157,7 @@ fn a_linked_lead_is_its_record_whatever_else_is_found() {
         owner: true,
         bases: Default::default(),
         kept: Default::default(),
+        left_out: Default::default(),
         fingerprint: String::new(),
         revision: 1,
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::envelope::TimeFormat;
-use crate::domain::ids::{FieldName, LeadKey, RecordRef};
+use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::company_domain;
 use crate::domain::mapping::{self, Converted, Direction, FieldRow, FieldType, OnInvalid, Take};
@@ -15,7 +15,8 @@ use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_valu
 use crate::domain::value::Value;
 
 use super::{
-    Action, BasePair, Choice, ConflictKind, Decision, Intent, Link, Question, Resolution, Rule, SyncPlan, ask,
+    Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, Owner, Question, Resolution, Rule,
+    SyncPlan, ask,
 };
 
 /// What one destination's mapping document and settings say.
@@ -46,7 +47,7 @@ pub struct PlanInput<'a> {
     pub answers: &'a [Resolution],
     pub found: &'a Candidates,
     /// Which of our leads owns a record.
-    pub owner_of: &'a dyn Fn(&RecordRef) -> Option<LeadKey>,
+    pub owner_of: &'a dyn Fn(&RecordRef) -> Option<Owner>,
 }
 
 /// The keys by which the lead's record is looked up.
@@ -193,13 +194,13 @@ fn create(input: &PlanInput<'_>, sides: &Sides<'_>, rules: &SyncRules) -> SyncPl
     for (row, side) in sides {
         let schema = rules.schema.field(object, &row.crm);
         if !schema.is_some_and(|field| field.createable) {
-            plan.decisions.push(not_writable(row, schema.is_some()));
+            plan.leave_out(not_writable(row, schema.is_some()));
             continue;
         }
         let said = match side {
             LeadSide::Says(value, note) if !value.is_null() => Some((value.clone(), Rule::Created, note.clone())),
             LeadSide::Invalid { message, .. } => {
-                plan.decisions.push(merge::invalid(row, message, &CrmValue::Null, None));
+                plan.leave_out(merge::invalid(row, message, &CrmValue::Null, None));
                 let shown = ask::unstorable(row, input.lead);
                 match ask::answer_on_invalid(row, shown.as_ref(), input.answers) {
                     Some(answer) => chosen_value(row, answer, rules).map(|value| (value, Rule::Resolved, None)),
@@ -267,6 +268,7 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
     let record = &candidate.record;
     let reference = record.reference();
     let standing = Standing::of(input, record, rules);
+    let input = &PlanInput { link: input.link.filter(|_| !standing.takes_over), ..*input };
     let no_bases = BTreeMap::new();
     let carries_our_id = standing.carries == Carries::Ours;
     let kind_of = |field: &FieldName| {
@@ -299,11 +301,11 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
             crm: Some(record.value(&rules.external_id).clone()),
             written: Some(CrmValue::Text(input.external_id.to_owned())),
             rule: if standing.carries == Carries::Nothing { Rule::FilledBlank } else { Rule::LeadWins },
-            note: None,
+            note: standing.note(),
         });
     }
     if sharing && !matches!(said, Some(Choice::Crm)) {
-        plan.questions.push(ask::shared_question(&reference, standing.other, record, rules));
+        plan.questions.push(ask::shared_question(&reference, standing.other.map(|other| other.lead), record, rules));
     }
     if !fields.is_empty() {
         plan.action = Action::Update { record: reference, fields };
@@ -317,26 +319,35 @@ struct Standing {
     carries: Carries,
     /// Whether our key is to be written.
     write_id: bool,
-    other: Option<LeadKey>,
+    /// The other lead that owns it, or did until it was deleted.
+    other: Option<Owner>,
+    /// Whether the lead comes into a record that it shared, or did not know: what was agreed on before does not count.
+    takes_over: bool,
 }
 
 #[derive(PartialEq, Eq)]
 enum Carries {
     Nothing,
     Ours,
+    /// The key of a lead of ours that was deleted.
+    Deleted,
     Another,
 }
 
 impl Standing {
     fn of(input: &PlanInput<'_>, record: &CrmRecord, rules: &SyncRules) -> Self {
+        let other = (input.owner_of)(&record.reference()).filter(|owner| owner.lead != input.lead.key);
         let carries = match record.value(&rules.external_id) {
             CrmValue::Null => Carries::Nothing,
             CrmValue::Text(text) if text == input.external_id => Carries::Ours,
+            CrmValue::Text(text) if other.as_ref().is_some_and(|owner| owner.deleted && owner.external_id == *text) => {
+                Carries::Deleted
+            }
             _ => Carries::Another,
         };
-        let other = (input.owner_of)(&record.reference()).filter(|owner| *owner != input.lead.key);
+        let free = carries != Carries::Another && other.as_ref().is_none_or(|owner| owner.deleted);
         match input.link {
-            // Made owner when the one before it went: its key replaces the old one, the only case.
+            // Made owner when the one before it went: its key replaces the old one.
             Some(link) if link.owner => {
                 let inherited = link.bases.is_empty();
                 Self {
@@ -344,14 +355,20 @@ impl Standing {
                     write_id: carries == Carries::Nothing || (carries == Carries::Another && inherited),
                     carries,
                     other: None,
+                    takes_over: false,
                 }
             }
-            Some(_) => Self { owner: false, write_id: false, carries, other },
-            None => {
-                let owner = other.is_none() && carries != Carries::Another;
-                Self { owner, write_id: owner && carries == Carries::Nothing, carries, other }
+            Some(_) if !free || other.is_none() => {
+                Self { owner: false, write_id: false, carries, other, takes_over: false }
             }
+            _ => Self { owner: free, write_id: free && carries != Carries::Ours, carries, other, takes_over: free },
         }
+    }
+
+    /// Why our key is written, where that needs saying.
+    fn note(&self) -> Option<String> {
+        let other = self.other.as_ref().filter(|_| self.carries == Carries::Deleted)?;
+        Some(format!("the record belonged to lead {}, which was deleted", other.lead))
     }
 }
 
@@ -384,6 +401,7 @@ fn one_row(
             };
             decision.written = chosen.clone();
             decision.rule = if chosen.is_some() { Rule::Resolved } else { Rule::Invalid };
+            plan.left_out.insert(row.crm.clone(), None);
             return Some(RowOutcome {
                 write: chosen,
                 base: base.cloned(),
@@ -395,7 +413,7 @@ fn one_row(
     };
     let schema = rules.schema.field(&rules.matching.object, &row.crm);
     if !schema.is_some_and(|field| field.updateable) {
-        plan.decisions.push(not_writable(row, schema.is_some()));
+        plan.leave_out(not_writable(row, schema.is_some()));
         return None;
     }
     let kind = |intent: &&Intent| {
@@ -471,6 +489,12 @@ fn not_writable(row: &FieldRow, exists: bool) -> Decision {
 }
 
 impl SyncPlan {
+    /// Notes why a row is not written, and that another mapping or schema may change that.
+    fn leave_out(&mut self, decision: Decision) {
+        self.left_out.insert(decision.field.clone(), None);
+        self.decisions.push(decision);
+    }
+
     /// A plan that touches no record.
     pub fn without_record(action: Action) -> Self {
         Self {
@@ -481,6 +505,7 @@ impl SyncPlan {
             questions: Vec::new(),
             bases: BTreeMap::new(),
             kept: BTreeMap::new(),
+            left_out: LeftOut::new(),
             announced: BTreeMap::new(),
         }
     }

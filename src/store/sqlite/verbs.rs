@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, announce, backup, budget, claim, conflicts, dead_letters, dirty, events, figures, fold, leads, log,
-    owners, people, prune, recover, replay, runs, settle, work,
+    SqliteStore, announce, backup, budget, claim, conflicts, dead_letters, dirty, events, figures, fold, leads, links,
+    log, people, prune, recover, replay, runs, settle, work,
 };
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -73,8 +73,16 @@ impl Store for SqliteStore {
         &self,
         destination: &DestinationName,
         records: &[RecordRef],
-    ) -> StoreResult<Vec<Option<LeadKey>>> {
-        owners::find(self, destination, records).await
+    ) -> StoreResult<Vec<Option<RecordOwner>>> {
+        links::find_owners(self, destination, records).await
+    }
+
+    async fn leads_with_rows_left_out(
+        &self,
+        destination: &DestinationName,
+        fingerprint: &str,
+    ) -> StoreResult<Vec<LeadKey>> {
+        links::with_rows_left_out(self, destination, fingerprint).await
     }
 
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {

@@ -35,7 +35,7 @@ async fn a_wrong_login_is_named_with_its_remedy_and_leads_wait_for_the_right_one
     harness.until("queue", |queue| queue["items"][0]["dead"] == 0 && queue["items"][0]["ready"] == 2).await;
     assert_eq!(harness.admin("sync-log").await["items"], json!([]), "waiting behind the gate is no attempt");
 
-    let harness = harness.restart(|config| secret(config, "right")).await;
+    let harness = harness.restarted(|config| secret(config, "right")).await;
     all_arrived(&harness, &ids(2)).await;
     harness.destination(|seen| seen["state"] == "running" && seen["needs_person"].is_null()).await;
     harness.stop().await;
@@ -80,7 +80,7 @@ async fn an_unreadable_description_is_named_although_no_lead_was_tried() {
     let harness = Harness::start(|_| {}).await;
     harness.faults(json!([{ "fault": "garbage", "path": "describe" }])).await;
     harness.order("expire_tokens", json!({})).await;
-    let harness = harness.restart(|_| {}).await;
+    let harness = harness.restarted(|_| {}).await;
     create(&harness, "cl_0", json!({})).await;
     let seen = harness.destination(|seen| seen["state"] == "stopped").await;
     assert_eq!(seen["last_error"]["code"], "answer_unreadable");
