@@ -165,8 +165,13 @@ impl Harness {
 
     /// Reads from the admin API.
     pub async fn admin(&self, path: &str) -> Json {
+        read(&self.admin_text(path).await)
+    }
+
+    /// The same as it comes over the wire.
+    pub async fn admin_text(&self, path: &str) -> String {
         let request = self.stage.client.get(format!("http://{}/admin/v1/{path}", self.app.admin));
-        json(request.bearer_auth(self.token())).await
+        text(request.bearer_auth(self.token())).await
     }
 
     /// Changes something through the admin API.
@@ -236,10 +241,18 @@ impl Harness {
 }
 
 async fn json(request: reqwest::RequestBuilder) -> Json {
+    read(&text(request).await)
+}
+
+async fn text(request: reqwest::RequestBuilder) -> String {
     let answer = request.send().await.unwrap();
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     assert!(status.is_success(), "{status}: {text}");
-    serde_json::from_str(&text).unwrap_or(Json::Null)
+    text
+}
+
+fn read(text: &str) -> Json {
+    if text.is_empty() { Json::Null } else { serde_json::from_str(text).unwrap() }
 }
 
 /// The signature that Klozeo would send with this body.

@@ -9,6 +9,7 @@ mod disk_full;
 mod end_states;
 mod harness;
 mod kill;
+mod odd_set;
 mod odd_webhooks;
 mod sandbox_jsforce;
 mod service;
