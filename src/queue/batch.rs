@@ -144,6 +144,10 @@ impl Batch {
                     continue;
                 }
                 Err(error) => {
+                    if !refuses_the_batch(&error) {
+                        // No lead's fault: the others would meet the same trouble.
+                        part.extend(parts.drain(..).flatten());
+                    }
                     self.settle_all_failed(part, &error, report).await?;
                     continue;
                 }
@@ -200,7 +204,11 @@ impl Batch {
                 continue;
             }
             let plan = self.plan_one(&member, found, &|record| owner_of.get(record).cloned());
-            let plan = without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint);
+            // Who asked for it knows of something that could matter and that we cannot see.
+            let plan = match member.job.forced {
+                true => plan,
+                false => without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint),
+            };
             planned.push(Planned { member, plan, refused_calls: Vec::new() });
         }
         Ok((planned, waiting))
