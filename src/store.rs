@@ -62,10 +62,10 @@ pub trait Store: EventLog {
     /// Gives claimed jobs back without counting the attempt (graceful stop, a neighbour in flight, a closed gate).
     async fn give_back(&self, jobs: &[GiveBack]) -> StoreResult<()>;
 
-    /// Releases the leases of a process that died: every leased job is due now, and for each of its unsettled intents a
-    /// log row `unknown` with its request ID is appended (the intent stays open). Jobs that had announced are marked
-    /// suspect. Called once at start; answers how many leases there were.
-    async fn recover_leases(&self, now: Timestamp) -> StoreResult<Recovered>;
+    /// Releases the leases of a process or a batch that died: every job it had leased is due now, and for each of its
+    /// unsettled intents a log row `unknown` with its request ID is appended (the intent stays open). Jobs that had
+    /// announced are marked suspect. Answers how many leases there were.
+    async fn recover_leases(&self, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered>;
 
     /// Brings every wait that would end after `latest` to there, leases included: after a jump of the clock a job must not
     /// wait for the old time to come round. Answers how many.

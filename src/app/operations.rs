@@ -128,9 +128,8 @@ impl Operations for AppOperations {
             let now = self.clock.now();
             let tried = status.until.is_some_and(|until| until <= now);
             let needs_person = match &status.reason {
-                Some(
-                    reason @ (GateReason::Paused { .. } | GateReason::Drift { .. } | GateReason::RefusingAll { .. }),
-                ) => Some(reason.to_string()),
+                Some(reason @ (GateReason::Drift { .. } | GateReason::RefusingAll { .. })) => Some(reason.to_string()),
+                // Whoever paused it knows; leads that wait longer than `alerts.retry_age` are told of all the same.
                 _ => None,
             };
             Some(DestinationState {

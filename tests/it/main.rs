@@ -9,8 +9,9 @@ mod end_states;
 mod harness;
 mod kill;
 mod odd_webhooks;
+mod people;
 mod sandbox_jsforce;
 mod service;
-mod shared_records;
+
 mod strace;
 mod tidy;

@@ -53,8 +53,8 @@ impl Store for SqliteStore {
         claim::give_back(self, jobs).await
     }
 
-    async fn recover_leases(&self, now: Timestamp) -> StoreResult<Recovered> {
-        recover::recover(self, now).await
+    async fn recover_leases(&self, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered> {
+        recover::recover(self, whose, now).await
     }
 
     async fn shorten_waits(&self, latest: Timestamp) -> StoreResult<u64> {
