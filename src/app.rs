@@ -228,6 +228,7 @@ async fn destinations(
     for (name, settings) in &config.destinations {
         let hours = store.calls_since(name, now.before(Duration::from_secs(86_400))).await?;
         let gate = Gate::new(gate_settings(settings), &BudgetSnapshot { hours }, clock.clone());
+        gate.restore_closed_spans(store.closed_spans(name).await?);
         if let Some(pause) = pauses.iter().find(|pause| pause.destination == *name) {
             gate.pause(Pause { by: pause.by.clone(), note: pause.note.clone(), until: pause.until });
         }

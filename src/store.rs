@@ -99,6 +99,16 @@ pub trait Store: EventLog {
     /// Calls made since then, per hour.
     async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>>;
 
+    /// Replaces the spans of time in which the destination's gate was closed.
+    async fn save_closed_spans(
+        &self,
+        destination: &DestinationName,
+        spans: &[(Timestamp, Timestamp)],
+    ) -> StoreResult<()>;
+
+    /// The spans as they were saved last, in order.
+    async fn closed_spans(&self, destination: &DestinationName) -> StoreResult<Vec<(Timestamp, Timestamp)>>;
+
     // What operators see and do ----------------------------------------------------------------------------------------
 
     /// The sync log, newest first.
