@@ -138,6 +138,10 @@ pub trait Store: EventLog {
     /// conflict is open and still at this revision.
     async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered>;
 
+    /// Makes dead letters owed again that were refused with a code since some moment: it was not their fault. They are due
+    /// at `due_at`, and are sent although the same was refused before.
+    async fn owe_refused_again(&self, pardoned: &Pardoned) -> StoreResult<u64>;
+
     async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> StoreResult<Listed<DeadLetter>>;
     /// Makes dead letters due now. Answers how many.
     async fn retry_dead_letters(&self, filter: &DeadLetterFilter, now: Timestamp) -> StoreResult<u64>;

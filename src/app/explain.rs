@@ -21,6 +21,21 @@ const OWN: &[(&str, Explanation)] = &[
         },
     ),
     (
+        "key_field_missing",
+        Explanation {
+            meaning: "The CRM field by which records are recognised is missing, or hidden from the integration user.",
+            remedy: "Create the field again, or make it visible for the integration user; `leadrelay check` tells which. It is \
+                     looked for every minute, and at once when the destination is resumed.",
+        },
+    ),
+    (
+        "lead_deleted",
+        Explanation {
+            meaning: "The lead was deleted in the lead system, so nothing is written for it.",
+            remedy: "Nothing: its record, if it has one, is left as it is.",
+        },
+    ),
+    (
         "lease_too_short",
         Explanation {
             meaning: "Preparing a batch took nearly as long as its lease, so nothing was sent.",
@@ -32,6 +47,27 @@ const OWN: &[(&str, Explanation)] = &[
         Explanation {
             meaning: "Several records may be this person, or the one found contradicts the lead.",
             remedy: "Answer the lead's open conflict: a person decides which record it is.",
+        },
+    ),
+    (
+        "not_recorded",
+        Explanation {
+            meaning: "What was done for the lead could not be stored; it is looked up and planned again.",
+            remedy: "Nothing if it passes by itself. Else look at the disk and the log's lines about the store.",
+        },
+    ),
+    (
+        "other_object",
+        Explanation {
+            meaning: "A person linked the lead to a record of a kind that is not written to.",
+            remedy: "Nothing; link the lead to another record if it shall be synced again.",
+        },
+    ),
+    (
+        "poison",
+        Explanation {
+            meaning: "leadrelay died each time it wrote this lead, at last with no other beside it.",
+            remedy: "Report it with the lead's event and the log; after an upgrade, retry the dead letter.",
         },
     ),
     (

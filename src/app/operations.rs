@@ -84,12 +84,7 @@ impl AppOperations {
                     continue;
                 }
                 *looked_at = now;
-                match destination.look_at_schema().await {
-                    Ok(_) => destination.wake(),
-                    Err(error) => {
-                        info!(destination = %destination.name, "could not look at the schema of {}: {error}", destination.name);
-                    }
-                }
+                look_again(destination).await;
             }
         }
     }
@@ -106,6 +101,15 @@ impl AppOperations {
             checked_at: rules.seen_at,
             findings: findings.into_iter().map(shown).collect(),
         })
+    }
+}
+
+async fn look_again(destination: &Destination) {
+    match destination.look_at_schema().await {
+        Ok(_) => destination.wake(),
+        Err(error) => {
+            info!(destination = %destination.name, "could not look at the schema of {}: {error}", destination.name);
+        }
     }
 }
 
@@ -127,11 +131,11 @@ impl Operations for AppOperations {
             let status = destination.gate.status();
             let now = self.clock.now();
             let tried = status.until.is_some_and(|until| until <= now);
-            let needs_person = match &status.reason {
-                Some(reason @ (GateReason::Drift { .. } | GateReason::RefusingAll { .. })) => Some(reason.to_string()),
-                // Whoever paused it knows; leads that wait longer than `alerts.retry_age` are told of all the same.
-                _ => None,
+            let told = |reason: &GateReason| {
+                let remedy = reason.code().map(|code| explain(Some(&config.kind), code).remedy);
+                remedy.map_or_else(|| reason.to_string(), |remedy| format!("{reason}. {remedy}"))
             };
+            let needs_person = status.reason.as_ref().filter(|reason| reason.needs_person()).map(told);
             Some(DestinationState {
                 name: destination.name.clone(),
                 kind: "salesforce",
@@ -142,7 +146,7 @@ impl Operations for AppOperations {
                     (false, true) => "probing",
                     (false, false) => "closed",
                 },
-                gate_reason: status.reason.map(|reason| reason.to_string()),
+                gate_reason: status.reason.as_ref().map(told),
                 gate_since: status.since,
                 gate_until: status.until,
                 calls_used: status.calls_used,
@@ -171,6 +175,9 @@ impl Operations for AppOperations {
         if let Some(destination) = self.destinations.get(destination) {
             destination.gate.resume();
             destination.wake();
+            // Who lets it go on may have put right what was wrong with the CRM's fields.
+            let destination = Arc::clone(destination);
+            tokio::spawn(async move { look_again(&destination).await });
         }
     }
 

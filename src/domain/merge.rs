@@ -230,8 +230,18 @@ pub fn bases_after_intents(
     let mut known = bases.clone();
     if let Some(intent) = intents.iter().rev().find(|intent| landed(intent)) {
         known.extend(intent.rows.iter().filter_map(|(field, pair)| Some((field.clone(), settled(field, pair)?))));
+        if intent.record.is_none() && record.modified_by_us == Some(true) {
+            add_defaults(&mut known, record);
+        }
     }
     known
+}
+
+/// Adds what the CRM filled in by itself when we made the record: the lead said nothing of it, and no person edited it.
+pub fn add_defaults(bases: &mut BTreeMap<FieldName, BasePair>, made: &CrmRecord) {
+    for (field, value) in made.fields.iter().filter(|(_, value)| !value.is_null()) {
+        bases.entry(field.clone()).or_insert_with(|| BasePair { lead: CrmValue::Null, crm: value.clone() });
+    }
 }
 
 /// The bases once a write is settled: what was read back, or what was sent where it could not be read.

@@ -13,7 +13,8 @@ use super::fold;
 use super::keys::{self, Hold};
 use super::left_out::without_known;
 use super::settle::Settling;
-use crate::crm::gate::{Permit, outcome_of};
+use super::verdict::after_the_probe;
+use crate::crm::gate::{Pardon, Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
@@ -21,8 +22,8 @@ use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, LeasesOf, NewLogRow, RecordOwner,
-    Settlement, StoreResult, Work,
+    AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, LeasesOf, NewLogRow, Pardoned,
+    RecordOwner, Settlement, StoreResult, Work,
 };
 
 /// Why a lead is held that cannot be planned.
@@ -107,7 +108,21 @@ impl Batch {
         self.permit.settled(
             report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().copied().map_err(String::as_str))),
         );
+        self.pardon().await?;
         Ok(report)
+    }
+
+    /// Owes again what was refused by the CRM's fault, as came to light since; it comes after the leads not refused yet.
+    async fn pardon(&self) -> StoreResult<()> {
+        let Destination { name, gate, store, clock, .. } = &*self.destination;
+        for Pardon { code, since } in gate.take_pardons() {
+            let due_at = gate.refuses_all().map_or_else(|| clock.now(), |(_, until)| after_the_probe(until));
+            let pardoned = Pardoned { destination: name.clone(), code, since, due_at };
+            let leads = store.owe_refused_again(&pardoned).await?;
+            let code = &pardoned.code;
+            warn!(destination = %name, code, leads, "{name} refuses most leads with {code}, or did until now: {leads} dead letters are owed again");
+        }
+        Ok(())
     }
 
     /// Folds the leads' events and takes their keys in hand; leads whose key another one has wait.
@@ -262,6 +277,7 @@ impl Batch {
             }
             let (settlements, again) = settling.after_write(sent);
             self.settle(settlements).await?;
+            self.pardon().await?;
             parts.push(again);
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refu
 use crate::crm::{CrmError, WriteResult, Written};
 use crate::domain::ids::{EventId, RecordRef, RequestId};
 use crate::domain::matching::MatchedBy;
-use crate::domain::merge::bases_after_write;
+use crate::domain::merge::{add_defaults, bases_after_write};
 use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
@@ -330,7 +330,13 @@ impl Settling<'_> {
         };
         let known = member.work.link.as_ref();
         let bases = match written {
-            Some(written) => bases_after_write(&plan.bases, &plan.announced, written.read_back.as_ref()),
+            Some(Written { read_back, .. }) => {
+                let mut bases = bases_after_write(&plan.bases, &plan.announced, read_back.as_ref());
+                if let (Action::Create { .. }, Some(made)) = (&plan.action, read_back) {
+                    add_defaults(&mut bases, made);
+                }
+                bases
+            }
             None => plan.bases.clone(),
         };
         let matched_by = known.filter(|known| known.record == record).map_or(matched_by, |known| known.matched_by);

@@ -142,7 +142,7 @@ fn lead_sides<'a>(lead: &Lead, times: TimeFormat, rules: &'a SyncRules) -> Sides
         .rows
         .iter()
         .filter(|row| row.direction == Direction::ToCrm)
-        .map(|row| (row, side(row, &|path| lead.get(path), times, rules)))
+        .map(|row| (row, side(row, &|path| ask::value_for(row, lead, path), times, rules)))
         .collect()
 }
 
@@ -154,12 +154,19 @@ fn side<'v>(
 ) -> LeadSide {
     let schema = rules.schema.field(&rules.matching.object, &row.crm);
     match mapping::convert(row, value_at, schema, times) {
+        // A name of one word says that there is no first name, where an absent name says nothing.
+        Converted::Absent if names_a_person(row, value_at) => LeadSide::Says(CrmValue::Null, None),
         Converted::Absent => LeadSide::Silent,
         Converted::Blank if row.clear => LeadSide::Says(CrmValue::Null, None),
         Converted::Blank => LeadSide::Silent,
         Converted::Value(value, note) => LeadSide::Says(value, note.map(|note| note.to_string())),
         Converted::Invalid(invalid) => LeadSide::Invalid { code: invalid.code, message: invalid.message },
     }
+}
+
+fn names_a_person<'v>(row: &FieldRow, value_at: &dyn Fn(&str) -> Option<&'v Value>) -> bool {
+    matches!(row.take, Some(Take::FirstName | Take::LastName))
+        && value_at(&row.lead).is_some_and(|name| !name.is_blank())
 }
 
 fn text_of(sides: &Sides<'_>, wanted: impl Fn(&FieldRow) -> bool) -> Option<String> {
@@ -335,6 +342,8 @@ fn one_row(
     let base = known.get(&row.crm);
     let (lead, note) = match side {
         LeadSide::Silent => return None,
+        // It takes back what the lead said before, and no value that came from elsewhere.
+        LeadSide::Says(CrmValue::Null, _) if !row.clear && (sharing || base.is_none()) => return None,
         LeadSide::Invalid { message, .. } => {
             let mut decision = merge::invalid(row, message, crm, base);
             let shown = ask::unstorable(row, input.lead);

@@ -155,6 +155,10 @@ impl Store for SqliteStore {
         dead_letters::list(self, filter, page).await
     }
 
+    async fn owe_refused_again(&self, pardoned: &Pardoned) -> StoreResult<u64> {
+        dead_letters::owe_refused_again(self, pardoned).await
+    }
+
     async fn retry_dead_letters(&self, filter: &DeadLetterFilter, now: Timestamp) -> StoreResult<u64> {
         dead_letters::retry(self, filter, now).await
     }
