@@ -62,10 +62,10 @@ pub trait Store: EventLog {
     /// Gives claimed jobs back without counting the attempt (graceful stop, a neighbour in flight, a closed gate).
     async fn give_back(&self, jobs: &[GiveBack]) -> StoreResult<()>;
 
-    /// Releases the leases of a process that died: every leased job is due now, and for each of its unsettled intents a
-    /// log row `unknown` with its request ID is appended (the intent stays open). Jobs that had announced are marked
-    /// suspect. Called once at start; answers how many leases there were.
-    async fn recover_leases(&self, now: Timestamp) -> StoreResult<Recovered>;
+    /// Releases the leases of a process or a batch that died: every job it had leased is due now, and for each of its
+    /// unsettled intents a log row `unknown` with its request ID is appended (the intent stays open). Jobs that had
+    /// announced are marked suspect. Answers how many leases there were.
+    async fn recover_leases(&self, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered>;
 
     /// Brings every wait that would end after `latest` to there, leases included: after a jump of the clock a job must not
     /// wait for the old time to come round. Answers how many.
@@ -98,6 +98,16 @@ pub trait Store: EventLog {
 
     /// Calls made since then, per hour.
     async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>>;
+
+    /// Replaces the spans of time in which the destination's gate was closed.
+    async fn save_closed_spans(
+        &self,
+        destination: &DestinationName,
+        spans: &[(Timestamp, Timestamp)],
+    ) -> StoreResult<()>;
+
+    /// The spans as they were saved last, in order.
+    async fn closed_spans(&self, destination: &DestinationName) -> StoreResult<Vec<(Timestamp, Timestamp)>>;
 
     // What operators see and do ----------------------------------------------------------------------------------------
 

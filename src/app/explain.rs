@@ -9,8 +9,8 @@ const OWN: &[(&str, Explanation)] = &[
     (
         "internal_error",
         Explanation {
-            meaning: "Planning this lead failed inside leadrelay; it is held and the others went on.",
-            remedy: "Report it with the log's line about the lead; after an upgrade, sync the lead.",
+            meaning: "Something failed inside leadrelay while it handled this lead; the others went on.",
+            remedy: "Report it with the log's line about it; a lead that is held is tried daily, and after an upgrade by `sync`.",
         },
     ),
     (

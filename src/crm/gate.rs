@@ -121,15 +121,10 @@ impl GateReason {
         }
     }
 
-    /// Whether it stays closed until a person has done something.
+    /// Whether it stays closed until a person has done something that nobody has yet in hand: whoever paused it knows, and
+    /// leads that wait longer than `alerts.retry_age` are told of all the same.
     pub const fn needs_person(&self) -> bool {
-        matches!(
-            self,
-            GateReason::Paused { .. }
-                | GateReason::Drift { .. }
-                | GateReason::RefusingAll { .. }
-                | GateReason::LoginRefused { .. }
-        )
+        matches!(self, GateReason::Drift { .. } | GateReason::RefusingAll { .. } | GateReason::LoginRefused { .. })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ask;
 mod decide;
+mod standing;
 
 pub use ask::planned_link;
 pub use decide::{PlanInput, SyncRules, match_keys, plan_sync};

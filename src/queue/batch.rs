@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tracing::{debug, error, warn};
 
 use super::destination::{Destination, Rules};
@@ -21,9 +22,12 @@ use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, NewLogRow, Pardoned, RecordOwner,
-    Settlement, StoreResult, Work,
+    AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, LeasesOf, NewLogRow, Pardoned,
+    RecordOwner, Settlement, StoreResult, Work,
 };
+
+/// Why a lead is held that cannot be planned.
+pub(super) const INTERNAL_ERROR: &str = "internal_error";
 
 /// Jobs that one worker has leased together.
 pub(super) struct Batch {
@@ -73,7 +77,21 @@ pub(super) struct Report {
 
 impl Batch {
     /// Pays the debts of these jobs, or settles why not. Every job is settled or given back, whatever happens outside.
-    pub async fn run(mut self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
+    ///
+    /// After a panic the jobs are due again at once, those that had announced as suspects.
+    pub async fn run(self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
+        let (destination, token) = (Arc::clone(&self.destination), self.token);
+        match AssertUnwindSafe(self.pay(jobs)).catch_unwind().await {
+            Ok(paid) => paid,
+            Err(_) => {
+                error!(destination = %destination.name, "a batch of {} failed inside leadrelay; its leads are tried again, in halves where they were being written", destination.name);
+                destination.store.recover_leases(LeasesOf::Batch(token), destination.clock.now()).await?;
+                Ok(Report::default())
+            }
+        }
+    }
+
+    async fn pay(mut self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
         let mut report = Report::default();
         let mut deferred = Vec::new();
         let (poison, jobs): (Vec<ClaimedJob>, _) = jobs.into_iter().partition(|job| died_alone(job.suspicion));
@@ -114,7 +132,7 @@ impl Batch {
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
-            let keys = match_keys(&lead, &external_id, link, times, &self.rules.sync);
+            let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &self.rules.sync);
             if self.hold.reserve(keys::of_lead(&keys)) {
                 members.push(Member { job, lead, work, external_id, keys });
             } else {
@@ -196,7 +214,7 @@ impl Batch {
         for (member, found) in members.into_iter().zip(found) {
             let mut records: Vec<String> =
                 found.found.iter().map(|candidate| keys::of_record(&candidate.record.reference())).collect();
-            let own = member.work.link.as_ref().map(|link| keys::of_record(&link.record));
+            let own = member.keys.linked.as_ref().or(member.keys.chosen.as_ref()).map(keys::of_record);
             records.retain(|record| Some(record) != own.as_ref());
             records.dedup();
             if !self.hold.reserve(records) {
@@ -233,7 +251,7 @@ impl Batch {
         catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &self.rules.sync))).unwrap_or_else(|_| {
             error!(lead.id = %member.lead.key.id, "planning lead {} failed inside leadrelay; it is held", member.lead.key.id);
             SyncPlan::without_record(Action::Hold {
-                code: "internal_error",
+                code: INTERNAL_ERROR,
                 detail: "planning this lead failed inside leadrelay; please report it".to_owned(),
             })
         })

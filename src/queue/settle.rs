@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
-use super::batch::{Batch, Member, Planned, Report, Sent};
+use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report, Sent};
 use super::destination::Rules;
 use super::left_out::without_refused;
 use super::redact::without_values;
@@ -65,7 +65,8 @@ impl Settling<'_> {
             Action::Hold { code, detail } => {
                 row.error_code = Some((*code).to_owned());
                 row.error = Some(detail.clone());
-                row.outcome = Outcome::Conflict;
+                // What leadrelay cannot do is a failure; what a person has to decide is none.
+                row.outcome = if *code == INTERNAL_ERROR { Outcome::Refused } else { Outcome::Conflict };
                 let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
                 settlement.end = JobEnd::Held { code: (*code).to_owned(), detail: detail.clone(), look_again_at };
             }

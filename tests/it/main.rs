@@ -11,8 +11,9 @@ mod harness;
 mod kill;
 mod odd_set;
 mod odd_webhooks;
+mod people;
 mod sandbox_jsforce;
 mod service;
-mod shared_records;
+
 mod strace;
 mod tidy;

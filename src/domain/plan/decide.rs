@@ -9,6 +9,7 @@ use crate::domain::mapping::domain::company_domain;
 use crate::domain::mapping::{self, Converted, Direction, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{
     Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose,
+    chosen_record,
 };
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
@@ -17,6 +18,7 @@ use crate::domain::value::Value;
 use super::{
     Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, Owner, Question, Resolution, Rule,
     SyncPlan, ask,
+    standing::{Carries, Standing},
 };
 
 /// What one destination's mapping document and settings say.
@@ -55,6 +57,7 @@ pub fn match_keys(
     lead: &Lead,
     external_id: &str,
     link: Option<&Link>,
+    answers: &[Resolution],
     times: TimeFormat,
     rules: &SyncRules,
 ) -> MatchKeys {
@@ -69,6 +72,7 @@ pub fn match_keys(
     let domain = company_domain(email.as_deref(), website.as_deref());
     MatchKeys {
         linked: None,
+        chosen: chosen_record(answers, &rules.matching.object),
         external_id: Some(external_id.to_owned()),
         // One word is too little to tell a person by.
         name_and_domain: match (person.first, person.last, domain) {
@@ -311,6 +315,9 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
             note: standing.note(),
         });
     }
+    if !standing.owner && !sharing && !fields.is_empty() {
+        plan.decisions.push(standing.written_by_a_sharer(input, record, rules));
+    }
     if sharing && !matches!(said, Some(Choice::Crm)) {
         plan.questions.push(ask::shared_question(&reference, standing.other.map(|other| other.lead), record, rules));
     }
@@ -318,65 +325,6 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
         plan.action = Action::Update { record: reference, fields };
     }
     plan
-}
-
-/// Whose record it is.
-struct Standing {
-    owner: bool,
-    carries: Carries,
-    /// Whether our key is to be written.
-    write_id: bool,
-    /// The other lead that owns it, or did until it was deleted.
-    other: Option<Owner>,
-    /// Whether the lead comes into a record that it shared, or did not know: what was agreed on before does not count.
-    takes_over: bool,
-}
-
-#[derive(PartialEq, Eq)]
-enum Carries {
-    Nothing,
-    Ours,
-    /// The key of a lead of ours that was deleted.
-    Deleted,
-    Another,
-}
-
-impl Standing {
-    fn of(input: &PlanInput<'_>, record: &CrmRecord, rules: &SyncRules) -> Self {
-        let other = (input.owner_of)(&record.reference()).filter(|owner| owner.lead != input.lead.key);
-        let carries = match record.value(&rules.external_id) {
-            CrmValue::Null => Carries::Nothing,
-            CrmValue::Text(text) if text == input.external_id => Carries::Ours,
-            CrmValue::Text(text) if other.as_ref().is_some_and(|owner| owner.deleted && owner.external_id == *text) => {
-                Carries::Deleted
-            }
-            _ => Carries::Another,
-        };
-        let free = carries != Carries::Another && other.as_ref().is_none_or(|owner| owner.deleted);
-        match input.link {
-            // Made owner when the one before it went: its key replaces the old one.
-            Some(link) if link.owner => {
-                let inherited = link.bases.is_empty();
-                Self {
-                    owner: true,
-                    write_id: carries == Carries::Nothing || (carries == Carries::Another && inherited),
-                    carries,
-                    other: None,
-                    takes_over: false,
-                }
-            }
-            Some(_) if !free || other.is_none() => {
-                Self { owner: false, write_id: false, carries, other, takes_over: false }
-            }
-            _ => Self { owner: free, write_id: free && carries != Carries::Ours, carries, other, takes_over: free },
-        }
-    }
-
-    /// Why our key is written, where that needs saying.
-    fn note(&self) -> Option<String> {
-        let other = self.other.as_ref().filter(|_| self.carries == Carries::Deleted)?;
-        Some(format!("the record belonged to lead {}, which was deleted", other.lead))
-    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "all of one row's surroundings, named")]

@@ -10,9 +10,10 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 use crate::store::{StoreError, StoreResult};
 
 /// Every migration: version, description, SQL.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "events jobs and log", include_str!("../../../migrations/sqlite/0001_events_jobs_and_log.sql")),
     (2, "rows left out", include_str!("../../../migrations/sqlite/0002_rows_left_out.sql")),
+    (4, "closed spans", include_str!("../../../migrations/sqlite/0004_closed_spans.sql")),
 ];
 
 /// The version that the newest of them brings a database to.

@@ -5,7 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, announce, backup, budget, claim, conflicts, dead_letters, dirty, events, figures, fold, leads, links,
+    SqliteStore, announce, backup, claim, conflicts, dead_letters, dirty, events, figures, fold, gates, leads, links,
     log, people, prune, recover, replay, runs, settle, work,
 };
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
@@ -53,8 +53,8 @@ impl Store for SqliteStore {
         claim::give_back(self, jobs).await
     }
 
-    async fn recover_leases(&self, now: Timestamp) -> StoreResult<Recovered> {
-        recover::recover(self, now).await
+    async fn recover_leases(&self, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered> {
+        recover::recover(self, whose, now).await
     }
 
     async fn shorten_waits(&self, latest: Timestamp) -> StoreResult<u64> {
@@ -86,11 +86,23 @@ impl Store for SqliteStore {
     }
 
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {
-        budget::save(self, destination, hour, calls).await
+        gates::save_calls(self, destination, hour, calls).await
     }
 
     async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>> {
-        budget::since(self, destination, since).await
+        gates::calls_since(self, destination, since).await
+    }
+
+    async fn save_closed_spans(
+        &self,
+        destination: &DestinationName,
+        spans: &[(Timestamp, Timestamp)],
+    ) -> StoreResult<()> {
+        gates::save_closed_spans(self, destination, spans).await
+    }
+
+    async fn closed_spans(&self, destination: &DestinationName) -> StoreResult<Vec<(Timestamp, Timestamp)>> {
+        gates::closed_spans(self, destination).await
     }
 
     async fn search_sync_log(&self, filter: &LogFilter, page: &Page) -> StoreResult<Listed<LogRow>> {

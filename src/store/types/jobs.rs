@@ -208,6 +208,15 @@ pub struct GiveBack {
     pub waiting_since: Option<Timestamp>,
 }
 
+/// Whose leases are released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeasesOf {
+    /// All that the process before this one had; for its start.
+    DeadProcess,
+    /// Those of one batch that panicked.
+    Batch(LeaseToken),
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     pub leases: u64,

@@ -28,8 +28,11 @@ fn a_second_lead_on_a_record_fills_blanks_and_asks_and_never_takes_it_over() {
     assert!(!plan.owner);
     assert_eq!(plan.questions.iter().map(|question| question.kind).collect::<Vec<_>>(), [ConflictKind::SharedRecord]);
     case.rules.on_shared = OnShared::Newest;
-    let Action::Update { fields, .. } = case.plan().action else { panic!("the newest values win") };
+    let newest = case.plan();
+    let Action::Update { fields, .. } = &newest.action else { panic!("the newest values win") };
     assert!(fields.contains_key(&FieldName::from("FirstName")) && !fields.contains_key(&FieldName::from(ID_FIELD)));
+    let shared = newest.decisions.iter().find(|decision| decision.rule == Rule::Shared).unwrap();
+    assert_eq!((&shared.lead, &shared.crm), (&Some(text(OUR_ID)), &Some(text(OTHER_ID))), "the log tells both leads");
 }
 
 #[test]

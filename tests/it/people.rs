@@ -1,4 +1,4 @@
-//! Two leads on one record, and leads that lack a value: what people say, deletes and a changed mapping set right.
+//! What people do to leads on their way: deletes, answers, a changed mapping, a pause.
 
 use leadrelay::domain::mapping::TooLong;
 use serde_json::{Value as Json, json};
@@ -72,5 +72,19 @@ async fn a_value_that_was_left_out_arrives_by_itself_once_the_mapping_lets_it_th
     assert_eq!(harness.record_of("cl_1").await["fields"]["City"], long[..40]);
     let lead = harness.admin("leads/klozeo/cl_1").await;
     assert_eq!(lead["links"][0]["left_out"], json!([]), "{lead}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_pause_raises_no_alert_until_leads_have_waited_too_long() {
+    let harness = Harness::start(|config| config.alerts.retry_age = std::time::Duration::from_secs(3)).await;
+    harness.admin_post("destinations/salesforce/pause", json!({ "note": "month end" })).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", "Berlin"))).await;
+    harness.until("queue", |queue| queue["items"][0]["ready"] == 1).await;
+    assert_eq!(harness.admin("alerts").await["items"], json!([]), "whoever paused it knows");
+    let alerts = harness.until("alerts", |alerts| !alerts["items"].as_array().unwrap().is_empty()).await;
+    assert_eq!(alerts["items"][0]["alert"], "retry_age", "{alerts}");
+    harness.admin_post("destinations/salesforce/resume", json!({})).await;
+    harness.until("alerts", |alerts| alerts["items"].as_array().unwrap().is_empty()).await;
     harness.stop().await;
 }
