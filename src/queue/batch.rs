@@ -13,9 +13,10 @@ use super::fold;
 use super::keys::{self, Hold};
 use super::left_out::without_known;
 use super::settle::Settling;
+use super::suspects::{by_suspicion, died_alone};
 use super::verdict::after_the_probe;
 use crate::crm::gate::{Pardon, Permit, outcome_of};
-use crate::crm::{CrmError, FindRequest, MAX_WRITES, RecordWrite, WriteRequest, WriteResult};
+use crate::crm::{CrmError, FindRequest, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
@@ -401,35 +402,6 @@ impl Sent {
     }
 }
 
-/// Suspects (their process died after announcing) come back in halves of halves, the others together.
-fn by_suspicion(jobs: Vec<ClaimedJob>) -> Vec<Vec<ClaimedJob>> {
-    let mut by_level: BTreeMap<u32, Vec<ClaimedJob>> = BTreeMap::new();
-    for job in jobs {
-        by_level.entry(job.suspicion).or_default().push(job);
-    }
-    by_level
-        .into_iter()
-        .flat_map(|(suspicion, jobs)| {
-            let mut chunks = Vec::new();
-            let mut jobs = jobs.into_iter().peekable();
-            while jobs.peek().is_some() {
-                chunks.push(jobs.by_ref().take(most_together(suspicion)).collect());
-            }
-            chunks
-        })
-        .collect()
-}
-
-/// How many leads of this suspicion are written together.
-fn most_together(suspicion: u32) -> usize {
-    (MAX_WRITES >> suspicion.min(16)).max(1)
-}
-
-/// Whether the process died last while this lead stood alone.
-fn died_alone(suspicion: u32) -> bool {
-    suspicion.checked_sub(1).is_some_and(|before| most_together(before) == 1)
-}
-
 /// Whether the error may be the doing of one lead in the batch.
 fn refuses_the_batch(error: &CrmError) -> bool {
     matches!(error, CrmError::Refused { .. } | CrmError::Unfamiliar { .. } | CrmError::Collateral { .. })
@@ -461,48 +433,4 @@ fn record_write(planned: &Planned) -> RecordWrite {
 
 fn new_request_id() -> RequestId {
     RequestId::new(uuid::Uuid::now_v7().to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::job::{Class, Lane};
-
-    fn suspect(id: usize, suspicion: u32) -> ClaimedJob {
-        ClaimedJob {
-            lead: LeadKey::new("klozeo", id.to_string().as_str()),
-            lane: Lane::First,
-            class: Class::Live,
-            attempt: 1,
-            wanted: 1,
-            owed_since: Timestamp::from_seconds(1),
-            first_failed_at: None,
-            last_error: None,
-            suspicion,
-            refusal: None,
-            forced: false,
-            lease_expired: false,
-        }
-    }
-
-    #[test]
-    fn suspects_come_back_in_halves_and_only_who_died_alone_is_poison() {
-        let sizes = |suspicion| {
-            let jobs = (0..MAX_WRITES).map(|id| suspect(id, suspicion)).collect();
-            by_suspicion(jobs).iter().map(Vec::len).max()
-        };
-        assert_eq!([0, 1, 2, 6, 7, 40].map(sizes), [200, 100, 50, 3, 1, 1].map(Some));
-        let first_alone = (0..).find(|suspicion| most_together(*suspicion) == 1).unwrap();
-        assert!((0..=first_alone).all(|suspicion| !died_alone(suspicion)), "it did not stand alone yet");
-        assert!(died_alone(first_alone + 1));
-    }
-
-    #[test]
-    fn suspects_stay_apart_from_the_others() {
-        let jobs = vec![suspect(1, 0), suspect(2, 7), suspect(3, 0), suspect(4, 7)];
-        let chunks = by_suspicion(jobs);
-        let ids: Vec<Vec<&str>> =
-            chunks.iter().map(|chunk| chunk.iter().map(|job| job.lead.id.as_str()).collect()).collect();
-        assert_eq!(ids, [vec!["1", "3"], vec!["2"], vec!["4"]]);
-    }
 }

@@ -181,7 +181,7 @@ fn without_ties(records: &BTreeMap<String, Json>, set: &[Odd]) -> BTreeMap<Strin
 async fn shuffled_and_repeated_deliveries_end_alike_where_versions_differ() {
     let set = bodies::all();
     let mut first: Option<BTreeMap<String, Json>> = None;
-    for seed in 0..4u64 {
+    for seed in 0..3u64 {
         let harness = Harness::start(|_| {}).await;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut order: Vec<&Odd> = set.iter().collect();

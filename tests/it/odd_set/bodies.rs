@@ -270,7 +270,7 @@ fn people() -> Vec<Odd> {
 
 /// Bodies that are no event of a lead, or hardly.
 fn envelopes() -> Vec<Odd> {
-    let deleted = |id: &str, body: &str| Odd { lead: Some(id.to_owned()), ..Odd::nobody(body) };
+    let told = |id: &str, body: &str| Odd { lead: Some(id.to_owned()), ..Odd::nobody(body) };
     let mut odd: Vec<Odd> = [
         "",
         " ",
@@ -336,8 +336,9 @@ fn envelopes() -> Vec<Odd> {
     odd.push(Odd::nobody([&b"{\"event\":\"lead.created\",\"data\":"[..], &b"[".repeat(10_000)].concat()));
     odd.push(Odd::nobody(b"{\"event\":\"lead.created\",\"data\":{\"id\":\"x12\",\"name\":\"\xed\xa0\x80\"}}".to_vec()));
     odd.push(Odd::nobody(b"\xff\xfe{\x00}\x00".to_vec()));
-    odd.push(deleted("never-seen", r#"{"event":"lead.deleted","timestamp":1760000000,"data":{"id":"never-seen"}}"#));
-    odd.push(deleted("never-dated", r#"{"event":"lead.deleted","timestamp":"soon","data":{"id":"never-dated"}}"#));
-    odd.push(deleted("4712", r#"{"event":"lead.deleted","timestamp":-1,"data":{"id":4712,"name":"X"}}"#));
+    odd.push(told("last-wins", r#"{"event":"note.created","data":{"id":"first"},"event":"lead.created","data":{"id":"first","id":"last-wins","name":"Last Wins"}}"#));
+    odd.push(told("never-seen", r#"{"event":"lead.deleted","timestamp":1760000000,"data":{"id":"never-seen"}}"#));
+    odd.push(told("never-dated", r#"{"event":"lead.deleted","timestamp":"soon","data":{"id":"never-dated"}}"#));
+    odd.push(told("4712", r#"{"event":"lead.deleted","timestamp":-1,"data":{"id":4712,"name":"X"}}"#));
     odd
 }
