@@ -10,6 +10,8 @@ pub struct Odd {
     pub lead: Option<String>,
     /// Whether it shares a person, a record or a version with another, so that the order may tell.
     pub tied: bool,
+    /// Which of its lead's events it is, by version.
+    pub round: usize,
 }
 
 impl Odd {
@@ -17,11 +19,11 @@ impl Odd {
         let body = format!(
             r#"{{"event":"lead.created","timestamp":1760000000,"data":{{"id":{id_json},{inside},"updated_at":1760000000}}}}"#
         );
-        Self { body: body.into_bytes(), lead: Some(id.to_owned()), tied: false }
+        Self { body: body.into_bytes(), lead: Some(id.to_owned()), tied: false, round: 0 }
     }
 
     fn nobody(body: impl Into<Vec<u8>>) -> Self {
-        Self { body: body.into(), lead: None, tied: false }
+        Self { body: body.into(), lead: None, tied: false, round: 0 }
     }
 }
 
@@ -34,7 +36,8 @@ pub fn all() -> Vec<Odd> {
     set.extend(people());
     set.extend(envelopes());
     for History { id, events } in histories::all() {
-        set.extend(events.into_iter().map(|body| Odd { body, lead: Some(id.to_owned()), tied: false }));
+        let event = |(round, body)| Odd { body, lead: Some(id.to_owned()), tied: false, round };
+        set.extend(events.into_iter().enumerate().map(event));
     }
     set
 }
