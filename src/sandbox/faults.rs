@@ -1,13 +1,15 @@
 //! The trouble that a test can order: rules with a rate, drawn from a seeded generator so that runs repeat.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
 use super::wire::Answer;
 
 /// What can go wrong; the names are those of the control API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Fault {
     /// The connection is reset, nothing was executed.
@@ -96,11 +98,13 @@ pub(super) enum Trouble {
 pub(super) struct Faults {
     rules: Vec<Rule>,
     random: fastrand::Rng,
+    /// How often each struck a request as a whole since these rules were ordered.
+    struck: BTreeMap<Fault, u64>,
 }
 
 impl Faults {
     pub fn none() -> Self {
-        Self { rules: Vec::new(), random: fastrand::Rng::with_seed(0) }
+        Self { rules: Vec::new(), random: fastrand::Rng::with_seed(0), struck: BTreeMap::new() }
     }
 
     /// Takes a plan whose rules make sense, or says which one does not.
@@ -117,7 +121,7 @@ impl Faults {
                 return wrong("`rewrite` needs a `field`");
             }
         }
-        Ok(Self { rules: plan.rules, random: fastrand::Rng::with_seed(plan.seed) })
+        Ok(Self { rules: plan.rules, random: fastrand::Rng::with_seed(plan.seed), struck: BTreeMap::new() })
     }
 
     /// What happens to a request as a whole: the first rule that strikes.
@@ -125,10 +129,16 @@ impl Faults {
         for rule in &mut self.rules {
             let whole = !matches!(rule.fault, Fault::Refuse | Fault::Rewrite | Fault::UsageJitter);
             if whole && rule.concerns(method, path) && rule.draws(&mut self.random) {
+                *self.struck.entry(rule.fault).or_default() += 1;
                 return Some(rule.trouble());
             }
         }
         None
+    }
+
+    /// How often each fault struck a request as a whole.
+    pub fn struck(&self) -> Json {
+        json!(self.struck)
     }
 
     /// Whether a validation rule refuses a record; `value_of` gives what the record would hold.

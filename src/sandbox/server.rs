@@ -116,6 +116,7 @@ async fn counted(
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
             status: None,
+            asks_to_write: job.call.as_ref().is_ok_and(Call::asks_to_write),
             executed: false,
             written: 0,
         });
