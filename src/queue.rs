@@ -12,6 +12,7 @@ pub mod maintenance;
 mod redact;
 mod settle;
 pub mod verdict;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@ mod ask;
 mod decide;
 
 pub use ask::planned_link;
-pub use decide::{PlanInput, SyncRules, match_keys, plan_sync};
+pub use decide::{PlanInput, SyncRules, create_keys, match_keys, plan_sync};
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,13 @@
-//! Which lead owns a record.
+//! Which lead owns a record, and which leads may be getting one.
 
 use std::collections::HashMap;
 
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::SqliteStore;
+use super::{SqliteStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
-use crate::store::StoreResult;
+use crate::store::stored::pairs_from_json;
+use crate::store::{OpenCreate, StoreResult};
 
 /// Bound values in one statement.
 const MOST: usize = 500;
@@ -32,4 +33,25 @@ pub(super) async fn find(
         owners.extend(rows.into_iter().map(owner));
     }
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
+}
+
+pub(super) async fn find_open_creates(
+    store: &SqliteStore,
+    destination: &DestinationName,
+) -> StoreResult<Vec<OpenCreate>> {
+    let found: Vec<(i64, String, String, String)> = sqlx::query_as(
+        "SELECT i.id, i.source, i.lead_id, i.value_pairs FROM intents i
+          WHERE i.destination = ?1 AND i.record_id IS NULL AND i.settled < 2
+            AND NOT EXISTS (SELECT 1 FROM links l
+                             WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
+          ORDER BY i.id",
+    )
+    .bind(destination.as_str())
+    .fetch_all(&store.readers)
+    .await?;
+    let read = |(id, source, lead, pairs): (i64, String, String, String)| {
+        let announced = rows::read(pairs_from_json(&pairs).ok(), "intents", "value_pairs", id)?;
+        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows: announced })
+    };
+    found.into_iter().map(read).collect()
 }

@@ -41,7 +41,7 @@ impl Store for SqliteStore {
         fold::save(self, folded).await
     }
 
-    async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<IntentId>>> {
+    async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<Announced>>> {
         announce::announce(self, announcement).await
     }
 
@@ -75,6 +75,10 @@ impl Store for SqliteStore {
         records: &[RecordRef],
     ) -> StoreResult<Vec<Option<LeadKey>>> {
         owners::find(self, destination, records).await
+    }
+
+    async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>> {
+        owners::find_open_creates(self, destination).await
     }
 
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {

@@ -254,8 +254,9 @@ async fn edits_are_respected(
                     // The other rows' rules never let the lead win over a person.
                     let may_win = decision.rule == "lead_wins" && LEAD_WINS.contains(&field);
                     let wrote = write.changes.get(field);
-                    let names_both =
-                        crm.as_ref() == Some(value) && decision.lead.as_ref() == wrote && decision.written.as_ref() == wrote;
+                    let names_both = crm.as_ref() == Some(value)
+                        && decision.lead.as_ref() == wrote
+                        && decision.written.as_ref() == wrote;
                     named |= may_win && names_both;
                     read = Some(crm);
                 }
