@@ -12,6 +12,7 @@ mod leads;
 mod report;
 mod senders;
 mod service;
+mod steps;
 
 use std::env;
 use std::sync::Arc;

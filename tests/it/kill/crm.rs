@@ -99,9 +99,24 @@ impl Crm {
 
     /// Ends all trouble but the trigger, which belongs to the org; answers how often each fault struck.
     pub async fn end_faults(&self) -> BTreeMap<String, u64> {
-        let stats: Stats = self.get("stats").await;
-        self.post("faults", &json!({ "rules": [{ "fault": "rewrite", "field": "City" }] })).await;
-        stats.faults
+        let faults = self.faults_struck().await;
+        self.order_one_by_one(&[]).await;
+        faults
+    }
+
+    /// How often each fault struck.
+    pub async fn faults_struck(&self) -> BTreeMap<String, u64> {
+        self.get::<Stats>("stats").await.faults
+    }
+
+    /// Has each of these befall one request, in this order; the trigger stays.
+    pub async fn order_one_by_one(&self, faults: &[Json]) {
+        let mut rules = faults.to_vec();
+        for rule in &mut rules {
+            rule["count"] = json!(1);
+        }
+        rules.push(json!({ "fault": "rewrite", "field": "City" }));
+        self.post("faults", &json!({ "rules": rules })).await;
     }
 
     /// All records, deleted ones too.

@@ -21,6 +21,17 @@ pub struct Lead {
 }
 
 impl Lead {
+    /// A lead with an address of its own unless another has its number, not told of yet.
+    pub fn new(id: &str, address: usize) -> Self {
+        Self { id: id.to_owned(), address, name: format!("{} {}", FIRST[address % 8], LAST[0]), version: 0 }
+    }
+
+    /// The webhook that tells of this version, the newest so far.
+    pub fn tell(&mut self, version: u32, rng: &mut Rng) -> String {
+        self.version = version;
+        webhook(self, rng)
+    }
+
     /// What only this version of this lead says of itself, in the row that nobody edits in the CRM.
     pub fn mark(&self) -> String {
         format!("{} v{}", self.id, self.version)
@@ -62,8 +73,7 @@ impl Leads {
             rng.usize(0..known)
         };
         let lead = &mut leads[place];
-        lead.version += 1;
-        webhook(lead, rng)
+        lead.tell(lead.version + 1, rng)
     }
 
     pub fn all(&self) -> Vec<Lead> {
