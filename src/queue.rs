@@ -11,7 +11,9 @@ mod left_out;
 pub mod maintenance;
 mod redact;
 mod settle;
+mod suspicion;
 pub mod verdict;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
