@@ -11,8 +11,9 @@ mod left_out;
 pub mod maintenance;
 mod redact;
 mod settle;
-mod suspects;
+mod suspicion;
 pub mod verdict;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -50,8 +50,8 @@ pub trait Store: EventLog {
     async fn save_leads(&self, folded: &[FoldedLead]) -> StoreResult<Vec<bool>>;
 
     /// Renews the leases and commits the intended values, before anything is written outside. Answers per lead whether
-    /// the lease still held; where not, nothing was announced for it.
-    async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<IntentId>>>;
+    /// the lease still held; where not, nothing was announced for it. A link that moved meanwhile stays as it is.
+    async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<Announced>>>;
 
     /// Records what came of the attempts: links, bases, conflicts, log and jobs, each lead for itself, in the order given.
     /// With a lost lease only the log rows are appended, and if something was written the lead is marked dirty again. A
@@ -92,6 +92,9 @@ pub trait Store: EventLog {
         destination: &DestinationName,
         fingerprint: &str,
     ) -> StoreResult<Vec<LeadKey>>;
+
+    /// Creates that have no answer and may still land, of leads that have no record yet.
+    async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>>;
 
     /// Remembers how many calls a destination made in an hour; a smaller number than is known changes nothing.
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()>;

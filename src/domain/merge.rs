@@ -187,10 +187,13 @@ fn decision(view: &RowView<'_>, written: Option<CrmValue>, rule: Rule) -> Decisi
     }
 }
 
-/// The bases with what our unsettled writes brought about: the newest that landed becomes the base.
+/// The bases with what our unsettled writes brought about.
 ///
-/// A create landed if the record carries our external ID, and counts until anything else is known of the record; an update if a row that it changed now holds the announced
-/// value. Where the record's last editor is our user, what is read now is what our write (and the CRM's own rules) made.
+/// A create landed if the record carries our external ID, and counts until anything else is known of the record; an
+/// update if a row that it changed now holds the announced value. Writes without an answer may land in any order or not
+/// at all, so each row is judged by what stands in it: the newest write whose value that is becomes the row's base. A
+/// value that none announced is what the CRM made of ours where our user was the last to change the record and that
+/// write can have been the last; else it is an edit, and the base is what was sent.
 pub fn bases_after_intents(
     bases: &BTreeMap<FieldName, BasePair>,
     intents: &[Intent],
@@ -198,41 +201,48 @@ pub fn bases_after_intents(
     carries_our_id: bool,
     kind_of: &dyn Fn(&FieldName) -> CrmFieldKind,
 ) -> BTreeMap<FieldName, BasePair> {
-    let holds = |field: &FieldName, value: &CrmValue| same_value(kind_of(field), record.value(field), value);
-    let landed = |intent: &Intent| match &intent.record {
+    let same = |field: &FieldName, a: &CrmValue, b: &CrmValue| same_value(kind_of(field), a, b);
+    let holds = |field: &FieldName, pair: &BasePair| same(field, record.value(field), &pair.crm);
+    let has_landed = |intent: &&Intent| match &intent.record {
         // With its bases known the record has been looked at since: a create is behind all that came later.
         None => carries_our_id && bases.is_empty(),
         Some(reference) => {
             reference.id == record.id
                 && intent.rows.iter().any(|(field, pair)| {
-                    let changed = bases.get(field).is_none_or(|base| !same_value(kind_of(field), &base.crm, &pair.crm));
-                    changed && holds(field, &pair.crm)
+                    holds(field, pair) && bases.get(field).is_none_or(|base| !same(field, &base.crm, &pair.crm))
                 })
         }
     };
-    // Writes without an answer may land in any order, so each row is judged by what stands in it: by another write's
-    // value, by the old one, or by what the CRM made of ours.
-    let settled = |field: &FieldName, pair: &BasePair| {
-        if holds(field, &pair.crm) {
-            return Some(pair.clone());
+    let landed: Vec<&Intent> = intents.iter().filter(has_landed).collect();
+    // What stands in a row that both wrote says which of the two came last, or that the other never came.
+    let outdone = |intent: &Intent, other: &Intent| {
+        other.rows.iter().any(|(field, pair)| {
+            holds(field, pair) && intent.rows.get(field).is_some_and(|own| !same(field, &own.crm, &pair.crm))
+        })
+    };
+    let settled = |field: &FieldName| {
+        let writers: Vec<(&Intent, &BasePair)> =
+            landed.iter().filter_map(|intent| Some((*intent, intent.rows.get(field)?))).collect();
+        if let Some((_, pair)) = writers.iter().rev().find(|(_, pair)| holds(field, pair)) {
+            return Some((*pair).clone());
         }
-        let other =
-            intents.iter().rev().filter_map(|intent| intent.rows.get(field)).find(|other| holds(field, &other.crm));
-        if let Some(other) = other {
-            return Some(other.clone());
-        }
-        if bases.get(field).is_some_and(|base| holds(field, &base.crm)) {
+        if bases.get(field).is_some_and(|base| holds(field, base)) {
             return None;
         }
-        let crm = if record.modified_by_us == Some(true) { record.value(field) } else { &pair.crm };
+        // Where it cannot be told, the oldest: a newer value is then written once more rather than never.
+        let last = writers.iter().find(|(intent, _)| !writers.iter().any(|(other, _)| outdone(intent, other)));
+        let (last, pair) = last.or(writers.last())?;
+        let came_later = landed.iter().any(|other| other.id > last.id && !other.rows.contains_key(field));
+        let rewritten = record.modified_by_us == Some(true) && !came_later;
+        let crm = if rewritten { record.value(field) } else { &pair.crm };
         Some(BasePair { lead: pair.lead.clone(), crm: crm.clone() })
     };
+    let fields = landed.iter().flat_map(|intent| intent.rows.keys());
     let mut known = bases.clone();
-    if let Some(intent) = intents.iter().rev().find(|intent| landed(intent)) {
-        known.extend(intent.rows.iter().filter_map(|(field, pair)| Some((field.clone(), settled(field, pair)?))));
-        if intent.record.is_none() && record.modified_by_us == Some(true) {
-            add_defaults(&mut known, record);
-        }
+    known.extend(fields.filter_map(|field| Some((field.clone(), settled(field)?))));
+    let made = landed.last().is_some_and(|newest| newest.record.is_none());
+    if made && record.modified_by_us == Some(true) {
+        add_defaults(&mut known, record);
     }
     known
 }
@@ -244,15 +254,19 @@ pub fn add_defaults(bases: &mut BTreeMap<FieldName, BasePair>, made: &CrmRecord)
     }
 }
 
-/// The bases once a write is settled: what was read back, or what was sent where it could not be read.
+/// The bases once a write is settled: what was read back. Where that failed they stay, and the intent, which stays open,
+/// tells the next look what was sent.
 pub fn bases_after_write(
     bases: &BTreeMap<FieldName, BasePair>,
     announced: &BTreeMap<FieldName, BasePair>,
     read_back: Option<&CrmRecord>,
 ) -> BTreeMap<FieldName, BasePair> {
     let mut bases = bases.clone();
+    let Some(record) = read_back else { return bases };
+    // If somebody was quicker than the reading, what is read may be an edit: that of ours is only known as it was sent.
+    let is_ours = record.modified_by_us != Some(false);
     for (field, pair) in announced {
-        let crm = read_back.map_or(&pair.crm, |record| record.value(field));
+        let crm = if is_ours { record.value(field) } else { &pair.crm };
         bases.insert(field.clone(), BasePair { lead: pair.lead.clone(), crm: crm.clone() });
     }
     bases
@@ -270,62 +284,122 @@ mod tests {
         BasePair { lead: text(value), crm: text(value) }
     }
 
+    fn intent(id: i64, record: Option<&str>, rows: &[(&str, &str)]) -> Intent {
+        Intent {
+            id,
+            request_id: "r".into(),
+            object: "Lead".into(),
+            record: record.map(|id| RecordRef { object: "Lead".into(), id: id.into() }),
+            rows: rows.iter().map(|(field, value)| (FieldName::from(*field), pair(value))).collect(),
+            announced_at: crate::domain::time::Timestamp::from_seconds(id),
+        }
+    }
+
+    fn record(fields: &[(&str, &str)], modified_by_us: bool) -> CrmRecord {
+        CrmRecord {
+            object: "Lead".into(),
+            id: "00Q1".into(),
+            fields: fields.iter().map(|(field, value)| (FieldName::from(*field), text(value))).collect(),
+            created_at: None,
+            modified_at: None,
+            modified_by_us: Some(modified_by_us),
+            became: None,
+        }
+    }
+
+    fn pairs(rows: &[(&str, &str)]) -> BTreeMap<FieldName, BasePair> {
+        rows.iter().map(|(field, value)| (FieldName::from(*field), pair(value))).collect()
+    }
+
+    fn bases_of(
+        bases: &BTreeMap<FieldName, BasePair>,
+        intents: &[Intent],
+        record: &CrmRecord,
+    ) -> BTreeMap<FieldName, BasePair> {
+        bases_after_intents(bases, intents, record, true, &|_| CrmFieldKind::Text)
+    }
+
     #[test]
     fn a_create_without_an_answer_does_not_take_the_base_back_after_later_writes() {
         let company = FieldName::from("Company");
-        let create = Intent {
-            id: 1,
-            request_id: "r".into(),
-            object: "Lead".into(),
-            record: None,
-            rows: BTreeMap::from([(company.clone(), pair("first"))]),
-            announced_at: crate::domain::time::Timestamp::from_seconds(1),
-        };
-        let record = CrmRecord {
-            object: "Lead".into(),
-            id: "00Q1".into(),
-            fields: BTreeMap::from([(company.clone(), text("a person's"))]),
-            created_at: None,
-            modified_at: None,
-            modified_by_us: Some(true),
-            became: None,
-        };
-        let settled = BTreeMap::from([(company.clone(), pair("second"))]);
-        let after =
-            |bases| bases_after_intents(bases, std::slice::from_ref(&create), &record, true, &|_| CrmFieldKind::Text);
-        assert_eq!(after(&settled), settled, "else the person's value would seem ours, and be overwritten");
-        assert!(after(&BTreeMap::new()).contains_key(&company), "nothing else is known: the create was it");
+        let create = [intent(1, None, &[("Company", "first")])];
+        let record = record(&[("Company", "a person's")], true);
+        let settled = pairs(&[("Company", "second")]);
+        assert_eq!(
+            bases_of(&settled, &create, &record),
+            settled,
+            "else the person's value would seem ours, and be overwritten"
+        );
+        let known = bases_of(&BTreeMap::new(), &create, &record);
+        assert!(known.contains_key(&company), "nothing else is known: the create was it");
     }
 
     #[test]
     fn writes_that_land_out_of_order_leave_the_newest_version_owed() {
-        let (version, source) = (FieldName::from("Version"), FieldName::from("LeadSource"));
-        let update = |id: i64, value: &str| Intent {
-            id,
-            request_id: "r".into(),
-            object: "Lead".into(),
-            record: Some(RecordRef { object: "Lead".into(), id: "00Q1".into() }),
-            rows: BTreeMap::from([(version.clone(), pair(value)), (source.clone(), pair("Web"))]),
-            announced_at: crate::domain::time::Timestamp::from_seconds(id),
-        };
-        let record = |stands: &str| CrmRecord {
-            object: "Lead".into(),
-            id: "00Q1".into(),
-            fields: BTreeMap::from([(version.clone(), text(stands)), (source.clone(), text("Web"))]),
-            created_at: None,
-            modified_at: None,
-            modified_by_us: Some(true),
-            became: None,
-        };
-        let bases = BTreeMap::from([(version.clone(), pair("11")), (source.clone(), pair("Other"))]);
-        let intents = [update(1, "12"), update(2, "14")];
+        let bases = pairs(&[("Version", "11"), ("LeadSource", "Other")]);
+        let intents = ["12", "14"].map(|version| {
+            let id = version.parse().unwrap();
+            intent(id, Some("00Q1"), &[("Version", version), ("LeadSource", "Web")])
+        });
         let base_of_version = |stands: &str| {
-            bases_after_intents(&bases, &intents, &record(stands), true, &|_| CrmFieldKind::Text)[&version].clone()
+            bases_of(&bases, &intents, &record(&[("Version", stands), ("LeadSource", "Web")], true))[&"Version".into()]
+                .clone()
         };
         assert_eq!(base_of_version("14"), pair("14"));
         assert_eq!(base_of_version("12"), pair("12"), "the older one landed last: 14 is still to be written");
         assert_eq!(base_of_version("11"), pair("11"), "neither landed in this row");
         let rewritten = base_of_version("14 (checked)");
-        assert_eq!(rewritten, BasePair { lead: text("14"), crm: text("14 (checked)") }, "a rule of the CRM rewrote it");
+        let unclear = BasePair { lead: text("12"), crm: text("14 (checked)") };
+        assert_eq!(
+            rewritten, unclear,
+            "whichever it was that a rule of the CRM rewrote: 14 is written, at worst again"
+        );
+    }
+
+    #[test]
+    fn a_rewritten_value_is_that_of_the_write_that_landed_not_of_one_that_never_did() {
+        let landed = [("Version", "1"), ("Source", "Web"), ("City", "berlin")];
+        let never = [("Version", "2"), ("Source", "Web"), ("City", "bonn")];
+        let stands = record(&[("Version", "1"), ("Source", "Web"), ("City", "Berlin")], true);
+        let berlin = BasePair { lead: text("berlin"), crm: text("Berlin") };
+        let check = |bases: &BTreeMap<FieldName, BasePair>, of: Option<&str>| {
+            let known = bases_of(bases, &[intent(1, of, &landed), intent(2, of, &never)], &stands);
+            assert_eq!(known[&"City".into()], berlin, "else bonn would seem to stand, and never be written");
+        };
+        check(&pairs(&[("Version", "0"), ("Source", "Phone"), ("City", "Old")]), Some("00Q1"));
+        check(&BTreeMap::new(), Some("00Q1"));
+        check(&BTreeMap::new(), None);
+    }
+
+    #[test]
+    fn an_edit_before_our_last_write_is_not_taken_for_a_rule_of_the_crm() {
+        let bases = pairs(&[("Version", "0"), ("City", "Old")]);
+        let first = intent(1, Some("00Q1"), &[("Version", "1"), ("City", "berlin")]);
+        let second = intent(2, Some("00Q1"), &[("Version", "2"), ("Score", "2")]);
+        let stands = record(&[("Version", "2"), ("Score", "2"), ("City", "a person's")], true);
+        // Of the first nothing else stands; with a row that does it is known to have landed.
+        let mut first_known = first.clone();
+        first_known.rows.insert("Source".into(), pair("Web"));
+        let mut stands_known = stands.clone();
+        stands_known.fields.insert("Source".into(), text("Web"));
+        let known = bases_of(&bases, &[first_known, second.clone()], &stands_known);
+        assert_eq!(known[&"City".into()], pair("berlin"), "the person's value differs from it: an edit");
+        let known = bases_of(&bases, &[first, second], &stands);
+        assert_eq!(known[&"City".into()], pair("Old"));
+    }
+
+    #[test]
+    fn what_is_read_back_counts_unless_somebody_was_quicker() {
+        let sent = pairs(&[("City", "berlin")]);
+        let after = |read: Option<&CrmRecord>| {
+            bases_after_write(&pairs(&[("City", "Old")]), &sent, read)[&"City".into()].clone()
+        };
+        assert_eq!(after(Some(&record(&[("City", "Berlin")], true))).crm, text("Berlin"));
+        assert_eq!(after(Some(&record(&[("City", "a person's")], false))), pair("berlin"), "else it would seem ours");
+        assert_eq!(after(None), pair("Old"), "the open intent knows what was sent");
+        let intents = [intent(1, Some("00Q1"), &[("City", "berlin"), ("Source", "Web")])];
+        let next_look = record(&[("City", "Berlin"), ("Source", "Web")], true);
+        let known = bases_of(&pairs(&[("City", "Old")]), &intents, &next_look);
+        assert_eq!(known[&"City".into()], BasePair { lead: text("berlin"), crm: text("Berlin") });
     }
 }

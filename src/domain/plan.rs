@@ -5,7 +5,7 @@ mod decide;
 mod standing;
 
 pub use ask::planned_link;
-pub use decide::{PlanInput, SyncRules, match_keys, plan_sync};
+pub use decide::{PlanInput, SyncRules, create_keys, match_keys, plan_sync};
 
 use std::collections::BTreeMap;
 

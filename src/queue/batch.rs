@@ -1,6 +1,6 @@
 //! One batch of claimed jobs: folded, looked up, planned, announced, written, settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +13,26 @@ use super::fold;
 use super::keys::{self, Hold};
 use super::left_out::without_known;
 use super::settle::Settling;
-use super::suspects::{by_suspicion, died_alone};
+use super::suspicion::{by_suspicion, died_alone};
 use super::verdict::after_the_probe;
+use super::writes::{announced_write, record_write};
 use crate::crm::gate::{Pardon, Permit, outcome_of};
-use crate::crm::{CrmError, FindRequest, RecordWrite, WriteRequest, WriteResult};
+use crate::crm::{CrmError, FindRequest, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
+use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, create_keys, match_keys, plan_sync, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    AnnouncedWrite, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, LeasesOf, NewLogRow, Pardoned,
-    RecordOwner, Settlement, StoreResult, Work,
+    Announced, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, LeasesOf, NewLogRow, Pardoned, RecordOwner,
+    Settlement, StoreResult, Work,
 };
 
 /// Why a lead is held that cannot be planned.
 pub(super) const INTERNAL_ERROR: &str = "internal_error";
+
+/// Whoever waits for a neighbour in flight waits a moment, so that it is not asked for again and again.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// Jobs that one worker has leased together.
 pub(super) struct Batch {
@@ -105,7 +109,7 @@ impl Batch {
         }
         report.deferred = deferred.len();
         // What waited for a neighbour is owed as before; its next batch finds the neighbour's record.
-        self.give_back(deferred, None).await?;
+        self.give_back(deferred, A_MOMENT, None).await?;
         self.permit.settled(
             report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().copied().map_err(String::as_str))),
         );
@@ -140,7 +144,30 @@ impl Batch {
                 waiting.push(job);
             }
         }
-        Ok((members, waiting))
+        Ok((self.without_doubtful(members).await?, waiting))
+    }
+
+    /// Gives back new leads that may be a person whose record another lead's create, of which no answer came, may still
+    /// make: it would not be found yet. They wait until that lead has its record, or its create can no longer land.
+    async fn without_doubtful(&self, members: Vec<Member>) -> StoreResult<Vec<Member>> {
+        if members.iter().all(|member| member.keys.linked.is_some()) {
+            return Ok(members);
+        }
+        // Asked after the keys were taken in hand: from now on no other batch creates these people.
+        let mut doubtful: HashMap<String, Vec<LeadKey>> = HashMap::new();
+        for create in self.destination.store.find_open_creates(&self.destination.name).await? {
+            for key in keys::of_lead(&create_keys(&create.rows, &self.rules.sync)) {
+                doubtful.entry(key).or_default().push(create.lead.clone());
+            }
+        }
+        let waits = |member: &Member| {
+            let others = keys::of_lead(&member.keys).into_iter().filter_map(|key| doubtful.get(&key)).flatten();
+            others.into_iter().any(|lead| *lead != member.job.lead)
+        };
+        let (waiting, members): (Vec<Member>, _) = members.into_iter().partition(waits);
+        let waiting = waiting.into_iter().map(|member| member.job).collect();
+        self.give_back(waiting, self.destination.settings.retry.first, None).await?;
+        Ok(members)
     }
 
     /// Looks up, plans and carries out. A batch that the CRM refuses as a whole is halved until the culprit stands alone.
@@ -303,11 +330,18 @@ impl Batch {
             now,
             lease_ends_at: now.after(destination.settings.lease),
             request_id: request_id.clone(),
-            writes: planned.iter().map(announced_write).collect(),
+            writes: planned.iter().map(|planned| announced_write(planned, &self.rules.fingerprint)).collect(),
         };
-        let intents = destination.store.announce(&announcement).await?;
-        let (kept, intents): (Vec<Planned>, Vec<IntentId>) =
-            planned.into_iter().zip(intents).filter_map(|(planned, intent)| Some((planned, intent?))).unzip();
+        let announced = destination.store.announce(&announcement).await?;
+        let (mut kept, mut intents) = (Vec::new(), Vec::new());
+        for ((mut planned, write), announced) in planned.into_iter().zip(announcement.writes).zip(announced) {
+            let Some(Announced { intent, linked }) = announced else { continue };
+            if let (Some((link, _)), Some(revision)) = (write.known, linked) {
+                planned.member.work.link = Some(Link { revision, ..link });
+            }
+            kept.push(planned);
+            intents.push(intent);
+        }
         if kept.is_empty() {
             return Ok(None);
         }
@@ -350,7 +384,7 @@ impl Batch {
             }
         }
         self.settle(settlements).await?;
-        self.give_back(waiting, Some(error)).await
+        self.give_back(waiting, A_MOMENT, Some(error)).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
@@ -366,8 +400,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Owed as before, and due at once; behind a closed gate nothing claims them.
-    async fn give_back(&self, jobs: Vec<ClaimedJob>, closed_by: Option<&CrmError>) -> StoreResult<()> {
+    /// Owed as before, and due again after `wait`; behind a closed gate nothing claims them.
+    async fn give_back(&self, jobs: Vec<ClaimedJob>, wait: Duration, closed_by: Option<&CrmError>) -> StoreResult<()> {
         if jobs.is_empty() {
             return Ok(());
         }
@@ -378,8 +412,7 @@ impl Batch {
                 destination: self.destination.name.clone(),
                 lead: job.lead,
                 token: self.token,
-                // A moment later, so that a neighbour in flight is not asked for again and again.
-                due_at: now.after(Duration::from_millis(20)),
+                due_at: now.after(wait),
                 waiting_since: closed_by.map(|_| now),
             })
             .collect();
@@ -405,30 +438,6 @@ impl Sent {
 /// Whether the error may be the doing of one lead in the batch.
 fn refuses_the_batch(error: &CrmError) -> bool {
     matches!(error, CrmError::Refused { .. } | CrmError::Unfamiliar { .. } | CrmError::Collateral { .. })
-}
-
-fn announced_write(planned: &Planned) -> AnnouncedWrite {
-    let write = record_write(planned);
-    let record = write.id.map(|id| RecordRef { object: write.object.clone(), id });
-    AnnouncedWrite {
-        lead: planned.member.lead.key.clone(),
-        object: write.object,
-        record,
-        rows: planned.plan.announced.clone(),
-        decisions: planned.plan.decisions.clone(),
-    }
-}
-
-fn record_write(planned: &Planned) -> RecordWrite {
-    match &planned.plan.action {
-        Action::Create { object, fields } => RecordWrite { object: object.clone(), id: None, fields: fields.clone() },
-        Action::Update { record, fields } => {
-            RecordWrite { object: record.object.clone(), id: Some(record.id.clone()), fields: fields.clone() }
-        }
-        Action::Unchanged | Action::Hold { .. } | Action::Skip { .. } | Action::Refuse { .. } => {
-            unreachable!("only plans that write are announced")
-        }
-    }
 }
 
 fn new_request_id() -> RequestId {

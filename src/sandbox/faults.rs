@@ -1,13 +1,15 @@
 //! The trouble that a test can order: rules with a rate, drawn from a seeded generator so that runs repeat.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
 use super::wire::Answer;
 
 /// What can go wrong; the names are those of the control API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Fault {
     /// The connection is reset, nothing was executed.
@@ -60,6 +62,8 @@ struct Rule {
     path: Option<String>,
     /// Only requests with this method.
     method: Option<String>,
+    /// Only requests that ask for a write, or only the others. Of faults that befall a request as a whole.
+    writes: Option<bool>,
     /// Of `refuse` and `rewrite`.
     field: Option<String>,
     /// `refuse` only records that hold this value.
@@ -96,11 +100,13 @@ pub(super) enum Trouble {
 pub(super) struct Faults {
     rules: Vec<Rule>,
     random: fastrand::Rng,
+    /// How often each struck a request as a whole since these rules were ordered.
+    struck: BTreeMap<Fault, u64>,
 }
 
 impl Faults {
     pub fn none() -> Self {
-        Self { rules: Vec::new(), random: fastrand::Rng::with_seed(0) }
+        Self { rules: Vec::new(), random: fastrand::Rng::with_seed(0), struck: BTreeMap::new() }
     }
 
     /// Takes a plan whose rules make sense, or says which one does not.
@@ -117,18 +123,25 @@ impl Faults {
                 return wrong("`rewrite` needs a `field`");
             }
         }
-        Ok(Self { rules: plan.rules, random: fastrand::Rng::with_seed(plan.seed) })
+        Ok(Self { rules: plan.rules, random: fastrand::Rng::with_seed(plan.seed), struck: BTreeMap::new() })
     }
 
     /// What happens to a request as a whole: the first rule that strikes.
-    pub fn strike(&mut self, method: &str, path: &str) -> Option<Trouble> {
+    pub fn strike(&mut self, method: &str, path: &str, asks_to_write: bool) -> Option<Trouble> {
         for rule in &mut self.rules {
             let whole = !matches!(rule.fault, Fault::Refuse | Fault::Rewrite | Fault::UsageJitter);
-            if whole && rule.concerns(method, path) && rule.draws(&mut self.random) {
+            let meant = rule.writes.is_none_or(|writes| writes == asks_to_write);
+            if whole && meant && rule.concerns(method, path) && rule.draws(&mut self.random) {
+                *self.struck.entry(rule.fault).or_default() += 1;
                 return Some(rule.trouble());
             }
         }
         None
+    }
+
+    /// How often each fault struck a request as a whole.
+    pub fn struck(&self) -> Json {
+        json!(self.struck)
     }
 
     /// Whether a validation rule refuses a record; `value_of` gives what the record would hold.
@@ -279,7 +292,8 @@ mod tests {
     #[test]
     fn a_seed_repeats_its_draws_and_a_rate_is_kept() {
         let plan = json!({ "seed": 7, "rules": [{ "fault": "reset_after", "rate": 0.05 }] });
-        let draws = |mut faults: Faults| (0..10_000).map(|_| faults.strike("GET", "/").is_some()).collect::<Vec<_>>();
+        let draws =
+            |mut faults: Faults| (0..10_000).map(|_| faults.strike("GET", "/", false).is_some()).collect::<Vec<_>>();
         let first = draws(faults(plan.clone()));
         assert_eq!(first, draws(faults(plan)));
         let struck = first.iter().filter(|struck| **struck).count();
@@ -289,11 +303,19 @@ mod tests {
     #[test]
     fn a_rule_with_a_count_ends_and_one_with_a_path_spares_the_rest() {
         let mut faults = faults(json!({ "rules": [{ "fault": "hang", "path": "composite", "count": 2 }] }));
-        let struck = |faults: &mut Faults, path: &str| faults.strike("POST", path).is_some();
+        let struck = |faults: &mut Faults, path: &str| faults.strike("POST", path, false).is_some();
         assert!(!struck(&mut faults, "/services/data/v62.0/query"));
         assert!(struck(&mut faults, "/services/data/v62.0/composite"));
         assert!(struck(&mut faults, "/services/data/v62.0/composite"));
         assert!(!struck(&mut faults, "/services/data/v62.0/composite"));
+    }
+
+    #[test]
+    fn a_rule_for_writes_spares_lookups() {
+        let mut faults = faults(json!({ "rules": [{ "fault": "hang", "writes": true, "count": 1 }] }));
+        let mut strikes = |writes| faults.strike("POST", "/services/data/v62.0/composite", writes).is_some();
+        assert_eq!([strikes(false), strikes(true), strikes(true)], [false, true, false]);
+        assert_eq!(faults.struck(), json!({ "hang": 1 }));
     }
 
     #[test]

@@ -110,17 +110,19 @@ async fn counted(
         let mut world = shared.world();
         let endpoint = job.call.as_ref().map_or_else(|_| "other".to_owned(), |call| rest::endpoint(&world, call));
         world.usage.count(endpoint);
+        let asks_to_write = job.call.as_ref().is_ok_and(Call::asks_to_write);
         let number = world.requests.add(world::Request {
             id: Arc::clone(&id),
             at: now(),
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
             status: None,
+            asks_to_write,
             executed: false,
             written: 0,
         });
         let spent = world.usage.used() > world.usage.max;
-        let trouble = match world.faults.strike(parts.method.as_str(), &target) {
+        let trouble = match world.faults.strike(parts.method.as_str(), &target, asks_to_write) {
             None if spent => Some(Trouble::Instead(faults::daily_limit())),
             trouble => trouble,
         };

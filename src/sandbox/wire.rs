@@ -60,6 +60,18 @@ impl Call {
         Ok(call)
     }
 
+    /// Whether it asks for records to be created, changed or deleted, by itself or in a part of a composite.
+    pub fn asks_to_write(&self) -> bool {
+        let Payload::Json(body) = &self.payload else { return self.method != Method::GET };
+        match self.segments.as_slice() {
+            [only] if only == "composite" => {
+                let parts = body.get("compositeRequest").and_then(Json::as_array);
+                parts.into_iter().flatten().any(|part| part.get("method").and_then(Json::as_str) != Some("GET"))
+            }
+            _ => self.method != Method::GET,
+        }
+    }
+
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }

@@ -109,6 +109,7 @@ impl World {
             "calls": self.usage.calls,
             "calls_by_endpoint": self.usage.by_endpoint,
             "tokens": self.usage.tokens,
+            "faults": self.faults.struck(),
             "records": records,
             "duplicates": {
                 "external_id": surplus(&|field| field.external_id),
@@ -243,6 +244,8 @@ pub(super) struct Request {
     pub path: String,
     /// `None` while unanswered, and for good where the answer was lost.
     pub status: Option<u16>,
+    /// Whether it asked for a write, executed or not.
+    pub asks_to_write: bool,
     pub executed: bool,
     /// Records that it created, changed or deleted.
     pub written: u64,
@@ -271,7 +274,8 @@ impl Requests {
             .map(|request| {
                 json!({
                     "id": &*request.id, "at": request.at.to_string(), "method": request.method, "path": request.path,
-                    "status": request.status, "executed": request.executed, "written": request.written,
+                    "status": request.status, "asks_to_write": request.asks_to_write, "executed": request.executed,
+                    "written": request.written,
                 })
             })
             .collect();

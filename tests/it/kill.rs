@@ -9,8 +9,10 @@ mod checks;
 mod crm;
 mod edits;
 mod leads;
+mod report;
 mod senders;
 mod service;
+mod steps;
 
 use std::env;
 use std::sync::Arc;
@@ -74,7 +76,7 @@ async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_pr
         done.unwrap();
     }
 
-    crm.end_faults().await;
+    let faults = crm.end_faults().await;
     tokio::time::sleep(ALL_LANDED).await;
     service.until_drained().await;
     // Stands for the look that each write without an answer gets after 15 minutes.
@@ -88,20 +90,24 @@ async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_pr
     checks::nothing_is_written_again(&crm, agreed, &mut found).await;
     println!(
         "kill test: SEED={seed} kills={killed} (before ready: {restarts_before_ready}) leads={} accepted={} cut_off={} \
-         {found} seconds={}",
+         {found} faults={faults:?} seconds={}",
         leads.all().len(),
         sent.accepted.load(Ordering::Relaxed),
         sent.cut_off.load(Ordering::Relaxed),
         began.elapsed().as_secs()
     );
     if !found.violations.is_empty() {
+        let report = report::about(&found.violations, &crm, &service).await;
         let kept = service.keep();
+        std::fs::write(kept.join("report"), &report).unwrap();
         panic!(
-            "SEED={seed}: {} violations, the first: {:#?}\nthe database and the log are kept in {}",
+            "SEED={seed}: {} violations\n{report}\nthe database, the log and this report are kept in {}",
             found.violations.len(),
-            &found.violations[..found.violations.len().min(8)],
             kept.display()
         );
+    }
+    for fault in ["reset_after", "timeout_after", "reset_before", "late_write", "status", "throttle"] {
+        assert!(faults.get(fault).is_some_and(|times| *times > 0), "no {fault} happened: the test shows too little");
     }
     assert!(sent.cut_off.load(Ordering::Relaxed) > 0, "no kill met a webhook under way: the test shows nothing");
     assert!(found.died_writing > 0, "no kill met a write under way: the test shows nothing");

@@ -30,6 +30,8 @@ kind = "salesforce"
 login = {{ flow = "client_credentials", url = "{crm}", client_id = "a", client_secret = "b" }}
 [destinations.crm.records]
 external_id = "Lead_System_Id__c"
+[destinations.crm.retry]
+first = "200ms"
 [[destinations.crm.fields]]
 lead = "name"
 crm = "LastName"

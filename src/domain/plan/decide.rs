@@ -64,16 +64,31 @@ pub fn match_keys(
     if let Some(link) = link {
         return MatchKeys { linked: Some(link.record.clone()), ..MatchKeys::default() };
     }
-    let sides = lead_sides(lead, times, rules);
+    MatchKeys {
+        chosen: chosen_record(answers, &rules.matching.object),
+        external_id: Some(external_id.to_owned()),
+        ..person_keys(&lead_sides(lead, times, rules), rules)
+    }
+}
+
+/// The keys of the person whose record a create makes.
+pub fn create_keys(announced: &BTreeMap<FieldName, BasePair>, rules: &SyncRules) -> MatchKeys {
+    let says = |row: &FieldRow| announced.get(&row.crm).map(|pair| LeadSide::Says(pair.lead.clone(), None));
+    let sides = rules.rows.iter().filter_map(|row| Some((row, says(row)?))).collect();
+    person_keys(&sides, rules)
+}
+
+/// What says who the person is.
+fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
     let wants = |by: MatchedBy| rules.matching.by.contains(&by);
-    let email = text_of(&sides, |row| row.kind == FieldType::Email && row.take.is_none());
-    let website = text_of(&sides, |row| row.kind == FieldType::Url && row.take.is_none());
-    let person = person(&sides);
+    let email = text_of(sides, |row| row.kind == FieldType::Email && row.take.is_none());
+    let website = text_of(sides, |row| row.kind == FieldType::Url && row.take.is_none());
+    let person = person(sides);
     let domain = company_domain(email.as_deref(), website.as_deref());
     MatchKeys {
         linked: None,
-        chosen: chosen_record(answers, &rules.matching.object),
-        external_id: Some(external_id.to_owned()),
+        chosen: None,
+        external_id: None,
         // One word is too little to tell a person by.
         name_and_domain: match (person.first, person.last, domain) {
             (Some(first), Some(last), Some(domain)) if wants(MatchedBy::NameAndCompanyDomain) => {

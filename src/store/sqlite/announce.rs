@@ -4,9 +4,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
 use crate::domain::ids::{DestinationName, RequestId};
+use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
 use crate::store::stored::{decisions_to_json, pairs_to_json};
-use crate::store::{AnnouncedWrite, Announcement, IntentId, LeaseToken, StoreResult};
+use crate::store::{Announced, AnnouncedWrite, Announcement, LeaseToken, StoreResult};
 
 /// One lead's part of an announcement.
 struct Part {
@@ -18,7 +19,7 @@ struct Part {
     write: AnnouncedWrite,
 }
 
-pub(super) async fn announce(store: &SqliteStore, announcement: &Announcement) -> StoreResult<Vec<Option<IntentId>>> {
+pub(super) async fn announce(store: &SqliteStore, announcement: &Announcement) -> StoreResult<Vec<Option<Announced>>> {
     let part = |write: &AnnouncedWrite| Part {
         destination: announcement.destination.clone(),
         token: announcement.token,
@@ -31,7 +32,7 @@ pub(super) async fn announce(store: &SqliteStore, announcement: &Announcement) -
     store.writer.run_each(parts, announce_one).await.into_iter().collect()
 }
 
-fn announce_one(db: &mut Connection, part: &Part) -> StoreResult<Option<IntentId>> {
+fn announce_one(db: &mut Connection, part: &Part) -> StoreResult<Option<Announced>> {
     let (lead, write) = (&part.write.lead, &part.write);
     let token = part.token.as_bytes().as_slice();
     let attempt: Option<i64> = db
@@ -71,5 +72,52 @@ fn announce_one(db: &mut Connection, part: &Part) -> StoreResult<Option<IntentId
         attempt,
         part.now.as_micros(),
     ])?;
-    Ok(Some(db.last_insert_rowid()))
+    let intent = db.last_insert_rowid();
+    let known = write.known.as_ref();
+    let linked = known.map(|(link, planned_with)| note_link(db, part, link, *planned_with)).transpose()?.flatten();
+    Ok(Some(Announced { intent, linked }))
+}
+
+/// Puts the link as the look before the write found it; answers its revision, `None` if it moved meanwhile or another
+/// lead owns the record: then settling finds that, too.
+fn note_link(db: &Connection, part: &Part, link: &Link, planned_with: Option<i64>) -> StoreResult<Option<i64>> {
+    let (destination, lead) = (part.destination.as_str(), &part.write.lead);
+    let Some(revision) = planned_with else {
+        let revision = db
+            .prepare_cached(
+                "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept,
+                                    fingerprint, revision, linked_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11)
+                 ON CONFLICT DO NOTHING RETURNING revision",
+            )?
+            .query_row(
+                params![
+                    destination,
+                    lead.source.as_str(),
+                    lead.id.as_str(),
+                    link.record.object.as_str(),
+                    link.record.id.as_str(),
+                    link.matched_by.as_str(),
+                    link.owner,
+                    pairs_to_json(&link.bases),
+                    pairs_to_json(&link.kept),
+                    link.fingerprint,
+                    part.now.as_micros(),
+                ],
+                |row| row.get(0),
+            )
+            .optional()?;
+        return Ok(revision);
+    };
+    let revision = db
+        .prepare_cached(
+            "UPDATE links SET bases = ?5, revision = revision + 1
+              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4 RETURNING revision",
+        )?
+        .query_row(
+            params![destination, lead.source.as_str(), lead.id.as_str(), revision, pairs_to_json(&link.bases)],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(revision)
 }

@@ -1,12 +1,13 @@
-//! Which lead owns a record, and which leads lack some of their values there.
+//! Which lead owns a record, which leads may be getting one, and which lack some of their values there.
 
 use std::collections::HashMap;
 
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::SqliteStore;
+use super::{SqliteStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
-use crate::store::{RecordOwner, StoreResult};
+use crate::store::stored::pairs_from_json;
+use crate::store::{OpenCreate, RecordOwner, StoreResult};
 
 /// Bound values in one statement.
 const MOST: usize = 500;
@@ -53,4 +54,26 @@ pub(super) async fn with_rows_left_out(
     .fetch_all(&store.readers)
     .await?;
     Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+}
+
+/// Creates that have no answer and may still land, of leads without a record.
+pub(super) async fn find_open_creates(
+    store: &SqliteStore,
+    destination: &DestinationName,
+) -> StoreResult<Vec<OpenCreate>> {
+    let found: Vec<(i64, String, String, String)> = sqlx::query_as(
+        "SELECT i.id, i.source, i.lead_id, i.value_pairs FROM intents i
+          WHERE i.destination = ?1 AND i.record_id IS NULL AND i.settled < 2
+            AND NOT EXISTS (SELECT 1 FROM links l
+                             WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
+          ORDER BY i.id",
+    )
+    .bind(destination.as_str())
+    .fetch_all(&store.readers)
+    .await?;
+    let read = |(id, source, lead, pairs): (i64, String, String, String)| {
+        let announced = rows::read(pairs_from_json(&pairs).ok(), "intents", "value_pairs", id)?;
+        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows: announced })
+    };
+    found.into_iter().map(read).collect()
 }

@@ -41,7 +41,7 @@ impl Store for SqliteStore {
         fold::save(self, folded).await
     }
 
-    async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<IntentId>>> {
+    async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<Announced>>> {
         announce::announce(self, announcement).await
     }
 
@@ -83,6 +83,10 @@ impl Store for SqliteStore {
         fingerprint: &str,
     ) -> StoreResult<Vec<LeadKey>> {
         links::with_rows_left_out(self, destination, fingerprint).await
+    }
+
+    async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>> {
+        links::find_open_creates(self, destination).await
     }
 
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {

@@ -125,8 +125,27 @@ pub struct AnnouncedWrite {
     /// `None`: a create.
     pub record: Option<RecordRef>,
     pub rows: BTreeMap<FieldName, BasePair>,
+    /// What the look before the write made of earlier writes without an answer, and the link's revision (`None`: no link
+    /// yet). Committed with the announcement: else, if this write has no answer either, it could no longer be told.
+    pub known: Option<(Link, Option<i64>)>,
     /// Why each field is written: logged by the next start if the process ends before the attempt is settled.
     pub decisions: Vec<Decision>,
+}
+
+/// What was committed of one announced write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announced {
+    pub intent: IntentId,
+    /// The link's revision from now on, if it was changed with it.
+    pub linked: Option<i64>,
+}
+
+/// A create without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenCreate {
+    pub lead: LeadKey,
+    /// As announced.
+    pub rows: BTreeMap<FieldName, BasePair>,
 }
 
 /// What came of one attempt for one lead.

@@ -13,9 +13,15 @@ use super::service::{LogEntry, Service};
 /// An attempt's write is sent within the lease that its read began in, and lands at the latest when a late one does.
 const READ_TO_SENT: jiff::SignedDuration = jiff::SignedDuration::from_secs(3);
 
+/// Something that must not be, and the lead that it befell where one is known.
+pub struct Violation {
+    pub lead: Option<String>,
+    pub what: String,
+}
+
 #[derive(Default)]
 pub struct Found {
-    pub violations: Vec<String>,
+    pub violations: Vec<Violation>,
     pub edits: u64,
     /// By a rule that the log names with both values.
     pub overwritten: u64,
@@ -27,8 +33,16 @@ pub struct Found {
     conflicts: usize,
     /// Leads whose newest version waits in an open conflict.
     waiting: usize,
+    /// Values that no person touched, and that are the newest version's.
+    untouched: usize,
     /// Writes that were cut off by a kill.
     pub died_writing: usize,
+}
+
+impl Found {
+    fn violates(&mut self, lead: Option<&str>, what: String) {
+        self.violations.push(Violation { lead: lead.map(str::to_owned), what });
+    }
 }
 
 impl fmt::Display for Found {
@@ -36,7 +50,7 @@ impl fmt::Display for Found {
         write!(
             f,
             "edits={} overwritten_by_rule={} excluded={} requests={} writes={} log={} died_writing={} open_conflicts={} \
-             waiting={} violations={}",
+             waiting={} untouched={} violations={}",
             self.edits,
             self.overwritten,
             self.excluded,
@@ -46,6 +60,7 @@ impl fmt::Display for Found {
             self.died_writing,
             self.conflicts,
             self.waiting,
+            self.untouched,
             self.violations.len()
         )
     }
@@ -57,7 +72,7 @@ pub async fn check(crm: &Crm, service: &Service, leads: &[Lead]) -> Found {
     let log = service.log_entries().await;
     let mut found = Found {
         requests: requests.len(),
-        writes: requests.iter().filter(|request| request.written > 0).count(),
+        writes: requests.iter().filter(|request| request.asks_to_write).count(),
         log_entries: log.len(),
         died_writing: log.iter().filter(|entry| entry.error_code.as_deref() == Some("process_died")).count(),
         ..Found::default()
@@ -84,11 +99,10 @@ pub async fn nothing_is_written_again(crm: &Crm, agreed: usize, found: &mut Foun
         let edit = record.history.iter().find(|edit| edit.request.as_deref().is_some_and(|id| again.contains(id)));
         if let Some(edit) = edit {
             let fields: Vec<_> = edit.changes.keys().map(|field| (field, tail(&record, field))).collect();
-            found.violations.push(format!(
-                "both sides agreed, and still {} ({:?}) was written: {fields:?}",
-                record.id,
-                record.text(OUR_ID)
-            ));
+            found.violates(
+                record.text(OUR_ID),
+                format!("both sides agreed, and still {} was written: {fields:?}", record.id),
+            );
         }
     }
 }
@@ -118,18 +132,43 @@ async fn newest_versions_stand(records: &[Record], leads: &[Lead], service: &Ser
         let holders = standing.get(mark.as_str()).map_or(&[][..], Vec::as_slice);
         let shares = with_address[&lead.address] > 1;
         match holders {
-            [record] if record.text(OUR_ID) == Some(&lead.id) => {}
+            [record] if record.text(OUR_ID) == Some(&lead.id) => untouched_values_stand(record, lead, found),
             [] if shares && named.contains(lead.id.as_str()) => found.waiting += 1,
             _ => {
                 let of_lead = records.iter().filter(|record| record.text(OUR_ID) == Some(&lead.id));
                 let standing: Vec<_> =
                     of_lead.map(|record| (&record.id, record.text(MARK), tail(record, MARK))).collect();
-                found.violations.push(format!(
-                    "{mark} stands in {} records; shares its address: {shares}, in a conflict: {}; its records: {standing:?}",
-                    holders.len(),
-                    named.contains(lead.id.as_str())
-                ));
+                let (holders, named) = (holders.len(), named.contains(lead.id.as_str()));
+                found.violates(
+                    Some(&lead.id),
+                    format!(
+                        "{mark} stands in {holders} records; shares its address: {shares}, in a conflict: {named}; its \
+                         records: {standing:?}"
+                    ),
+                );
             }
+        }
+    }
+}
+
+/// Where no person edited, the newest version stands in each row, whatever its rule: nothing of ours seemed an edit.
+fn untouched_values_stand(record: &Record, lead: &Lead, found: &mut Found) {
+    for field in FIELDS {
+        if record.history.iter().any(|edit| edit.by == "user" && edit.changes.contains_key(field)) {
+            continue;
+        }
+        if record.text(field) == Some(&lead.says(field)) {
+            found.untouched += 1;
+        } else {
+            found.violates(
+                Some(&lead.id),
+                format!(
+                    "nobody edited {field} of {}, and still it is not {:?}: {:?}",
+                    record.id,
+                    lead.says(field),
+                    tail(record, field)
+                ),
+            );
         }
     }
 }
@@ -139,33 +178,37 @@ fn nothing_is_doubled(records: &[Record], found: &mut Found) {
         let mut seen = HashMap::new();
         for record in records.iter().filter(|record| !record.deleted) {
             let Some(value) = record.text(field) else {
-                found.violations.push(format!("{} has no {field}", record.id));
+                found.violates(record.text(OUR_ID), format!("{} has no {field}", record.id));
                 continue;
             };
             if let Some(other) = seen.insert(value, &record.id) {
-                found.violations.push(format!("{other} and {} both have {field} {value}", record.id));
+                found.violates(record.text(OUR_ID), format!("{other} and {} both have {field} {value}", record.id));
             }
         }
     }
 }
 
-/// What the sandbox wrote is in the log: each request, and each record that it changed.
+/// What the sandbox was asked to write is in the log, executed or not: each request, and each record that one changed.
 fn writes_are_logged(
     records: &[Record],
     requests: &[Request],
     by_request: &HashMap<&str, Vec<&LogEntry>>,
     found: &mut Found,
 ) {
-    for request in requests.iter().filter(|request| request.written > 0) {
-        if !request.executed || !by_request.contains_key(request.id.as_str()) {
-            found.violations.push(format!("the write {} {} is not in the log", request.method, request.id));
+    for request in requests.iter().filter(|request| request.asks_to_write || request.written > 0) {
+        if !by_request.contains_key(request.id.as_str()) {
+            let Request { id, at, method, executed, written, .. } = request;
+            found.violates(
+                None,
+                format!("{method} {id} at {at} is not in the log (executed: {executed}, records written: {written})"),
+            );
         }
     }
     for record in records {
         for edit in record.history.iter().filter(|edit| edit.by == "api") {
             if !logged(edit, record, by_request).any(|_| true) {
                 let (id, request) = (&record.id, &edit.request);
-                found.violations.push(format!("the log does not say that {request:?} wrote to {id}"));
+                found.violates(record.text(OUR_ID), format!("the log does not say that {request:?} wrote to {id}"));
             }
         }
     }
@@ -210,7 +253,11 @@ async fn edits_are_respected(
                     let crm = decision.crm.filter(|crm| !crm.is_null());
                     // The other rows' rules never let the lead win over a person.
                     let may_win = decision.rule == "lead_wins" && LEAD_WINS.contains(&field);
-                    named |= may_win && crm.as_ref() == Some(value);
+                    let wrote = write.changes.get(field);
+                    let names_both = crm.as_ref() == Some(value)
+                        && decision.lead.as_ref() == wrote
+                        && decision.written.as_ref() == wrote;
+                    named |= may_win && names_both;
                     read = Some(crm);
                 }
                 let before = value_before(record, place, field, read.as_ref().and_then(Option::as_ref));
@@ -221,7 +268,7 @@ async fn edits_are_respected(
                 } else if raced && read.is_some() && before {
                     found.excluded += 1;
                 } else {
-                    found.violations.push(format!(
+                    let what = format!(
                         "{}: {field} {value} of {} was overwritten by {:?} at {} (sent {sent_at:?}), whose log entry read \
                          {read:?}; history {:?}",
                         record.id,
@@ -229,7 +276,8 @@ async fn edits_are_respected(
                         write.request,
                         write.at,
                         tail(record, field)
-                    ));
+                    );
+                    found.violates(record.text(OUR_ID), what);
                 }
             }
         }

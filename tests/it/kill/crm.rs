@@ -46,8 +46,14 @@ pub struct Request {
     #[serde(deserialize_with = "time")]
     pub at: jiff::Timestamp,
     pub method: String,
+    pub asks_to_write: bool,
     pub written: u64,
     pub executed: bool,
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    faults: BTreeMap<String, u64>,
 }
 
 fn time<'de, D: Deserializer<'de>>(read: D) -> Result<jiff::Timestamp, D::Error> {
@@ -68,24 +74,49 @@ impl Crm {
         self.post("limits", &json!({ "max": 1_000_000_000u64 })).await;
     }
 
+    /// Loses 5 % of the answers after executing, resets 5 % before, lands 1 % late, answers 5 % with 503, throttles 1 %.
     pub async fn order_faults(&self, seed: u64) {
-        let rules = json!([
-            { "fault": "reset_after", "rate": 0.025 },
-            { "fault": "timeout_after", "rate": 0.025 },
-            { "fault": "reset_before", "rate": 0.05 },
-            { "fault": "late_write", "rate": 0.005 },
-            { "fault": "late_write", "rate": 0.005, "status": 504 },
-            { "fault": "status", "status": 503, "rate": 0.05 },
-            { "fault": "throttle", "rate": 0.01 },
-            { "fault": "rewrite", "field": "City" },
-            { "fault": "usage_jitter" },
-        ]);
+        let wanted = [
+            (0.025, json!({ "fault": "reset_after" })),
+            (0.025, json!({ "fault": "timeout_after" })),
+            (0.05, json!({ "fault": "reset_before" })),
+            (0.005, json!({ "fault": "late_write" })),
+            (0.005, json!({ "fault": "late_write", "status": 504 })),
+            (0.05, json!({ "fault": "status", "status": 503 })),
+            (0.01, json!({ "fault": "throttle" })),
+        ];
+        // Each rule draws only for what the ones before it spared.
+        let mut spared = 1.0;
+        let mut rules: Vec<Json> = Vec::new();
+        for (share, mut rule) in wanted {
+            rule["rate"] = json!(share / spared);
+            spared -= share;
+            rules.push(rule);
+        }
+        rules.extend([json!({ "fault": "rewrite", "field": "City" }), json!({ "fault": "usage_jitter" })]);
         self.post("faults", &json!({ "seed": seed, "rules": rules })).await;
     }
 
-    /// Ends all trouble but the trigger, which belongs to the org.
-    pub async fn end_faults(&self) {
-        self.post("faults", &json!({ "rules": [{ "fault": "rewrite", "field": "City" }] })).await;
+    /// Ends all trouble but the trigger, which belongs to the org; answers how often each fault struck.
+    pub async fn end_faults(&self) -> BTreeMap<String, u64> {
+        let faults = self.faults_struck().await;
+        self.order_one_by_one(&[]).await;
+        faults
+    }
+
+    /// How often each fault struck.
+    pub async fn faults_struck(&self) -> BTreeMap<String, u64> {
+        self.get::<Stats>("stats").await.faults
+    }
+
+    /// Has each of these befall one request, in this order; the trigger stays.
+    pub async fn order_one_by_one(&self, faults: &[Json]) {
+        let mut rules = faults.to_vec();
+        for rule in &mut rules {
+            rule["count"] = json!(1);
+        }
+        rules.push(json!({ "fault": "rewrite", "field": "City" }));
+        self.post("faults", &json!({ "rules": rules })).await;
     }
 
     /// All records, deleted ones too.

@@ -21,9 +21,35 @@ pub struct Lead {
 }
 
 impl Lead {
+    /// A lead with an address of its own unless another has its number, not told of yet.
+    pub fn new(id: &str, address: usize) -> Self {
+        Self { id: id.to_owned(), address, name: format!("{} {}", FIRST[address % 8], LAST[0]), version: 0 }
+    }
+
+    /// The webhook that tells of this version, the newest so far.
+    pub fn tell(&mut self, version: u32, rng: &mut Rng) -> String {
+        self.version = version;
+        webhook(self, rng)
+    }
+
     /// What only this version of this lead says of itself, in the row that nobody edits in the CRM.
     pub fn mark(&self) -> String {
         format!("{} v{}", self.id, self.version)
+    }
+
+    /// What the newest version makes of a field that no person edited.
+    pub fn says(&self, field: &str) -> String {
+        let Self { version, address, .. } = self;
+        let slow = version / 3;
+        match field {
+            "Description" => format!("said {version}"),
+            // As the trigger rewrites it.
+            "City" => format!("Berlin {slow}"),
+            "Status" => format!("status {slow}"),
+            "LeadSource" => format!("source {slow}"),
+            "Company" => format!("Company {address} {slow}"),
+            other => panic!("{other} is no row of the mapping that people edit"),
+        }
     }
 }
 
@@ -47,8 +73,7 @@ impl Leads {
             rng.usize(0..known)
         };
         let lead = &mut leads[place];
-        lead.version += 1;
-        webhook(lead, rng)
+        lead.tell(lead.version + 1, rng)
     }
 
     pub fn all(&self) -> Vec<Lead> {
@@ -56,12 +81,13 @@ impl Leads {
     }
 }
 
-/// One in twenty has the address of another, mostly of the same person.
+/// One in twenty has the address of another, mostly of the same person, and half of these come just after the other.
 fn make(leads: &[Lead], rng: &mut Rng) -> Lead {
     let number = leads.len();
     let name = |number: usize| format!("{} {}", FIRST[number % 8], LAST[number / 8 % 8]);
     let (address, name) = if number > 0 && rng.f64() < 0.05 {
-        let other = &leads[rng.usize(0..number)];
+        let recent = if rng.bool() { number.min(6) } else { number };
+        let other = &leads[number - 1 - rng.usize(0..recent)];
         let own = name(other.address + 9);
         (other.address, if rng.f64() < 0.75 { other.name.clone() } else { own })
     } else {

@@ -34,7 +34,8 @@ pub async fn keep_sending(url: String, leads: Arc<Leads>, sent: Arc<Sent>, over:
     }
 }
 
-async fn deliver(client: &reqwest::Client, url: &str, body: &str, sent: &Sent, rng: &mut Rng) {
+/// Sends one webhook until it is accepted.
+pub async fn deliver(client: &reqwest::Client, url: &str, body: &str, sent: &Sent, rng: &mut Rng) {
     let signature = sign(body);
     let began = Instant::now();
     loop {

@@ -51,6 +51,7 @@ pub struct RecordId {
 #[derive(Debug, Deserialize)]
 pub struct Decision {
     pub field: String,
+    pub lead: Option<Json>,
     pub crm: Option<Json>,
     pub written: Option<Json>,
     pub rule: String,
@@ -191,7 +192,12 @@ impl Service {
         self.folder.take().unwrap().keep()
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> T {
+    /// Where the database is, to be looked at.
+    pub fn database(&self) -> PathBuf {
+        self.config.with_file_name("leadrelay.db")
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> T {
         let answer = self.client.get(self.at(path)).bearer_auth(TOKEN).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
         answer.json().await.unwrap()

@@ -1,4 +1,4 @@
-//! Leads that may have ended the process: they come back in ever smaller company, until the culprit stands alone.
+//! Which lead of a batch makes the process die: suspects come back in smaller and smaller company.
 
 use std::collections::BTreeMap;
 
