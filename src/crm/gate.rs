@@ -237,6 +237,11 @@ impl Gate {
         self.lock().refuses_all()
     }
 
+    /// Leads were settled as refused: if the CRM is known by now to refuse all, they are pardoned like those before them.
+    pub fn pardon_late(&self) {
+        self.lock().pardon();
+    }
+
     /// What came to light since this was last asked of leads that were refused.
     pub fn take_pardons(&self) -> Vec<Pardon> {
         self.lock().take_pardons()

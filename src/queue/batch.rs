@@ -24,8 +24,8 @@ use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, create_keys, match_keys, plan_sync, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    Announced, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, LeasesOf, NewLogRow, Pardoned, RecordOwner,
-    Settlement, StoreResult, Work,
+    Announced, Announcement, ClaimedJob, GiveBack, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, Pardoned,
+    RecordOwner, Settlement, StoreResult, Work,
 };
 
 /// Why a lead is held that cannot be planned.
@@ -312,7 +312,12 @@ impl Batch {
                 continue;
             }
             let (settlements, again) = settling.after_write(sent);
+            let refused = settlements.iter().any(|settlement| matches!(settlement.end, JobEnd::Dead { .. }));
             self.settle(settlements).await?;
+            if refused {
+                // It may have come to light while these were being settled.
+                self.destination.gate.pardon_late();
+            }
             self.pardon().await?;
             parts.push(again);
         }

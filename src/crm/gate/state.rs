@@ -187,7 +187,7 @@ impl GateState {
     }
 
     /// Leads that were refused before there were enough to tell, or by a batch that was under way when it was told.
-    fn pardon(&mut self) {
+    pub fn pardon(&mut self) {
         let closed = self.systemic.closed();
         self.pardons.extend(
             closed.map(|closed| Pardon { code: closed.why.to_string(), since: closed.since.before(COUNTS_FOR) }),

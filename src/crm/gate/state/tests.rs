@@ -205,11 +205,14 @@ fn leads_refused_before_there_were_enough_to_tell_are_pardoned_when_it_comes_to_
     let mut gate = gate();
     let leads: Vec<LeadKey> = (0..20).map(|n| LeadKey::new("s", n.to_string().as_str())).collect();
     gate.settled(at(0), None, leads[..19].iter().map(|lead| (lead, Err("RULE"))), 0.0);
+    gate.pardon();
     assert_eq!(gate.take_pardons(), [], "these may be the leads' own fault");
     gate.settled(at(5), None, [(&leads[19], Err("RULE"))], 0.0);
     let pardon = Pardon { code: "RULE".into(), since: at(5).before(COUNTS_FOR) };
     assert_eq!(gate.take_pardons(), std::slice::from_ref(&pardon));
     assert_eq!(gate.take_pardons(), [], "each is told once");
+    gate.pardon();
+    assert_eq!(gate.take_pardons(), std::slice::from_ref(&pardon), "for a batch that settles later");
     gate.settled(at(65), Some(Batch::Full), leads.iter().map(|lead| (lead, Err("RULE"))), 0.0);
     assert_eq!(gate.take_pardons(), []);
     // Batches that were under way when it came to light may have settled since.
