@@ -11,7 +11,7 @@ mod left_out;
 pub mod maintenance;
 mod redact;
 mod settle;
-mod suspicion;
+mod suspects;
 pub mod verdict;
 mod writes;
 

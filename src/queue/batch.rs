@@ -13,7 +13,7 @@ use super::fold;
 use super::keys::{self, Hold};
 use super::left_out::without_known;
 use super::settle::Settling;
-use super::suspicion::{by_suspicion, died_alone};
+use super::suspects::{by_suspicion, died_alone};
 use super::verdict::after_the_probe;
 use super::writes::{announced_write, record_write};
 use crate::crm::gate::{Pardon, Permit, outcome_of};
@@ -190,6 +190,10 @@ impl Batch {
                     continue;
                 }
                 Err(error) => {
+                    if !refuses_the_batch(&error) {
+                        // No lead's fault: the others would meet the same trouble.
+                        part.extend(parts.drain(..).flatten());
+                    }
                     self.settle_all_failed(part, &error, report).await?;
                     continue;
                 }
@@ -246,7 +250,11 @@ impl Batch {
                 continue;
             }
             let plan = self.plan_one(&member, found, &|record| owner_of.get(record).cloned());
-            let plan = without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint);
+            // Who asked for it knows of something that could matter and that we cannot see.
+            let plan = match member.job.forced {
+                true => plan,
+                false => without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint),
+            };
             planned.push(Planned { member, plan, refused_calls: Vec::new() });
         }
         Ok((planned, waiting))

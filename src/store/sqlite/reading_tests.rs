@@ -220,6 +220,31 @@ async fn dead_letters_are_retried_and_discarded_by_filter_and_nothing_else_is_to
 }
 
 #[tokio::test]
+async fn what_was_refused_by_the_crms_fault_is_owed_again_and_nothing_else() {
+    let filled = filled(DEAD).await;
+    filled.run("UPDATE jobs SET refusal = '{\"fingerprint\":\"f\",\"code\":\"X\",\"at\":10,\"tries\":0}'").await;
+    let pardoned = |code: &str, since| Pardoned {
+        destination: "crm".into(),
+        code: code.to_owned(),
+        since: Timestamp::from_micros(since),
+        due_at: Timestamp::from_micros(99),
+    };
+    assert_eq!(filled.store.owe_refused_again(&pardoned("TOO_LONG", 11)).await.unwrap(), 0, "it died before that");
+    assert_eq!(filled.store.owe_refused_again(&pardoned("match", 1)).await.unwrap(), 0, "it waits for a person");
+    assert_eq!(filled.store.owe_refused_again(&pardoned("TOO_LONG", 10)).await.unwrap(), 1);
+    let left = filled.store.list_dead_letters(&DeadLetterFilter::default(), &page(9, None)).await.unwrap();
+    assert_eq!(left.items.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["REQUIRED"]);
+    assert_eq!(filled.store.next_due(&"crm".into()).await.unwrap(), Some(Timestamp::from_micros(99)));
+    assert_eq!(
+        filled.number("SELECT forced FROM jobs WHERE lead_id = 'cl_1'").await,
+        1,
+        "it is sent, not known as refused"
+    );
+    let figures = filled.store.queue_figures(Timestamp::from_micros(99)).await.unwrap().remove(0);
+    assert_eq!((figures.retrying, figures.dead, figures.oldest_retry), (1, 1, Some(Timestamp::from_micros(10))));
+}
+
+#[tokio::test]
 async fn pruning_keeps_what_is_unfolded_the_newest_folded_event_and_a_links_last_success() {
     let filled = filled(LOG_ROWS).await;
     filled
