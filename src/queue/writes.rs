@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 
 use super::batch::Planned;
 use crate::crm::RecordWrite;
-use crate::domain::ids::RecordRef;
 use crate::domain::plan::{Action, LeftOut, Link};
 use crate::store::AnnouncedWrite;
 
 /// One plan's write as it is announced.
 pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> AnnouncedWrite {
-    let write = record_write(planned);
-    let record = write.id.map(|id| RecordRef { object: write.object.clone(), id });
+    let (object, record) = match &planned.plan.action {
+        Action::Update { record, .. } => (&record.object, Some(record.clone())),
+        Action::Create { object, .. } => (object, None),
+        Action::Unchanged | Action::Hold { .. } | Action::Skip { .. } | Action::Refuse { .. } => {
+            unreachable!("only plans that write are announced")
+        }
+    };
     AnnouncedWrite {
         lead: planned.member.lead.key.clone(),
-        object: write.object,
+        object: object.clone(),
         record,
         rows: planned.plan.announced.clone(),
         known: known_before(planned, fingerprint),
