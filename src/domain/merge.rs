@@ -232,8 +232,9 @@ pub fn bases_after_intents(
         // Where it cannot be told, the oldest: a newer value is then written once more rather than never.
         let last = writers.iter().find(|(intent, _)| !writers.iter().any(|(other, _)| outdone(intent, other)));
         let (last, pair) = last.or(writers.last())?;
-        let came_later = landed.iter().any(|other| other.id > last.id && !other.rows.contains_key(field));
-        let rewritten = record.modified_by_us == Some(true) && !came_later;
+        // Another of our writes, which left this row alone, may have come after somebody's edit of it.
+        let may_be_edit = landed.iter().any(|other| other.id != last.id && !other.rows.contains_key(field));
+        let rewritten = record.modified_by_us == Some(true) && !may_be_edit;
         let crm = if rewritten { record.value(field) } else { &pair.crm };
         Some(BasePair { lead: pair.lead.clone(), crm: crm.clone() })
     };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::batch::Planned;
 use crate::crm::RecordWrite;
 use crate::domain::ids::RecordRef;
+use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{Action, Link};
 use crate::store::AnnouncedWrite;
 
@@ -27,8 +28,11 @@ fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link, Option<i6
     let (work, plan) = (&planned.member.work, &planned.plan);
     let (record, matched_by) = plan.matched.clone().filter(|_| !work.intents.is_empty())?;
     match &work.link {
-        Some(link) if link.record != record || link.bases == plan.bases => None,
+        // Without a base it took the record over from another lead, and stays so until its key is written.
+        Some(link) if link.record != record || link.bases.is_empty() || link.bases == plan.bases => None,
         Some(link) => Some((Link { bases: plan.bases.clone(), ..link.clone() }, Some(link.revision))),
+        // Only our own record is linked before its write is settled.
+        None if matched_by != MatchedBy::ExternalId => None,
         None => {
             let (owner, bases, kept) = (plan.owner, plan.bases.clone(), BTreeMap::new());
             Some((
