@@ -34,8 +34,8 @@ use crate::queue;
 use crate::queue::destination::{Destination, DestinationSettings, SourceReading};
 use crate::queue::maintenance::Maintenance;
 use crate::queue::verdict::RetryPolicy;
-use crate::store::Store;
 use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::{LeasesOf, Store};
 use crate::telemetry::alerts::AlertName;
 use crate::telemetry::metrics::{self, DestinationLabels};
 
@@ -60,7 +60,7 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> Result<Self> {
         let store = open_store(config).await?;
         let now = clock.now();
-        let recovered = store.recover_leases(now).await?;
+        let recovered = store.recover_leases(LeasesOf::DeadProcess, now).await?;
         if recovered.leases > 0 {
             warn!(
                 "the process before this one died: {} leads it had in hand are due again, {} writes have an unknown outcome",
@@ -228,6 +228,7 @@ async fn destinations(
     for (name, settings) in &config.destinations {
         let hours = store.calls_since(name, now.before(Duration::from_secs(86_400))).await?;
         let gate = Gate::new(gate_settings(settings), &BudgetSnapshot { hours }, clock.clone());
+        gate.restore_closed_spans(store.closed_spans(name).await?);
         if let Some(pause) = pauses.iter().find(|pause| pause.destination == *name) {
             gate.pause(Pause { by: pause.by.clone(), note: pause.note.clone(), until: pause.until });
         }

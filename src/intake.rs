@@ -46,10 +46,13 @@ pub struct SourceRuntime {
     /// Whose jobs its events make due.
     pub destinations: Vec<DestinationName>,
     pub refusals: Refusals,
+    pub clock_ahead: ClockAhead,
     pub meter: WebhookMeter,
     verifier: Verifier,
     reader: Reader,
     kept_headers: Vec<String>,
+    /// The minute in which it was last said that a request was refused.
+    said_refused_at: AtomicI64,
 }
 
 /// Requests refused since the process started, by reason.
@@ -70,6 +73,29 @@ impl Refusals {
     /// Counts one more.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How far our clock was ahead of the sender's when the last genuine request came, its way included.
+#[derive(Debug)]
+pub struct ClockAhead(AtomicI64);
+
+impl ClockAhead {
+    const UNKNOWN: i64 = i64::MIN;
+
+    /// In milliseconds, negative where the sender's clock is ahead; `None` where nothing was signed with a time yet.
+    pub fn millis(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|millis| *millis != Self::UNKNOWN)
+    }
+
+    fn note(&self, signed_at: Timestamp, now: Timestamp) {
+        self.0.store(now.as_micros().saturating_sub(signed_at.as_micros()) / 1_000, Ordering::Relaxed);
+    }
+}
+
+impl Default for ClockAhead {
+    fn default() -> Self {
+        Self(AtomicI64::new(Self::UNKNOWN))
     }
 }
 
@@ -101,7 +127,18 @@ impl SourceRuntime {
         kept_headers.sort_unstable();
         kept_headers.dedup();
         let meter = WebhookMeter::new(&name);
-        Ok(Self { name, enabled, destinations, refusals: Refusals::default(), meter, verifier, reader, kept_headers })
+        Ok(Self {
+            name,
+            enabled,
+            destinations,
+            refusals: Refusals::default(),
+            clock_ahead: ClockAhead::default(),
+            meter,
+            verifier,
+            reader,
+            kept_headers,
+            said_refused_at: AtomicI64::new(i64::MIN),
+        })
     }
 }
 
@@ -242,6 +279,16 @@ impl Intake {
         }
     }
 
+    /// Says at most once a minute and source that webhooks are refused: anybody can send them, as many as they like.
+    fn say_refused(&self, source: &SourceRuntime, request_id: &RequestId, why: &str, now: Timestamp) {
+        let minute = now.as_seconds().div_euclid(60);
+        if source.said_refused_at.swap(minute, Ordering::Relaxed) != minute {
+            warn!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}; GET /admin/v1/sources counts them", source.name);
+        } else {
+            debug!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}", source.name);
+        }
+    }
+
     fn verify(&self, source: &SourceRuntime, request: &Incoming<'_>, now: Timestamp) -> Result<(), Refusal> {
         let url = self.public_url.as_ref().map(|base| format!("{base}{}", request.path_and_query));
         let signed = SignedRequest {
@@ -252,13 +299,17 @@ impl Intake {
             path_token: request.path_token,
             body: &request.body,
         };
-        let counter = match source.verifier.verify(&signed, now) {
+        let judged = source.verifier.verify(&signed, now);
+        if let Some(signed_at) = judged.signed_at {
+            source.clock_ahead.note(signed_at, now);
+        }
+        let (counter, why) = match judged.verdict {
             Verdict::Valid => return Ok(()),
-            Verdict::Invalid => &source.refusals.unsigned,
-            Verdict::Stale => &source.refusals.stale,
+            Verdict::Invalid => (&source.refusals.unsigned, "its signature is missing or wrong"),
+            Verdict::Stale => (&source.refusals.stale, "it is genuine, but its time is too far from our clock"),
         };
         Refusals::count(counter);
-        debug!(source = %source.name, request_id = %request.request_id, "refused a webhook of {}", source.name);
+        self.say_refused(source, &request.request_id, why, now);
         Err(Refusal::Unauthorized)
     }
 

@@ -11,6 +11,7 @@ mod left_out;
 pub mod maintenance;
 mod redact;
 mod settle;
+mod suspicion;
 pub mod verdict;
 mod writes;
 

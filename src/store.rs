@@ -62,10 +62,10 @@ pub trait Store: EventLog {
     /// Gives claimed jobs back without counting the attempt (graceful stop, a neighbour in flight, a closed gate).
     async fn give_back(&self, jobs: &[GiveBack]) -> StoreResult<()>;
 
-    /// Releases the leases of a process that died: every leased job is due now, and for each of its unsettled intents a
-    /// log row `unknown` with its request ID is appended (the intent stays open). Jobs that had announced are marked
-    /// suspect. Called once at start; answers how many leases there were.
-    async fn recover_leases(&self, now: Timestamp) -> StoreResult<Recovered>;
+    /// Releases the leases of a process or a batch that died: every job it had leased is due now, and for each of its
+    /// unsettled intents a log row `unknown` with its request ID is appended (the intent stays open). Jobs that had
+    /// announced are marked suspect. Answers how many leases there were.
+    async fn recover_leases(&self, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered>;
 
     /// Brings every wait that would end after `latest` to there, leases included: after a jump of the clock a job must not
     /// wait for the old time to come round. Answers how many.
@@ -78,12 +78,20 @@ pub trait Store: EventLog {
     /// The intent is still loaded for that look and goes when it is settled. Answers how many.
     async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64>;
 
-    /// Which lead owns each of these records; `None`: none of ours.
+    /// Which lead owns each of these records, or did until it was deleted; `None`: none of ours.
     async fn find_owners(
         &self,
         destination: &DestinationName,
         records: &[RecordRef],
-    ) -> StoreResult<Vec<Option<LeadKey>>>;
+    ) -> StoreResult<Vec<Option<RecordOwner>>>;
+
+    /// Leads that have rows left out of their record, planned by other rules than those of this fingerprint: a changed
+    /// mapping or schema is a reason to try again.
+    async fn leads_with_rows_left_out(
+        &self,
+        destination: &DestinationName,
+        fingerprint: &str,
+    ) -> StoreResult<Vec<LeadKey>>;
 
     /// Creates that have no answer and may still land, of leads that have no record yet.
     async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>>;
@@ -93,6 +101,16 @@ pub trait Store: EventLog {
 
     /// Calls made since then, per hour.
     async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>>;
+
+    /// Replaces the spans of time in which the destination's gate was closed.
+    async fn save_closed_spans(
+        &self,
+        destination: &DestinationName,
+        spans: &[(Timestamp, Timestamp)],
+    ) -> StoreResult<()>;
+
+    /// The spans as they were saved last, in order.
+    async fn closed_spans(&self, destination: &DestinationName) -> StoreResult<Vec<(Timestamp, Timestamp)>>;
 
     // What operators see and do ----------------------------------------------------------------------------------------
 
@@ -122,6 +140,10 @@ pub trait Store: EventLog {
     /// Stores a person's answer with both halves seen, closes the conflict and marks the lead dirty, together, if the
     /// conflict is open and still at this revision.
     async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered>;
+
+    /// Makes dead letters owed again that were refused with a code since some moment: it was not their fault. They are due
+    /// at `due_at`, and are sent although the same was refused before.
+    async fn owe_refused_again(&self, pardoned: &Pardoned) -> StoreResult<u64>;
 
     async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> StoreResult<Listed<DeadLetter>>;
     /// Makes dead letters due now. Answers how many.

@@ -9,8 +9,8 @@ const OWN: &[(&str, Explanation)] = &[
     (
         "internal_error",
         Explanation {
-            meaning: "Planning this lead failed inside leadrelay; it is held and the others went on.",
-            remedy: "Report it with the log's line about the lead; after an upgrade, sync the lead.",
+            meaning: "Something failed inside leadrelay while it handled this lead; the others went on.",
+            remedy: "Report it with the log's line about it; a lead that is held is tried daily, and after an upgrade by `sync`.",
         },
     ),
     (
@@ -18,6 +18,21 @@ const OWN: &[(&str, Explanation)] = &[
         Explanation {
             meaning: "A row with on_invalid = \"hold\" has a value that its CRM field cannot take.",
             remedy: "Correct the value in the lead system, or change the row; the next event tries again.",
+        },
+    ),
+    (
+        "key_field_missing",
+        Explanation {
+            meaning: "The CRM field by which records are recognised is missing, or hidden from the integration user.",
+            remedy: "Create the field again, or make it visible for the integration user; `leadrelay check` tells which. It is \
+                     looked for every minute, and at once when the destination is resumed.",
+        },
+    ),
+    (
+        "lead_deleted",
+        Explanation {
+            meaning: "The lead was deleted in the lead system, so nothing is written for it.",
+            remedy: "Nothing: its record, if it has one, is left as it is.",
         },
     ),
     (
@@ -32,6 +47,27 @@ const OWN: &[(&str, Explanation)] = &[
         Explanation {
             meaning: "Several records may be this person, or the one found contradicts the lead.",
             remedy: "Answer the lead's open conflict: a person decides which record it is.",
+        },
+    ),
+    (
+        "not_recorded",
+        Explanation {
+            meaning: "What was done for the lead could not be stored; it is looked up and planned again.",
+            remedy: "Nothing if it passes by itself. Else look at the disk and the log's lines about the store.",
+        },
+    ),
+    (
+        "other_object",
+        Explanation {
+            meaning: "A person linked the lead to a record of a kind that is not written to.",
+            remedy: "Nothing; link the lead to another record if it shall be synced again.",
+        },
+    ),
+    (
+        "poison",
+        Explanation {
+            meaning: "leadrelay died each time it wrote this lead, at last with no other beside it.",
+            remedy: "Report it with the lead's event and the log; after an upgrade, retry the dead letter.",
         },
     ),
     (

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::explain::explain;
 use super::resync::Resync;
@@ -75,18 +75,16 @@ impl AppOperations {
             }
             let now = self.clock.now();
             for destination in self.destinations.values() {
+                if let Err(error) = destination.owe_what_was_left_out().await {
+                    warn!(destination = %destination.name, "leads that lack values in {} could not be marked: {error}; tried again in a minute", destination.name);
+                }
                 let looked_at = looked_at.entry(&destination.name).or_insert(now);
                 let drifts = matches!(destination.gate.status().reason, Some(GateReason::Drift { .. }));
                 if !drifts && now.since(*looked_at) < LOOK_AT_SCHEMA_EVERY {
                     continue;
                 }
                 *looked_at = now;
-                match destination.look_at_schema().await {
-                    Ok(_) => destination.wake(),
-                    Err(error) => {
-                        info!(destination = %destination.name, "could not look at the schema of {}: {error}", destination.name);
-                    }
-                }
+                look_again(destination).await;
             }
         }
     }
@@ -103,6 +101,15 @@ impl AppOperations {
             checked_at: rules.seen_at,
             findings: findings.into_iter().map(shown).collect(),
         })
+    }
+}
+
+async fn look_again(destination: &Destination) {
+    match destination.look_at_schema().await {
+        Ok(_) => destination.wake(),
+        Err(error) => {
+            info!(destination = %destination.name, "could not look at the schema of {}: {error}", destination.name);
+        }
     }
 }
 
@@ -124,12 +131,11 @@ impl Operations for AppOperations {
             let status = destination.gate.status();
             let now = self.clock.now();
             let tried = status.until.is_some_and(|until| until <= now);
-            let needs_person = match &status.reason {
-                Some(
-                    reason @ (GateReason::Paused { .. } | GateReason::Drift { .. } | GateReason::RefusingAll { .. }),
-                ) => Some(reason.to_string()),
-                _ => None,
+            let told = |reason: &GateReason| {
+                let remedy = reason.code().map(|code| explain(Some(&config.kind), code).remedy);
+                remedy.map_or_else(|| reason.to_string(), |remedy| format!("{reason}. {remedy}"))
             };
+            let needs_person = status.reason.as_ref().filter(|reason| reason.needs_person()).map(told);
             Some(DestinationState {
                 name: destination.name.clone(),
                 kind: "salesforce",
@@ -140,7 +146,7 @@ impl Operations for AppOperations {
                     (false, true) => "probing",
                     (false, false) => "closed",
                 },
-                gate_reason: status.reason.map(|reason| reason.to_string()),
+                gate_reason: status.reason.as_ref().map(told),
                 gate_since: status.since,
                 gate_until: status.until,
                 calls_used: status.calls_used,
@@ -169,6 +175,9 @@ impl Operations for AppOperations {
         if let Some(destination) = self.destinations.get(destination) {
             destination.gate.resume();
             destination.wake();
+            // Who lets it go on may have put right what was wrong with the CRM's fields.
+            let destination = Arc::clone(destination);
+            tokio::spawn(async move { look_again(&destination).await });
         }
     }
 

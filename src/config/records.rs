@@ -70,16 +70,18 @@ impl ExternalIdTemplate {
         Ok(Self { parts })
     }
 
-    /// The external ID of this lead.
+    /// The external ID of this lead, without blanks at its ends: CRMs store none there, and what they hold must equal it.
     pub fn value_for(&self, lead: &LeadKey) -> String {
-        self.parts
+        let key: String = self
+            .parts
             .iter()
             .map(|part| match part {
                 TemplatePart::Literal(text) => text.as_str(),
                 TemplatePart::LeadId => lead.id.as_str(),
                 TemplatePart::Source => lead.source.as_str(),
             })
-            .collect()
+            .collect();
+        key.trim().to_owned()
     }
 
     /// Whether leads of two sources with the same ID stay apart.

@@ -247,6 +247,7 @@ fn an_external_id_keeps_leads_of_two_sources_apart() {
     let config = parse(&two).unwrap();
     let records = &destination(&config).records;
     assert_eq!(records.external_id_value.value_for(&LeadKey::new("other", "cl_1")), "other:cl_1");
+    assert_eq!(records.external_id_value.value_for(&LeadKey::new("other", "cl_1 \u{a0}")), "other:cl_1");
     assert_eq!(destination(&config).sources.len(), 2);
 }
 

@@ -74,6 +74,8 @@ pub enum GateReason {
     RefusingAll { code: String },
     #[error("the CRM says that its daily allowance of calls is used up ({code})")]
     AllowanceSpent { code: String },
+    #[error("{detail} ({code})")]
+    LoginRefused { code: String, detail: String },
     #[error("the CRM fails ({code}): {detail}")]
     Failing { code: String, detail: String },
     #[error("the CRM asked us to slow down")]
@@ -94,6 +96,7 @@ impl GateReason {
             GateReason::Drift { .. } => "drift",
             GateReason::RefusingAll { .. } => "refusing_all",
             GateReason::AllowanceSpent { .. } => "allowance_spent",
+            GateReason::LoginRefused { .. } => "login_refused",
             GateReason::Failing { .. } => "failing",
             GateReason::Throttled => "throttled",
             GateReason::OrgStop { .. } => "org_stop",
@@ -101,6 +104,35 @@ impl GateReason {
             GateReason::ReservedForLive => "reserved_for_live",
         }
     }
+
+    /// The error code under which its cause and its remedy are explained.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            GateReason::RefusingAll { code }
+            | GateReason::AllowanceSpent { code }
+            | GateReason::LoginRefused { code, .. }
+            | GateReason::Failing { code, .. } => Some(code),
+            GateReason::Drift { .. } => Some("key_field_missing"),
+            GateReason::Throttled => Some("throttled"),
+            GateReason::Paused { .. }
+            | GateReason::OrgStop { .. }
+            | GateReason::BudgetSpent
+            | GateReason::ReservedForLive => None,
+        }
+    }
+
+    /// Whether it stays closed until a person has done something that nobody has yet in hand: whoever paused it knows, and
+    /// leads that wait longer than `alerts.retry_age` are told of all the same.
+    pub const fn needs_person(&self) -> bool {
+        matches!(self, GateReason::Drift { .. } | GateReason::RefusingAll { .. } | GateReason::LoginRefused { .. })
+    }
+}
+
+/// Leads that were refused with this code since then were refused by the CRM's fault, not by theirs: they are owed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pardon {
+    pub code: String,
+    pub since: Timestamp,
 }
 
 /// A person's order to stop.
@@ -203,6 +235,11 @@ impl Gate {
     /// The code with which the CRM refuses everything, and until when it is left alone.
     pub fn refuses_all(&self) -> Option<(String, Timestamp)> {
         self.lock().refuses_all()
+    }
+
+    /// What came to light since this was last asked of leads that were refused.
+    pub fn take_pardons(&self) -> Vec<Pardon> {
+        self.lock().take_pardons()
     }
 
     /// The gate as an operator is shown it.

@@ -199,7 +199,7 @@ impl Reader {
     }
 
     fn lead_id(&self, scene: &Scene<'_>) -> Result<LeadId, Unreadable> {
-        let id = scene.text(&self.rules.lead_id).ok_or(Unreadable::NoLeadId)?;
+        let id = scene.id(&self.rules.lead_id).ok_or(Unreadable::NoLeadId)?;
         if is_id(&id) { Ok(LeadId::new(&*id)) } else { Err(Unreadable::BadLeadId) }
     }
 

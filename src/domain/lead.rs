@@ -29,12 +29,15 @@ pub struct Lead {
     pub deleted: Option<Stamp>,
     /// The greatest stamp of an event that told all fields: what is older and absent from it is cleared.
     pub floor: Option<Stamp>,
+    /// Of each field that is null or empty now, the newest value that it ever had: a blank takes no value out of a CRM whose
+    /// mapping does not ask for it, so that value still stands there, however the lead's events came in.
+    pub lasting: BTreeMap<String, LeadField>,
 }
 
 impl Lead {
     /// A lead of which nothing is known yet.
     pub fn new(key: LeadKey) -> Self {
-        Self { key, fields: BTreeMap::new(), latest: None, deleted: None, floor: None }
+        Self { key, fields: BTreeMap::new(), latest: None, deleted: None, floor: None, lasting: BTreeMap::new() }
     }
 
     /// Takes in one change and says whether anything moved.
@@ -63,29 +66,40 @@ impl Lead {
             Some(floor) if own.is_none() && stamp < floor => LeadField { value: Value::Null, stamp: floor.clone() },
             _ => LeadField { value: value.clone(), stamp: stamp.clone() },
         };
-        match self.fields.get_mut(name) {
-            Some(field) if field.stamp >= told.stamp => false,
-            Some(field) => {
-                *field = told;
-                true
-            }
-            None => {
-                self.fields.insert(name.to_owned(), told);
-                true
-            }
+        let newest = self.fields.get(name).is_none_or(|field| field.stamp < told.stamp);
+        let before = if newest { self.fields.insert(name.to_owned(), told) } else { None };
+        if self.fields.get(name).is_some_and(|field| !says_nothing(&field.value)) {
+            self.lasting.remove(name);
+            return newest;
         }
+        let said = LeadField { value: value.clone(), stamp: stamp.clone() };
+        before.into_iter().chain([said]).fold(newest, |moved, field| self.outlast(name, field) || moved)
+    }
+
+    /// Keeps a value that a field had before it was emptied, if it is newer than the one kept.
+    fn outlast(&mut self, name: &str, field: LeadField) -> bool {
+        let newer = self.lasting.get(name).is_none_or(|known| known.stamp < field.stamp);
+        if says_nothing(&field.value) || !newer {
+            return false;
+        }
+        self.lasting.insert(name.to_owned(), field);
+        true
     }
 
     /// Fields with a version of their own are not measured by the floor; a full change names them all.
     fn clear_below_floor(&mut self, change: &Change) -> bool {
-        let mut cleared = false;
+        let mut cleared = Vec::new();
         for (name, field) in &mut self.fields {
             if field.stamp < change.stamp && !change.field_stamps.contains_key(name) {
-                *field = LeadField { value: Value::Null, stamp: change.stamp.clone() };
-                cleared = true;
+                let null = LeadField { value: Value::Null, stamp: change.stamp.clone() };
+                cleared.push((name.clone(), std::mem::replace(field, null)));
             }
         }
-        cleared
+        let any = !cleared.is_empty();
+        for (name, field) in cleared {
+            self.outlast(&name, field);
+        }
+        any
     }
 
     /// The newest event that counts in it.
@@ -107,14 +121,29 @@ impl Lead {
     ///
     /// `attributes.industry`, `address.city`; a name may hold dots itself.
     pub fn get(&self, path: &str) -> Option<&Value> {
-        if let Some(field) = self.fields.get(path) {
-            return Some(&field.value);
-        }
-        path.rmatch_indices('.').find_map(|(dot, _)| {
-            let field = self.fields.get(&path[..dot])?;
-            Some(descend(&field.value, &path[dot + 1..]))
-        })?
+        self.find(path, |name| self.fields.get(name).map(|field| &field.value))
     }
+
+    /// The value at a path as [`Lead::get`] finds it, but of a field that was emptied the last value that it had.
+    pub fn get_lasting(&self, path: &str) -> Option<&Value> {
+        self.find(path, |name| {
+            let field = self.fields.get(name)?;
+            let lasting = self.lasting.get(name).filter(|_| says_nothing(&field.value));
+            Some(&lasting.unwrap_or(field).value)
+        })
+    }
+
+    fn find<'v>(&'v self, path: &str, field: impl Fn(&str) -> Option<&'v Value>) -> Option<&'v Value> {
+        if let Some(value) = field(path) {
+            return Some(value);
+        }
+        path.rmatch_indices('.').find_map(|(dot, _)| Some(descend(field(&path[..dot])?, &path[dot + 1..])))?
+    }
+}
+
+/// Whether the lead system says that the field has no value.
+fn says_nothing(value: &Value) -> bool {
+    value.is_blank() || matches!(value, Value::List(items) if items.is_empty())
 }
 
 /// The same rule inside an object.

@@ -9,6 +9,8 @@ use super::record::{CrmRecord, CrmValue, names_contradict};
 pub struct MatchKeys {
     /// The record that the lead is linked to. With it nothing else is looked up.
     pub linked: Option<RecordRef>,
+    /// The record that a person said it is; looked up beside the others, since no other key need find it.
+    pub chosen: Option<RecordRef>,
     /// Our key on the record.
     pub external_id: Option<String>,
     /// Looked up without regard to letter case.
@@ -130,7 +132,8 @@ pub struct MatchRules {
 /// Chooses the record that this person is: the link, else the first rule that hits.
 ///
 /// Several hits of one rule, a hit on a record of another kind, and an address on a record of clearly another name go to
-/// a person; an earlier answer counts while the same records are in question.
+/// a person; an earlier answer counts while the same records are in question. A record that a person chose and no rule
+/// finds is taken where no other one is in question.
 pub fn choose<'a>(
     person: &Person,
     link: Option<&Link>,
@@ -147,6 +150,7 @@ pub fn choose<'a>(
             },
         };
     }
+    let chosen = found.found.iter().find(|candidate| candidate.by == MatchedBy::Link);
     for by in &rules.by {
         let hits: Vec<&Candidate> = found
             .found
@@ -156,10 +160,10 @@ pub fn choose<'a>(
             .collect();
         let hits = without_former_selves(hits);
         if !hits.is_empty() {
-            return among(person, &hits, *by, answers, rules);
+            return among(person, &hits, chosen, *by, answers, rules);
         }
     }
-    Match::Nobody
+    chosen.map_or(Match::Nobody, one)
 }
 
 /// Leaves out records that became another one which is a hit itself: a converted Lead beside its Contact is one person.
@@ -171,15 +175,16 @@ fn without_former_selves(hits: Vec<&Candidate>) -> Vec<&Candidate> {
 fn among<'a>(
     person: &Person,
     hits: &[&'a Candidate],
+    chosen: Option<&'a Candidate>,
     by: MatchedBy,
     answers: &[Resolution],
     rules: &MatchRules,
 ) -> Match<'a> {
     match answer_to(hits, answers) {
         Some(Choice::Create) => return Match::Nobody,
-        Some(Choice::Record(chosen)) if chosen.object != rules.object => return Match::Elsewhere(chosen.clone()),
-        Some(Choice::Record(chosen)) => {
-            if let Some(hit) = hits.iter().find(|hit| hit.record.reference() == *chosen) {
+        Some(Choice::Record(answer)) if answer.object != rules.object => return Match::Elsewhere(answer.clone()),
+        Some(Choice::Record(answer)) => {
+            if let Some(hit) = hits.iter().copied().chain(chosen).find(|hit| hit.record.reference() == *answer) {
                 return one(hit);
             }
         }
@@ -210,6 +215,15 @@ fn one(hit: &Candidate) -> Match<'_> {
     match &hit.record.became {
         Some(other) => Match::Became(hit, other.clone()),
         None => Match::One(hit),
+    }
+}
+
+/// The record that a person said the lead is, if that is one of the kind that is written to.
+pub fn chosen_record(answers: &[Resolution], object: &ObjectName) -> Option<RecordRef> {
+    let newest = answers.iter().rev().find(|answer| answer.kind == ConflictKind::Match)?;
+    match &newest.choice {
+        Choice::Record(record) if record.object == *object => Some(record.clone()),
+        _ => None,
     }
 }
 

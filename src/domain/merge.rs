@@ -241,7 +241,18 @@ pub fn bases_after_intents(
     let fields = landed.iter().flat_map(|intent| intent.rows.keys());
     let mut known = bases.clone();
     known.extend(fields.filter_map(|field| Some((field.clone(), settled(field)?))));
+    let made = landed.last().is_some_and(|newest| newest.record.is_none());
+    if made && record.modified_by_us == Some(true) {
+        add_defaults(&mut known, record);
+    }
     known
+}
+
+/// Adds what the CRM filled in by itself when we made the record: the lead said nothing of it, and no person edited it.
+pub fn add_defaults(bases: &mut BTreeMap<FieldName, BasePair>, made: &CrmRecord) {
+    for (field, value) in made.fields.iter().filter(|(_, value)| !value.is_null()) {
+        bases.entry(field.clone()).or_insert_with(|| BasePair { lead: CrmValue::Null, crm: value.clone() });
+    }
 }
 
 /// The bases once a write is settled: what was read back. Where that failed they stay, and the intent, which stays open,

@@ -2,6 +2,7 @@
 
 mod ask;
 mod decide;
+mod standing;
 
 pub use ask::planned_link;
 pub use decide::{PlanInput, SyncRules, create_keys, match_keys, plan_sync};
@@ -23,6 +24,10 @@ pub struct BasePair {
     pub crm: CrmValue,
 }
 
+/// Mapping rows that are not written: with the pair of values that the CRM refused; `None` where the value does not fit the
+/// field, or the field cannot be written. A changed mapping or schema is a reason to try again.
+pub type LeftOut = BTreeMap<FieldName, Option<BasePair>>;
+
 /// Which CRM record a lead is, and what both sides agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -33,10 +38,21 @@ pub struct Link {
     pub bases: BTreeMap<FieldName, BasePair>,
     /// Pairs that were left as they are (drift, a kept value), remembered so that each is logged once.
     pub kept: BTreeMap<FieldName, BasePair>,
+    pub left_out: LeftOut,
     /// Of the rows and settings that it was last planned with.
     pub fingerprint: String,
     /// Changes whenever anything above does.
     pub revision: i64,
+}
+
+/// Whose record it is among our leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub lead: LeadKey,
+    /// The key that its record carries.
+    pub external_id: String,
+    /// Whether it was deleted in the lead system: then the next lead that matches takes the record over.
+    pub deleted: bool,
 }
 
 /// One announced write whose outcome is not yet settled.
@@ -208,6 +224,7 @@ pub struct SyncPlan {
     /// The bases as they are if nothing is written, or before the write is read back.
     pub bases: BTreeMap<FieldName, BasePair>,
     pub kept: BTreeMap<FieldName, BasePair>,
+    pub left_out: LeftOut,
     /// Per row that is written: the lead's value and what is sent.
     pub announced: BTreeMap<FieldName, BasePair>,
 }

@@ -50,6 +50,19 @@ pub enum Verdict {
     Stale,
 }
 
+/// What is known of a request once it was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    /// By the sender's clock; of genuine requests, where the scheme has a timestamp.
+    pub signed_at: Option<Timestamp>,
+}
+
+impl Judgement {
+    const INVALID: Self = Self { verdict: Verdict::Invalid, signed_at: None };
+    const VALID: Self = Self { verdict: Verdict::Valid, signed_at: None };
+}
+
 /// Why a source's requests cannot be judged. Never shows a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifierError {
@@ -85,11 +98,11 @@ impl Verifier {
     }
 
     /// Judges one request. Comparing takes the same time wherever a wrong signature differs.
-    pub fn verify(&self, request: &SignedRequest<'_>, now: Timestamp) -> Verdict {
+    pub fn verify(&self, request: &SignedRequest<'_>, now: Timestamp) -> Judgement {
         match &self.0 {
             Scheme::Hmac(hmac) => hmac.verify(request, now),
-            Scheme::Token(token) if token.verify(request) => Verdict::Valid,
-            Scheme::Token(_) => Verdict::Invalid,
+            Scheme::Token(token) if token.verify(request) => Judgement::VALID,
+            Scheme::Token(_) => Judgement::INVALID,
         }
     }
 

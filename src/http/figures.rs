@@ -130,12 +130,17 @@ impl Figures {
         Ok(snapshot)
     }
 
-    /// The store knows only destinations that ever owed something; a new one has a queue too, an empty one.
+    /// The store knows only destinations that ever owed something; a new one has a queue too, an empty one. Leads that wait
+    /// behind a closed gate count as retrying since it closed, or since they came.
     async fn every_queue(&self, now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
         let mut queues = self.store.queue_figures(now).await?;
         for destination in self.operations.destinations() {
-            if queues.iter().all(|queue| queue.destination != destination.name) {
-                queues.push(QueueFigures::empty(destination.name));
+            match queues.iter_mut().find(|queue| queue.destination == destination.name) {
+                None => queues.push(QueueFigures::empty(destination.name)),
+                Some(queue) => {
+                    let waits = destination.gate_since.zip(queue.oldest).map(|(closed, owed)| closed.max(owed));
+                    queue.oldest_retry = queue.oldest_retry.into_iter().chain(waits).min();
+                }
             }
         }
         queues.sort_by(|one, other| one.destination.cmp(&other.destination));

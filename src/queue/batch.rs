@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tracing::{debug, error, warn};
 
 use super::destination::{Destination, Rules};
@@ -12,17 +13,23 @@ use super::fold;
 use super::keys::{self, Hold};
 use super::left_out::without_known;
 use super::settle::Settling;
+use super::suspicion::{by_suspicion, died_alone};
+use super::verdict::after_the_probe;
 use super::writes::{announced_write, record_write};
-use crate::crm::gate::{Permit, outcome_of};
-use crate::crm::{CrmError, FindRequest, MAX_WRITES, WriteRequest, WriteResult};
+use crate::crm::gate::{Pardon, Permit, outcome_of};
+use crate::crm::{CrmError, FindRequest, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{Action, Link, PlanInput, SyncPlan, create_keys, match_keys, plan_sync, planned_link};
+use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, create_keys, match_keys, plan_sync, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    Announced, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, NewLogRow, Settlement, StoreResult, Work,
+    Announced, Announcement, ClaimedJob, GiveBack, IntentId, LeaseToken, LeasesOf, NewLogRow, Pardoned, RecordOwner,
+    Settlement, StoreResult, Work,
 };
+
+/// Why a lead is held that cannot be planned.
+pub(super) const INTERNAL_ERROR: &str = "internal_error";
 
 /// Whoever waits for a neighbour in flight waits a moment, so that it is not asked for again and again.
 const A_MOMENT: Duration = Duration::from_millis(20);
@@ -75,7 +82,21 @@ pub(super) struct Report {
 
 impl Batch {
     /// Pays the debts of these jobs, or settles why not. Every job is settled or given back, whatever happens outside.
-    pub async fn run(mut self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
+    ///
+    /// After a panic the jobs are due again at once, those that had announced as suspects.
+    pub async fn run(self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
+        let (destination, token) = (Arc::clone(&self.destination), self.token);
+        match AssertUnwindSafe(self.pay(jobs)).catch_unwind().await {
+            Ok(paid) => paid,
+            Err(_) => {
+                error!(destination = %destination.name, "a batch of {} failed inside leadrelay; its leads are tried again, in halves where they were being written", destination.name);
+                destination.store.recover_leases(LeasesOf::Batch(token), destination.clock.now()).await?;
+                Ok(Report::default())
+            }
+        }
+    }
+
+    async fn pay(mut self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
         let mut report = Report::default();
         let mut deferred = Vec::new();
         let (poison, jobs): (Vec<ClaimedJob>, _) = jobs.into_iter().partition(|job| died_alone(job.suspicion));
@@ -92,7 +113,21 @@ impl Batch {
         self.permit.settled(
             report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().copied().map_err(String::as_str))),
         );
+        self.pardon().await?;
         Ok(report)
+    }
+
+    /// Owes again what was refused by the CRM's fault, as came to light since; it comes after the leads not refused yet.
+    async fn pardon(&self) -> StoreResult<()> {
+        let Destination { name, gate, store, clock, .. } = &*self.destination;
+        for Pardon { code, since } in gate.take_pardons() {
+            let due_at = gate.refuses_all().map_or_else(|| clock.now(), |(_, until)| after_the_probe(until));
+            let pardoned = Pardoned { destination: name.clone(), code, since, due_at };
+            let leads = store.owe_refused_again(&pardoned).await?;
+            let code = &pardoned.code;
+            warn!(destination = %name, code, leads, "{name} refuses most leads with {code}, or did until now: {leads} dead letters are owed again");
+        }
+        Ok(())
     }
 
     /// Folds the leads' events and takes their keys in hand; leads whose key another one has wait.
@@ -102,7 +137,7 @@ impl Batch {
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
-            let keys = match_keys(&lead, &external_id, link, times, &self.rules.sync);
+            let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &self.rules.sync);
             if self.hold.reserve(keys::of_lead(&keys)) {
                 members.push(Member { job, lead, work, external_id, keys });
             } else {
@@ -192,20 +227,25 @@ impl Batch {
             .map(|candidate| candidate.record.reference())
             .collect();
         let owners = self.destination.store.find_owners(&self.destination.name, &records).await?;
-        let owner_of: BTreeMap<&RecordRef, &LeadKey> =
-            records.iter().zip(&owners).filter_map(|(record, owner)| Some((record, owner.as_ref()?))).collect();
+        let owner = |RecordOwner { lead, deleted }| Owner {
+            external_id: self.destination.settings.external_id_value.value_for(&lead),
+            lead,
+            deleted,
+        };
+        let owner_of: BTreeMap<&RecordRef, Owner> =
+            records.iter().zip(owners).filter_map(|(record, found)| Some((record, owner(found?)))).collect();
         let (mut planned, mut waiting) = (Vec::new(), Vec::new());
         for (member, found) in members.into_iter().zip(found) {
             let mut records: Vec<String> =
                 found.found.iter().map(|candidate| keys::of_record(&candidate.record.reference())).collect();
-            let own = member.work.link.as_ref().map(|link| keys::of_record(&link.record));
+            let own = member.keys.linked.as_ref().or(member.keys.chosen.as_ref()).map(keys::of_record);
             records.retain(|record| Some(record) != own.as_ref());
             records.dedup();
             if !self.hold.reserve(records) {
                 waiting.push(member.job);
                 continue;
             }
-            let plan = self.plan_one(&member, found, &|record| owner_of.get(record).map(|lead| (*lead).clone()));
+            let plan = self.plan_one(&member, found, &|record| owner_of.get(record).cloned());
             let plan = without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint);
             planned.push(Planned { member, plan, refused_calls: Vec::new() });
         }
@@ -216,7 +256,7 @@ impl Batch {
         &self,
         member: &Member,
         found: &Candidates,
-        owner_of: &dyn Fn(&RecordRef) -> Option<LeadKey>,
+        owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
     ) -> SyncPlan {
         let input = PlanInput {
             lead: &member.lead,
@@ -231,7 +271,7 @@ impl Batch {
         catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &self.rules.sync))).unwrap_or_else(|_| {
             error!(lead.id = %member.lead.key.id, "planning lead {} failed inside leadrelay; it is held", member.lead.key.id);
             SyncPlan::without_record(Action::Hold {
-                code: "internal_error",
+                code: INTERNAL_ERROR,
                 detail: "planning this lead failed inside leadrelay; please report it".to_owned(),
             })
         })
@@ -265,6 +305,7 @@ impl Batch {
             }
             let (settlements, again) = settling.after_write(sent);
             self.settle(settlements).await?;
+            self.pardon().await?;
             parts.push(again);
         }
         Ok(())
@@ -386,35 +427,6 @@ impl Sent {
     }
 }
 
-/// Suspects (their process died after announcing) come back in halves of halves, the others together.
-fn by_suspicion(jobs: Vec<ClaimedJob>) -> Vec<Vec<ClaimedJob>> {
-    let mut by_level: BTreeMap<u32, Vec<ClaimedJob>> = BTreeMap::new();
-    for job in jobs {
-        by_level.entry(job.suspicion).or_default().push(job);
-    }
-    by_level
-        .into_iter()
-        .flat_map(|(suspicion, jobs)| {
-            let mut chunks = Vec::new();
-            let mut jobs = jobs.into_iter().peekable();
-            while jobs.peek().is_some() {
-                chunks.push(jobs.by_ref().take(most_together(suspicion)).collect());
-            }
-            chunks
-        })
-        .collect()
-}
-
-/// How many leads of this suspicion are written together.
-fn most_together(suspicion: u32) -> usize {
-    (MAX_WRITES >> suspicion.min(16)).max(1)
-}
-
-/// Whether the process died last while this lead stood alone.
-fn died_alone(suspicion: u32) -> bool {
-    suspicion.checked_sub(1).is_some_and(|before| most_together(before) == 1)
-}
-
 /// Whether the error may be the doing of one lead in the batch.
 fn refuses_the_batch(error: &CrmError) -> bool {
     matches!(error, CrmError::Refused { .. } | CrmError::Unfamiliar { .. } | CrmError::Collateral { .. })
@@ -422,48 +434,4 @@ fn refuses_the_batch(error: &CrmError) -> bool {
 
 fn new_request_id() -> RequestId {
     RequestId::new(uuid::Uuid::now_v7().to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::job::{Class, Lane};
-
-    fn suspect(id: usize, suspicion: u32) -> ClaimedJob {
-        ClaimedJob {
-            lead: LeadKey::new("klozeo", id.to_string().as_str()),
-            lane: Lane::First,
-            class: Class::Live,
-            attempt: 1,
-            wanted: 1,
-            owed_since: Timestamp::from_seconds(1),
-            first_failed_at: None,
-            last_error: None,
-            suspicion,
-            refusal: None,
-            forced: false,
-            lease_expired: false,
-        }
-    }
-
-    #[test]
-    fn suspects_come_back_in_halves_and_only_who_died_alone_is_poison() {
-        let sizes = |suspicion| {
-            let jobs = (0..MAX_WRITES).map(|id| suspect(id, suspicion)).collect();
-            by_suspicion(jobs).iter().map(Vec::len).max()
-        };
-        assert_eq!([0, 1, 2, 6, 7, 40].map(sizes), [200, 100, 50, 3, 1, 1].map(Some));
-        let first_alone = (0..).find(|suspicion| most_together(*suspicion) == 1).unwrap();
-        assert!((0..=first_alone).all(|suspicion| !died_alone(suspicion)), "it did not stand alone yet");
-        assert!(died_alone(first_alone + 1));
-    }
-
-    #[test]
-    fn suspects_stay_apart_from_the_others() {
-        let jobs = vec![suspect(1, 0), suspect(2, 7), suspect(3, 0), suspect(4, 7)];
-        let chunks = by_suspicion(jobs);
-        let ids: Vec<Vec<&str>> =
-            chunks.iter().map(|chunk| chunk.iter().map(|job| job.lead.id.as_str()).collect()).collect();
-        assert_eq!(ids, [vec!["1", "3"], vec!["2"], vec!["4"]]);
-    }
 }

@@ -16,12 +16,13 @@ use crate::crm::gate::Gate;
 use crate::crm::{Crm, CrmError, Reading};
 use crate::domain::envelope::{Reader, TimeFormat};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
+use crate::domain::job::Class;
 use crate::domain::mapping::{FieldRow, Take};
 use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::plan::SyncRules;
 use crate::domain::record::Schema;
 use crate::domain::time::Timestamp;
-use crate::store::Store;
+use crate::store::{DirtyMark, Store, StoreResult};
 
 /// What the queue needs of a destination's settings.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Destination {
     pub sources: Arc<BTreeMap<SourceName, SourceReading>>,
     pub(super) in_flight: InFlight,
     rules: RwLock<Option<Arc<Rules>>>,
+    /// The fingerprint of the rules by which leads with rows left out were marked dirty last.
+    caught_up_with: tokio::sync::Mutex<Option<String>>,
     last_error: RwLock<Option<(Timestamp, String, String)>>,
     woken: Notify,
     /// Held while the CRM is looked at for the first time, so that two do not.
@@ -102,6 +105,7 @@ impl Destination {
             sources,
             in_flight: InFlight::default(),
             rules: RwLock::default(),
+            caught_up_with: tokio::sync::Mutex::default(),
             last_error: RwLock::default(),
             woken: Notify::new(),
             looking: tokio::sync::Mutex::default(),
@@ -169,6 +173,25 @@ impl Destination {
         info!(destination = %self.name, "read the schema of {}", self.name);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&rules));
         Ok(rules)
+    }
+
+    /// Once for each set of rules: leads that lack values in their record, since a row or the CRM did not let them through,
+    /// are owed again, behind live work. After an error nothing is remembered; call it again.
+    pub async fn owe_what_was_left_out(&self) -> StoreResult<()> {
+        let Some(rules) = self.rules().filter(|_| !self.observes()) else { return Ok(()) };
+        let mut caught_up_with = self.caught_up_with.lock().await;
+        if caught_up_with.as_ref() == Some(&rules.fingerprint) {
+            return Ok(());
+        }
+        let leads = self.store.leads_with_rows_left_out(&self.name, &rules.fingerprint).await?;
+        if !leads.is_empty() {
+            info!(destination = %self.name, leads = leads.len(), "{} leads lack values in {}; since its mapping or schema changed they are synced again", leads.len(), self.name);
+            let (destination, now) = (self.name.clone(), self.clock.now());
+            let mark = DirtyMark { destination, leads, class: Class::Backfill, now, forced: false };
+            self.store.mark_dirty(&mark).await?;
+        }
+        *caught_up_with = Some(rules.fingerprint.clone());
+        Ok(())
     }
 }
 

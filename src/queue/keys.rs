@@ -51,7 +51,7 @@ pub fn of_lead(keys: &MatchKeys) -> Vec<String> {
     let person =
         keys.name_and_domain.as_ref().map(|person| format!("name:{}@{}", person.last.to_lowercase(), person.domain));
     [
-        keys.linked.as_ref().map(of_record),
+        keys.linked.as_ref().or(keys.chosen.as_ref()).map(of_record),
         keys.external_id.as_ref().map(|id| format!("external_id:{id}")),
         keys.email.as_ref().map(|email| format!("email:{}", email.to_lowercase())),
         person,

@@ -37,7 +37,7 @@ pub(super) fn without_known(mut plan: SyncPlan, link: Option<&Link>, fingerprint
     let known: Vec<FieldName> = plan
         .announced
         .keys()
-        .filter(|field| !resolved(&plan, field) && link.kept.get(*field) == Some(&standing(&plan, field)))
+        .filter(|field| !resolved(&plan, field) && link.left_out.get(*field) == Some(&Some(standing(&plan, field))))
         .cloned()
         .collect();
     for field in known {
@@ -55,7 +55,7 @@ fn standing(plan: &SyncPlan, field: &FieldName) -> BasePair {
 
 fn leave_out(plan: &mut SyncPlan, field: &FieldName, why: &str) {
     let pair = standing(plan, field);
-    plan.kept.insert(field.clone(), pair);
+    plan.left_out.insert(field.clone(), Some(pair));
     plan.announced.remove(field);
     for decision in plan.decisions.iter_mut().filter(|decision| decision.field == *field) {
         decision.written = None;

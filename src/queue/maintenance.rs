@@ -19,6 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Between two pieces of pruning, so that intake never waits behind it.
 const BREATH: Duration = Duration::from_millis(200);
 const LATE_INTENTS_EVERY: Duration = Duration::from_secs(15);
+const CLOSED_SPANS_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Looks after the store.
@@ -36,10 +37,13 @@ struct Done {
     at: Instant,
     wall: Timestamp,
     late_intents: Instant,
+    closed_spans: Instant,
     sweep: Instant,
     sweeping: bool,
     /// Calls as they were saved, by destination and hour.
     calls: HashMap<(DestinationName, Timestamp), u64>,
+    /// As they were saved.
+    spans: HashMap<DestinationName, Vec<(Timestamp, Timestamp)>>,
 }
 
 impl Maintenance {
@@ -50,9 +54,11 @@ impl Maintenance {
             at: started,
             wall: self.clock.now(),
             late_intents: started,
+            closed_spans: started,
             sweep: started,
             sweeping: true,
             calls: HashMap::new(),
+            spans: HashMap::new(),
         };
         while !*stop.borrow() {
             tokio::select! {
@@ -63,6 +69,9 @@ impl Maintenance {
                 warn!("housekeeping waits for the store: {error}");
                 tokio::time::sleep(SECOND).await;
             }
+        }
+        if let Err(error) = self.save_closed_spans(&mut done).await {
+            warn!("how long destinations were closed could not be saved: {error}");
         }
     }
 
@@ -78,6 +87,10 @@ impl Maintenance {
                 }
             }
         }
+        if done.closed_spans.elapsed() >= CLOSED_SPANS_EVERY {
+            done.closed_spans = Instant::now();
+            self.save_closed_spans(done).await?;
+        }
         if done.late_intents.elapsed() >= LATE_INTENTS_EVERY {
             done.late_intents = Instant::now();
             self.store.close_late_intents(self.clock.now()).await?;
@@ -88,6 +101,17 @@ impl Maintenance {
         }
         if done.sweeping {
             done.sweeping = self.store.prune(self.clock.now().before(self.retention)).await?;
+        }
+        Ok(())
+    }
+
+    async fn save_closed_spans(&self, done: &mut Done) -> StoreResult<()> {
+        for (name, gate) in &self.gates {
+            let spans = gate.closed_spans();
+            if done.spans.get(name).map_or(&[][..], Vec::as_slice) != spans {
+                self.store.save_closed_spans(name, &spans).await?;
+                done.spans.insert(name.clone(), spans);
+            }
         }
         Ok(())
     }

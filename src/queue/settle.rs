@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
-use super::batch::{Batch, Member, Planned, Report, Sent};
+use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report, Sent};
 use super::destination::Rules;
 use super::left_out::without_refused;
 use super::redact::without_values;
@@ -13,7 +13,7 @@ use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refu
 use crate::crm::{CrmError, WriteResult, Written};
 use crate::domain::ids::{EventId, RecordRef, RequestId};
 use crate::domain::matching::MatchedBy;
-use crate::domain::merge::bases_after_write;
+use crate::domain::merge::{add_defaults, bases_after_write};
 use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
@@ -65,7 +65,8 @@ impl Settling<'_> {
             Action::Hold { code, detail } => {
                 row.error_code = Some((*code).to_owned());
                 row.error = Some(detail.clone());
-                row.outcome = Outcome::Conflict;
+                // What leadrelay cannot do is a failure; what a person has to decide is none.
+                row.outcome = if *code == INTERNAL_ERROR { Outcome::Refused } else { Outcome::Conflict };
                 let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
                 settlement.end = JobEnd::Held { code: (*code).to_owned(), detail: detail.clone(), look_again_at };
             }
@@ -329,7 +330,13 @@ impl Settling<'_> {
         };
         let known = member.work.link.as_ref();
         let bases = match written {
-            Some(written) => bases_after_write(&plan.bases, &plan.announced, written.read_back.as_ref()),
+            Some(Written { read_back, .. }) => {
+                let mut bases = bases_after_write(&plan.bases, &plan.announced, read_back.as_ref());
+                if let (Action::Create { .. }, Some(made)) = (&plan.action, read_back) {
+                    add_defaults(&mut bases, made);
+                }
+                bases
+            }
             None => plan.bases.clone(),
         };
         let matched_by = known.filter(|known| known.record == record).map_or(matched_by, |known| known.matched_by);
@@ -339,6 +346,7 @@ impl Settling<'_> {
             owner: plan.owner,
             bases,
             kept: plan.kept.clone(),
+            left_out: plan.left_out.clone(),
             fingerprint: self.batch.rules.fingerprint.clone(),
             revision: known.map_or(0, |link| link.revision),
         };

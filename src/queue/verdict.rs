@@ -111,12 +111,17 @@ fn tried_again_at(refusal: &Refusal) -> Timestamp {
     refusal.at.after(if refusal.tries < 3 { DAY } else { DAY * 7 })
 }
 
+/// When a lead is due that was refused together with most others: the first probe carries those not refused yet.
+pub fn after_the_probe(until: Timestamp) -> Timestamp {
+    until.after(Duration::from_secs(1))
+}
+
 /// The end of a lead that was refused together with most others: that is the CRM's doing, so it stays owed, and it comes
 /// after the leads that were not refused yet once the gate tries again.
 pub fn refused_with_all(end: JobEnd, refusing: Option<&(String, Timestamp)>) -> JobEnd {
     match (end, refusing) {
         (JobEnd::Dead { code, detail, refusal: Some(_), .. }, Some((refused_with, until))) if code == *refused_with => {
-            let due_at = until.after(Duration::from_secs(1));
+            let due_at = after_the_probe(*until);
             JobEnd::Retry { due_at, error: format!("{code}: {detail}"), failed: true }
         }
         (end, _) => end,

@@ -6,7 +6,7 @@ use super::batch::Planned;
 use crate::crm::RecordWrite;
 use crate::domain::ids::RecordRef;
 use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{Action, Link};
+use crate::domain::plan::{Action, LeftOut, Link};
 use crate::store::AnnouncedWrite;
 
 /// One plan's write as it is announced.
@@ -36,7 +36,16 @@ fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link, Option<i6
         None => {
             let (owner, bases, kept) = (plan.owner, plan.bases.clone(), BTreeMap::new());
             Some((
-                Link { record, matched_by, owner, bases, kept, fingerprint: fingerprint.to_owned(), revision: 0 },
+                Link {
+                    record,
+                    matched_by,
+                    owner,
+                    bases,
+                    kept,
+                    left_out: LeftOut::new(),
+                    fingerprint: fingerprint.to_owned(),
+                    revision: 0,
+                },
                 None,
             ))
         }

@@ -81,7 +81,7 @@ fn the_samples_are_read_as_their_index_says() {
             path_token: None,
             body: body.as_bytes(),
         };
-        assert_eq!(verifier.verify(&request, START), Verdict::Valid, "line {}", row[0]);
+        assert_eq!(verifier.verify(&request, START).verdict, Verdict::Valid, "line {}", row[0]);
         let word = match content(body) {
             Content::Ignored(_) => "ignored",
             Content::Upsert(id) if event != "lead.deleted" && id.as_str() == lead_id => "upsert",

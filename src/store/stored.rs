@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{FieldName, LeadKey, RecordId, RecordRef};
 use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{BasePair, CandidateSummary, Choice, ConflictKind, Decision, Question, Resolution, Rule};
+use crate::domain::plan::{
+    BasePair, CandidateSummary, Choice, ConflictKind, Decision, LeftOut, Question, Resolution, Rule,
+};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
 
@@ -60,6 +62,19 @@ pub fn pairs_to_json(pairs: &Pairs) -> String {
 pub fn pairs_from_json(text: &str) -> Result<Pairs, serde_json::Error> {
     let stored: BTreeMap<String, StoredPair> = serde_json::from_str(text)?;
     Ok(stored.into_iter().map(|(field, pair)| (FieldName::new(field), pair.into())).collect())
+}
+
+/// Writes the rows that are left out, as an object by field.
+pub fn left_out_to_json(left_out: &LeftOut) -> String {
+    let stored: BTreeMap<&str, Option<StoredPair>> =
+        left_out.iter().map(|(field, pair)| (field.as_str(), pair.as_ref().map(StoredPair::from))).collect();
+    write(&stored)
+}
+
+/// Reads what [`left_out_to_json`] wrote.
+pub fn left_out_from_json(text: &str) -> Result<LeftOut, serde_json::Error> {
+    let stored: BTreeMap<String, Option<StoredPair>> = serde_json::from_str(text)?;
+    Ok(stored.into_iter().map(|(field, pair)| (FieldName::new(field), pair.map(BasePair::from))).collect())
 }
 
 /// Writes the decisions of one log row.
@@ -421,72 +436,4 @@ struct StoredRefusal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn values() -> Vec<CrmValue> {
-        vec![
-            CrmValue::Null,
-            CrmValue::Text("null".to_owned()),
-            CrmValue::Number("12345678901234567.89".parse().unwrap()),
-            CrmValue::Boolean(false),
-            CrmValue::Date("2026-02-28".parse().unwrap()),
-            CrmValue::DateTime(Timestamp::from_micros(i64::MAX)),
-            CrmValue::Choices(["b", "a"].map(str::to_owned).into()),
-        ]
-    }
-
-    #[test]
-    fn every_kind_of_value_comes_back_as_it_was() {
-        let pairs: Pairs = (values().into_iter().zip(values().into_iter().rev()).enumerate())
-            .map(|(n, (lead, crm))| (FieldName::new(format!("Field{n}")), BasePair { lead, crm }))
-            .collect();
-        assert_eq!(pairs_from_json(&pairs_to_json(&pairs)).unwrap(), pairs);
-        assert!(pairs_from_json(r#"{"Email":{"lead":{"number":"many"},"crm":"null"}}"#).is_err());
-    }
-
-    #[test]
-    fn a_question_and_its_answer_come_back_and_resolve_what_was_seen() {
-        let record = |id: &str| RecordRef { object: "Lead".into(), id: id.into() };
-        let question = Question {
-            kind: ConflictKind::Match,
-            field: None,
-            record: None,
-            base: None,
-            lead: Some(CrmValue::Null),
-            crm: None,
-            candidates: vec![CandidateSummary { record: record("1"), by: MatchedBy::Email, speaks: "mail".to_owned() }],
-            other: Some(LeadKey::new("klozeo", "cl_1")),
-            detail: "which one?".to_owned(),
-        };
-        let read = question_from_json(ConflictKind::Match, None, &question_to_json(&question)).unwrap();
-        assert_eq!(read, question);
-        let answer = PersonsAnswer {
-            choice: Choice::Record(record("1")),
-            by: "ops".to_owned(),
-            at: Timestamp::from_seconds(5),
-            note: None,
-        };
-        assert_eq!(answer_from_json(&answer_to_json(&answer)).unwrap(), answer);
-        let resolution = answer.resolve(&question);
-        assert_eq!((resolution.seen_records, resolution.seen_lead), (vec![record("1")], Some(CrmValue::Null)));
-    }
-
-    #[test]
-    fn decisions_are_stored_under_the_words_of_the_contract() {
-        let decision = |rule| Decision {
-            field: "Email".into(),
-            base: None,
-            lead: None,
-            crm: None,
-            written: None,
-            rule,
-            note: None,
-        };
-        for rule in [Rule::Agreed, Rule::LeadChanged, Rule::FilledBlank, Rule::NotWritable] {
-            let json = decisions_to_json(&[decision(rule)]);
-            assert!(json.contains(&format!(r#""rule":"{}""#, rule.as_str())), "{json}");
-            assert_eq!(decisions_from_json(&json).unwrap(), [decision(rule)]);
-        }
-    }
-}
+mod tests;

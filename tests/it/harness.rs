@@ -8,101 +8,207 @@ use leadrelay::app::App;
 use leadrelay::clock::Clock;
 use leadrelay::config::{Config, DestinationKind, StoreUrl};
 use leadrelay::sandbox::{RunningSandbox, Sandbox};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sha2::Sha256;
 use tempfile::TempDir;
 
 /// The sample leads, one webhook body a line.
 pub const SAMPLES: &str = include_str!("../../src/cli/demo/leads-200.ndjson");
 
+/// A CRM, and a service that does not run yet.
+pub struct Stage {
+    pub sandbox: RunningSandbox,
+    /// Of the service's configuration; the shipped one.
+    pub text: String,
+    pub clock: Clock,
+    client: reqwest::Client,
+    folder: TempDir,
+}
+
 /// A running service and the CRM that it syncs to.
 pub struct Harness {
     pub app: App,
-    pub sandbox: RunningSandbox,
-    client: reqwest::Client,
-    _folder: TempDir,
+    config: Config,
+    stage: Stage,
 }
 
-impl Harness {
-    /// Starts both with the shipped configuration, changed by `adapt`.
-    pub async fn start(adapt: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let sandbox = Sandbox::start(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let text = include_str!("../../leadrelay.toml");
+impl Stage {
+    pub async fn new() -> Self {
+        Self {
+            sandbox: Sandbox::start(([127, 0, 0, 1], 0).into()).await.unwrap(),
+            text: include_str!("../../leadrelay.toml").to_owned(),
+            clock: Clock::system(),
+            client: reqwest::Client::new(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Starts the service with its configuration, changed by `adapt`.
+    pub async fn start(self, adapt: impl FnOnce(&mut Config)) -> Harness {
         let read = |path: &Path| std::fs::read_to_string(path);
-        let mut config = Config::parse(text, Path::new("leadrelay.toml"), &|_| None, &read).unwrap();
+        let mut config = Config::parse(&self.text, Path::new("leadrelay.toml"), &|_| None, &read).unwrap();
         config.server.listen.set_port(0);
         config.admin.listen.set_port(0);
-        config.store.url = StoreUrl::Sqlite(folder.path().join("leadrelay.db"));
+        config.store.url = StoreUrl::Sqlite(self.folder.path().join("leadrelay.db"));
         for destination in config.destinations.values_mut() {
             let DestinationKind::Salesforce(salesforce) = &mut destination.kind;
-            salesforce.url = sandbox.url().parse().unwrap();
+            salesforce.url = self.sandbox.url().parse().unwrap();
             destination.limits.linger = Duration::ZERO;
             destination.retry.first = Duration::from_millis(50);
             destination.retry.longest = Duration::from_millis(500);
         }
         adapt(&mut config);
-        let app = App::start(&config, Clock::system()).await.unwrap();
-        Self { app, sandbox, client: reqwest::Client::new(), _folder: folder }
-    }
-
-    /// Sends one signed webhook; the word it is answered with.
-    pub async fn send(&self, body: &[u8]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(b"leadrelay-test-secret").unwrap();
-        mac.update(body);
-        let signature = hex::encode(mac.finalize().into_bytes());
-        let url = format!("http://{}/webhooks/klozeo", self.app.webhooks);
-        let request = self.client.post(url).header("X-Klozeo-Signature", signature).body(body.to_vec());
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 202);
-        let answer: Json = answer.json().await.unwrap();
-        answer["status"].as_str().unwrap().to_owned()
-    }
-
-    /// Waits until nothing is owed that would be tried by itself.
-    pub async fn settled(&self) {
-        let until = Instant::now() + Duration::from_secs(60);
-        loop {
-            let figures = self.app.store.queue_figures(Clock::system().now()).await.unwrap();
-            if figures.iter().all(|queue| queue.ready + queue.leased + queue.retrying == 0) {
-                return;
-            }
-            assert!(Instant::now() < until, "not settled: {figures:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// Reads from the admin API.
-    pub async fn admin(&self, path: &str) -> Json {
-        let request = self.client.get(format!("http://{}/admin/v1/{path}", self.app.admin));
-        self.json(request.bearer_auth(self.token())).await
-    }
-
-    /// Changes something through the admin API.
-    pub async fn admin_post(&self, path: &str, body: Json) -> Json {
-        let request = self.client.post(format!("http://{}/admin/v1/{path}", self.app.admin));
-        self.json(request.bearer_auth(self.token()).json(&body)).await
-    }
-
-    /// Asks the sandbox's control API.
-    pub async fn control(&self, path: &str) -> Json {
-        self.json(self.client.get(format!("{}/_sandbox/{path}", self.sandbox.url()))).await
+        let app = App::start(&config, self.clock.clone()).await.unwrap();
+        Harness { app, config, stage: self }
     }
 
     /// Orders something from the sandbox's control API.
     pub async fn order(&self, path: &str, body: Json) -> Json {
-        self.json(self.client.post(format!("{}/_sandbox/{path}", self.sandbox.url())).json(&body)).await
+        json(self.client.post(format!("{}/_sandbox/{path}", self.sandbox.url())).json(&body)).await
+    }
+
+    /// Takes something away by the sandbox's control API.
+    pub async fn remove(&self, path: &str, body: Json) {
+        json(self.client.delete(format!("{}/_sandbox/{path}", self.sandbox.url())).json(&body)).await;
+    }
+}
+
+impl Harness {
+    /// Starts both with the shipped configuration, changed by `adapt`.
+    pub async fn start(adapt: impl FnOnce(&mut Config)) -> Self {
+        Stage::new().await.start(adapt).await
+    }
+
+    /// Stops the service and starts it again on the same database and CRM, its configuration changed by `adapt`.
+    pub async fn restarted(self, adapt: impl FnOnce(&mut Config)) -> Self {
+        let Self { app, mut config, stage } = self;
+        app.stop().await;
+        adapt(&mut config);
+        let app = App::start(&config, stage.clock.clone()).await.unwrap();
+        Self { app, config, stage }
+    }
+
+    /// Sends one signed webhook; the word it is answered with.
+    pub async fn send(&self, body: &[u8]) -> String {
+        let (status, answer) = self.post(&[("X-Klozeo-Signature", &signature(body))], body.to_vec()).await;
+        assert_eq!(status, 202, "{answer}");
+        answer["status"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a webhook with exactly these headers; the status and the body of the answer.
+    pub async fn post(&self, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, Json) {
+        self.post_to("/webhooks/klozeo", headers, body).await
+    }
+
+    /// The same to any path.
+    pub async fn post_to(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, Json) {
+        let request = self.stage.client.post(format!("http://{}{path}", self.app.webhooks)).body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.unwrap();
+        let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        let status = answer.status().as_u16();
+        assert_eq!(kind, if status == 202 { "application/json" } else { "application/problem+json" });
+        (status, answer.json().await.unwrap())
+    }
+
+    /// Waits until nothing is owed that would be tried by itself. A clock moved by hand goes on meanwhile.
+    pub async fn settled(&self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let figures = self.app.store.queue_figures(self.stage.clock.now()).await.unwrap();
+            if figures.iter().all(|queue| queue.ready + queue.leased + queue.retrying == 0) {
+                return;
+            }
+            assert!(Instant::now() < until, "not settled: {figures:?}");
+            self.stage.clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the admin API shows, once it is as expected.
+    pub async fn until(&self, path: &str, expected: impl Fn(&Json) -> bool) -> Json {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let seen = self.admin(path).await;
+            if expected(&seen) {
+                return seen;
+            }
+            assert!(Instant::now() < until, "{path} never became as expected: {seen}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The failures with this code, as an operator is shown them, once there are some.
+    pub async fn error(&self, code: &str) -> Json {
+        let is_it = |group: &Json| group["code"] == code;
+        let seen = self.until("errors", |seen| seen["items"].as_array().unwrap().iter().any(is_it)).await;
+        seen["items"].as_array().unwrap().iter().find(|group| is_it(group)).unwrap().clone()
+    }
+
+    /// The one destination, once it is as expected.
+    pub async fn destination(&self, expected: impl Fn(&Json) -> bool) -> Json {
+        self.until("destinations", |seen| expected(&seen["items"][0])).await["items"][0].clone()
+    }
+
+    /// Lets an operator have the destination go on.
+    pub async fn resume(&self) {
+        self.admin_post("destinations/salesforce/resume", json!({})).await;
+    }
+
+    /// The same, and waits until it has looked at the CRM's schema again, as it does then.
+    pub async fn resume_with_new_schema(&self) {
+        let seen_at = |check: &Json| check["items"][0]["checked_at"].clone();
+        let before = seen_at(&self.admin("check").await);
+        self.resume().await;
+        self.until("check", |check| seen_at(check) != before).await;
+    }
+
+    /// Reads from the admin API.
+    pub async fn admin(&self, path: &str) -> Json {
+        read(&self.admin_text(path).await)
+    }
+
+    /// The same as it comes over the wire.
+    pub async fn admin_text(&self, path: &str) -> String {
+        let request = self.stage.client.get(format!("http://{}/admin/v1/{path}", self.app.admin));
+        text(request.bearer_auth(self.token())).await
+    }
+
+    /// Changes something through the admin API.
+    pub async fn admin_post(&self, path: &str, body: Json) -> Json {
+        let request = self.stage.client.post(format!("http://{}/admin/v1/{path}", self.app.admin));
+        json(request.bearer_auth(self.token()).json(&body)).await
+    }
+
+    /// Asks the sandbox's control API.
+    pub async fn control(&self, path: &str) -> Json {
+        json(self.stage.client.get(format!("{}/_sandbox/{path}", self.stage.sandbox.url()))).await
+    }
+
+    /// Orders something from the sandbox's control API.
+    pub async fn order(&self, path: &str, body: Json) -> Json {
+        self.stage.order(path, body).await
+    }
+
+    /// Takes something away by the sandbox's control API.
+    pub async fn remove(&self, path: &str, body: Json) {
+        self.stage.remove(path, body).await;
+    }
+
+    /// Has the sandbox make trouble; none any more without rules.
+    pub async fn faults(&self, rules: Json) {
+        self.order("faults", json!({ "seed": 1, "rules": rules })).await;
     }
 
     /// Edits a record as a CRM user.
     pub async fn edit_record(&self, id: &str, fields: Json) {
-        let request = self.client.patch(format!("{}/_sandbox/records/{id}", self.sandbox.url()));
-        self.json(request.json(&serde_json::json!({ "fields": fields }))).await;
+        let request = self.stage.client.patch(format!("{}/_sandbox/records/{id}", self.stage.sandbox.url()));
+        json(request.json(&json!({ "fields": fields }))).await;
     }
 
     /// Deletes a record as a CRM user.
     pub async fn delete_record(&self, id: &str) {
-        self.json(self.client.delete(format!("{}/_sandbox/records/{id}", self.sandbox.url()))).await;
+        self.remove(&format!("records/{id}"), json!({})).await;
     }
 
     /// Every live Lead with its fields and history.
@@ -118,25 +224,45 @@ impl Harness {
         records.remove(0)
     }
 
+    /// Moves a clock that is moved by hand.
+    pub fn advance(&self, by: Duration) {
+        self.stage.clock.advance(by);
+    }
+
     /// Ends both.
     pub async fn stop(self) {
         self.app.stop().await;
-        self.sandbox.stop().await;
+        self.stage.sandbox.stop().await;
     }
 
     fn token(&self) -> &str {
         self.app.made_token.as_deref().unwrap()
     }
+}
 
-    async fn json(&self, request: reqwest::RequestBuilder) -> Json {
-        let answer = request.send().await.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
-        assert!(status.is_success(), "{status}: {text}");
-        serde_json::from_str(&text).unwrap_or(Json::Null)
-    }
+async fn json(request: reqwest::RequestBuilder) -> Json {
+    read(&text(request).await)
+}
+
+async fn text(request: reqwest::RequestBuilder) -> String {
+    let answer = request.send().await.unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert!(status.is_success(), "{status}: {text}");
+    text
+}
+
+fn read(text: &str) -> Json {
+    if text.is_empty() { Json::Null } else { serde_json::from_str(text).unwrap() }
+}
+
+/// The signature that Klozeo would send with this body.
+pub fn signature(body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"leadrelay-test-secret").unwrap();
+    mac.update(body);
+    hex::encode(mac.finalize().into_bytes())
 }
 
 /// A webhook body in Klozeo's shape.
 pub fn event(kind: &str, at: i64, lead: &Json) -> Vec<u8> {
-    serde_json::json!({ "event": kind, "timestamp": at, "data": lead }).to_string().into_bytes()
+    json!({ "event": kind, "timestamp": at, "data": lead }).to_string().into_bytes()
 }

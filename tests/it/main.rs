@@ -3,13 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
 
 mod bad_crm;
+mod bad_webhooks;
 mod cli;
 mod disk_full;
 mod end_states;
 mod harness;
 mod kill;
+mod odd_set;
 mod odd_webhooks;
+mod people;
 mod sandbox_jsforce;
 mod service;
+
 mod strace;
 mod tidy;

@@ -11,8 +11,11 @@ use sha2::Sha256;
 
 pub const SECRET: &str = "leadrelay-test-secret";
 
-/// The configuration of a service whose CRM nobody listens for.
-pub fn configuration(webhooks: SocketAddr) -> String {
+/// Where nobody listens.
+const NO_CRM: &str = "http://127.0.0.1:9";
+
+/// The configuration of a service that syncs to this CRM.
+pub fn configuration(webhooks: SocketAddr, crm: &str) -> String {
     format!(
         r#"
 [server]
@@ -24,13 +27,18 @@ preset = "klozeo"
 secrets = ["{SECRET}"]
 [destinations.crm]
 kind = "salesforce"
-login = {{ flow = "client_credentials", url = "http://127.0.0.1:9", client_id = "a", client_secret = "b" }}
+login = {{ flow = "client_credentials", url = "{crm}", client_id = "a", client_secret = "b" }}
 [destinations.crm.records]
 external_id = "Lead_System_Id__c"
 [[destinations.crm.fields]]
 lead = "name"
 crm = "LastName"
 type = "text"
+[[destinations.crm.fields]]
+lead = "company"
+crm = "Company"
+type = "text"
+default = "Unknown"
 "#
     )
 }
@@ -42,10 +50,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it and waits until it answers; an error with its log where it does not.
+    /// Starts it with a CRM that nobody listens for.
     pub fn start(folder: &Path, before: &[&str]) -> io::Result<Self> {
+        Self::start_with(folder, NO_CRM, before)
+    }
+
+    /// Starts it and waits until it answers; an error with its log where it does not.
+    pub fn start_with(folder: &Path, crm: &str, before: &[&str]) -> io::Result<Self> {
         let address = free_address()?;
-        std::fs::write(folder.join("leadrelay.toml"), configuration(address))?;
+        std::fs::write(folder.join("leadrelay.toml"), configuration(address, crm))?;
         let program = env!("CARGO_BIN_EXE_leadrelay");
         let mut line = before.iter().copied().chain([program, "serve"]);
         let log = std::fs::File::create(folder.join("log"))?;

@@ -9,7 +9,7 @@ use crate::domain::ids::LeadKey;
 use crate::domain::time::Timestamp;
 
 /// How long an outcome counts.
-const COUNTS_FOR: Duration = Duration::from_secs(15 * 60);
+pub(super) const COUNTS_FOR: Duration = Duration::from_secs(15 * 60);
 /// Of more leads than this only the newest are remembered.
 const MOST_LEADS: usize = 10_000;
 /// Fewer leads prove nothing.

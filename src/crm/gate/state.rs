@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::budget::{Budget, BudgetSnapshot, OrgUse};
 use super::circuit::Circuit;
-use super::refusals::Refusals;
-use super::{Batch, GateDecision, GateReason, GateSettings, GateStatus, Pause, WorkClass};
+use super::refusals::{COUNTS_FOR, Refusals};
+use super::{Batch, GateDecision, GateReason, GateSettings, GateStatus, Pardon, Pause, WorkClass};
 use crate::crm::{Call, CrmError};
 use crate::domain::ids::{FieldName, LeadKey};
 use crate::domain::time::Timestamp;
@@ -34,12 +34,13 @@ pub struct GateState {
     /// Set while the organisation's use keeps us out.
     org_stopped: Option<Timestamp>,
     failures: u32,
-    breaker: Circuit<(String, String)>,
+    breaker: Circuit<GateReason>,
     throttle: Circuit<()>,
     /// The CRM itself says that the day's allowance is used up.
     allowance: Circuit<String>,
     systemic: Circuit<Arc<str>>,
     refusals: Refusals,
+    pardons: Vec<Pardon>,
     drift: BTreeMap<FieldName, Timestamp>,
     pause: Option<Pause>,
     closed_since: Option<Timestamp>,
@@ -63,6 +64,7 @@ impl GateState {
             allowance: Circuit::new(15 * MINUTE, 30 * MINUTE),
             systemic: Circuit::new(MINUTE, 15 * MINUTE),
             refusals: Refusals::default(),
+            pardons: Vec::new(),
             drift: BTreeMap::new(),
             pause: None,
             closed_since: None,
@@ -121,7 +123,12 @@ impl GateState {
             Err(error @ (CrmError::Unavailable { .. } | CrmError::Unknown { .. } | CrmError::Unauthorised { .. })) => {
                 self.failures = self.failures.saturating_add(1);
                 if probe.is_some() || self.failures >= FAILURES_IN_A_ROW {
-                    self.breaker.trip(now, (error.code().to_owned(), error.to_string()), Duration::ZERO, jitter);
+                    let (code, detail) = (error.code().to_owned(), error.to_string());
+                    let why = match error {
+                        CrmError::Unauthorised { .. } => GateReason::LoginRefused { code, detail },
+                        _ => GateReason::Failing { code, detail },
+                    };
+                    self.breaker.trip(now, why, Duration::ZERO, jitter);
                 }
             }
             Ok(()) | Err(_) => {
@@ -159,6 +166,7 @@ impl GateState {
         }
         if self.systemic.is_half_open(now) {
             if done && probe.is_some() {
+                self.pardon();
                 self.systemic.open();
                 self.refusals.clear();
             } else if refused
@@ -171,8 +179,22 @@ impl GateState {
             && let Some(code) = self.refusals.systemic(now)
         {
             self.systemic.trip(now, code, Duration::ZERO, jitter);
+            self.pardon();
         }
         self.note_closing(now);
+    }
+
+    /// Leads that were refused before there were enough to tell, or by a batch that was under way when it was told.
+    fn pardon(&mut self) {
+        let closed = self.systemic.closed();
+        self.pardons.extend(
+            closed.map(|closed| Pardon { code: closed.why.to_string(), since: closed.since.before(COUNTS_FOR) }),
+        );
+    }
+
+    /// What came to light since this was last asked of leads that were refused.
+    pub fn take_pardons(&mut self) -> Vec<Pardon> {
+        std::mem::take(&mut self.pardons)
     }
 
     /// Counts a call that was made.
@@ -281,8 +303,7 @@ impl GateState {
             barriers.push((GateReason::AllowanceSpent { code: closed.why.clone() }, Some(closed.until)));
         }
         if let Some(closed) = self.breaker.closed() {
-            let (code, detail) = closed.why.clone();
-            barriers.push((GateReason::Failing { code, detail }, Some(closed.until)));
+            barriers.push((closed.why.clone(), Some(closed.until)));
         }
         if let Some(closed) = self.throttle.closed() {
             barriers.push((GateReason::Throttled, Some(closed.until)));

@@ -11,7 +11,7 @@ use super::transport::{Outgoing, SendError};
 use super::wire::{CompositeAnswer, CompositeRequest, QueryPage, Row, Subrequest, full_id};
 use super::{KnownObjects, Salesforce, classify};
 use crate::crm::{CrmError, FindRequest};
-use crate::domain::ids::{ObjectName, RecordId};
+use crate::domain::ids::{ObjectName, RecordId, RecordRef};
 use crate::domain::matching::{Candidate, Candidates, MatchKeys, MatchedBy, NameAndDomain};
 use crate::domain::record::CrmRecord;
 
@@ -65,7 +65,8 @@ fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Vec<Query<
     let mut queries = Vec::new();
     for reader in readers {
         let target = reader.target();
-        let links = keys.iter().filter_map(|keys| keys.linked.as_ref()).filter(|link| link.object == *reader.object);
+        let known = keys.iter().filter_map(|keys| keys.linked.as_ref().or(keys.chosen.as_ref()));
+        let links = known.filter(|link| link.object == *reader.object);
         let mut own: BTreeSet<Key> = links.map(|link| Key::Id(full_id(link.id.as_str()))).collect();
         own.extend(external_ids());
         // An OR over both stays quick; Leads, which are many, are kept apart all the same.
@@ -217,8 +218,7 @@ impl Found {
             }
         };
         if let Some(link) = &keys.linked {
-            let place = self.places.get(&(link.object.clone(), full_id(link.id.as_str())));
-            add(place.map_or(&[], std::slice::from_ref), MatchedBy::Link);
+            add(self.place(link).as_slice(), MatchedBy::Link);
         } else {
             let listed = |map: &'_ HashMap<String, Vec<usize>>, key: Option<String>| {
                 key.and_then(|key| map.get(&key).cloned()).unwrap_or_default()
@@ -231,11 +231,17 @@ impl Found {
                 namesakes.retain(|place| self.persons.get(*place).is_some_and(|person| person.may_be(name)));
                 add(&namesakes, MatchedBy::NameAndCompanyDomain);
             }
+            let chosen = keys.chosen.as_ref().and_then(|chosen| self.place(chosen));
+            add(chosen.as_slice(), MatchedBy::Link);
         }
         let candidate = |(place, by): (usize, MatchedBy)| {
             self.records.get(place).map(|record| Candidate { record: record.clone(), by })
         };
         Candidates { found: found.into_iter().filter_map(candidate).collect() }
+    }
+
+    fn place(&self, record: &RecordRef) -> Option<usize> {
+        self.places.get(&(record.object.clone(), full_id(record.id.as_str()))).copied()
     }
 
     fn external_id_key(&self, text: &str) -> String {

@@ -425,6 +425,7 @@ async fn two_hundred_leads_with_all_their_keys_are_looked_up_in_one_call() {
     let (crm, meter) = adapter(&org.address);
     let keys = |n: usize| MatchKeys {
         linked: None,
+        chosen: None,
         external_id: Some(format!("3f1c0e5a-7d0b-4c1e-9b1a-{n:012}")),
         email: Some(format!("firstname.lastname{n}@company{n}.example")),
         name_and_domain: Some(NameAndDomain {

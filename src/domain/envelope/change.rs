@@ -46,7 +46,7 @@ impl Reader {
                 let stamp = versions.of_upsert(&self.rules.version);
                 let own = self.rules.field_versions.iter();
                 let field_stamps: BTreeMap<_, _> =
-                    own.map(|(name, version)| (name.clone(), versions.of_upsert(version))).collect();
+                    own.map(|(name, version)| (name.clone(), versions.of_field(version, &stamp))).collect();
                 let full = self.rules.payload == PayloadKind::Full;
                 if full {
                     // The floor of a full payload is told by the event's version and cannot clear these.
@@ -115,6 +115,12 @@ impl Versions<'_> {
             false => vec![VersionElement::At(self.arrival.at)],
         };
         self.stamp(Version { elements, rest: ABSENT })
+    }
+
+    /// A field's own version; where all of it is absent, the event's is known better than the arrival.
+    fn of_field(&mut self, expressions: &[Expression], of_event: &Stamp) -> Stamp {
+        let told = expressions.iter().any(|at| self.time(at).is_some());
+        if told { self.of_upsert(expressions) } else { of_event.clone() }
     }
 
     /// An absent element counts as infinite, but not the first: without it no later event could ever revive the lead,

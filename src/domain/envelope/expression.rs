@@ -107,6 +107,20 @@ impl<'a> Scene<'a> {
         self.first(expression, Some)
     }
 
+    /// The first alternative that is present and may name something: `true` and `false` name nothing, and taking them for
+    /// an ID would make one of many.
+    pub(super) fn id<'s>(&'s self, expression: &'s Expression) -> Option<Cow<'s, str>> {
+        let is_flag = |term: &Term| {
+            let value = match term {
+                Term::Record(pointer) => self.record.pointer(pointer),
+                Term::Envelope(pointer) => self.envelope.pointer(pointer),
+                Term::Header(_) | Term::Constant(_) | Term::Template(_) => None,
+            };
+            value.is_some_and(|value| matches!(self.unwrapped(value).text(), "true" | "false"))
+        };
+        expression.alternatives.iter().filter(|term| !is_flag(term)).find_map(|term| self.term(term))
+    }
+
     /// The first alternative that is present and can be read so.
     pub(super) fn first<'s, T>(
         &'s self,

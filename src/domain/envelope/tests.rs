@@ -142,6 +142,8 @@ fn what_a_request_is_shows_before_it_is_stored() {
     check(r#"{"event":"lead.exploded","data":{}}"#, Content::Ignored(None));
     check(r#"{"event":"lead.created","data":{"id":" "}}"#, Content::Unreadable(Unreadable::NoLeadId));
     check(r#"{"event":"lead.created","data":{"id":["1"]}}"#, Content::Unreadable(Unreadable::NoLeadId));
+    check(r#"{"event":"lead.created","data":{"id":false}}"#, Content::Unreadable(Unreadable::NoLeadId));
+    check(r#"{"event":"lead.created","data":{"id":"false"}}"#, Content::Upsert("false".into()));
     check(r#"{"event":"lead.created","data":{"id":"a\u0000b"}}"#, Content::Unreadable(Unreadable::BadLeadId));
     check(r#"{"data":{"id":"1"}}"#, Content::Unreadable(Unreadable::NoEventType));
     let endless = format!(r#"{{"event":"{}","data":{{"id":1}}}}"#, "x".repeat(MAX_ID_BYTES + 1));
@@ -304,7 +306,7 @@ fn versions_are_read_element_by_element() {
     check(r#"{"event":"lead.created","timestamp":"6","data":{"id":1,"updated_at":"5"}}"#, &[5, 6], &[6], false);
     check(r#"{"event":"lead.created","timestamp":6,"data":{"id":1}}"#, &[6, 6], &[6], false);
     check(r#"{"event":"lead.created","timestamp":6,"data":{"id":1,"updated_at":"soon"}}"#, &[6, 6], &[6], false);
-    check(r#"{"event":"lead.created","data":{"id":1,"updated_at":5}}"#, &[5, 0], &[now], false);
+    check(r#"{"event":"lead.created","data":{"id":1,"updated_at":5}}"#, &[5, 0], &[5, 0], false);
     check(r#"{"event":"lead.created","data":{"id":1}}"#, &[now], &[now], false);
     check(r#"{"event":"lead.created","timestamp":6,"data":{"id":1,"updated_at":4102444800}}"#, &[6, 6], &[6], true);
     check(r#"{"event":"lead.created","timestamp":1e400,"data":{"id":1,"updated_at":5}}"#, &[5, now], &[now], true);

@@ -3,11 +3,25 @@
 use super::TimeFormat;
 use crate::domain::time::Timestamp;
 
+/// Seconds from here on are meant as milliseconds: as seconds they lie beyond the year 5000, as milliseconds after 1973.
+const MILLISECONDS_FROM: i64 = 100_000_000_000 * 1_000_000;
+/// Beyond this they are no milliseconds of our time either.
+const MILLISECONDS_TO: i64 = 9_000_000_000_000 * 1_000_000;
+
 /// Reads a moment; one beyond every range becomes the last that can be told.
+///
+/// Where numbers are seconds, milliseconds and full RFC 3339 are read as well, since neither can be taken for the other:
+/// events of a sender that changed its spelling are still put in order by their own times.
 pub fn parse_time(text: &str, format: TimeFormat) -> Option<Timestamp> {
     let text = text.trim();
     match format {
-        TimeFormat::UnixSeconds => scaled(text, 6).map(Timestamp::from_micros),
+        TimeFormat::UnixSeconds => match scaled(text, 6) {
+            Some(micros) if (MILLISECONDS_FROM..MILLISECONDS_TO).contains(&micros) => {
+                scaled(text, 3).map(Timestamp::from_micros)
+            }
+            Some(micros) => Some(Timestamp::from_micros(micros)),
+            None => Timestamp::parse_rfc3339(text),
+        },
         TimeFormat::UnixMilliseconds => scaled(text, 3).map(Timestamp::from_micros),
         TimeFormat::Rfc3339 => Timestamp::parse_rfc3339(text),
     }
@@ -51,6 +65,9 @@ mod tests {
         check("1.7672256e9", UnixSeconds, Some(1_767_225_600_000_000));
         check("-1.5", UnixSeconds, Some(-1_500_000));
         check(" 0 ", UnixSeconds, Some(0));
+        check("1767225600123", UnixSeconds, Some(1_767_225_600_123_000));
+        check("99999999999", UnixSeconds, Some(99_999_999_999_000_000));
+        check("2026-01-01T01:00:00.5+01:00", UnixSeconds, Some(1_767_225_600_500_000));
         check("9223372036854775807", UnixSeconds, Some(i64::MAX));
         check(&"9".repeat(400), UnixMilliseconds, Some(i64::MAX));
         check("-1e400", UnixSeconds, Some(i64::MIN));

@@ -35,6 +35,8 @@ struct StoredLead<F> {
     deleted: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     floor: Option<usize>,
+    #[serde(default = "BTreeMap::new", skip_serializing_if = "BTreeMap::is_empty")]
+    lasting: BTreeMap<String, (F, usize)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,14 +55,11 @@ impl Lead {
     /// Writes all but the key.
     pub fn to_json(&self) -> String {
         let mut stamps = Stamps::default();
-        let fields = self.fields.iter().map(|(name, field)| {
-            let stamp = stamps.number(&field.stamp);
-            (name.clone(), (Json(&field.value), stamp))
-        });
-        let fields = fields.collect();
+        let fields = stamps.fields(&self.fields);
+        let lasting = stamps.fields(&self.lasting);
         let [latest, deleted, floor] =
             [&self.latest, &self.deleted, &self.floor].map(|stamp| stamp.as_ref().map(|stamp| stamps.number(stamp)));
-        let stored = StoredLead { fields, stamps: stamps.list, latest, deleted, floor };
+        let stored = StoredLead { fields, stamps: stamps.list, latest, deleted, floor, lasting };
         serde_json::to_string(&stored).expect("names are text, so every lead can be written")
     }
 
@@ -69,13 +68,17 @@ impl Lead {
         let stored: StoredLead<Box<RawValue>> = serde_json::from_str(text).map_err(StoredLeadError::Form)?;
         let stamps: Vec<Stamp> = stored.stamps.into_iter().map(Stamp::from).collect();
         let stamp = |number: usize| stamps.get(number).cloned().ok_or(StoredLeadError::Stamp);
-        let fields = stored.fields.into_iter().map(|(name, (value, number))| {
-            let value = Value::parse_json(value.get().as_bytes()).map_err(StoredLeadError::Field)?;
-            Ok((name, LeadField { value, stamp: stamp(number)? }))
-        });
+        let read = |fields: BTreeMap<String, (Box<RawValue>, usize)>| {
+            let field = |(name, (value, number)): (String, (Box<RawValue>, usize))| {
+                let value = Value::parse_json(value.get().as_bytes()).map_err(StoredLeadError::Field)?;
+                Ok((name, LeadField { value, stamp: stamp(number)? }))
+            };
+            fields.into_iter().map(field).collect::<Result<BTreeMap<_, _>, StoredLeadError>>()
+        };
         Ok(Self {
             key,
-            fields: fields.collect::<Result<_, _>>()?,
+            fields: read(stored.fields)?,
+            lasting: read(stored.lasting)?,
             latest: stored.latest.map(stamp).transpose()?,
             deleted: stored.deleted.map(stamp).transpose()?,
             floor: stored.floor.map(stamp).transpose()?,
@@ -93,6 +96,10 @@ struct Stamps {
 type StampKey = (i64, i64, Vec<StoredElement>, StoredElement);
 
 impl Stamps {
+    fn fields<'l>(&mut self, fields: &'l BTreeMap<String, LeadField>) -> BTreeMap<String, (Json<'l>, usize)> {
+        fields.iter().map(|(name, field)| (name.clone(), (Json(&field.value), self.number(&field.stamp)))).collect()
+    }
+
     fn number(&mut self, stamp: &Stamp) -> usize {
         let version: Vec<StoredElement> = stamp.version.elements.iter().copied().map(stored).collect();
         let rest = stored(stamp.version.rest);

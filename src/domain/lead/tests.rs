@@ -79,6 +79,25 @@ fn of_equal_versions_the_later_arrival_wins() {
 }
 
 #[test]
+fn the_last_value_of_a_field_that_is_null_is_kept_whatever_the_order() {
+    let (first, second) = (upsert(1, 1, &[("city", text("Berlin"))]), upsert(2, 2, &[("city", text("Paris"))]));
+    let (third, fourth) = (upsert(3, 3, &[("city", Value::List(vec![]))]), upsert(4, 4, &[("city", Value::Null)]));
+    for order in
+        [[&first, &second, &third, &fourth], [&fourth, &first, &third, &second], [&third, &second, &fourth, &first]]
+    {
+        let lead = folded(order);
+        assert_eq!((lead.get("city"), lead.get_lasting("city")), (Some(&Value::Null), Some(&text("Paris"))));
+    }
+    let mut lead = folded([&first, &third]);
+    assert!(lead.fold(&second), "a late value moves what is kept");
+    lead.fold(&upsert(5, 5, &[("city", text("Rome"))]));
+    assert_eq!(lead.get_lasting("city"), Some(&text("Rome")));
+    assert!(lead.lasting.is_empty(), "only what a null hides is kept");
+    assert_eq!(folded([&fourth]).get_lasting("city"), Some(&Value::Null));
+    assert_eq!(folded([&third]).get_lasting("street"), None);
+}
+
+#[test]
 fn a_field_with_a_version_of_its_own_moves_by_it() {
     let scored = |second, own, arrival, score: &str| Change {
         field_stamps: BTreeMap::from([("score".to_owned(), stamp(&[own], arrival))]),
@@ -262,6 +281,11 @@ proptest! {
             let newest = says.max_by(|a, b| a.stamp.cmp(&b.stamp)).unwrap();
             let expected = newest.fields.get(name).unwrap_or(&Value::Null);
             prop_assert_eq!(&lead.fields[name].value, expected, "{}", name);
+            let told = changes.iter().filter(|change| change.kind == ChangeKind::Upsert);
+            let told = told.filter_map(|change| Some((&change.stamp, change.fields.get(name)?)));
+            let told = told.filter(|(_, value)| !says_nothing(value)).max_by(|a, b| a.0.cmp(b.0));
+            let lasting = told.map_or(&lead.fields[name].value, |(_, value)| value);
+            prop_assert_eq!(lead.get_lasting(name).unwrap(), lasting, "{} lasts", name);
         }
     }
 

@@ -157,6 +157,7 @@ fn a_linked_lead_is_its_record_whatever_else_is_found() {
         owner: true,
         bases: Default::default(),
         kept: Default::default(),
+        left_out: Default::default(),
         fingerprint: String::new(),
         revision: 1,
     };
@@ -166,4 +167,20 @@ fn a_linked_lead_is_its_record_whatever_else_is_found() {
     };
     assert_eq!(among(&[("Lead/2 Ada Lovelace", Email), ("Lead/1 Grace Hopper", MatchedBy::Link)]), "Lead/1");
     assert_eq!(among(&[("Lead/2 Ada Lovelace", Email)]), "gone");
+}
+
+#[test]
+fn a_record_that_a_person_chose_is_taken_though_no_rule_finds_it() {
+    let check = |hits: &[(&str, MatchedBy)], seen: &[&str], expected: &str| {
+        let answers = [answer(Choice::Record(reference("Lead/9")), seen)];
+        assert_eq!(chosen(hits, &answers, OnAmbiguous::Review), expected, "{hits:?} {seen:?}");
+    };
+    let by_person = ("Lead/9 Adah Lovelace", MatchedBy::Link);
+    check(&[by_person], &["Lead/9"], "Lead/9");
+    check(&[by_person, ("Lead/1 Ada Lovelace", Email)], &["Lead/9", "Lead/1"], "Lead/9");
+    check(&[by_person, ("Lead/1 Ada Lovelace", Email)], &["Lead/9"], "Lead/1");
+    check(&[], &["Lead/9"], "nobody");
+    assert_eq!(chosen_record(&[answer(Choice::Record(reference("Contact/3")), &[])], &"Lead".into()), None);
+    let newest = [answer(Choice::Record(reference("Lead/9")), &[]), answer(Choice::Create, &[])];
+    assert_eq!(chosen_record(&newest, &"Lead".into()), None);
 }

@@ -36,9 +36,15 @@ pub(super) fn answer_on_sharing<'a>(record: &RecordRef, answers: &'a [Resolution
         .map(|answer| &answer.choice)
 }
 
+/// What the lead says for a row. A blank beats no value unless the row says so: then the last value counts, which stands
+/// in the CRM or was on its way there when the blank came.
+pub(super) fn value_for<'l>(row: &FieldRow, lead: &'l Lead, path: &str) -> Option<&'l Value> {
+    if row.clear { lead.get(path) } else { lead.get_lasting(path) }
+}
+
 /// The lead's value as a person is shown it where it cannot be stored.
 pub(super) fn unstorable(row: &FieldRow, lead: &Lead) -> Option<CrmValue> {
-    let value = lead.get(&row.lead)?;
+    let value = value_for(row, lead, &row.lead)?;
     let text = value.scalar_text().map_or_else(|| Value::to_json(value), str::to_owned);
     Some(CrmValue::Text(text.chars().take(SHOWN_CHARACTERS).collect()))
 }

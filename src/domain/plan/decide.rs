@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 
 use crate::domain::envelope::TimeFormat;
-use crate::domain::ids::{FieldName, LeadKey, RecordRef};
+use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::company_domain;
 use crate::domain::mapping::{self, Converted, Direction, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{
     Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose,
+    chosen_record,
 };
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
 use crate::domain::value::Value;
 
 use super::{
-    Action, BasePair, Choice, ConflictKind, Decision, Intent, Link, Question, Resolution, Rule, SyncPlan, ask,
+    Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, Owner, Question, Resolution, Rule,
+    SyncPlan, ask,
+    standing::{Carries, Standing},
 };
 
 /// What one destination's mapping document and settings say.
@@ -46,7 +49,7 @@ pub struct PlanInput<'a> {
     pub answers: &'a [Resolution],
     pub found: &'a Candidates,
     /// Which of our leads owns a record.
-    pub owner_of: &'a dyn Fn(&RecordRef) -> Option<LeadKey>,
+    pub owner_of: &'a dyn Fn(&RecordRef) -> Option<Owner>,
 }
 
 /// The keys by which the lead's record is looked up.
@@ -54,13 +57,18 @@ pub fn match_keys(
     lead: &Lead,
     external_id: &str,
     link: Option<&Link>,
+    answers: &[Resolution],
     times: TimeFormat,
     rules: &SyncRules,
 ) -> MatchKeys {
     if let Some(link) = link {
         return MatchKeys { linked: Some(link.record.clone()), ..MatchKeys::default() };
     }
-    MatchKeys { external_id: Some(external_id.to_owned()), ..person_keys(&lead_sides(lead, times, rules), rules) }
+    MatchKeys {
+        chosen: chosen_record(answers, &rules.matching.object),
+        external_id: Some(external_id.to_owned()),
+        ..person_keys(&lead_sides(lead, times, rules), rules)
+    }
 }
 
 /// The keys of the person whose record a create makes.
@@ -79,6 +87,7 @@ fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
     let domain = company_domain(email.as_deref(), website.as_deref());
     MatchKeys {
         linked: None,
+        chosen: None,
         external_id: None,
         // One word is too little to tell a person by.
         name_and_domain: match (person.first, person.last, domain) {
@@ -148,7 +157,7 @@ fn lead_sides<'a>(lead: &Lead, times: TimeFormat, rules: &'a SyncRules) -> Sides
         .rows
         .iter()
         .filter(|row| row.direction == Direction::ToCrm)
-        .map(|row| (row, side(row, &|path| lead.get(path), times, rules)))
+        .map(|row| (row, side(row, &|path| ask::value_for(row, lead, path), times, rules)))
         .collect()
 }
 
@@ -160,12 +169,19 @@ fn side<'v>(
 ) -> LeadSide {
     let schema = rules.schema.field(&rules.matching.object, &row.crm);
     match mapping::convert(row, value_at, schema, times) {
+        // A name of one word says that there is no first name, where an absent name says nothing.
+        Converted::Absent if names_a_person(row, value_at) => LeadSide::Says(CrmValue::Null, None),
         Converted::Absent => LeadSide::Silent,
         Converted::Blank if row.clear => LeadSide::Says(CrmValue::Null, None),
         Converted::Blank => LeadSide::Silent,
         Converted::Value(value, note) => LeadSide::Says(value, note.map(|note| note.to_string())),
         Converted::Invalid(invalid) => LeadSide::Invalid { code: invalid.code, message: invalid.message },
     }
+}
+
+fn names_a_person<'v>(row: &FieldRow, value_at: &dyn Fn(&str) -> Option<&'v Value>) -> bool {
+    matches!(row.take, Some(Take::FirstName | Take::LastName))
+        && value_at(&row.lead).is_some_and(|name| !name.is_blank())
 }
 
 fn text_of(sides: &Sides<'_>, wanted: impl Fn(&FieldRow) -> bool) -> Option<String> {
@@ -204,13 +220,13 @@ fn create(input: &PlanInput<'_>, sides: &Sides<'_>, rules: &SyncRules) -> SyncPl
     for (row, side) in sides {
         let schema = rules.schema.field(object, &row.crm);
         if !schema.is_some_and(|field| field.createable) {
-            plan.decisions.push(not_writable(row, schema.is_some()));
+            plan.leave_out(not_writable(row, schema.is_some()));
             continue;
         }
         let said = match side {
             LeadSide::Says(value, note) if !value.is_null() => Some((value.clone(), Rule::Created, note.clone())),
             LeadSide::Invalid { message, .. } => {
-                plan.decisions.push(merge::invalid(row, message, &CrmValue::Null, None));
+                plan.leave_out(merge::invalid(row, message, &CrmValue::Null, None));
                 let shown = ask::unstorable(row, input.lead);
                 match ask::answer_on_invalid(row, shown.as_ref(), input.answers) {
                     Some(answer) => chosen_value(row, answer, rules).map(|value| (value, Rule::Resolved, None)),
@@ -278,6 +294,7 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
     let record = &candidate.record;
     let reference = record.reference();
     let standing = Standing::of(input, record, rules);
+    let input = &PlanInput { link: input.link.filter(|_| !standing.takes_over), ..*input };
     let no_bases = BTreeMap::new();
     let carries_our_id = standing.carries == Carries::Ours;
     let kind_of = |field: &FieldName| {
@@ -310,60 +327,19 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
             crm: Some(record.value(&rules.external_id).clone()),
             written: Some(CrmValue::Text(input.external_id.to_owned())),
             rule: if standing.carries == Carries::Nothing { Rule::FilledBlank } else { Rule::LeadWins },
-            note: None,
+            note: standing.note(),
         });
     }
+    if !standing.owner && !sharing && !fields.is_empty() {
+        plan.decisions.push(standing.written_by_a_sharer(input, record, rules));
+    }
     if sharing && !matches!(said, Some(Choice::Crm)) {
-        plan.questions.push(ask::shared_question(&reference, standing.other, record, rules));
+        plan.questions.push(ask::shared_question(&reference, standing.other.map(|other| other.lead), record, rules));
     }
     if !fields.is_empty() {
         plan.action = Action::Update { record: reference, fields };
     }
     plan
-}
-
-/// Whose record it is.
-struct Standing {
-    owner: bool,
-    carries: Carries,
-    /// Whether our key is to be written.
-    write_id: bool,
-    other: Option<LeadKey>,
-}
-
-#[derive(PartialEq, Eq)]
-enum Carries {
-    Nothing,
-    Ours,
-    Another,
-}
-
-impl Standing {
-    fn of(input: &PlanInput<'_>, record: &CrmRecord, rules: &SyncRules) -> Self {
-        let carries = match record.value(&rules.external_id) {
-            CrmValue::Null => Carries::Nothing,
-            CrmValue::Text(text) if text == input.external_id => Carries::Ours,
-            _ => Carries::Another,
-        };
-        let other = (input.owner_of)(&record.reference()).filter(|owner| *owner != input.lead.key);
-        match input.link {
-            // Made owner when the one before it went: its key replaces the old one, the only case.
-            Some(link) if link.owner => {
-                let inherited = link.bases.is_empty();
-                Self {
-                    owner: true,
-                    write_id: carries == Carries::Nothing || (carries == Carries::Another && inherited),
-                    carries,
-                    other: None,
-                }
-            }
-            Some(_) => Self { owner: false, write_id: false, carries, other },
-            None => {
-                let owner = other.is_none() && carries != Carries::Another;
-                Self { owner, write_id: owner && carries == Carries::Nothing, carries, other }
-            }
-        }
-    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "all of one row's surroundings, named")]
@@ -381,6 +357,8 @@ fn one_row(
     let base = known.get(&row.crm);
     let (lead, note) = match side {
         LeadSide::Silent => return None,
+        // It takes back what the lead said before, and no value that came from elsewhere.
+        LeadSide::Says(CrmValue::Null, _) if !row.clear && (sharing || base.is_none()) => return None,
         LeadSide::Invalid { message, .. } => {
             let mut decision = merge::invalid(row, message, crm, base);
             let shown = ask::unstorable(row, input.lead);
@@ -395,6 +373,7 @@ fn one_row(
             };
             decision.written = chosen.clone();
             decision.rule = if chosen.is_some() { Rule::Resolved } else { Rule::Invalid };
+            plan.left_out.insert(row.crm.clone(), None);
             return Some(RowOutcome {
                 write: chosen,
                 base: base.cloned(),
@@ -406,7 +385,7 @@ fn one_row(
     };
     let schema = rules.schema.field(&rules.matching.object, &row.crm);
     if !schema.is_some_and(|field| field.updateable) {
-        plan.decisions.push(not_writable(row, schema.is_some()));
+        plan.leave_out(not_writable(row, schema.is_some()));
         return None;
     }
     let kind = |intent: &&Intent| {
@@ -482,6 +461,12 @@ fn not_writable(row: &FieldRow, exists: bool) -> Decision {
 }
 
 impl SyncPlan {
+    /// Notes why a row is not written, and that another mapping or schema may change that.
+    fn leave_out(&mut self, decision: Decision) {
+        self.left_out.insert(decision.field.clone(), None);
+        self.decisions.push(decision);
+    }
+
     /// A plan that touches no record.
     pub fn without_record(action: Action) -> Self {
         Self {
@@ -492,6 +477,7 @@ impl SyncPlan {
             questions: Vec::new(),
             bases: BTreeMap::new(),
             kept: BTreeMap::new(),
+            left_out: LeftOut::new(),
             announced: BTreeMap::new(),
         }
     }

@@ -12,6 +12,7 @@ use crate::domain::record::{CrmFieldKind, CrmRecord, FieldSchema, ObjectSchema, 
 use crate::domain::value::Value;
 
 mod properties;
+mod shared;
 
 const ID_FIELD: &str = "Lead_System_Id__c";
 const OUR_ID: &str = "cl_1";
@@ -142,11 +143,13 @@ fn link(city: Option<BasePair>) -> Link {
         owner: true,
         bases,
         kept: BTreeMap::new(),
+        left_out: BTreeMap::new(),
         fingerprint: "f".to_owned(),
         revision: 1,
     }
 }
 
+#[derive(Clone)]
 struct Case {
     rules: SyncRules,
     lead: Lead,
@@ -154,7 +157,7 @@ struct Case {
     intents: Vec<Intent>,
     answers: Vec<Resolution>,
     found: Vec<(CrmRecord, MatchedBy)>,
-    owner: Option<LeadKey>,
+    owner: Option<Owner>,
 }
 
 impl Case {
@@ -409,65 +412,10 @@ fn a_linked_record_that_is_gone_or_converted_is_held() {
 }
 
 #[test]
-fn a_second_lead_on_a_record_fills_blanks_and_asks_and_never_takes_it_over() {
-    let mut shared = record("00Q1", None);
-    shared.fields.insert(ID_FIELD.into(), text("cl_other"));
-    shared.fields.insert("FirstName".into(), text("Augusta"));
-    let mut case = Case::unlinked(vec![(shared, MatchedBy::Email)]);
-    case.owner = Some(LeadKey::new("klozeo", "cl_other"));
-    let plan = case.plan();
-    let Action::Update { fields, .. } = &plan.action else { panic!("the blank city is filled: {:?}", plan.action) };
-    assert_eq!(fields.keys().map(FieldName::as_str).collect::<Vec<_>>(), ["City"]);
-    assert!(!plan.owner);
-    assert_eq!(plan.questions.iter().map(|question| question.kind).collect::<Vec<_>>(), [ConflictKind::SharedRecord]);
-    case.rules.on_shared = OnShared::Newest;
-    let Action::Update { fields, .. } = case.plan().action else { panic!("the newest values win") };
-    assert!(fields.contains_key(&FieldName::from("FirstName")) && !fields.contains_key(&FieldName::from(ID_FIELD)));
-}
-
-#[test]
-fn a_new_owner_without_a_base_replaces_the_old_external_id() {
-    let mut inherited = record("00Q1", Some("Berlin"));
-    inherited.fields.insert(ID_FIELD.into(), text("cl_gone"));
-    let mut case = Case::linked(ConflictRule::LeadWins, None, Some("Berlin"), None);
-    case.link = Some(Link { bases: BTreeMap::new(), ..link(None) });
-    case.found = vec![(inherited, MatchedBy::Link)];
-    let Action::Update { fields, .. } = case.plan().action else { panic!("the new owner's key is written") };
-    assert_eq!(fields[&FieldName::from(ID_FIELD)], text(OUR_ID));
-}
-
-#[test]
 fn a_deleted_lead_is_skipped() {
     let mut case = Case::linked(ConflictRule::LeadWins, None, None, None);
     case.lead.deleted = case.lead.latest.clone();
     assert!(matches!(case.plan().action, Action::Skip { code: "lead_deleted", .. }));
-}
-
-#[test]
-fn what_a_person_says_of_a_shared_record_is_done() {
-    let mut shared = record("00Q1", Some("Köln"));
-    shared.fields.insert(ID_FIELD.into(), text("cl_other"));
-    let reference = shared.reference();
-    let answered = |choice: Choice| {
-        let sharer = Link { owner: false, ..link(None) };
-        let answers = vec![Resolution {
-            kind: ConflictKind::SharedRecord,
-            field: None,
-            choice,
-            seen_lead: None,
-            seen_crm: Some(text("cl_other")),
-            seen_records: vec![reference.clone()],
-        }];
-        let planned = planned_link(Some(&sharer), &answers).cloned();
-        let found = vec![(shared.clone(), if planned.is_some() { MatchedBy::Link } else { MatchedBy::Email })];
-        Case { answers, link: planned, owner: Some(LeadKey::new("klozeo", "cl_other")), ..Case::unlinked(found) }.plan()
-    };
-    let stays = answered(Choice::Crm);
-    assert_eq!((&stays.action, stays.questions.len()), (&Action::Unchanged, 0));
-    let wins = answered(Choice::Lead);
-    assert_eq!(city(&wins), (Some(text("Berlin")), Some(Rule::LeadWins), false));
-    assert!(!wins.owner, "the record keeps the other lead's external ID");
-    assert!(matches!(answered(Choice::Create).action, Action::Create { .. }), "the lead gets a record of its own");
 }
 
 #[test]

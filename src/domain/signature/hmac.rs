@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use super::content::{Parts, SignedContent};
 use super::{
-    Algorithm, Encoding, HmacRules, Message, SecretEncoding, SignatureFormat, SignedRequest, TimestampFrom,
+    Algorithm, Encoding, HmacRules, Judgement, Message, SecretEncoding, SignatureFormat, SignedRequest, TimestampFrom,
     TimestampUnit, Verdict, VerifierError,
 };
 use crate::domain::time::Timestamp;
@@ -82,14 +82,14 @@ impl HmacVerifier {
         Ok(Self { rules: rules.clone(), content, keys: keys.collect::<Result<_, VerifierError>>()? })
     }
 
-    pub(super) fn verify(&self, request: &SignedRequest<'_>, now: Timestamp) -> Verdict {
-        let Some(header) = request.headers.text(&self.rules.signature_header) else { return Verdict::Invalid };
+    pub(super) fn verify(&self, request: &SignedRequest<'_>, now: Timestamp) -> Judgement {
+        let Some(header) = request.headers.text(&self.rules.signature_header) else { return Judgement::INVALID };
         let claimed = self.claimed(header);
         let timestamp = match &self.rules.timestamp_from {
             None => None,
             Some(from) => match timestamp_text(from, header, request) {
                 Some(text) => Some(text),
-                None => return Verdict::Invalid,
+                None => return Judgement::INVALID,
             },
         };
         let parts = Parts {
@@ -100,14 +100,12 @@ impl HmacVerifier {
             url: request.url,
         };
         if claimed.is_empty() || !self.any_matches(&claimed, &parts) {
-            return Verdict::Invalid;
+            return Judgement::INVALID;
         }
-        match timestamp.map(|text| self.moment(text)) {
-            None => Verdict::Valid,
-            Some(None) => Verdict::Invalid,
-            Some(Some(moment)) if now.since(moment).max(moment.since(now)) > self.rules.tolerance => Verdict::Stale,
-            Some(Some(_)) => Verdict::Valid,
-        }
+        let Some(timestamp) = timestamp else { return Judgement::VALID };
+        let Some(moment) = self.moment(timestamp) else { return Judgement::INVALID };
+        let stale = now.since(moment).max(moment.since(now)) > self.rules.tolerance;
+        Judgement { verdict: if stale { Verdict::Stale } else { Verdict::Valid }, signed_at: Some(moment) }
     }
 
     fn any_matches(&self, claimed: &[Vec<u8>], parts: &Parts<'_>) -> bool {

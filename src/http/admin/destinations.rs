@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::audit::{Change, record};
 use super::query::{self, Body, ListOf, Named};
 use super::shown::Time;
-use super::state::{AdminState, DestinationState};
+use super::state::{AdminState, DestinationState, Explanation};
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
 use crate::store::Pause;
@@ -40,6 +40,7 @@ pub struct DestinationView {
 pub struct GateView {
     /// `open`, `closed`, or `probing` with a single attempt
     state: &'static str,
+    /// Why it is not open, and what to do.
     reason: Option<String>,
     since: Option<Time>,
     /// When it is tried again by itself.
@@ -62,10 +63,17 @@ pub struct LastError {
     at: Time,
     code: String,
     message: String,
+    meaning: &'static str,
+    /// What to do.
+    remedy: &'static str,
 }
 
 impl DestinationView {
-    fn of(state: DestinationState, pause: Option<Pause>) -> Self {
+    fn of(app: &AdminState, state: DestinationState, pause: Option<Pause>) -> Self {
+        let last_error = state.last_error.map(|(at, code, message)| {
+            let Explanation { meaning, remedy } = app.operations.explain(&state.name, &code);
+            LastError { at: at.into(), code, message, meaning, remedy }
+        });
         let running = if state.gate == "open" { "running" } else { "stopped" };
         Self {
             name: state.name.to_string(),
@@ -88,7 +96,7 @@ impl DestinationView {
             calls_used: state.calls_used,
             calls_limit: state.calls_limit,
             calls_left: state.calls_limit.saturating_sub(state.calls_used),
-            last_error: state.last_error.map(|(at, code, message)| LastError { at: at.into(), code, message }),
+            last_error,
             needs_person: state.needs_person,
         }
     }
@@ -105,7 +113,7 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<De
     let holds = |pause: &&Pause| pause.until.is_none_or(|until| until > now);
     let view = |state: DestinationState| {
         let pause = pauses.iter().filter(holds).find(|pause| pause.destination == state.name).cloned();
-        DestinationView::of(state, pause)
+        DestinationView::of(&app, state, pause)
     };
     Ok(Json(ListOf::whole(app.operations.destinations().into_iter().map(view).collect())))
 }
@@ -152,7 +160,7 @@ pub(super) async fn pause(
     record(&app, &caller, if detail.is_empty() { change } else { change.saying(detail.join(": ")) }).await?;
     app.operations.paused(&pause);
     // Looked at again: the gate has just been closed.
-    Ok(Json(DestinationView::of(find(&app, &name)?, Some(pause))))
+    Ok(Json(DestinationView::of(&app, find(&app, &name)?, Some(pause))))
 }
 
 /// Ends a pause; resuming what is not paused changes nothing.
@@ -170,5 +178,5 @@ pub(super) async fn resume(
         record(&app, &caller, Change::new("destination.resume", format!("destination {name}"))).await?;
     }
     app.operations.resumed(&state.name);
-    Ok(Json(DestinationView::of(find(&app, &name)?, None)))
+    Ok(Json(DestinationView::of(&app, find(&app, &name)?, None)))
 }

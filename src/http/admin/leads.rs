@@ -86,6 +86,9 @@ pub struct LinkView {
     matched_by: &'static str,
     /// Whether the record carries this lead's external ID.
     owner: bool,
+    /// CRM fields of the mapping that are not written: the value does not fit, the field cannot be written, or the CRM
+    /// refused it. The sync log says why.
+    left_out: Vec<String>,
 }
 
 impl From<(DestinationName, Link)> for LinkView {
@@ -95,6 +98,7 @@ impl From<(DestinationName, Link)> for LinkView {
             record: link.record.into(),
             matched_by: link.matched_by.as_str(),
             owner: link.owner,
+            left_out: link.left_out.keys().map(ToString::to_string).collect(),
         }
     }
 }

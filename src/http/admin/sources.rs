@@ -30,6 +30,9 @@ pub struct SourceView {
     quarantined: u64,
     /// Requests refused since the process started, by reason.
     refused: RefusedView,
+    /// How far our clock was ahead of the sender's at its last genuine request, the way here included; negative where the
+    /// sender's was. Null before the first one since the start, and where the sender signs no time.
+    clock_difference_seconds: Option<f64>,
 }
 
 /// Events by what became of them.
@@ -83,6 +86,7 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<So
                 unsupported: read(&source.refusals.unsupported),
                 unavailable: read(&source.refusals.unavailable),
             },
+            clock_difference_seconds: source.clock_ahead.millis().map(|millis| millis as f64 / 1_000.0),
         });
     }
     Ok(Json(ListOf::whole(items)))

@@ -5,6 +5,7 @@ use axum::http::Request;
 use serde_json::json;
 
 use super::fixtures::{MAX_BODY, MemoryLog, NOW, Trouble, ask, intake, lead, post, public, signature, signed};
+use crate::domain::time::Timestamp;
 use crate::http::{BodyLimits, public_router};
 use crate::store::EventState;
 
@@ -212,4 +213,22 @@ async fn a_sane_request_id_is_returned_and_another_one_replaced() {
     check(&"a".repeat(129), false).await;
     check("with space", false).await;
     check("", false).await;
+}
+
+#[tokio::test]
+async fn the_difference_of_the_clocks_is_known_from_genuine_requests_only() {
+    let log: Arc<MemoryLog> = Arc::default();
+    let intake = intake(log.clone());
+    let router = public_router(intake.clone(), BodyLimits::of(MAX_BODY));
+    let difference = || intake.source("klozeo").unwrap().clock_ahead.millis();
+    let body = lead("cl_1", "e1");
+    assert_eq!(difference(), None);
+    for (ahead, answer) in [(2, 202), (-3, 202), (1_000, 401)] {
+        let signed_at = Timestamp::from_seconds(NOW.as_seconds() - ahead);
+        let headers = signature(&body, signed_at);
+        assert_eq!(ask(&router, post("/webhooks/klozeo", &headers, body.clone())).await.status, answer);
+        assert_eq!(difference(), Some(ahead * 1_000));
+        let forged = ask(&router, post("/webhooks/klozeo", &headers, lead("cl_2", "e2"))).await;
+        assert_eq!((forged.status.as_u16(), difference()), (401, Some(ahead * 1_000)), "forged");
+    }
 }

@@ -122,7 +122,7 @@ fn what_is_left_out_is_logged_as_not_written_and_remembered_with_both_values() {
     assert_eq!((&city.written, city.rule), (&None, Rule::Invalid));
     assert_eq!(city.note.as_deref(), Some("refused by the CRM: no"));
     assert_eq!(plan.decisions[1].written, Some(text("x")));
-    assert_eq!(plan.kept, BTreeMap::from([("City".into(), BasePair { lead: text("x"), crm: text("old") })]));
+    assert_eq!(plan.left_out, BTreeMap::from([("City".into(), Some(BasePair { lead: text("x"), crm: text("old") }))]));
     assert!(!plan.announced.contains_key(&FieldName::from("City")), "it must not become a base");
 }
 
@@ -133,7 +133,8 @@ fn a_refused_field_is_tried_again_only_when_something_changed() {
         matched_by: MatchedBy::Email,
         owner: true,
         bases: BTreeMap::new(),
-        kept: BTreeMap::from([("City".into(), BasePair { lead: text(lead), crm: text(crm) })]),
+        kept: BTreeMap::from([("Title".into(), BasePair { lead: text("x"), crm: text("old") })]),
+        left_out: BTreeMap::from([("City".into(), Some(BasePair { lead: text(lead), crm: text(crm) }))]),
         fingerprint: "today".into(),
         revision: 1,
     };
@@ -150,7 +151,9 @@ fn a_refused_field_is_tried_again_only_when_something_changed() {
     check(update(&["City"], Rule::Resolved), &link("x", "old"), "today", Some(vec!["City"]));
     let elsewhere = Link { record: RecordRef { id: "00Q2".into(), ..record() }, ..link("x", "old") };
     check(plan(), &elsewhere, "today", Some(vec!["City", "Title"]));
+    let unfit = Link { left_out: BTreeMap::from([("City".into(), None)]), ..link("x", "old") };
+    check(plan(), &unfit, "today", Some(vec!["City", "Title"]));
     let again = without_known(plan(), Some(&link("x", "old")), "today");
-    assert_eq!(again.kept, link("x", "old").kept, "it is remembered for the next time too");
+    assert_eq!(again.left_out, link("x", "old").left_out, "it is remembered for the next time too");
     assert_eq!(written(&without_known(plan(), None, "today")), Some(vec!["City", "Title"]));
 }

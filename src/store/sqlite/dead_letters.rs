@@ -11,7 +11,7 @@ use super::{SqliteStore, append};
 use crate::domain::ids::{DestinationName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
-use crate::store::{DeadLetter, DeadLetterFilter, Listed, NewLogRow, Operation, Outcome, Page, StoreResult};
+use crate::store::{DeadLetter, DeadLetterFilter, Listed, NewLogRow, Operation, Outcome, Page, Pardoned, StoreResult};
 
 /// How many leads of a filter fit into one query.
 const LEADS_AT_ONCE: usize = 500;
@@ -50,6 +50,37 @@ pub(super) async fn retry(store: &SqliteStore, filter: &DeadLetterFilter, now: T
     let retried = count(store.writer.run_each(keys, |db, (key, now)| revive(db, key, *now)).await);
     store.wake_workers();
     retried
+}
+
+/// Makes owed again what was refused by the CRM's fault, in small transactions; what died of something else stays dead.
+pub(super) async fn owe_refused_again(store: &SqliteStore, pardoned: &Pardoned) -> StoreResult<u64> {
+    let keys: Vec<JobKey> = sqlx::query_as(
+        "SELECT destination, source, lead_id FROM jobs
+          WHERE state = 'dead' AND state <> 'owed' AND ended_at >= ? AND +destination = ? AND code = ?
+            AND refusal IS NOT NULL",
+    )
+    .bind(pardoned.since.as_micros())
+    .bind(pardoned.destination.as_str())
+    .bind(&pardoned.code)
+    .fetch_all(&store.readers)
+    .await?;
+    let due_at = pardoned.due_at.as_micros();
+    let keys: Vec<_> = keys.into_iter().map(|key| (key, due_at)).collect();
+    let owed = count(store.writer.run_each(keys, |db, (key, due_at)| owe_again(db, key, *due_at)).await);
+    store.wake_workers();
+    owed
+}
+
+fn owe_again(db: &Connection, key: &JobKey, due_at: i64) -> StoreResult<bool> {
+    let (destination, source, lead_id) = key;
+    let owed = db
+        .prepare_cached(
+            "UPDATE jobs SET state = 'owed', due_at = ?4, forced = 1, first_failed_at = coalesce(first_failed_at, ended_at),
+                             code = NULL, ended_at = NULL, look_again_at = NULL
+              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND state = 'dead'",
+        )?
+        .execute(rusqlite::params![destination, source, lead_id, due_at])?;
+    Ok(owed == 1)
 }
 
 /// Drops dead letters, in small transactions, each together with the log row that says who did it.

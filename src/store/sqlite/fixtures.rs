@@ -150,6 +150,7 @@ pub(super) fn link(record_id: &str, owner: bool) -> Link {
         owner,
         bases: Default::default(),
         kept: Default::default(),
+        left_out: Default::default(),
         fingerprint: "f1".to_owned(),
         revision: 0,
     }

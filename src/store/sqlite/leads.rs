@@ -18,7 +18,7 @@ use crate::domain::lead::Lead;
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
-use crate::store::stored::pairs_from_json;
+use crate::store::stored::{left_out_from_json, pairs_from_json};
 use crate::store::{JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, ResyncScope, StoreResult, TimelineEntry};
 
 /// How much of a lead's past is shown.
@@ -162,7 +162,7 @@ fn time_of(entry: &TimelineEntry) -> (Timestamp, u8, i64) {
 
 async fn load_links(store: &SqliteStore, key: &LeadKey) -> StoreResult<Vec<(DestinationName, Link)>> {
     let rows = sqlx::query(
-        "SELECT destination, object, record_id, matched_by, owner, bases, kept, fingerprint, revision FROM links
+        "SELECT destination, object, record_id, matched_by, owner, bases, kept, left_out, fingerprint, revision FROM links
           WHERE destination IN (SELECT DISTINCT destination FROM job_counts) AND source = ? AND lead_id = ?
           ORDER BY destination",
     )
@@ -181,6 +181,7 @@ async fn load_links(store: &SqliteStore, key: &LeadKey) -> StoreResult<Vec<(Dest
             owner: cells.get("owner")?,
             bases: pairs_from_json(cells.get("bases")?).map_err(|_| cells.corrupt("bases"))?,
             kept: pairs_from_json(cells.get("kept")?).map_err(|_| cells.corrupt("kept"))?,
+            left_out: left_out_from_json(cells.get("left_out")?).map_err(|_| cells.corrupt("left_out"))?,
             fingerprint: cells.get("fingerprint")?,
             revision: cells.get("revision")?,
         };

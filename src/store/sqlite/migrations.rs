@@ -10,8 +10,11 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 use crate::store::{StoreError, StoreResult};
 
 /// Every migration: version, description, SQL.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "events jobs and log", include_str!("../../../migrations/sqlite/0001_events_jobs_and_log.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 3] = [
+    (1, "events jobs and log", include_str!("../../../migrations/sqlite/0001_events_jobs_and_log.sql")),
+    (2, "rows left out", include_str!("../../../migrations/sqlite/0002_rows_left_out.sql")),
+    (4, "closed spans", include_str!("../../../migrations/sqlite/0004_closed_spans.sql")),
+];
 
 /// The version that the newest of them brings a database to.
 pub(super) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -69,6 +72,7 @@ mod tests {
 
     async fn pretend_version(path: &Path, version: i64) {
         let mut db = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 1").execute(&mut db).await.unwrap();
         sqlx::query("UPDATE _sqlx_migrations SET version = ?").bind(version).execute(&mut db).await.unwrap();
         db.close().await.unwrap();
     }
@@ -80,7 +84,7 @@ mod tests {
         apply(&path, true).await.unwrap();
         apply(&path, false).await.unwrap();
         pretend_version(&path, 99).await;
-        assert!(matches!(apply(&path, true).await, Err(StoreError::TooNew { found: 99, known: 1 })));
+        assert!(matches!(apply(&path, true).await, Err(StoreError::TooNew { found: 99, known: NEWEST })));
     }
 
     #[tokio::test]
@@ -88,7 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leadrelay.db");
         apply(&path, true).await.unwrap();
-        pretend_version(&path, 0).await;
-        assert!(matches!(apply(&path, false).await, Err(StoreError::TooOld { found: 0, known: 1 })));
+        pretend_version(&path, 1).await;
+        assert!(matches!(apply(&path, false).await, Err(StoreError::TooOld { found: 1, known: NEWEST })));
     }
 }

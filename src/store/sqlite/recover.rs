@@ -10,7 +10,7 @@ use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
 use crate::store::stored::decisions_from_json;
-use crate::store::{NewLogRow, Operation, Outcome, Recovered, StoreResult};
+use crate::store::{LeaseToken, LeasesOf, NewLogRow, Operation, Outcome, Recovered, StoreResult};
 
 /// How long a write without an answer may still land.
 pub(super) const MAY_LAND_FOR: Duration = Duration::from_secs(15 * 60);
@@ -18,17 +18,29 @@ pub(super) const MAY_LAND_FOR: Duration = Duration::from_secs(15 * 60);
 /// Rows handled in one transaction.
 const PIECE: i64 = 100;
 
-pub(super) async fn recover(store: &SqliteStore, now: Timestamp) -> StoreResult<Recovered> {
+pub(super) async fn recover(store: &SqliteStore, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered> {
+    let died = match whose {
+        LeasesOf::DeadProcess => Died {
+            of: None,
+            code: "process_died",
+            detail: "the process ended before the answer was recorded; the record is read again",
+        },
+        LeasesOf::Batch(token) => Died {
+            of: Some(token),
+            code: "internal_error",
+            detail: "leadrelay failed before the answer was recorded; the record is read again",
+        },
+    };
     let mut recovered = Recovered::default();
     loop {
-        let released = store.writer.run(move |db| release_leases(db, now)).await?;
+        let released = store.writer.run(move |db| release_leases(db, died, now)).await?;
         recovered.leases += released;
         if released == 0 {
             break;
         }
     }
     loop {
-        let unknown = store.writer.run(move |db| open_unsettled(db, now)).await?;
+        let unknown = store.writer.run(move |db| open_unsettled(db, died, now)).await?;
         recovered.unknown_writes += unknown;
         if unknown == 0 {
             break;
@@ -38,8 +50,23 @@ pub(super) async fn recover(store: &SqliteStore, now: Timestamp) -> StoreResult<
     Ok(recovered)
 }
 
+/// Who died, and what the log says of it.
+#[derive(Clone, Copy)]
+struct Died {
+    /// `None`: whoever had a lease.
+    of: Option<LeaseToken>,
+    code: &'static str,
+    detail: &'static str,
+}
+
+impl Died {
+    fn token(&self) -> Option<&[u8]> {
+        self.of.as_ref().map(|token| token.as_bytes().as_slice())
+    }
+}
+
 /// Makes leased jobs due now. Those that had announced are suspect; of the others the attempt never began.
-fn release_leases(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
+fn release_leases(db: &mut Connection, died: Died, now: Timestamp) -> StoreResult<u64> {
     let released = db
         .prepare_cached(
             "UPDATE jobs SET lease_token = NULL, due_at = ?1,
@@ -49,22 +76,22 @@ fn release_leases(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
                             EXISTS (SELECT 1 FROM intents i
                                      WHERE i.destination = j.destination AND i.source = j.source
                                        AND i.lead_id = j.lead_id AND i.settled = 0) AS announced
-                       FROM jobs j WHERE j.lease_token IS NOT NULL LIMIT ?2)
+                       FROM jobs j WHERE j.lease_token IS NOT NULL AND (?3 IS NULL OR j.lease_token = ?3) LIMIT ?2)
               WHERE destination = d AND source = s AND lead_id = l",
         )?
-        .execute(params![now.as_micros(), PIECE])?;
+        .execute(params![now.as_micros(), PIECE, died.token()])?;
     Ok(released as u64)
 }
 
 /// Writes that were announced and of which nothing is known: logged, and kept open while they may land.
-fn open_unsettled(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
+fn open_unsettled(db: &mut Connection, died: Died, now: Timestamp) -> StoreResult<u64> {
     let unsettled = db
         .prepare_cached(
             "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id, decisions
                FROM intents
-              WHERE settled = 0 ORDER BY id LIMIT ?1",
+              WHERE settled = 0 AND (?2 IS NULL OR lease_token = ?2) ORDER BY id LIMIT ?1",
         )?
-        .query_map([PIECE], |row| {
+        .query_map(params![PIECE, died.token()], |row| {
             let (destination, source, lead): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
             let (object, record): (String, Option<String>) = (row.get(4)?, row.get(5)?);
             let (request, decisions): (String, String) = (row.get(7)?, row.get(8)?);
@@ -77,8 +104,8 @@ fn open_unsettled(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
                 outcome: Outcome::Unknown,
                 record,
                 matched_by: None,
-                error_code: Some("process_died".to_owned()),
-                error: Some("the process ended before the answer was recorded; the record is read again".to_owned()),
+                error_code: Some(died.code.to_owned()),
+                error: Some(died.detail.to_owned()),
                 attempt: row.get(6)?,
                 api_calls: 0,
                 batch: 1,

@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, announce, backup, budget, claim, conflicts, dead_letters, dirty, events, figures, fold, leads, log,
-    owners, people, prune, recover, replay, runs, settle, work,
+    SqliteStore, announce, backup, claim, conflicts, dead_letters, dirty, events, figures, fold, gates, leads, links,
+    log, people, prune, recover, replay, runs, settle, work,
 };
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -53,8 +53,8 @@ impl Store for SqliteStore {
         claim::give_back(self, jobs).await
     }
 
-    async fn recover_leases(&self, now: Timestamp) -> StoreResult<Recovered> {
-        recover::recover(self, now).await
+    async fn recover_leases(&self, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered> {
+        recover::recover(self, whose, now).await
     }
 
     async fn shorten_waits(&self, latest: Timestamp) -> StoreResult<u64> {
@@ -73,20 +73,40 @@ impl Store for SqliteStore {
         &self,
         destination: &DestinationName,
         records: &[RecordRef],
-    ) -> StoreResult<Vec<Option<LeadKey>>> {
-        owners::find(self, destination, records).await
+    ) -> StoreResult<Vec<Option<RecordOwner>>> {
+        links::find_owners(self, destination, records).await
+    }
+
+    async fn leads_with_rows_left_out(
+        &self,
+        destination: &DestinationName,
+        fingerprint: &str,
+    ) -> StoreResult<Vec<LeadKey>> {
+        links::with_rows_left_out(self, destination, fingerprint).await
     }
 
     async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>> {
-        owners::find_open_creates(self, destination).await
+        links::find_open_creates(self, destination).await
     }
 
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {
-        budget::save(self, destination, hour, calls).await
+        gates::save_calls(self, destination, hour, calls).await
     }
 
     async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>> {
-        budget::since(self, destination, since).await
+        gates::calls_since(self, destination, since).await
+    }
+
+    async fn save_closed_spans(
+        &self,
+        destination: &DestinationName,
+        spans: &[(Timestamp, Timestamp)],
+    ) -> StoreResult<()> {
+        gates::save_closed_spans(self, destination, spans).await
+    }
+
+    async fn closed_spans(&self, destination: &DestinationName) -> StoreResult<Vec<(Timestamp, Timestamp)>> {
+        gates::closed_spans(self, destination).await
     }
 
     async fn search_sync_log(&self, filter: &LogFilter, page: &Page) -> StoreResult<Listed<LogRow>> {
@@ -137,6 +157,10 @@ impl Store for SqliteStore {
 
     async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> StoreResult<Listed<DeadLetter>> {
         dead_letters::list(self, filter, page).await
+    }
+
+    async fn owe_refused_again(&self, pardoned: &Pardoned) -> StoreResult<u64> {
+        dead_letters::owe_refused_again(self, pardoned).await
     }
 
     async fn retry_dead_letters(&self, filter: &DeadLetterFilter, now: Timestamp) -> StoreResult<u64> {

@@ -10,7 +10,9 @@ use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef
 use crate::domain::lead::Lead;
 use crate::domain::plan::{ConflictKind, Intent, Link};
 use crate::domain::time::Timestamp;
-use crate::store::stored::{answer_from_json, headers_from_json, pairs_from_json, question_from_json};
+use crate::store::stored::{
+    answer_from_json, headers_from_json, left_out_from_json, pairs_from_json, question_from_json,
+};
 use crate::store::{OpenConflict, StoreResult, StoredEvent, Work};
 
 /// The most events and bytes of one lead in one step, and the most bytes in all. Each lead has at least one event.
@@ -164,7 +166,8 @@ async fn load_links(
     work: &mut [Work],
 ) -> StoreResult<()> {
     let sql = format!(
-        "SELECT k.key, l.object, l.record_id, l.matched_by, l.owner, l.bases, l.kept, l.fingerprint, l.revision
+        "SELECT k.key, l.object, l.record_id, l.matched_by, l.owner, l.bases, l.kept, l.fingerprint, l.revision,
+                l.left_out
            FROM {KEYS} links l
           WHERE l.destination = ?2 AND l.source = k.value ->> 0 AND l.lead_id = k.value ->> 1"
     );
@@ -178,6 +181,7 @@ async fn load_links(
             owner: row.try_get(4)?,
             bases: rows::read(pairs_from_json(row.try_get(5)?).ok(), "links", "bases", &key)?,
             kept: rows::read(pairs_from_json(row.try_get(6)?).ok(), "links", "kept", &key)?,
+            left_out: rows::read(left_out_from_json(row.try_get(9)?).ok(), "links", "left_out", &key)?,
             fingerprint: row.try_get(7)?,
             revision: row.try_get(8)?,
         });

@@ -87,6 +87,14 @@ pub struct OpenConflict {
     pub revision: i64,
 }
 
+/// The lead that a record belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordOwner {
+    pub lead: LeadKey,
+    /// Whether it was deleted: then the record is whoever's comes next.
+    pub deleted: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct FoldedLead {
     pub lead: Lead,
@@ -178,12 +186,13 @@ pub enum JobEnd {
 pub enum LinkChange {
     Keep,
     /// Written only at the revision it was planned with (`None`: there was no link); else the job is owed again. If
-    /// another lead owns the record by now, nothing is linked and the job is owed again.
+    /// another living lead owns the record by now, nothing is linked and the job is owed again; a deleted one loses it.
     Put {
         link: Link,
         planned_with: Option<i64>,
     },
-    /// The lead is gone: the oldest living sharer of its record, if any, becomes owner and is marked dirty.
+    /// The lead is gone: the oldest living sharer of its record becomes owner and is marked dirty. Without one the link
+    /// stays, until another lead takes the record over.
     Release {
         planned_with: i64,
     },
@@ -216,6 +225,15 @@ pub struct GiveBack {
     pub due_at: Timestamp,
     /// Why it waits, for `GET /queue`; does not count as a failure but, with a closed gate, for the retry age.
     pub waiting_since: Option<Timestamp>,
+}
+
+/// Whose leases are released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeasesOf {
+    /// All that the process before this one had; for its start.
+    DeadProcess,
+    /// Those of one batch that panicked.
+    Batch(LeaseToken),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

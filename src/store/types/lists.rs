@@ -175,6 +175,15 @@ pub struct DeadLetterFilter {
     pub code: Option<String>,
 }
 
+/// Leads that were refused with a code since some moment, and not by their fault.
+#[derive(Clone, Debug)]
+pub struct Pardoned {
+    pub destination: DestinationName,
+    pub code: String,
+    pub since: Timestamp,
+    pub due_at: Timestamp,
+}
+
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
     pub lead: LeadKey,

@@ -108,7 +108,7 @@ fn a_refused_record_is_an_answer_and_a_refused_login_is_none() {
     for _ in 0..3 {
         gate.answered(at(0), None, Err(&login), 0.0);
     }
-    assert_eq!(live(&mut gate, 0), "failing until 1");
+    assert_eq!(live(&mut gate, 0), "login_refused until 1");
 }
 
 #[test]

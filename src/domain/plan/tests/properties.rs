@@ -18,7 +18,14 @@ fn carried_out(case: &Case, plan: &SyncPlan, rewrites: bool) -> Case {
     }
     let known = case.link.clone().unwrap_or_else(|| link(None));
     let bases = bases_after_write(&plan.bases, &plan.announced, Some(&record));
-    let link = Link { record: record.reference(), owner: plan.owner, bases, kept: plan.kept.clone(), ..known };
+    let link = Link {
+        record: record.reference(),
+        owner: plan.owner,
+        bases,
+        kept: plan.kept.clone(),
+        left_out: plan.left_out.clone(),
+        ..known
+    };
     Case {
         rules: case.rules.clone(),
         lead: case.lead.clone(),

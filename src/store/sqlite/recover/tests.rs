@@ -44,7 +44,7 @@ async fn after_a_crash_leases_are_due_and_announced_writes_are_logged_as_unknown
     let intents = fixture.store.announce(&announcement(first.token, "ada", 11)).await.unwrap();
     assert!(intents[0].is_some());
     let fixture = fixture.reopen().await;
-    let recovered = fixture.store.recover_leases(secs(20)).await.unwrap();
+    let recovered = fixture.store.recover_leases(LeasesOf::DeadProcess, secs(20)).await.unwrap();
     assert_eq!(recovered, Recovered { leases: 2, unknown_writes: 1 });
     let jobs = fixture.claim(20).await;
     let seen: Vec<_> = jobs.iter().map(|job| (job.lead.id.as_str(), job.attempt, job.suspicion)).collect();
@@ -57,7 +57,7 @@ async fn after_a_crash_leases_are_due_and_announced_writes_are_logged_as_unknown
     assert_eq!(logged.decisions, [overwriting()], "what was overwritten is known although nobody settled it");
     let work = fixture.store.load_work(&crm(), &[key("ada")]).await.unwrap();
     assert_eq!(work[0].intents.len(), 1, "a write that may land late is still known");
-    assert_eq!(fixture.store.recover_leases(secs(20)).await.unwrap().unknown_writes, 0);
+    assert_eq!(fixture.store.recover_leases(LeasesOf::DeadProcess, secs(20)).await.unwrap().unknown_writes, 0);
 }
 
 #[tokio::test]
@@ -98,6 +98,26 @@ async fn after_a_jump_of_the_clock_no_job_waits_for_the_old_time() {
     fixture.accept(NewEvent { received_at: secs(1_000_000), ..event("ada", "a") }).await;
     assert_eq!(fixture.store.shorten_waits(secs(500)).await.unwrap(), 1);
     assert_eq!(fixture.claim(500).await.len(), 1);
+}
+
+#[tokio::test]
+async fn after_a_panic_only_the_leads_of_its_batch_are_due_and_suspect() {
+    let fixture = Fixture::new().await;
+    fixture.accept(event("ada", "a")).await;
+    let panicked = claim(10);
+    fixture.store.claim_jobs(&panicked).await.unwrap();
+    fixture.store.announce(&announcement(panicked.token, "ada", 11)).await.unwrap();
+    fixture.accept(event("bob", "b")).await;
+    let neighbour = claim(11);
+    fixture.store.claim_jobs(&neighbour).await.unwrap();
+    fixture.store.announce(&announcement(neighbour.token, "bob", 12)).await.unwrap();
+    let recovered = fixture.store.recover_leases(LeasesOf::Batch(panicked.token), secs(13)).await.unwrap();
+    assert_eq!(recovered, Recovered { leases: 1, unknown_writes: 1 });
+    let jobs = fixture.claim(13).await;
+    let seen: Vec<_> = jobs.iter().map(|job| (job.lead.id.as_str(), job.suspicion)).collect();
+    assert_eq!(seen, [("ada", 1)], "bob's batch goes on");
+    let unknown = "SELECT count(*) FROM sync_log WHERE outcome = 'unknown' AND error_code = 'internal_error'";
+    assert_eq!(fixture.count(unknown).await, 1);
 }
 
 #[tokio::test]

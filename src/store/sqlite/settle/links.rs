@@ -7,7 +7,7 @@ use crate::domain::job::Class;
 use crate::domain::plan::{ConflictKind, Link};
 use crate::store::sqlite::append;
 use crate::store::sqlite::dirty::{self, Why};
-use crate::store::stored::pairs_to_json;
+use crate::store::stored::{left_out_to_json, pairs_to_json};
 use crate::store::{LinkChange, NewLogRow, Operation, Outcome, Settlement, StoreResult};
 
 /// Changes the link as it was planned; `false`: it moved meanwhile, or another lead owns the record, and nothing was
@@ -23,69 +23,92 @@ pub(super) fn change(db: &Connection, settlement: &Settlement) -> StoreResult<bo
 
 fn insert(db: &Connection, settlement: &Settlement, link: &Link) -> StoreResult<bool> {
     // A conflict is either a link made meanwhile or another owner of the record.
-    let inserted = db
-        .prepare_cached(
-            "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept,
-                                fingerprint, revision, linked_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11)
-             ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            settlement.destination.as_str(),
-            settlement.lead.source.as_str(),
-            settlement.lead.id.as_str(),
-            link.record.object.as_str(),
-            link.record.id.as_str(),
-            link.matched_by.as_str(),
-            link.owner,
-            pairs_to_json(&link.bases),
-            pairs_to_json(&link.kept),
-            link.fingerprint,
-            settlement.now.as_micros(),
-        ])?;
-    Ok(inserted == 1)
+    let mut insert = db.prepare_cached(
+        "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept,
+                            fingerprint, left_out, revision, linked_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1, ?12)
+         ON CONFLICT DO NOTHING",
+    )?;
+    let link_values = params![
+        settlement.destination.as_str(),
+        settlement.lead.source.as_str(),
+        settlement.lead.id.as_str(),
+        link.record.object.as_str(),
+        link.record.id.as_str(),
+        link.matched_by.as_str(),
+        link.owner,
+        pairs_to_json(&link.bases),
+        pairs_to_json(&link.kept),
+        link.fingerprint,
+        left_out_to_json(&link.left_out),
+        settlement.now.as_micros(),
+    ];
+    if insert.execute(link_values)? == 1 {
+        return Ok(true);
+    }
+    Ok(take_from_deleted(db, settlement, link, 0)? && insert.execute(link_values)? == 1)
 }
 
 fn update(db: &Connection, settlement: &Settlement, link: &Link, revision: i64) -> StoreResult<bool> {
-    let updated = db
-        .prepare_cached(
-            "UPDATE OR IGNORE links SET object = ?5, record_id = ?6, matched_by = ?7, owner = ?8, bases = ?9, kept = ?10,
-                                        fingerprint = ?11, revision = revision + 1
-              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4",
-        )?
-        .execute(params![
-            settlement.destination.as_str(),
-            settlement.lead.source.as_str(),
-            settlement.lead.id.as_str(),
-            revision,
-            link.record.object.as_str(),
-            link.record.id.as_str(),
-            link.matched_by.as_str(),
-            link.owner,
-            pairs_to_json(&link.bases),
-            pairs_to_json(&link.kept),
-            link.fingerprint,
-        ])?;
-    Ok(updated == 1)
+    let mut update = db.prepare_cached(
+        "UPDATE OR IGNORE links SET object = ?5, record_id = ?6, matched_by = ?7, owner = ?8, bases = ?9, kept = ?10,
+                                    fingerprint = ?11, left_out = ?12, revision = revision + 1
+          WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4",
+    )?;
+    let link_values = params![
+        settlement.destination.as_str(),
+        settlement.lead.source.as_str(),
+        settlement.lead.id.as_str(),
+        revision,
+        link.record.object.as_str(),
+        link.record.id.as_str(),
+        link.matched_by.as_str(),
+        link.owner,
+        pairs_to_json(&link.bases),
+        pairs_to_json(&link.kept),
+        link.fingerprint,
+        left_out_to_json(&link.left_out),
+    ];
+    if update.execute(link_values)? == 1 {
+        return Ok(true);
+    }
+    Ok(take_from_deleted(db, settlement, link, revision)? && update.execute(link_values)? == 1)
 }
 
-/// Unlinks the lead and hands its record to the oldest living sharer.
+/// Unlinks the deleted lead that owns the record, so that this one can; `false`: that was not what stood in the way.
+fn take_from_deleted(db: &Connection, settlement: &Settlement, link: &Link, revision: i64) -> StoreResult<bool> {
+    if !link.owner {
+        return Ok(false);
+    }
+    let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
+    let taken = db
+        .prepare_cached(
+            "DELETE FROM links
+              WHERE destination = ?1 AND record_id = ?4 AND owner = 1 AND (source, lead_id) <> (?2, ?3)
+                AND EXISTS (SELECT 1 FROM leads d
+                             WHERE d.source = links.source AND d.lead_id = links.lead_id AND d.deleted = 1)
+                AND ?5 = coalesce((SELECT own.revision FROM links own
+                                    WHERE own.destination = ?1 AND own.source = ?2 AND own.lead_id = ?3), 0)",
+        )?
+        .execute(params![destination, lead.source.as_str(), lead.id.as_str(), link.record.id.as_str(), revision])?;
+    Ok(taken == 1)
+}
+
+/// Unlinks the lead and hands its record to the oldest living sharer. Without one it stays linked: whoever comes next finds
+/// whose the record was.
 fn release(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResult<bool> {
     let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
-    let released: Option<(RecordRef, bool)> = db
+    let record: Option<RecordRef> = db
         .prepare_cached(
-            "DELETE FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4
-             RETURNING object, record_id, owner",
+            "SELECT object, record_id FROM links
+              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4 AND owner = 1",
         )?
         .query_row(params![destination, lead.source.as_str(), lead.id.as_str(), revision], |row| {
             let (object, id): (String, String) = (row.get(0)?, row.get(1)?);
-            Ok((RecordRef { object: object.as_str().into(), id: id.as_str().into() }, row.get(2)?))
+            Ok(RecordRef { object: object.as_str().into(), id: id.as_str().into() })
         })
         .optional()?;
-    let Some((record, owned)) = released else { return Ok(false) };
-    if !owned {
-        return Ok(true);
-    }
+    let Some(record) = record else { return Ok(false) };
     let heir: Option<LeadKey> = db
         .prepare_cached(
             "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
@@ -98,6 +121,8 @@ fn release(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResu
         })
         .optional()?;
     if let Some(heir) = heir {
+        db.prepare_cached("DELETE FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3")?
+            .execute(params![destination, lead.source.as_str(), lead.id.as_str()])?;
         hand_over(db, settlement, record, &heir)?;
     }
     Ok(true)
@@ -108,7 +133,7 @@ fn hand_over(db: &Connection, settlement: &Settlement, record: RecordRef, heir: 
     let destination = settlement.destination.as_str();
     let key = params![destination, heir.source.as_str(), heir.id.as_str()];
     db.prepare_cached(
-        "UPDATE links SET owner = 1, bases = '{}', kept = '{}', revision = revision + 1
+        "UPDATE links SET owner = 1, bases = '{}', kept = '{}', left_out = '{}', revision = revision + 1
           WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
     )?
     .execute(key)?;

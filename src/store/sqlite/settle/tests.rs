@@ -1,4 +1,4 @@
-use crate::domain::plan::{ConflictKind, Question};
+use crate::domain::plan::{ConflictKind, Link, Question};
 use crate::store::sqlite::fixtures::*;
 use crate::store::*;
 
@@ -126,6 +126,55 @@ async fn a_released_record_goes_to_the_oldest_living_sharer() {
     assert_eq!(owners, [None, Some(false), Some(true)]);
     assert_eq!(fixture.claim(41).await[0].lead, key("cy"), "the new owner has to be synced");
     assert_eq!(fixture.count("SELECT count(*) FROM sync_log WHERE error_code = 'became_owner'").await, 1);
+}
+
+#[tokio::test]
+async fn a_deleted_lead_keeps_its_record_until_another_one_takes_it() {
+    let fixture = Fixture::new().await;
+    let owner_of =
+        async |fixture: &Fixture| fixture.store.find_owners(&crm(), &[record("r1")]).await.unwrap().remove(0);
+    let (token, job) = claimed(&fixture, "ada", 10).await;
+    settle(&fixture, Settlement { link: put("r1", true), ..settlement(token, &job, 11) }).await;
+    fixture
+        .execute(
+            "INSERT INTO leads (source, lead_id, revision, document, deleted, updated_at)
+             VALUES ('klozeo', 'ada', 1, '{}', 0, 1)",
+        )
+        .await;
+    let (token, job) = claimed(&fixture, "bob", 20).await;
+    let refused = settle(&fixture, Settlement { link: put("r1", true), ..settlement(token, &job, 21) }).await;
+    assert_eq!(refused, Settled::Recorded { again: true }, "ada lives");
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("ada"), deleted: false }));
+
+    fixture.execute("UPDATE leads SET deleted = 1").await;
+    fixture.accept(NewEvent { received_at: secs(30), ..event("ada", "{}") }).await;
+    let second = claim(30);
+    let jobs = fixture.store.claim_jobs(&second).await.unwrap();
+    let [bob, ada] = &jobs[..] else { panic!("{jobs:?}") };
+    let release = LinkChange::Release { planned_with: 1 };
+    settle(&fixture, Settlement { link: release, ..settlement(second.token, ada, 31) }).await;
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("ada"), deleted: true }));
+    let stale = LinkChange::Put { link: link("r1", true), planned_with: Some(7) };
+    settle(&fixture, Settlement { link: stale, ..settlement(second.token, bob, 32) }).await;
+    assert_eq!(owner_of(&fixture).await.map(|owner| owner.lead), Some(key("ada")), "bob was planned with another link");
+    let third = claim(33);
+    let jobs = fixture.store.claim_jobs(&third).await.unwrap();
+    settle(&fixture, Settlement { link: put("r1", true), ..settlement(third.token, &jobs[0], 34) }).await;
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("bob"), deleted: false }));
+}
+
+#[tokio::test]
+async fn leads_with_rows_left_out_are_found_once_other_rules_hold() {
+    let fixture = Fixture::new().await;
+    for (lead, second, fields) in [("ada", 10, vec!["City"]), ("bob", 20, vec![])] {
+        let left_out = fields.into_iter().map(|field| (field.into(), None)).collect();
+        let (token, job) = claimed(&fixture, lead, second).await;
+        let put = LinkChange::Put { link: Link { left_out, ..link(lead, true) }, planned_with: None };
+        settle(&fixture, Settlement { link: put, ..settlement(token, &job, second + 1) }).await;
+    }
+    let found = async |fingerprint| fixture.store.leads_with_rows_left_out(&crm(), fingerprint).await.unwrap();
+    assert_eq!(found("f1").await, []);
+    assert_eq!(found("f2").await, [key("ada")]);
 }
 
 #[tokio::test]

@@ -1,0 +1,78 @@
+//! Whose record it is: the lead's own, one that it shares, or one that it takes over.
+
+use crate::domain::record::{CrmRecord, CrmValue};
+
+use super::{Decision, Owner, PlanInput, Rule, SyncRules};
+
+/// How a lead stands to the record that it is.
+pub(super) struct Standing {
+    pub owner: bool,
+    pub carries: Carries,
+    /// Whether our key is to be written.
+    pub write_id: bool,
+    /// The other lead that owns it, or did until it was deleted.
+    pub other: Option<Owner>,
+    /// Whether the lead comes into a record that it shared, or did not know: what was agreed on before does not count.
+    pub takes_over: bool,
+}
+
+#[derive(PartialEq, Eq)]
+pub(super) enum Carries {
+    Nothing,
+    Ours,
+    /// The key of a lead of ours that was deleted.
+    Deleted,
+    Another,
+}
+
+impl Standing {
+    pub fn of(input: &PlanInput<'_>, record: &CrmRecord, rules: &SyncRules) -> Self {
+        let other = (input.owner_of)(&record.reference()).filter(|owner| owner.lead != input.lead.key);
+        let carries = match record.value(&rules.external_id) {
+            CrmValue::Null => Carries::Nothing,
+            CrmValue::Text(text) if text == input.external_id => Carries::Ours,
+            CrmValue::Text(text) if other.as_ref().is_some_and(|owner| owner.deleted && owner.external_id == *text) => {
+                Carries::Deleted
+            }
+            _ => Carries::Another,
+        };
+        let free = carries != Carries::Another && other.as_ref().is_none_or(|owner| owner.deleted);
+        match input.link {
+            // Made owner when the one before it went: its key replaces the old one.
+            Some(link) if link.owner => {
+                let inherited = link.bases.is_empty();
+                Self {
+                    owner: true,
+                    write_id: carries == Carries::Nothing || (carries == Carries::Another && inherited),
+                    carries,
+                    other: None,
+                    takes_over: false,
+                }
+            }
+            Some(_) if !free || other.is_none() => {
+                Self { owner: false, write_id: false, carries, other, takes_over: false }
+            }
+            _ => Self { owner: free, write_id: free && carries != Carries::Ours, carries, other, takes_over: free },
+        }
+    }
+
+    /// Says in the log whose record it is that this lead's values are written to: both leads' IDs.
+    pub fn written_by_a_sharer(&self, input: &PlanInput<'_>, record: &CrmRecord, rules: &SyncRules) -> Decision {
+        let whose = self.other.as_ref().map_or("another system".to_owned(), |other| format!("lead {}", other.lead));
+        Decision {
+            field: rules.external_id.clone(),
+            base: None,
+            lead: Some(CrmValue::Text(input.external_id.to_owned())),
+            crm: Some(record.value(&rules.external_id).clone()),
+            written: None,
+            rule: Rule::Shared,
+            note: Some(format!("the record belongs to {whose} and keeps its ID; this lead's values are written to it")),
+        }
+    }
+
+    /// Why our key is written, where that needs saying.
+    pub fn note(&self) -> Option<String> {
+        let other = self.other.as_ref().filter(|_| self.carries == Carries::Deleted)?;
+        Some(format!("the record belonged to lead {}, which was deleted", other.lead))
+    }
+}

@@ -1,0 +1,104 @@
+//! Several leads on one record: who owns it, what the others may do, and who comes next.
+
+use super::*;
+
+const OTHER_ID: &str = "cl_other";
+
+fn other(deleted: bool) -> Owner {
+    Owner { lead: LeadKey::new("klozeo", OTHER_ID), external_id: OTHER_ID.to_owned(), deleted }
+}
+
+/// A record that carries another lead's ID, in another city.
+fn carrying(id: &str) -> CrmRecord {
+    let mut record = record("00Q1", Some("Köln"));
+    record.fields.insert(ID_FIELD.into(), text(id));
+    record
+}
+
+#[test]
+fn a_second_lead_on_a_record_fills_blanks_and_asks_and_never_takes_it_over() {
+    let mut shared = record("00Q1", None);
+    shared.fields.insert(ID_FIELD.into(), text("cl_other"));
+    shared.fields.insert("FirstName".into(), text("Augusta"));
+    let mut case = Case::unlinked(vec![(shared, MatchedBy::Email)]);
+    case.owner = Some(other(false));
+    let plan = case.plan();
+    let Action::Update { fields, .. } = &plan.action else { panic!("the blank city is filled: {:?}", plan.action) };
+    assert_eq!(fields.keys().map(FieldName::as_str).collect::<Vec<_>>(), ["City"]);
+    assert!(!plan.owner);
+    assert_eq!(plan.questions.iter().map(|question| question.kind).collect::<Vec<_>>(), [ConflictKind::SharedRecord]);
+    case.rules.on_shared = OnShared::Newest;
+    let newest = case.plan();
+    let Action::Update { fields, .. } = &newest.action else { panic!("the newest values win") };
+    assert!(fields.contains_key(&FieldName::from("FirstName")) && !fields.contains_key(&FieldName::from(ID_FIELD)));
+    let shared = newest.decisions.iter().find(|decision| decision.rule == Rule::Shared).unwrap();
+    assert_eq!((&shared.lead, &shared.crm), (&Some(text(OUR_ID)), &Some(text(OTHER_ID))), "the log tells both leads");
+}
+
+#[test]
+fn a_new_owner_without_a_base_replaces_the_old_external_id() {
+    let mut inherited = record("00Q1", Some("Berlin"));
+    inherited.fields.insert(ID_FIELD.into(), text("cl_gone"));
+    let mut case = Case::linked(ConflictRule::LeadWins, None, Some("Berlin"), None);
+    case.link = Some(Link { bases: BTreeMap::new(), ..link(None) });
+    case.found = vec![(inherited, MatchedBy::Link)];
+    let Action::Update { fields, .. } = case.plan().action else { panic!("the new owner's key is written") };
+    assert_eq!(fields[&FieldName::from(ID_FIELD)], text(OUR_ID));
+}
+
+#[test]
+fn what_a_person_says_of_a_shared_record_is_done() {
+    let mut shared = record("00Q1", Some("Köln"));
+    shared.fields.insert(ID_FIELD.into(), text("cl_other"));
+    let reference = shared.reference();
+    let answered = |choice: Choice| {
+        let sharer = Link { owner: false, ..link(None) };
+        let answers = vec![Resolution {
+            kind: ConflictKind::SharedRecord,
+            field: None,
+            choice,
+            seen_lead: None,
+            seen_crm: Some(text("cl_other")),
+            seen_records: vec![reference.clone()],
+        }];
+        let planned = planned_link(Some(&sharer), &answers).cloned();
+        let found = vec![(shared.clone(), if planned.is_some() { MatchedBy::Link } else { MatchedBy::Email })];
+        Case { answers, link: planned, owner: Some(other(false)), ..Case::unlinked(found) }.plan()
+    };
+    let stays = answered(Choice::Crm);
+    assert_eq!((&stays.action, stays.questions.len()), (&Action::Unchanged, 0));
+    let wins = answered(Choice::Lead);
+    assert_eq!(city(&wins), (Some(text("Berlin")), Some(Rule::LeadWins), false));
+    assert!(!wins.owner, "the record keeps the other lead's external ID");
+    assert!(matches!(answered(Choice::Create).action, Action::Create { .. }), "the lead gets a record of its own");
+}
+
+#[test]
+fn the_record_of_a_deleted_lead_is_taken_over_by_the_next_one() {
+    let unlinked = Case::unlinked(vec![(carrying(OTHER_ID), MatchedBy::Email)]);
+    // One that shared the record knows what it agreed on with the other lead's values; that does not count any more.
+    let sharer = Link { owner: false, ..link(Some(pair("Berlin", "Köln"))) };
+    for known in [None, Some(sharer)] {
+        let case = Case { link: known, owner: Some(other(true)), ..unlinked.clone() };
+        let plan = case.plan();
+        let Action::Update { fields, .. } = &plan.action else { panic!("the key is written: {:?}", plan.action) };
+        assert_eq!(fields.get(&FieldName::from(ID_FIELD)), Some(&text(OUR_ID)));
+        assert_eq!(city(&plan), (Some(text("Berlin")), Some(Rule::LeadWins), false), "without a base the rule decides");
+        assert!(plan.owner);
+        let key = plan.decisions.iter().find(|decision| decision.field.as_str() == ID_FIELD).unwrap();
+        assert_eq!(key.note.as_deref(), Some("the record belonged to lead klozeo/cl_other, which was deleted"));
+    }
+}
+
+#[test]
+fn a_record_is_taken_over_only_if_it_still_is_the_deleted_leads() {
+    let asked = |carried: &str, owner: Option<Owner>| {
+        let case = Case { owner, ..Case::unlinked(vec![(carrying(carried), MatchedBy::Email)]) };
+        let plan = case.plan();
+        (plan.owner, plan.questions.len())
+    };
+    assert_eq!(asked(OTHER_ID, Some(other(true))), (true, 0));
+    assert_eq!(asked(OTHER_ID, Some(other(false))), (false, 1), "the other lead lives");
+    assert_eq!(asked("of another system", Some(other(true))), (false, 1));
+    assert_eq!(asked(OTHER_ID, None), (false, 1), "nobody knows whose ID that is");
+}

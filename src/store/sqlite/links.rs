@@ -1,0 +1,79 @@
+//! Which lead owns a record, which leads may be getting one, and which lack some of their values there.
+
+use std::collections::HashMap;
+
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::{SqliteStore, rows};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::store::stored::pairs_from_json;
+use crate::store::{OpenCreate, RecordOwner, StoreResult};
+
+/// Bound values in one statement.
+const MOST: usize = 500;
+
+pub(super) async fn find_owners(
+    store: &SqliteStore,
+    destination: &DestinationName,
+    records: &[RecordRef],
+) -> StoreResult<Vec<Option<RecordOwner>>> {
+    let mut owners: HashMap<String, RecordOwner> = HashMap::new();
+    for some in records.chunks(MOST) {
+        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
+            "SELECT l.record_id, l.source, l.lead_id,
+                    EXISTS (SELECT 1 FROM leads d
+                             WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted = 1)
+               FROM links l WHERE l.owner = 1 AND l.destination = ",
+        );
+        query.push_bind(destination.as_str()).push(" AND l.record_id IN (");
+        let mut ids = query.separated(", ");
+        for record in some {
+            ids.push_bind(record.id.as_str());
+        }
+        query.push(")");
+        let rows: Vec<(String, String, String, bool)> = query.build_query_as().fetch_all(&store.readers).await?;
+        owners.extend(rows.into_iter().map(|(record, source, lead, deleted)| {
+            (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted })
+        }));
+    }
+    Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
+}
+
+/// Leads with rows left out by other rules than these, in key order.
+pub(super) async fn with_rows_left_out(
+    store: &SqliteStore,
+    destination: &DestinationName,
+    fingerprint: &str,
+) -> StoreResult<Vec<LeadKey>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT source, lead_id FROM links
+          WHERE destination = ? AND left_out <> '{}' AND fingerprint <> ? ORDER BY source, lead_id",
+    )
+    .bind(destination.as_str())
+    .bind(fingerprint)
+    .fetch_all(&store.readers)
+    .await?;
+    Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+}
+
+/// Creates that have no answer and may still land, of leads without a record.
+pub(super) async fn find_open_creates(
+    store: &SqliteStore,
+    destination: &DestinationName,
+) -> StoreResult<Vec<OpenCreate>> {
+    let found: Vec<(i64, String, String, String)> = sqlx::query_as(
+        "SELECT i.id, i.source, i.lead_id, i.value_pairs FROM intents i
+          WHERE i.destination = ?1 AND i.record_id IS NULL AND i.settled < 2
+            AND NOT EXISTS (SELECT 1 FROM links l
+                             WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
+          ORDER BY i.id",
+    )
+    .bind(destination.as_str())
+    .fetch_all(&store.readers)
+    .await?;
+    let read = |(id, source, lead, pairs): (i64, String, String, String)| {
+        let announced = rows::read(pairs_from_json(&pairs).ok(), "intents", "value_pairs", id)?;
+        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows: announced })
+    };
+    found.into_iter().map(read).collect()
+}

@@ -1,0 +1,90 @@
+//! What people do to leads on their way: deletes, answers, a changed mapping, a pause.
+
+use leadrelay::domain::mapping::TooLong;
+use serde_json::{Value as Json, json};
+
+use crate::harness::{Harness, event};
+
+const CREATED: i64 = 1_767_225_600;
+
+fn ada(id: &str, city: &str) -> Json {
+    json!({ "id": id, "name": "Ada Lovelace", "email": "ada@lovelace.example", "city": city, "source": "website" })
+}
+
+#[tokio::test]
+async fn the_record_of_a_deleted_lead_belongs_to_the_next_lead_of_that_person() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", "Berlin"))).await;
+    harness.settled().await;
+    harness.send(&event("lead.deleted", CREATED + 60, &json!({ "id": "cl_1" }))).await;
+    harness.settled().await;
+    harness.send(&event("lead.created", CREATED + 120, &ada("cl_2", "Bonn"))).await;
+    harness.settled().await;
+    let record = harness.record_of("cl_2").await;
+    assert_eq!(record["fields"]["City"], "Bonn");
+    assert_eq!(harness.records().await.len(), 1);
+    assert_eq!(harness.admin("conflicts?state=open").await["items"], json!([]));
+    let log = harness.admin("sync-log?lead_id=cl_2").await;
+    let entry = harness.admin(&format!("sync-log/{}", log["items"][0]["id"])).await;
+    assert!(entry.to_string().contains("the record belonged to lead klozeo/cl_1, which was deleted"), "{entry}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_person_may_say_that_the_second_lead_on_a_record_wins() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", "Berlin"))).await;
+    harness.settled().await;
+    harness.send(&event("lead.created", CREATED + 60, &ada("cl_2", "Bonn"))).await;
+    harness.settled().await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["City"], "Berlin");
+    let conflicts = harness.admin("conflicts?state=open&kind=shared_record").await;
+    assert_eq!(conflicts["items"][0]["lead_id"], "cl_2", "{conflicts}");
+    let answer = json!({ "choose": "lead", "note": "the same person, moved" });
+    harness.admin_post(&format!("conflicts/{}/resolve", conflicts["items"][0]["id"]), answer).await;
+    harness.settled().await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["City"], "Bonn", "its ID stays the first lead's");
+    assert_eq!(harness.admin("conflicts?state=open").await["items"], json!([]));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_value_that_was_left_out_arrives_by_itself_once_the_mapping_lets_it_through() {
+    let long = "A".repeat(100);
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", &long))).await;
+    harness.settled().await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["City"], Json::Null, "too long for the field");
+    let lead = harness.admin("leads/klozeo/cl_1").await;
+    assert_eq!(lead["links"][0]["left_out"], json!(["City"]), "{lead}");
+    let harness = harness
+        .restarted(|config| {
+            for destination in config.destinations.values_mut() {
+                destination
+                    .fields
+                    .iter_mut()
+                    .filter(|row| row.lead == "city")
+                    .for_each(|row| row.too_long = TooLong::Truncate);
+            }
+        })
+        .await;
+    harness.until("sync-log?lead_id=cl_1&operation=update", |log| !log["items"].as_array().unwrap().is_empty()).await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["City"], long[..40]);
+    let lead = harness.admin("leads/klozeo/cl_1").await;
+    assert_eq!(lead["links"][0]["left_out"], json!([]), "{lead}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_pause_raises_no_alert_until_leads_have_waited_too_long() {
+    let harness = Harness::start(|config| config.alerts.retry_age = std::time::Duration::from_secs(3)).await;
+    harness.admin_post("destinations/salesforce/pause", json!({ "note": "month end" })).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", "Berlin"))).await;
+    harness.until("queue", |queue| queue["items"][0]["ready"] == 1).await;
+    assert_eq!(harness.admin("alerts").await["items"], json!([]), "whoever paused it knows");
+    let alerts = harness.until("alerts", |alerts| !alerts["items"].as_array().unwrap().is_empty()).await;
+    assert_eq!(alerts["items"][0]["alert"], "retry_age", "{alerts}");
+    harness.admin_post("destinations/salesforce/resume", json!({})).await;
+    harness.until("alerts", |alerts| alerts["items"].as_array().unwrap().is_empty()).await;
+    harness.stop().await;
+}
