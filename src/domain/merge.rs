@@ -28,11 +28,10 @@ pub struct RowView<'a> {
     pub lead: &'a CrmValue,
     pub note: Option<&'a String>,
     pub crm: &'a CrmValue,
+    /// With what our unsettled writes brought about.
     pub base: Option<&'a BasePair>,
     /// The pair that was left as it is before, and logged then.
     pub kept: Option<&'a BasePair>,
-    /// Whether the CRM holds what one of our unsettled writes announced: ours, not an edit.
-    pub ours: bool,
     /// The newest answer of a person for this row.
     pub answer: Option<&'a Resolution>,
     /// The value that the answer chose instead of either, where it can be stored.
@@ -56,7 +55,7 @@ pub fn decide(view: &RowView<'_>) -> RowOutcome {
     let same = |a: &CrmValue, b: &CrmValue| same_value(view.row.kind.crm_kind(), a, b);
     let agree = same(view.lead, view.crm);
     let (lead_changed, crm_changed) = match view.base {
-        Some(base) => (!same(view.lead, &base.lead), !same(view.crm, &base.crm) && !view.ours),
+        Some(base) => (!same(view.lead, &base.lead), !same(view.crm, &base.crm)),
         // First contact, or a record that took another's place: nothing is known of either side.
         None => (true, !view.crm.is_null()),
     };

@@ -309,6 +309,16 @@ fn a_create_that_landed_without_an_answer_is_found_by_its_external_id_and_become
 }
 
 #[test]
+fn what_a_person_sets_back_to_the_value_of_a_create_or_of_another_record_is_an_edit() {
+    for of in [None, Some("00Q2")] {
+        let mut case = Case::linked(ConflictRule::Review, Some(pair("Bonn", "Bonn")), Some("Köln"), Some("Berlin"));
+        case.intents = vec![intent(of, "Berlin")];
+        let (written, _, asked) = city(&case.plan());
+        assert_eq!((written, asked), (None, true), "else the person's Berlin would be overwritten without a word");
+    }
+}
+
+#[test]
 fn a_persons_answer_holds_while_both_halves_are_what_the_person_saw() {
     let answer = |choice: Choice| Resolution {
         kind: ConflictKind::Field,

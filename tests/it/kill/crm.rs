@@ -53,6 +53,7 @@ pub struct Request {
 
 #[derive(Deserialize)]
 struct Stats {
+    calls: u64,
     faults: BTreeMap<String, u64>,
 }
 
@@ -107,6 +108,11 @@ impl Crm {
     /// How often each fault struck.
     pub async fn faults_struck(&self) -> BTreeMap<String, u64> {
         self.get::<Stats>("stats").await.faults
+    }
+
+    /// How many requests it was asked, control and logins apart.
+    pub async fn calls(&self) -> u64 {
+        self.get::<Stats>("stats").await.calls
     }
 
     /// Has each of these befall one request, in this order, and a trigger rewrite these fields.
