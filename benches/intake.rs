@@ -25,7 +25,7 @@ use leadrelay::source::preset;
 use leadrelay::store::sqlite::{Options, SqliteStore};
 use leadrelay::store::{EventLog, EventReceipt, NewEvent, StoreResult};
 
-use load::children::{Process, free_address, wait_for};
+use load::children::Process;
 use load::client::{Run, send};
 use load::figures::{judge, median, percentile};
 use load::requests::{SECRET, prepare};
@@ -49,12 +49,12 @@ fn measure() -> io::Result<()> {
     let requests = prepare("/webhooks/klozeo", 0, PREPARED);
     let for_prototype = if prototype.is_some() { prepare("/hook/klozeo", 0, PREPARED) } else { Vec::new() };
     let (mut group, mut single, mut none, mut proto) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut acks_per_sync = Vec::new();
+    let (mut acks_per_sync, mut cpu) = (Vec::new(), Vec::new());
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
     for run in 1..=RUNS {
-        let (durable, acks) = run_role("group", &requests, within)?;
-        let (alone, _) = run_role("single", &requests, within)?;
-        let (unstored, _) = run_role("none", &requests, within)?;
+        let Served { run: durable, acks, micros } = run_role("group", &requests, within)?;
+        let Served { run: alone, .. } = run_role("single", &requests, within)?;
+        let Served { run: unstored, .. } = run_role("none", &requests, within)?;
         println!(
             "run {run}: {:.0}/s durable ({acks:.1} acks a sync), {:.0}/s with one commit per request, {:.0}/s without storing",
             durable.per_second(),
@@ -65,6 +65,7 @@ fn measure() -> io::Result<()> {
         single.push(alone.per_second());
         none.push(unstored.per_second());
         acks_per_sync.push(acks);
+        cpu.push(micros);
         p50.push(percentile(&durable.latencies, 0.5));
         p99.push(percentile(&durable.latencies, 0.99));
         if let Some(program) = &prototype {
@@ -76,7 +77,7 @@ fn measure() -> io::Result<()> {
     let rate = median(group);
     println!("durable: p50 {:.2} ms, p99 {:.2} ms at saturation", median(p50), median(p99));
     println!("without storing: {:.0}/s", median(none));
-    println!("durable 202s: {rate:.0}/s");
+    println!("durable 202s: {rate:.0}/s, {:.0} us of the server's CPU time each", median(cpu));
     let ratio = rate / median(single);
     judge("group commit against one commit per request", ratio, ratio >= 5.0, ">= 5");
     let acks = median(acks_per_sync);
@@ -106,16 +107,26 @@ fn start_role(role: &str, folder: &Path) -> io::Result<(Process, SocketAddr)> {
     Ok((server, address))
 }
 
-/// What the server of a role managed, and how many events each of its commits held.
-fn run_role(role: &str, requests: &[Vec<u8>], within: Duration) -> io::Result<(Run, f64)> {
+/// What the server of a role managed.
+struct Served {
+    run: Run,
+    /// How many events each of its commits held.
+    acks: f64,
+    /// Its CPU time per webhook.
+    micros: f64,
+}
+
+fn run_role(role: &str, requests: &[Vec<u8>], within: Duration) -> io::Result<Served> {
     let folder = tempfile::tempdir()?;
     let (server, address) = start_role(role, folder.path())?;
     let run = send(address, requests, CONNECTIONS, within, None)?;
+    let cpu = server.cpu();
     let told = server.finish()?;
     assert_eq!(run.refused, 0, "every request must be answered 202");
     let commits: f64 = told.parse().map_err(io::Error::other)?;
     let acks = run.accepted as f64 / commits.max(1.0);
-    Ok((run, acks))
+    let micros = cpu.as_secs_f64() * 1e6 / run.accepted.max(1) as f64;
+    Ok(Served { run, acks, micros })
 }
 
 fn run_prototype(program: &Path, requests: &[Vec<u8>], within: Duration) -> io::Result<Run> {
@@ -128,6 +139,22 @@ fn run_prototype(program: &Path, requests: &[Vec<u8>], within: Duration) -> io::
     let run = send(address, requests, CONNECTIONS, within, None)?;
     assert_eq!(run.refused, 0, "the prototype must answer 202");
     Ok(run)
+}
+
+/// An address that nobody listens on.
+fn free_address() -> io::Result<SocketAddr> {
+    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// Waits until somebody listens there.
+fn wait_for(address: SocketAddr) -> io::Result<()> {
+    for _ in 0..500 {
+        if std::net::TcpStream::connect(address).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(io::Error::other(format!("nobody listens on {address}")))
 }
 
 /// Serves until stdin ends, and then says how many commits it took.

@@ -11,7 +11,7 @@ mod left_out;
 pub mod maintenance;
 mod redact;
 mod settle;
-mod suspicion;
+mod suspects;
 pub mod verdict;
 mod writes;
 
@@ -40,17 +40,22 @@ pub async fn run(destination: Arc<Destination>, mut stop: watch::Receiver<bool>)
     let mut describe_again = false;
     while !*stop.borrow() {
         wakeups.borrow_and_update();
-        let nap = match step(&destination, &mut batches, &mut describe_again).await {
-            Ok(nap) => nap,
+        let next = match step(&destination, &mut batches, &mut describe_again).await {
+            Ok(next) => next,
             Err(error) => {
                 warn!(destination = %destination.name, "the queue of {} waits for the store: {error}", destination.name);
-                Some(Duration::from_secs(1))
+                Next::LookAgainIn(Duration::from_secs(1))
             }
         };
-        let Some(nap) = nap else { continue };
+        let (nap, heeds_news) = match next {
+            Next::LookAgain => continue,
+            Next::LookAgainIn(nap) => (nap, true),
+            // What becomes due meanwhile waits as well, so there is nothing to look for.
+            Next::WaitForRoom => (LONGEST_SLEEP, false),
+        };
         tokio::select! {
             _ = stop.changed() => {}
-            changed = wakeups.changed() => {
+            changed = wakeups.changed(), if heeds_news => {
                 if changed.is_err() {
                     break;
                 }
@@ -67,42 +72,48 @@ pub async fn run(destination: Arc<Destination>, mut stop: watch::Receiver<bool>)
 
 type Batches = JoinSet<StoreResult<Report>>;
 
-/// Claims and starts one batch if there is anything to do; answers how long to sleep, `None`: not at all.
-async fn step(
-    destination: &Arc<Destination>,
-    batches: &mut Batches,
-    describe_again: &mut bool,
-) -> StoreResult<Option<Duration>> {
+/// What the claimer does after a look at the queue.
+enum Next {
+    LookAgain,
+    /// Or as soon as something may have become due.
+    LookAgainIn(Duration),
+    /// As many batches as may be are in flight.
+    WaitForRoom,
+}
+
+/// Claims and starts one batch if there is anything to do.
+async fn step(destination: &Arc<Destination>, batches: &mut Batches, describe_again: &mut bool) -> StoreResult<Next> {
     let now = destination.clock.now();
     match destination.store.next_due(&destination.name).await? {
-        None => return Ok(Some(LONGEST_SLEEP)),
-        Some(due) if due > now => return Ok(Some(due.since(now))),
+        None => return Ok(Next::LookAgainIn(LONGEST_SLEEP)),
+        Some(due) if due > now => return Ok(Next::LookAgainIn(due.since(now))),
         Some(_) => {}
     }
     let permit = match destination.gate.enter(WorkClass::Live) {
         Entry::Go(permit) => permit,
-        Entry::Busy => return Ok(Some(LONGEST_SLEEP)),
-        Entry::Closed { until, .. } => return Ok(Some(until_it_opens(until, now))),
+        Entry::Busy => return Ok(Next::WaitForRoom),
+        Entry::Closed { until, .. } => return Ok(Next::LookAgainIn(until_it_opens(until, now))),
     };
     let rules = match rules(destination, &permit, describe_again).await {
         Ok(rules) => rules,
         // The gate heard of it and decides when to try again.
-        Err(_) => return Ok(Some(Duration::from_millis(100))),
+        Err(_) => return Ok(Next::LookAgainIn(Duration::from_millis(100))),
     };
     if !destination.settings.linger.is_zero() {
         tokio::time::sleep(destination.settings.linger).await;
     }
     if start_batch(destination, permit, Arc::clone(&rules), false, batches).await? {
-        return Ok(None);
+        return Ok(Next::LookAgain);
     }
     // Nothing live is due: what is left of the places and of the budget may go to backfill.
     let permit = match destination.gate.enter(WorkClass::Backfill) {
         Entry::Go(permit) => permit,
-        Entry::Busy => return Ok(Some(LONGEST_SLEEP)),
-        Entry::Closed { until, .. } => return Ok(Some(until_it_opens(until, now))),
+        // There may be room for live work all the same.
+        Entry::Busy => return Ok(Next::LookAgainIn(LONGEST_SLEEP)),
+        Entry::Closed { until, .. } => return Ok(Next::LookAgainIn(until_it_opens(until, now))),
     };
     let started = start_batch(destination, permit, rules, true, batches).await?;
-    Ok((!started).then_some(Duration::from_millis(100)))
+    Ok(if started { Next::LookAgain } else { Next::LookAgainIn(Duration::from_millis(100)) })
 }
 
 fn until_it_opens(until: Option<Timestamp>, now: Timestamp) -> Duration {

@@ -1,8 +1,8 @@
 //! Other processes: ended when their handle is dropped.
 
 use std::io::{self, BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 pub struct Process {
     child: Child,
@@ -23,6 +23,15 @@ impl Process {
         Ok(line.trim().to_owned())
     }
 
+    /// The CPU time that it has used so far, where the system tells: user and system, in steps of 10 ms.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // The second field is the program's name in brackets, which may hold blanks.
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Tells it to end, and reads what it says last.
     pub fn finish(mut self) -> io::Result<String> {
         drop(self.child.stdin.take());
@@ -36,20 +45,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// An address that nobody listens on.
-pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
-}
-
-/// Waits until somebody listens there.
-pub fn wait_for(address: SocketAddr) -> io::Result<()> {
-    for _ in 0..500 {
-        if std::net::TcpStream::connect(address).is_ok() {
-            return Ok(());
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    Err(io::Error::other(format!("nobody listens on {address}")))
 }

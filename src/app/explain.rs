@@ -91,6 +91,13 @@ const OWN: &[(&str, Explanation)] = &[
             remedy: "Restore the record in the CRM; then sync the lead.",
         },
     ),
+    (
+        "shared_record",
+        Explanation {
+            meaning: "The lead's record belongs to another lead: only blanks are filled.",
+            remedy: "Answer the lead's open conflict: a person decides whether the two are one.",
+        },
+    ),
 ];
 
 const UNCONFIGURED: Explanation = Explanation {

@@ -2,6 +2,7 @@
 
 use tracing::warn;
 
+use super::batch::let_others_run;
 use super::destination::Destination;
 use crate::domain::envelope::{Reader, Unreadable};
 use crate::domain::ids::LeadKey;
@@ -23,7 +24,8 @@ pub(super) async fn load_folded(
         let works = destination.store.load_work(&destination.name, &keys).await?;
         let mut changed = Vec::new();
         let mut folded = Vec::new();
-        for (job, mut work) in open.into_iter().zip(works) {
+        for (n, (job, mut work)) in open.into_iter().zip(works).enumerate() {
+            let_others_run(n).await;
             let (mut lead, expected) = match work.lead.take() {
                 Some((lead, revision)) => (lead, Some(revision)),
                 None => (Lead::new(job.lead.clone()), None),
@@ -36,17 +38,17 @@ pub(super) async fn load_folded(
             }
             let email = text(&lead, "email").map(|email| email.to_lowercase());
             let name = text(&lead, "name");
-            folded.push(FoldedLead { lead: lead.clone(), expected, events, email, name });
-            changed.push((job, lead, work));
+            folded.push(FoldedLead { lead, expected, events, email, name });
+            changed.push((job, work));
         }
         open = Vec::new();
         if folded.is_empty() {
             break;
         }
         let saved = destination.store.save_leads(&folded).await?;
-        for ((job, lead, work), saved) in changed.into_iter().zip(saved) {
+        for (((job, work), folded), saved) in changed.into_iter().zip(folded).zip(saved) {
             if saved && !work.more_events {
-                done.push((job, lead, work));
+                done.push((job, folded.lead, work));
             } else {
                 open.push(job);
             }

@@ -368,8 +368,11 @@ impl Settling<'_> {
         let linked = member.work.link.as_ref().filter(|_| matches!(operation, Operation::Hold | Operation::Skip));
         let matched = plan.matched.clone().or(linked.map(|link| (link.record.clone(), MatchedBy::Link)));
         let (record, matched_by) = matched.unzip();
+        // A lead without a record of its own says why in each of its rows.
+        let shared = plan.questions.iter().find(|question| question.kind == ConflictKind::SharedRecord);
+        let (error_code, error) = shared.map(|shared| ("shared_record".to_owned(), shared.detail.clone())).unzip();
         let blank = self.blank_row(&member.job, member.lead.newest_arrival());
-        NewLogRow { operation, record, matched_by, decisions: plan.decisions.clone(), ..blank }
+        NewLogRow { operation, record, matched_by, error_code, error, decisions: plan.decisions.clone(), ..blank }
     }
 
     fn blank_row(&self, job: &ClaimedJob, event: Option<EventId>) -> NewLogRow {

@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 
 use super::batch::Planned;
 use crate::crm::RecordWrite;
-use crate::domain::ids::RecordRef;
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{Action, LeftOut, Link};
 use crate::store::AnnouncedWrite;
 
 /// One plan's write as it is announced.
 pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> AnnouncedWrite {
-    let write = record_write(planned);
-    let record = write.id.map(|id| RecordRef { object: write.object.clone(), id });
+    let (object, record) = match &planned.plan.action {
+        Action::Update { record, .. } => (&record.object, Some(record.clone())),
+        Action::Create { object, .. } => (object, None),
+        Action::Unchanged | Action::Hold { .. } | Action::Skip { .. } | Action::Refuse { .. } => {
+            unreachable!("only plans that write are announced")
+        }
+    };
     AnnouncedWrite {
         lead: planned.member.lead.key.clone(),
-        object: write.object,
+        object: object.clone(),
         record,
         rows: planned.plan.announced.clone(),
         known: known_before(planned, fingerprint),
@@ -68,7 +72,7 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::LeadKey;
+    use crate::domain::ids::{FieldName, LeadKey, RecordRef};
     use crate::domain::job::{Class, Lane};
     use crate::domain::lead::Lead;
     use crate::domain::matching::MatchKeys;
@@ -78,7 +82,7 @@ mod tests {
     use crate::queue::batch::Member;
     use crate::store::{ClaimedJob, Work};
 
-    fn bases(city: &str) -> BTreeMap<crate::domain::ids::FieldName, BasePair> {
+    fn bases(city: &str) -> BTreeMap<FieldName, BasePair> {
         let city = CrmValue::Text(city.to_owned());
         BTreeMap::from([("City".into(), BasePair { lead: city.clone(), crm: city })])
     }
@@ -87,7 +91,7 @@ mod tests {
         RecordRef { object: "Lead".into(), id: "00Q1".into() }
     }
 
-    fn link(bases: BTreeMap<crate::domain::ids::FieldName, BasePair>) -> Link {
+    fn link(bases: BTreeMap<FieldName, BasePair>) -> Link {
         let (kept, left_out) = (BTreeMap::new(), LeftOut::new());
         let fingerprint = "f".to_owned();
         Link {

@@ -3,9 +3,11 @@
 //! They are part of the schema: what is written here must be read by every later version. Parts of a row's identity (a
 //! lead's key, a conflict's kind) have columns of their own and are not repeated.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::ids::{FieldName, LeadKey, RecordId, RecordRef};
 use crate::domain::matching::MatchedBy;
@@ -53,14 +55,14 @@ impl PersonsAnswer {
 
 /// Writes pairs as an object by field.
 pub fn pairs_to_json(pairs: &Pairs) -> String {
-    let stored: BTreeMap<&str, StoredPair> =
+    let stored: BTreeMap<&str, StoredPair<'_>> =
         pairs.iter().map(|(field, pair)| (field.as_str(), StoredPair::from(pair))).collect();
     write(&stored)
 }
 
 /// Reads what [`pairs_to_json`] wrote.
 pub fn pairs_from_json(text: &str) -> Result<Pairs, serde_json::Error> {
-    let stored: BTreeMap<String, StoredPair> = serde_json::from_str(text)?;
+    let stored: BTreeMap<String, StoredPair<'_>> = serde_json::from_str(text)?;
     Ok(stored.into_iter().map(|(field, pair)| (FieldName::new(field), pair.into())).collect())
 }
 
@@ -84,7 +86,7 @@ pub fn decisions_to_json(decisions: &[Decision]) -> String {
 
 /// Reads what [`decisions_to_json`] wrote.
 pub fn decisions_from_json(text: &str) -> Result<Vec<Decision>, serde_json::Error> {
-    let stored: Vec<StoredDecision> = serde_json::from_str(text)?;
+    let stored: Vec<StoredDecision<'_>> = serde_json::from_str(text)?;
     Ok(stored.into_iter().map(Decision::from).collect())
 }
 
@@ -99,14 +101,14 @@ pub fn question_from_json(
     field: Option<FieldName>,
     text: &str,
 ) -> Result<Question, serde_json::Error> {
-    let stored: StoredQuestion = serde_json::from_str(text)?;
+    let stored: StoredQuestion<'_> = serde_json::from_str(text)?;
     Ok(Question {
         kind,
         field,
         record: stored.record.map(RecordRef::from),
         base: stored.base.map(BasePair::from),
-        lead: stored.lead.map(|value| value.0),
-        crm: stored.crm.map(|value| value.0),
+        lead: stored.lead.map(StoredValue::into_value),
+        crm: stored.crm.map(StoredValue::into_value),
         candidates: stored.candidates.into_iter().map(CandidateSummary::from).collect(),
         other: stored.other.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())),
         detail: stored.detail,
@@ -170,74 +172,76 @@ fn write<T: Serialize>(stored: &T) -> String {
 }
 
 /// `"null"`, `{"text":"Ada"}`, `{"number":"45.5"}`, … so that no value is taken for one of another type.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(into = "PlainValue", try_from = "PlainValue")]
-struct StoredValue(CrmValue);
+struct StoredValue<'a>(Cow<'a, CrmValue>);
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum PlainValue {
+enum PlainValue<'a> {
     Null,
-    Text(String),
+    Text(Cow<'a, str>),
     Number(String),
     Boolean(bool),
     Date(String),
     /// Microseconds since the epoch.
     Datetime(i64),
-    Choices(BTreeSet<String>),
+    Choices(Cow<'a, BTreeSet<String>>),
 }
 
-impl From<StoredValue> for PlainValue {
-    fn from(StoredValue(value): StoredValue) -> Self {
-        match value {
+impl Serialize for StoredValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plain = match &*self.0 {
             CrmValue::Null => PlainValue::Null,
-            CrmValue::Text(text) => PlainValue::Text(text),
+            CrmValue::Text(text) => PlainValue::Text(text.into()),
             CrmValue::Number(number) => PlainValue::Number(number.to_string()),
-            CrmValue::Boolean(flag) => PlainValue::Boolean(flag),
+            CrmValue::Boolean(flag) => PlainValue::Boolean(*flag),
             CrmValue::Date(date) => PlainValue::Date(date.to_string()),
             CrmValue::DateTime(moment) => PlainValue::Datetime(moment.as_micros()),
-            CrmValue::Choices(choices) => PlainValue::Choices(choices),
-        }
+            CrmValue::Choices(choices) => PlainValue::Choices(Cow::Borrowed(choices)),
+        };
+        plain.serialize(serializer)
     }
 }
 
-impl TryFrom<PlainValue> for StoredValue {
-    type Error = String;
-
-    fn try_from(value: PlainValue) -> Result<Self, String> {
-        Ok(Self(match value {
+impl<'de> Deserialize<'de> for StoredValue<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = match PlainValue::deserialize(deserializer)? {
             PlainValue::Null => CrmValue::Null,
-            PlainValue::Text(text) => CrmValue::Text(text),
-            PlainValue::Number(number) => {
-                CrmValue::Number(number.parse().map_err(|error: rust_decimal::Error| error.to_string())?)
-            }
+            PlainValue::Text(text) => CrmValue::Text(text.into_owned()),
+            PlainValue::Number(number) => CrmValue::Number(number.parse().map_err(D::Error::custom)?),
             PlainValue::Boolean(flag) => CrmValue::Boolean(flag),
-            PlainValue::Date(date) => CrmValue::Date(date.parse().map_err(|error: jiff::Error| error.to_string())?),
+            PlainValue::Date(date) => CrmValue::Date(date.parse().map_err(D::Error::custom)?),
             PlainValue::Datetime(micros) => CrmValue::DateTime(Timestamp::from_micros(micros)),
-            PlainValue::Choices(choices) => CrmValue::Choices(choices),
-        }))
+            PlainValue::Choices(choices) => CrmValue::Choices(choices.into_owned()),
+        };
+        Ok(Self(Cow::Owned(value)))
     }
 }
 
-fn value(value: Option<&CrmValue>) -> Option<StoredValue> {
-    value.cloned().map(StoredValue)
+impl StoredValue<'_> {
+    fn into_value(self) -> CrmValue {
+        self.0.into_owned()
+    }
+}
+
+fn value(value: Option<&CrmValue>) -> Option<StoredValue<'_>> {
+    value.map(|value| StoredValue(Cow::Borrowed(value)))
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredPair {
-    lead: StoredValue,
-    crm: StoredValue,
+struct StoredPair<'a> {
+    lead: StoredValue<'a>,
+    crm: StoredValue<'a>,
 }
 
-impl From<&BasePair> for StoredPair {
-    fn from(pair: &BasePair) -> Self {
-        Self { lead: StoredValue(pair.lead.clone()), crm: StoredValue(pair.crm.clone()) }
+impl<'a> From<&'a BasePair> for StoredPair<'a> {
+    fn from(pair: &'a BasePair) -> Self {
+        Self { lead: StoredValue(Cow::Borrowed(&pair.lead)), crm: StoredValue(Cow::Borrowed(&pair.crm)) }
     }
 }
 
-impl From<StoredPair> for BasePair {
-    fn from(pair: StoredPair) -> Self {
-        Self { lead: pair.lead.0, crm: pair.crm.0 }
+impl From<StoredPair<'_>> for BasePair {
+    fn from(pair: StoredPair<'_>) -> Self {
+        Self { lead: pair.lead.into_value(), crm: pair.crm.into_value() }
     }
 }
 
@@ -287,60 +291,60 @@ enum StoredMatchedBy {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredDecision {
-    field: String,
+struct StoredDecision<'a> {
+    field: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    base: Option<StoredPair>,
+    base: Option<StoredPair<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    lead: Option<StoredValue>,
+    lead: Option<StoredValue<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    crm: Option<StoredValue>,
+    crm: Option<StoredValue<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    written: Option<StoredValue>,
+    written: Option<StoredValue<'a>>,
     #[serde(with = "StoredRule")]
     rule: Rule,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
+    note: Option<Cow<'a, str>>,
 }
 
-impl From<&Decision> for StoredDecision {
-    fn from(decision: &Decision) -> Self {
+impl<'a> From<&'a Decision> for StoredDecision<'a> {
+    fn from(decision: &'a Decision) -> Self {
         Self {
-            field: decision.field.as_str().to_owned(),
+            field: decision.field.as_str().into(),
             base: decision.base.as_ref().map(StoredPair::from),
             lead: value(decision.lead.as_ref()),
             crm: value(decision.crm.as_ref()),
             written: value(decision.written.as_ref()),
             rule: decision.rule,
-            note: decision.note.clone(),
+            note: decision.note.as_deref().map(Cow::Borrowed),
         }
     }
 }
 
-impl From<StoredDecision> for Decision {
-    fn from(stored: StoredDecision) -> Self {
+impl From<StoredDecision<'_>> for Decision {
+    fn from(stored: StoredDecision<'_>) -> Self {
         Self {
-            field: FieldName::new(stored.field),
+            field: FieldName::from(&*stored.field),
             base: stored.base.map(BasePair::from),
-            lead: stored.lead.map(|value| value.0),
-            crm: stored.crm.map(|value| value.0),
-            written: stored.written.map(|value| value.0),
+            lead: stored.lead.map(StoredValue::into_value),
+            crm: stored.crm.map(StoredValue::into_value),
+            written: stored.written.map(StoredValue::into_value),
             rule: stored.rule,
-            note: stored.note,
+            note: stored.note.map(Cow::into_owned),
         }
     }
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredQuestion {
+struct StoredQuestion<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     record: Option<StoredRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    base: Option<StoredPair>,
+    base: Option<StoredPair<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    lead: Option<StoredValue>,
+    lead: Option<StoredValue<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    crm: Option<StoredValue>,
+    crm: Option<StoredValue<'a>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<StoredCandidate>,
     /// Source and ID of the lead.
@@ -349,8 +353,8 @@ struct StoredQuestion {
     detail: String,
 }
 
-impl From<&Question> for StoredQuestion {
-    fn from(question: &Question) -> Self {
+impl<'a> From<&'a Question> for StoredQuestion<'a> {
+    fn from(question: &'a Question) -> Self {
         let other = question.other.as_ref();
         Self {
             record: question.record.as_ref().map(StoredRecord::from),

@@ -87,8 +87,9 @@ async fn what_is_not_proven_is_answered_401_and_leaves_nothing_behind() {
     assert_eq!(events["items"].as_array().unwrap().len(), 9, "what is refused is no event");
     let sources = harness.admin("sources").await;
     assert_eq!(sources["items"][0]["refused"]["unsigned"], 10);
-    // The sender signs it right and sends it again.
-    assert_eq!(harness.post(&[("X-Klozeo-Signature", &right)], body).await.0, 202);
+    // The sender signs it right and sends it again; no documentation says in which letter case.
+    assert_eq!(harness.post(&[("X-Klozeo-Signature", &right)], body.clone()).await.0, 202);
+    assert_eq!(harness.post(&[("x-klozeo-signature", &right.to_uppercase())], body).await.0, 202);
     harness.settled().await;
     harness.record_of("forged").await;
     harness.stop().await;

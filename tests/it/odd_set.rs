@@ -92,9 +92,9 @@ async fn every_lead_is_told(harness: &Harness, set: &[Odd], records: &BTreeMap<S
         if records.contains_key(lead.trim()) {
             continue;
         }
-        let shares = |row: &Json| !row["record"].is_null();
-        let told = |row: &Json| row["error_code"].is_string() && row["error"].is_string();
-        assert!(items(&log).iter().any(|row| told(row) || shares(row)), "{lead:?} has no record and no reason: {log}");
+        let newest = &items(&log)[0];
+        let told = newest["error_code"].is_string() && newest["error"].is_string();
+        assert!(told, "{lead:?} has no record and no reason: {log}");
     }
 }
 
@@ -181,19 +181,24 @@ fn without_ties(records: &BTreeMap<String, Json>, set: &[Odd]) -> BTreeMap<Strin
 async fn shuffled_and_repeated_deliveries_end_alike_where_versions_differ() {
     let set = bodies::all();
     let mut first: Option<BTreeMap<String, Json>> = None;
-    for seed in 0..4u64 {
+    for seed in 0..3u64 {
         let harness = Harness::start(|_| {}).await;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut order: Vec<&Odd> = set.iter().collect();
-        if seed > 0 {
+        if seed == 0 {
+            // Slowly: each event is synced before the next one of its lead comes.
+            for round in 0..=order.iter().map(|odd| odd.round).max().unwrap() {
+                let events: Vec<&Odd> = set.iter().filter(|odd| odd.round == round).collect();
+                deliver(&harness, &events).await;
+            }
+        } else {
             // A third comes twice, somewhere.
             let repeated: Vec<&Odd> = set.iter().filter(|_| random.u8(0..3) == 0).collect();
             order.extend(repeated);
             random.shuffle(&mut order);
+            let answers = deliver(&harness, &order).await;
+            assert_eq!(answers.values().sum::<usize>(), order.len(), "seed {seed}");
         }
-        let count = order.len();
-        let answers = deliver(&harness, &order).await;
-        assert_eq!(answers.values().sum::<usize>(), count, "seed {seed}");
         let records = records(&harness).await;
         every_lead_is_told(&harness, &set, &records).await;
         assert_ends(&records, &format!("seed {seed}"));

@@ -131,6 +131,8 @@ impl GateState {
                     self.breaker.trip(now, why, Duration::ZERO, jitter);
                 }
             }
+            // Its halves will tell.
+            Err(CrmError::Collateral { .. }) => {}
             Ok(()) | Err(_) => {
                 self.failures = 0;
                 self.breaker.open();

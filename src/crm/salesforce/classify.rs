@@ -109,7 +109,8 @@ pub(super) fn is_expired_session(errors: &[ApiError]) -> bool {
 /// What follows for each of `records` writes or lookups when the request that carried them all was refused: one of them
 /// may have caused what hits the others unjustly, so all are repeated in smaller company; what stood alone bears it.
 pub(super) fn of_the_whole(error: CrmError, records: usize) -> CrmError {
-    let shrinkable = |code: &str| known(code).is_some_and(|known| known.class == Class::TooMuch);
+    let shrinkable =
+        |code: &str| code == "answer_too_large" || known(code).is_some_and(|known| known.class == Class::TooMuch);
     match error {
         CrmError::Refused { code, .. }
         | CrmError::Unfamiliar { code, .. }

@@ -19,38 +19,38 @@ pub(super) type Row = serde_json::Map<String, Json>;
 /// Several requests in one counted call.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CompositeRequest {
+pub(super) struct CompositeRequest<'a> {
     pub all_or_none: bool,
     /// Always false: the parts run in the order given.
     pub collate_subrequests: bool,
-    pub composite_request: Vec<Subrequest>,
+    pub composite_request: Vec<Subrequest<'a>>,
 }
 
-impl CompositeRequest {
+impl<'a> CompositeRequest<'a> {
     /// These parts, in this order, none undone because another failed.
-    pub fn in_order(parts: Vec<Subrequest>) -> Self {
+    pub fn in_order(parts: Vec<Subrequest<'a>>) -> Self {
         Self { all_or_none: false, collate_subrequests: false, composite_request: parts }
     }
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Subrequest {
+pub(super) struct Subrequest<'a> {
     pub method: &'static str,
     pub url: String,
     pub reference_id: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub http_headers: BTreeMap<&'static str, &'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<Collection>,
+    pub body: Option<Collection<'a>>,
 }
 
 /// Up to 200 records to be created or changed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Collection {
+pub(super) struct Collection<'a> {
     pub all_or_none: bool,
-    pub records: Vec<Row>,
+    pub records: Vec<&'a Row>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::future::join3;
 use http::Method;
+use serde::Serialize;
 use serde_json::Value as Json;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::rows::{Reader, text};
 use super::soql::{self, Key};
@@ -122,7 +123,7 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
 
     let creates = Part::of(request, "creates", |write| write.id.is_none());
     let updates = Part::of(request, "updates", |write| write.id.is_some());
-    let mut parts: Vec<Subrequest> =
+    let mut parts: Vec<Subrequest<'_>> =
         [&creates, &updates].into_iter().filter_map(|part| part.subrequest(crm, request, records)).collect();
     let read_back = read_back_queries(&readers, request);
     let room = PARTS_PER_CALL - parts.len();
@@ -154,13 +155,13 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
 
     let answers: HashMap<&str, &Subanswer> =
         composite.composite_response.iter().map(|part| (part.reference_id.as_str(), part)).collect();
-    let rows = rows_read_back(&read_back, &answers);
+    let mut rows = rows_read_back(&read_back, &answers);
     let mut results: BTreeMap<usize, WriteResult> = BTreeMap::new();
     for part in [&creates, &updates] {
         let verdicts = part.verdicts(answers.get(part.reference).copied(), &answer);
         for (place, verdict) in part.places.iter().zip(verdicts) {
             let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
-            results.insert(*place, verdict.into_result(crm, write, record, &rows));
+            results.insert(*place, verdict.into_result(crm, write, record, &mut rows));
         }
     }
     Ok(results.into_values().collect())
@@ -193,7 +194,7 @@ async fn attempt_plain(
     let mut results: BTreeMap<usize, WriteResult> = BTreeMap::new();
     for (place, verdict) in part.places.iter().zip(part.verdicts(Some(&answered), &answer)) {
         let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
-        results.insert(*place, verdict.into_result(crm, write, record, &RowsReadBack::new()));
+        results.insert(*place, verdict.into_result(crm, write, record, &mut RowsReadBack::new()));
     }
     Ok(results.into_values().collect())
 }
@@ -213,7 +214,7 @@ impl Part {
         Self { reference, places: places.into_iter().map(|(_, place)| place).collect() }
     }
 
-    fn subrequest(&self, crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> Option<Subrequest> {
+    fn subrequest<'a>(&self, crm: &Salesforce, request: &WriteRequest, records: &'a [Row]) -> Option<Subrequest<'a>> {
         let creates = self.reference == "creates";
         let assign = if creates && request.auto_assign { "TRUE" } else { "FALSE" };
         (!self.places.is_empty()).then(|| Subrequest {
@@ -225,8 +226,8 @@ impl Part {
         })
     }
 
-    fn collection(&self, records: &[Row]) -> Collection {
-        let records = self.places.iter().filter_map(|place| records.get(*place).cloned()).collect();
+    fn collection<'a>(&self, records: &'a [Row]) -> Collection<'a> {
+        let records = self.places.iter().filter_map(|place| records.get(*place)).collect();
         Collection { all_or_none: false, records }
     }
 
@@ -264,8 +265,8 @@ impl Part {
 #[derive(Clone)]
 struct Verdict {
     status: u16,
-    /// Its own part of the answer.
-    body: Json,
+    /// Its own part of the answer, as JSON.
+    body: Box<RawValue>,
     saved: Result<Option<RecordId>, CrmError>,
 }
 
@@ -279,23 +280,38 @@ impl Verdict {
         Self { status: 200, body: kept_json(item.get().as_bytes()), saved }
     }
 
-    fn into_result(self, crm: &Salesforce, write: &RecordWrite, record: &Row, rows: &RowsReadBack) -> WriteResult {
+    fn into_result(self, crm: &Salesforce, write: &RecordWrite, record: &Row, rows: &mut RowsReadBack) -> WriteResult {
         let mut read = None;
         let outcome = self.saved.and_then(|id| {
             // An update is of the record that it names; a create without an ID cannot be found again.
             let id = write.id.as_ref().map(|id| full_id(id.as_str())).or(id);
             let id = id.ok_or_else(|| CrmError::Unknown { detail: "the new record's ID is missing".into() })?;
-            read = rows.get(&id);
-            let read_back = read.map(|(record, _)| record.clone());
+            // No record is written twice in one request.
+            let (read_back, row) = rows.remove(&id).unzip();
+            read = row;
             Ok(Written { record: RecordRef { object: write.object.clone(), id }, read_back })
         });
-        let row = read.map(|(_, row)| row);
-        WriteResult {
-            outcome,
-            request: request_text(crm, write, record),
-            response: serde_json::json!({ "status": self.status, "body": self.body, "read_back": row }).to_string(),
-        }
+        let response = KeptAnswer { status: self.status, body: &self.body, read_back: Some(read.as_ref()) };
+        WriteResult { outcome, request: request_text(crm, write, record), response: to_text(&response) }
     }
+}
+
+/// A record's part of the request, as the sync log keeps it.
+#[derive(Serialize)]
+struct KeptRequest<'a> {
+    method: &'a str,
+    url: String,
+    record: &'a Row,
+}
+
+/// A record's part of the answer, as the sync log keeps it.
+#[derive(Serialize)]
+struct KeptAnswer<'a> {
+    status: u16,
+    body: &'a RawValue,
+    /// Left out where nothing could have been read; null where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_back: Option<Option<&'a Row>>,
 }
 
 type RowsReadBack = HashMap<RecordId, (CrmRecord, Row)>;
@@ -357,19 +373,24 @@ fn record_json(write: &RecordWrite) -> Row {
 
 fn request_text(crm: &Salesforce, write: &RecordWrite, record: &Row) -> String {
     let method = if write.id.is_none() { "POST" } else { "PATCH" };
-    serde_json::json!({ "method": method, "url": format!("{}/composite/sobjects", crm.root), "record": record })
-        .to_string()
+    to_text(&KeptRequest { method, url: format!("{}/composite/sobjects", crm.root), record })
 }
 
 fn response_text(status: u16, body: &[u8]) -> String {
-    serde_json::json!({ "status": status, "body": kept_json(body) }).to_string()
+    to_text(&KeptAnswer { status, body: &kept_json(body), read_back: None })
+}
+
+fn to_text(kept: &impl Serialize) -> String {
+    serde_json::to_string(kept).expect("text, numbers and JSON can be written as JSON")
 }
 
 /// The body as JSON, or the beginning of its text.
-fn kept_json(body: &[u8]) -> Json {
-    let text = || String::from_utf8_lossy(body.get(..LONGEST_TEXT_KEPT).unwrap_or(body)).into_owned();
-    match serde_json::from_slice(body) {
-        Ok(json) if body.len() <= LONGEST_TEXT_KEPT * 4 => json,
-        _ => Json::String(text()),
+fn kept_json(body: &[u8]) -> Box<RawValue> {
+    if body.len() <= LONGEST_TEXT_KEPT * 4
+        && let Ok(json) = serde_json::from_slice::<Box<RawValue>>(body)
+    {
+        return json;
     }
+    let text = String::from_utf8_lossy(body.get(..LONGEST_TEXT_KEPT).unwrap_or(body));
+    to_raw_value(&text).expect("text can be written as JSON")
 }

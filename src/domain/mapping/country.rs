@@ -1,10 +1,19 @@
 //! Countries as people write them.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use phonenumber::country::Id;
 use unicode_normalization::UnicodeNormalization;
 
 /// One country a line: ISO alpha-2, alpha-3, then names in English and as its people write them.
 const NAMES: &str = include_str!("countries.txt");
+
+/// The code of each folded name.
+static CODES: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
+    let names = NAMES.lines().filter_map(|line| Some((line.split('|').next()?, line)));
+    names.flat_map(|(code, line)| line.split('|').map(move |name| (fold(name), code))).collect()
+});
 
 /// The country that a text names: an ISO 3166 code, an English name, or one of its own; case, accents and dots do not count.
 pub(super) fn find(text: &str) -> Option<Id> {
@@ -12,13 +21,11 @@ pub(super) fn find(text: &str) -> Option<Id> {
     if wanted.is_empty() {
         return None;
     }
-    let code = NAMES
-        .lines()
-        .find(|line| line.split('|').any(|name| fold(name) == wanted))
-        .and_then(|line| line.split('|').next())
-        .map(str::to_owned)
-        .or_else(|| (wanted.len() == 2).then(|| wanted.to_ascii_uppercase()))?;
-    code.parse().ok()
+    match CODES.get(&wanted) {
+        Some(code) => code.parse().ok(),
+        None if wanted.len() == 2 => wanted.to_ascii_uppercase().parse().ok(),
+        None => None,
+    }
 }
 
 fn fold(text: &str) -> String {

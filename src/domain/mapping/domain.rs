@@ -1,9 +1,15 @@
 //! Domains that stand for a company.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::{email, link};
 
 /// Providers whose addresses say nothing of a company, one a line.
 const FREE_MAIL: &str = include_str!("free_mail.txt");
+
+static FREE_MAIL_DOMAINS: LazyLock<HashSet<String>> =
+    LazyLock::new(|| FREE_MAIL.lines().map(str::to_ascii_lowercase).collect());
 
 /// Sites where companies have a page but not their name.
 const PLATFORMS: &[&str] = &[
@@ -127,7 +133,7 @@ pub fn registrable(host: &str) -> Option<String> {
 
 /// Whether anybody can have an address at this domain.
 pub fn is_free_mail(domain: &str) -> bool {
-    FREE_MAIL.lines().any(|line| line.eq_ignore_ascii_case(domain))
+    FREE_MAIL_DOMAINS.contains(&domain.to_ascii_lowercase())
 }
 
 /// Whether an address belongs to a function, such as `info@`.

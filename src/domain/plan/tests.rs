@@ -11,6 +11,7 @@ use crate::domain::matching::{Candidate, Candidates, MatchRules, OnAmbiguous, On
 use crate::domain::record::{CrmFieldKind, CrmRecord, FieldSchema, ObjectSchema, Schema};
 use crate::domain::value::Value;
 
+mod blanks;
 mod properties;
 mod shared;
 

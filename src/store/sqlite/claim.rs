@@ -1,6 +1,7 @@
 //! Handing due jobs to workers, and taking them back.
 
 use rusqlite::{Connection, params};
+use sqlx::Row;
 
 use super::SqliteStore;
 use super::recover::MAY_LAND_FOR;
@@ -20,6 +21,20 @@ const DUE: &str = "SELECT due_at, id FROM jobs
 const LOOK_AGAIN: &str = "SELECT source, lead_id FROM jobs
      WHERE state <> 'owed' AND destination = ?1 AND look_again_at IS NOT NULL AND look_again_at <= ?2
      ORDER BY look_again_at LIMIT 200";
+
+impl SqliteStore {
+    /// How the database looks for the jobs of a claim: the steps of its query plans.
+    pub async fn claim_plan(&self) -> StoreResult<Vec<String>> {
+        let mut steps = Vec::new();
+        for sql in [DUE, LOOK_AGAIN] {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            for row in sqlx::query(explain).fetch_all(&self.readers).await? {
+                steps.push(row.try_get("detail")?);
+            }
+        }
+        Ok(steps)
+    }
+}
 
 pub(super) async fn claim(store: &SqliteStore, claim: &Claim) -> StoreResult<Vec<ClaimedJob>> {
     let claim = claim.clone();

@@ -3,53 +3,59 @@
 use rusqlite::{Connection, params};
 
 use super::SqliteStore;
-use crate::store::{FoldedLead, StoreResult};
+use crate::domain::ids::{EventId, LeadKey};
+use crate::store::{EventState, FoldedLead, StoreResult};
+
+/// A folded lead as it is stored.
+struct Row {
+    key: LeadKey,
+    expected: Option<i64>,
+    document: String,
+    name: Option<String>,
+    email: Option<String>,
+    deleted: bool,
+    updated_at: i64,
+    events: Vec<(EventId, EventState)>,
+}
 
 pub(super) async fn save(store: &SqliteStore, folded: &[FoldedLead]) -> StoreResult<Vec<bool>> {
-    store.writer.run_each(folded.to_vec(), save_one).await.into_iter().collect()
+    let row = |folded: &FoldedLead| Row {
+        key: folded.lead.key.clone(),
+        expected: folded.expected,
+        document: folded.lead.to_json(),
+        name: folded.name.clone(),
+        email: folded.email.clone(),
+        deleted: folded.lead.is_deleted(),
+        updated_at: newest_arrival(folded),
+        events: folded.events.clone(),
+    };
+    store.writer.run_each(folded.iter().map(row).collect(), save_one).await.into_iter().collect()
 }
 
 /// Compare-and-swap on the revision, so that a fold never goes backwards.
-fn save_one(db: &mut Connection, folded: &FoldedLead) -> StoreResult<bool> {
-    let lead = &folded.lead;
-    let saved = match folded.expected {
+fn save_one(db: &mut Connection, row: &Row) -> StoreResult<bool> {
+    let (source, lead) = (row.key.source.as_str(), row.key.id.as_str());
+    let saved = match row.expected {
         None => db
             .prepare_cached(
                 "INSERT INTO leads (source, lead_id, revision, document, name, email, deleted, updated_at)
                  VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT DO NOTHING",
             )?
-            .execute(params![
-                lead.key.source.as_str(),
-                lead.key.id.as_str(),
-                lead.to_json(),
-                folded.name,
-                folded.email,
-                lead.is_deleted(),
-                newest_arrival(folded),
-            ])?,
+            .execute(params![source, lead, row.document, row.name, row.email, row.deleted, row.updated_at])?,
         Some(revision) => db
             .prepare_cached(
                 "UPDATE leads SET revision = revision + 1, document = ?3, name = ?4, email = ?5, deleted = ?6,
                                   updated_at = ?7
                   WHERE source = ?1 AND lead_id = ?2 AND revision = ?8",
             )?
-            .execute(params![
-                lead.key.source.as_str(),
-                lead.key.id.as_str(),
-                lead.to_json(),
-                folded.name,
-                folded.email,
-                lead.is_deleted(),
-                newest_arrival(folded),
-                revision,
-            ])?,
+            .execute(params![source, lead, row.document, row.name, row.email, row.deleted, row.updated_at, revision])?,
     };
     if saved == 0 {
         return Ok(false);
     }
     let mut mark = db.prepare_cached("UPDATE events SET state = ?2 WHERE id = ?1 AND state = 'stored'")?;
-    for (event, state) in &folded.events {
+    for (event, state) in &row.events {
         mark.execute(params![event.0, state.as_str()])?;
     }
     Ok(true)

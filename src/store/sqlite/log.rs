@@ -125,7 +125,7 @@ fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &LogFilter, text: Option
         query.push("))");
     }
     if let Some(field) = &filter.field {
-        query.push(" AND EXISTS (SELECT 1 FROM sync_log_fields f WHERE f.log_id = sync_log.id AND f.field = ");
+        query.push(" AND field_set IN (SELECT set_id FROM field_set_members WHERE field = ");
         query.push_bind(field.clone()).push(")");
     }
     match text {

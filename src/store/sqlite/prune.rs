@@ -48,20 +48,8 @@ const SWEEPS: [Sweep; 3] = [
                         AND NOT EXISTS (SELECT 1 FROM sync_log n WHERE n.lead_id = sync_log.lead_id AND n.id > sync_log.id
                                            AND n.source = sync_log.source AND n.destination = sync_log.destination
                                            AND n.outcome = 'ok'))",
-        with_it: &[
-            "DELETE FROM sync_log_bodies WHERE log_id > ?1 AND log_id <= ?2
-                AND NOT EXISTS (SELECT 1 FROM sync_log s WHERE s.id = sync_log_bodies.log_id)",
-            // Field by field, since that is how they are kept together.
-            "DELETE FROM sync_log_fields WHERE field IN (
-                    WITH RECURSIVE names (field) AS (
-                        SELECT min(field) FROM sync_log_fields
-                         UNION ALL
-                        SELECT (SELECT min(field) FROM sync_log_fields WHERE field > names.field)
-                          FROM names WHERE names.field IS NOT NULL)
-                    SELECT field FROM names WHERE field IS NOT NULL)
-                AND log_id > ?1 AND log_id <= ?2
-                AND NOT EXISTS (SELECT 1 FROM sync_log s WHERE s.id = sync_log_fields.log_id)",
-        ],
+        with_it: &["DELETE FROM sync_log_bodies WHERE log_id > ?1 AND log_id <= ?2
+                       AND NOT EXISTS (SELECT 1 FROM sync_log s WHERE s.id = sync_log_bodies.log_id)"],
     },
     Sweep {
         name: "conflicts",

@@ -57,7 +57,9 @@ const LOG_ROWS: &str = "
         (3, 300, 'other', 'cl_1', 'crm', 'unchanged', 'ok', NULL, NULL, NULL, NULL, NULL, 1, 1, 1, 9, NULL, NULL),
         (4, 400, 'klozeo', 'cl_1', 'second', 'update', 'retry', 'Lead', '00Q1', 'link', 'UNABLE_TO_LOCK_ROW', 'a [lock]* held',
             2, 1, 1, 9, 'req-4', NULL);
-    INSERT INTO sync_log_fields (field, log_id) VALUES ('Email', 1), ('Industry', 2);";
+    INSERT INTO field_sets (id, fields) VALUES (1, 'Email'), (2, 'Email' || char(10) || 'Industry');
+    INSERT INTO field_set_members (field, set_id) VALUES ('Email', 1), ('Email', 2), ('Industry', 2);
+    UPDATE sync_log SET field_set = id WHERE id IN (1, 2);";
 
 fn single_filters() -> Vec<(LogFilter, Vec<i64>)> {
     let none = LogFilter::default;
@@ -88,6 +90,8 @@ fn single_filters() -> Vec<(LogFilter, Vec<i64>)> {
 #[tokio::test]
 async fn every_filter_of_the_sync_log_finds_its_rows_alone_and_with_every_other() {
     let filled = filled(LOG_ROWS).await;
+    let shared = LogFilter { field: text("Email"), ..LogFilter::default() };
+    assert_eq!(filled.found(&shared).await, [2, 1], "rows of every set that has the field");
     for (filter, expected) in single_filters() {
         assert_eq!(filled.found(&filter).await, expected, "{filter:?}");
     }
@@ -220,6 +224,31 @@ async fn dead_letters_are_retried_and_discarded_by_filter_and_nothing_else_is_to
 }
 
 #[tokio::test]
+async fn what_was_refused_by_the_crms_fault_is_owed_again_and_nothing_else() {
+    let filled = filled(DEAD).await;
+    filled.run("UPDATE jobs SET refusal = '{\"fingerprint\":\"f\",\"code\":\"X\",\"at\":10,\"tries\":0}'").await;
+    let pardoned = |code: &str, since| Pardoned {
+        destination: "crm".into(),
+        code: code.to_owned(),
+        since: Timestamp::from_micros(since),
+        due_at: Timestamp::from_micros(99),
+    };
+    assert_eq!(filled.store.owe_refused_again(&pardoned("TOO_LONG", 11)).await.unwrap(), 0, "it died before that");
+    assert_eq!(filled.store.owe_refused_again(&pardoned("match", 1)).await.unwrap(), 0, "it waits for a person");
+    assert_eq!(filled.store.owe_refused_again(&pardoned("TOO_LONG", 10)).await.unwrap(), 1);
+    let left = filled.store.list_dead_letters(&DeadLetterFilter::default(), &page(9, None)).await.unwrap();
+    assert_eq!(left.items.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["REQUIRED"]);
+    assert_eq!(filled.store.next_due(&"crm".into()).await.unwrap(), Some(Timestamp::from_micros(99)));
+    assert_eq!(
+        filled.number("SELECT forced FROM jobs WHERE lead_id = 'cl_1'").await,
+        1,
+        "it is sent, not known as refused"
+    );
+    let figures = filled.store.queue_figures(Timestamp::from_micros(99)).await.unwrap().remove(0);
+    assert_eq!((figures.retrying, figures.dead, figures.oldest_retry), (1, 1, Some(Timestamp::from_micros(10))));
+}
+
+#[tokio::test]
 async fn pruning_keeps_what_is_unfolded_the_newest_folded_event_and_a_links_last_success() {
     let filled = filled(LOG_ROWS).await;
     filled
@@ -246,7 +275,6 @@ async fn pruning_keeps_what_is_unfolded_the_newest_folded_event_and_a_links_last
     assert_eq!(kept("SELECT id FROM events ORDER BY id").await, [2, 3, 5]);
     assert_eq!(kept("SELECT event_id FROM bodies ORDER BY event_id").await, [2, 3, 5]);
     assert_eq!(kept("SELECT id FROM sync_log ORDER BY id").await, [1]);
-    assert_eq!(kept("SELECT log_id FROM sync_log_fields").await, [1]);
 }
 
 #[tokio::test]

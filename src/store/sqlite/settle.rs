@@ -8,25 +8,40 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::SqliteStore;
+use super::append::{Decided, append_decided};
 use super::dirty::{self, Why};
-use super::{SqliteStore, append};
 use crate::domain::job::Class;
 use crate::store::{IntentEnd, IntentId, JobEnd, Settled, Settlement, StoreError, StoreResult};
 
 /// When a lead is tried again whose settlement the database refused.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(300);
 
+/// A settlement, and the decisions of its log rows as they are stored.
+struct Part {
+    settlement: Settlement,
+    decided: Vec<Decided>,
+}
+
+impl From<Settlement> for Part {
+    fn from(settlement: Settlement) -> Self {
+        Self { decided: settlement.log.iter().map(Decided::of).collect(), settlement }
+    }
+}
+
 pub(super) async fn settle(store: &SqliteStore, settlements: Vec<Settlement>) -> Vec<StoreResult<Settled>> {
-    let settled = store.writer.run_each(settlements, settle_or_postpone).await;
+    let parts = settlements.into_iter().map(Part::from).collect();
+    let settled = store.writer.run_pieces(parts, settle_one, settle_or_postpone).await;
     store.wake_workers();
     settled
 }
 
 /// Settles one lead. What the database refuses for a reason of this lead must neither take its neighbours with it nor be
 /// tried again at once, since each try costs CRM calls.
-fn settle_or_postpone(db: &mut Connection, settlement: &Settlement) -> StoreResult<Settled> {
+fn settle_or_postpone(db: &mut Connection, part: &Part) -> StoreResult<Settled> {
+    let settlement = &part.settlement;
     db.prepare_cached("SAVEPOINT settlement")?.execute([])?;
-    let settled = match settle_one(db, settlement) {
+    let settled = match settle_one(db, part) {
         Err(error @ (StoreError::Database(_) | StoreError::Corrupt { .. })) => {
             db.prepare_cached("ROLLBACK TO settlement")?.execute([])?;
             let (lead, destination) = (&settlement.lead, &settlement.destination);
@@ -40,9 +55,9 @@ fn settle_or_postpone(db: &mut Connection, settlement: &Settlement) -> StoreResu
     settled
 }
 
-fn settle_one(db: &Connection, settlement: &Settlement) -> StoreResult<Settled> {
-    for row in &settlement.log {
-        append::append(db, row)?;
+fn settle_one(db: &mut Connection, Part { settlement, decided }: &Part) -> StoreResult<Settled> {
+    for (row, decided) in settlement.log.iter().zip(decided) {
+        append_decided(db, row, decided)?;
     }
     let Some(wanted) = leased(db, settlement)? else {
         for (intent, end) in &settlement.intents {

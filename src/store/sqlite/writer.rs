@@ -86,12 +86,26 @@ impl Writer {
         I: Send + 'static,
         T: Send + 'static,
     {
+        self.run_pieces(items, each, each).await
+    }
+
+    /// As [`Self::run_each`], but where one item of a piece fails, all of the piece is taken back and done by `apart`.
+    pub(super) async fn run_pieces<I, T>(
+        &self,
+        items: Vec<I>,
+        together: Each<I, T>,
+        apart: Each<I, T>,
+    ) -> Vec<StoreResult<T>>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+    {
         let total = items.len();
         let mut outcomes = Vec::with_capacity(total);
         let mut left: VecDeque<I> = items.into();
         while !left.is_empty() {
             let piece = self.run(move |db| {
-                let done = pieces::do_some(db, &mut left, each)?;
+                let done = pieces::do_some(db, &mut left, together, apart)?;
                 Ok((done, left))
             });
             match piece.await {

@@ -194,3 +194,24 @@ async fn answers_of_100_mb_take_no_memory() {
     drop(service);
     sandbox.stop().await;
 }
+
+/// Twice as many bytes as are read of one answer: 200 records of the longest text, in three bytes a letter.
+#[tokio::test]
+async fn an_answer_that_is_too_large_for_many_leads_is_asked_for_in_parts() {
+    let harness = Harness::start(|config| {
+        for destination in config.destinations.values_mut() {
+            destination.limits.linger = Duration::from_secs(2);
+        }
+    })
+    .await;
+    let description = "語".repeat(32_000);
+    harness.admin_post("destinations/salesforce/pause", json!({})).await;
+    for id in ids(200) {
+        create(&harness, &id, json!({ "description": description })).await;
+    }
+    harness.resume().await;
+    all_arrived(&harness, &ids(200)).await;
+    let records = harness.records().await;
+    assert!(records.iter().all(|record| record["fields"]["Description"] == *description));
+    harness.stop().await;
+}

@@ -10,6 +10,8 @@ pub struct Odd {
     pub lead: Option<String>,
     /// Whether it shares a person, a record or a version with another, so that the order may tell.
     pub tied: bool,
+    /// Which of its lead's events it is, by version.
+    pub round: usize,
 }
 
 impl Odd {
@@ -17,11 +19,11 @@ impl Odd {
         let body = format!(
             r#"{{"event":"lead.created","timestamp":1760000000,"data":{{"id":{id_json},{inside},"updated_at":1760000000}}}}"#
         );
-        Self { body: body.into_bytes(), lead: Some(id.to_owned()), tied: false }
+        Self { body: body.into_bytes(), lead: Some(id.to_owned()), tied: false, round: 0 }
     }
 
     fn nobody(body: impl Into<Vec<u8>>) -> Self {
-        Self { body: body.into(), lead: None, tied: false }
+        Self { body: body.into(), lead: None, tied: false, round: 0 }
     }
 }
 
@@ -34,7 +36,8 @@ pub fn all() -> Vec<Odd> {
     set.extend(people());
     set.extend(envelopes());
     for History { id, events } in histories::all() {
-        set.extend(events.into_iter().map(|body| Odd { body, lead: Some(id.to_owned()), tied: false }));
+        let event = |(round, body)| Odd { body, lead: Some(id.to_owned()), tied: false, round };
+        set.extend(events.into_iter().enumerate().map(event));
     }
     set
 }
@@ -270,7 +273,7 @@ fn people() -> Vec<Odd> {
 
 /// Bodies that are no event of a lead, or hardly.
 fn envelopes() -> Vec<Odd> {
-    let deleted = |id: &str, body: &str| Odd { lead: Some(id.to_owned()), ..Odd::nobody(body) };
+    let told = |id: &str, body: &str| Odd { lead: Some(id.to_owned()), ..Odd::nobody(body) };
     let mut odd: Vec<Odd> = [
         "",
         " ",
@@ -336,8 +339,9 @@ fn envelopes() -> Vec<Odd> {
     odd.push(Odd::nobody([&b"{\"event\":\"lead.created\",\"data\":"[..], &b"[".repeat(10_000)].concat()));
     odd.push(Odd::nobody(b"{\"event\":\"lead.created\",\"data\":{\"id\":\"x12\",\"name\":\"\xed\xa0\x80\"}}".to_vec()));
     odd.push(Odd::nobody(b"\xff\xfe{\x00}\x00".to_vec()));
-    odd.push(deleted("never-seen", r#"{"event":"lead.deleted","timestamp":1760000000,"data":{"id":"never-seen"}}"#));
-    odd.push(deleted("never-dated", r#"{"event":"lead.deleted","timestamp":"soon","data":{"id":"never-dated"}}"#));
-    odd.push(deleted("4712", r#"{"event":"lead.deleted","timestamp":-1,"data":{"id":4712,"name":"X"}}"#));
+    odd.push(told("last-wins", r#"{"event":"note.created","data":{"id":"first"},"event":"lead.created","data":{"id":"first","id":"last-wins","name":"Last Wins"}}"#));
+    odd.push(told("never-seen", r#"{"event":"lead.deleted","timestamp":1760000000,"data":{"id":"never-seen"}}"#));
+    odd.push(told("never-dated", r#"{"event":"lead.deleted","timestamp":"soon","data":{"id":"never-dated"}}"#));
+    odd.push(told("4712", r#"{"event":"lead.deleted","timestamp":-1,"data":{"id":4712,"name":"X"}}"#));
     odd
 }

@@ -75,6 +75,11 @@ pub fn ends() -> Vec<(&'static str, Vec<(&'static str, Json)>)> {
             vec![("Industry_Detail__c", json!("Glass")), ("NumberOfEmployees", json!(7)), ("Company", json!("Acme"))],
         ),
         ("hist-revived", vec![("Status", json!("back")), ("City", json!("Bern"))]),
+        ("hist-next-second", vec![("Status", json!("again")), ("City", json!("Bonn"))]),
+        (
+            "hist-scored-first",
+            vec![("Lead_Score__c", json!(12.5)), ("Status", json!("new")), ("LastName", json!("hist-scored-first"))],
+        ),
         ("hist-one-word", vec![("FirstName", Json::Null), ("LastName", json!("Cher"))]),
         (
             "hist-partial",
@@ -89,7 +94,7 @@ pub fn ends() -> Vec<(&'static str, Vec<(&'static str, Json)>)> {
 }
 
 /// Deleted in the end: never a new record, and what there was stays.
-pub const DELETED: [&str; 2] = ["hist-deleted", "hist-deleted-first"];
+pub const DELETED: [&str; 3] = ["hist-deleted", "hist-deleted-first", "hist-deleted-same-second"];
 
 pub fn all() -> Vec<History> {
     let status = |id: &'static str, times: [Json; 3]| {
@@ -270,6 +275,36 @@ pub fn all() -> Vec<History> {
         history(
             "hist-deleted",
             vec![tell(T, named("hist-deleted", json!({}))), tell(T + 5, json!({ "city": "Bonn" })), delete(T + 10)],
+        ),
+        // Of one second the delete counts, whatever came first; the next second may bring the lead back.
+        history(
+            "hist-deleted-same-second",
+            vec![tell(T, named("hist-deleted-same-second", json!({ "city": "Bonn" }))), delete(T)],
+        ),
+        history(
+            "hist-next-second",
+            vec![
+                tell(T, named("hist-next-second", json!({ "status": "new", "city": "Bonn" }))),
+                delete(T),
+                Telling {
+                    kind: "lead.created",
+                    ..tell(T + 1, named("hist-next-second", json!({ "status": "again" })))
+                },
+            ],
+        ),
+        history(
+            "hist-scored-first",
+            vec![
+                Telling { at: Json::Null, kind: "lead.scored", timestamp: json!(T), says: json!({ "score": 11 }) },
+                tell(T + 1, json!({})),
+                tell(T + 2, named("hist-scored-first", json!({ "status": "new" }))),
+                Telling {
+                    at: Json::Null,
+                    kind: "lead.scored",
+                    timestamp: json!(T + 3),
+                    says: json!({ "score": 12.5 }),
+                },
+            ],
         ),
         history(
             "hist-deleted-first",

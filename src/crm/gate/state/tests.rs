@@ -201,6 +201,38 @@ fn a_crm_that_refuses_everything_is_tried_with_a_full_batch_until_one_lead_is_ta
 }
 
 #[test]
+fn leads_refused_before_there_were_enough_to_tell_are_pardoned_when_it_comes_to_light_and_when_it_ends() {
+    let mut gate = gate();
+    let leads: Vec<LeadKey> = (0..20).map(|n| LeadKey::new("s", n.to_string().as_str())).collect();
+    gate.settled(at(0), None, leads[..19].iter().map(|lead| (lead, Err("RULE"))), 0.0);
+    assert_eq!(gate.take_pardons(), [], "these may be the leads' own fault");
+    gate.settled(at(5), None, [(&leads[19], Err("RULE"))], 0.0);
+    let pardon = Pardon { code: "RULE".into(), since: at(5).before(COUNTS_FOR) };
+    assert_eq!(gate.take_pardons(), std::slice::from_ref(&pardon));
+    assert_eq!(gate.take_pardons(), [], "each is told once");
+    gate.settled(at(65), Some(Batch::Full), leads.iter().map(|lead| (lead, Err("RULE"))), 0.0);
+    assert_eq!(gate.take_pardons(), []);
+    // Batches that were under way when it came to light may have settled since.
+    gate.settled(at(185), Some(Batch::Full), [(&leads[0], Ok(()))], 0.0);
+    assert_eq!(gate.take_pardons(), [pardon]);
+}
+
+#[test]
+fn a_batch_to_be_repeated_in_halves_is_neither_a_failure_nor_a_success() {
+    let mut gate = gate();
+    let halves = CrmError::Collateral { code: "answer_too_large".into() };
+    for _ in 0..9 {
+        gate.answered(at(0), None, Err(&halves), 0.0);
+    }
+    assert_eq!(live(&mut gate, 0), "open");
+    for _ in 0..3 {
+        gate.answered(at(0), None, Err(&unavailable()), 0.0);
+        gate.answered(at(0), None, Err(&halves), 0.0);
+    }
+    assert_eq!(live(&mut gate, 0), "failing until 1");
+}
+
+#[test]
 fn drift_and_pause_close_the_gate_until_they_are_ended() {
     let mut gate = gate();
     gate.close_for_drift(at(0), "Ext__c".into());

@@ -212,6 +212,9 @@ fn a_batch_refused_as_a_whole_blames_nobody_but_the_one_that_stood_alone() {
     let slow = || classify(400, None, &[error("REQUEST_RUNNING_TOO_LONG", "", &[])]);
     assert_eq!(verdict(&of_the_whole(slow(), 2)), "Collateral");
     assert_eq!(verdict(&of_the_whole(slow(), 1)), "Unavailable");
+    let large = || CrmError::Unavailable { code: "answer_too_large".into(), detail: String::new() };
+    assert_eq!(verdict(&of_the_whole(large(), 2)), "Collateral");
+    assert_eq!(verdict(&of_the_whole(large(), 1)), "Unavailable");
     let drift = || classify(400, None, &[error("INVALID_FIELD", "", &["A"])]);
     assert_eq!(of_the_whole(drift(), 200), drift());
 }

@@ -5,31 +5,56 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::{Each, PIECE};
+use super::{Each, PIECE, connection};
 use crate::store::{StoreError, StoreResult};
 
-/// Does `each` to items from the front until the time is up, inside the open transaction, each in a savepoint of its own.
+/// Does `together` to items from the front until the time is up, inside the open transaction, which is theirs alone.
+///
+/// If one of them fails, all are taken back and done once more by `apart`, each in a savepoint of its own: savepoints cost
+/// as much as the items themselves, and hardly ever is one needed.
 pub(super) fn do_some<I, T>(
     db: &mut Connection,
     left: &mut VecDeque<I>,
-    each: Each<I, T>,
+    together: Each<I, T>,
+    apart: Each<I, T>,
 ) -> StoreResult<Vec<StoreResult<T>>> {
     let begun = Instant::now();
-    let mut done = Vec::new();
+    let (mut items, mut done) = (Vec::new(), Vec::new());
     while let Some(item) = left.pop_front() {
-        db.prepare_cached("SAVEPOINT item")?.execute([])?;
-        let outcome = match each(db, &item) {
+        let outcome = together(db, &item);
+        items.push(item);
+        match outcome {
+            Ok(outcome) => done.push(Ok(outcome)),
             Err(error @ StoreError::Unavailable(_)) => return Err(error),
-            outcome => outcome,
-        };
-        if outcome.is_err() {
-            db.prepare_cached("ROLLBACK TO item")?.execute([])?;
+            Err(_) => {
+                begin_anew(db)?;
+                return items.iter().map(|item| do_apart(db, item, apart)).collect();
+            }
         }
-        db.prepare_cached("RELEASE item")?.execute([])?;
-        done.push(outcome);
         if begun.elapsed() > PIECE {
             break;
         }
     }
     Ok(done)
+}
+
+fn begin_anew(db: &Connection) -> StoreResult<()> {
+    if !connection::roll_back(db) {
+        return Err(StoreError::Unavailable("cannot roll back".to_owned()));
+    }
+    connection::begin(db)
+}
+
+/// Does `each` to one item; one that fails leaves no trace.
+fn do_apart<I, T>(db: &mut Connection, item: &I, each: Each<I, T>) -> StoreResult<StoreResult<T>> {
+    db.prepare_cached("SAVEPOINT item")?.execute([])?;
+    let outcome = match each(db, item) {
+        Err(error @ StoreError::Unavailable(_)) => return Err(error),
+        outcome => outcome,
+    };
+    if outcome.is_err() {
+        db.prepare_cached("ROLLBACK TO item")?.execute([])?;
+    }
+    db.prepare_cached("RELEASE item")?.execute([])?;
+    Ok(outcome)
 }

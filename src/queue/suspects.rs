@@ -1,4 +1,4 @@
-//! Which lead of a batch makes the process die: suspects come back in smaller and smaller company.
+//! Leads that may have ended the process: they come back in ever smaller company, until the culprit stands alone.
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,132 @@
+//! Whether a claim stays quick when `jobs` is large: a thousand rows beside a million, of every kind that must not be read.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use leadrelay::domain::ids::{DestinationName, LeadKey};
+use leadrelay::domain::time::Timestamp;
+use leadrelay::store::sqlite::{Options, SqliteStore};
+use leadrelay::store::{Claim, GiveBack, LeaseToken, Store};
+use rusqlite::{Connection, params};
+
+use crate::load::figures::{judge, percentile};
+
+const FEW: usize = 1_000;
+const MANY: usize = 1_000_000;
+/// Jobs that are due, in turn; the others are not to be touched.
+const DUE: usize = 400;
+const AT_ONCE: u32 = 200;
+const CLAIMS: usize = 500;
+
+/// What the other rows are.
+const KINDS: [(&str, &str); 3] = [
+    ("due in the future", "due_at = 9000000000000000"),
+    ("dead", "state = 'dead', ended_at = 1, code = 'bench', look_again_at = 9000000000000000"),
+    ("leased", "due_at = 9000000000000000, attempt = 1, lease_token = zeroblob(16)"),
+];
+
+pub fn measure() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    for (kind, change) in KINDS {
+        let folder = tempfile::tempdir()?;
+        let paths = [FEW, MANY].map(|rows| (folder.path().join(format!("{rows}.db")), rows));
+        let (few, many, plan) = runtime.block_on(async {
+            let mut claimers = Vec::new();
+            for (path, rows) in &paths {
+                fill(path, *rows, change).await?;
+                claimers.push(Claimer::open(path).await?);
+            }
+            let [few, many] = &mut claimers[..] else { unreachable!("two databases") };
+            let mut times = (Vec::new(), Vec::new());
+            // In turn, so that whatever else the machine does hits both.
+            for _ in 0..CLAIMS {
+                times.0.push(few.claim().await?);
+                times.1.push(many.claim().await?);
+            }
+            times.0.sort_unstable();
+            times.1.sort_unstable();
+            let plan = many.store.claim_plan().await.map_err(io::Error::other)?;
+            io::Result::Ok((times.0, times.1, plan))
+        })?;
+        let (small, large) = (percentile(&few, 0.99), percentile(&many, 0.99));
+        println!(
+            "claims of {AT_ONCE} among rows that are {kind}: with {FEW} rows p50 {:.2} ms, p99 {small:.2} ms; with {MANY} rows p50 {:.2} ms, p99 {large:.2} ms",
+            percentile(&few, 0.5),
+            percentile(&many, 0.5),
+        );
+        let ratio = large / small;
+        judge(&format!("claim p99 of a million rows {kind} against a thousand"), ratio, ratio <= 2.0, "<= 2");
+        let sorts = plan.iter().filter(|step| step.contains("TEMP B-TREE") || step.starts_with("SCAN")).count();
+        judge("steps of the claim's query plan that scan or sort", sorts as f64, sorts == 0, "0");
+        println!("    {}", plan.join("\n    "));
+    }
+    Ok(())
+}
+
+/// Fills a new database: due rows lie evenly among the others.
+async fn fill(path: &Path, rows: usize, change: &str) -> io::Result<()> {
+    open(path).await?.close().await;
+    let insert = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {rows})
+         INSERT INTO jobs (id, destination, source, lead_id, state, lane, class, due_at, attempt, wanted, owed_since,
+                           suspicion, forced)
+         SELECT i + 1, 'crm', 'klozeo', 'cl_' || i, 'owed', 0, 0, 1000000 + i, 0, 1, 1000000, 0, 0 FROM n"
+    );
+    let update = format!("UPDATE jobs SET {change} WHERE id % ?1 <> 0");
+    let filled = || -> rusqlite::Result<()> {
+        let db = Connection::open(path)?;
+        db.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; BEGIN")?;
+        db.execute(&insert, [])?;
+        db.execute(&update, params![(rows / DUE) as i64])?;
+        db.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")
+    };
+    filled().map_err(io::Error::other)
+}
+
+async fn open(path: &Path) -> io::Result<SqliteStore> {
+    SqliteStore::open(path, Options::default()).await.map_err(io::Error::other)
+}
+
+/// Claims again and again, and gives back.
+struct Claimer {
+    store: SqliteStore,
+    destination: DestinationName,
+    /// Moves on, so that what was given back comes last.
+    now: i64,
+}
+
+impl Claimer {
+    async fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { store: open(path).await?, destination: DestinationName::from("crm"), now: 10_000_000_000_000 / 4 })
+    }
+
+    async fn claim(&mut self) -> io::Result<Duration> {
+        self.now += 1;
+        let now = Timestamp::from_micros(self.now);
+        let token = LeaseToken::from_u128(self.now.unsigned_abs().into());
+        let claim = Claim {
+            destination: self.destination.clone(),
+            lane: None,
+            backfill: true,
+            limit: AT_ONCE,
+            now,
+            lease_ends_at: now.after(Duration::from_secs(90)),
+            token,
+        };
+        let begun = Instant::now();
+        let jobs = self.store.claim_jobs(&claim).await.map_err(io::Error::other)?;
+        let elapsed = begun.elapsed();
+        assert_eq!(jobs.len(), AT_ONCE as usize, "as many are due");
+        let back = |lead: LeadKey| GiveBack {
+            destination: self.destination.clone(),
+            lead,
+            token,
+            due_at: now,
+            waiting_since: None,
+        };
+        let back: Vec<GiveBack> = jobs.into_iter().map(|job| back(job.lead)).collect();
+        self.store.give_back(&back).await.map_err(io::Error::other)?;
+        Ok(elapsed)
+    }
+}
