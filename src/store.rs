@@ -93,7 +93,8 @@ pub trait Store: EventLog {
         fingerprint: &str,
     ) -> StoreResult<Vec<LeadKey>>;
 
-    /// Creates that have no answer and may still land, of leads that have no record yet.
+    /// Creates whose attempt ended without an answer and that may still land, of leads that have no record yet. Those that
+    /// are under way are in the hands of their batch.
     async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>>;
 
     /// Remembers how many calls a destination made in an hour; a smaller number than is known changes nothing.

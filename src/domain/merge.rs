@@ -28,11 +28,10 @@ pub struct RowView<'a> {
     pub lead: &'a CrmValue,
     pub note: Option<&'a String>,
     pub crm: &'a CrmValue,
+    /// With what our unsettled writes brought about.
     pub base: Option<&'a BasePair>,
     /// The pair that was left as it is before, and logged then.
     pub kept: Option<&'a BasePair>,
-    /// Whether the CRM holds what one of our unsettled writes announced: ours, not an edit.
-    pub ours: bool,
     /// The newest answer of a person for this row.
     pub answer: Option<&'a Resolution>,
     /// The value that the answer chose instead of either, where it can be stored.
@@ -56,7 +55,7 @@ pub fn decide(view: &RowView<'_>) -> RowOutcome {
     let same = |a: &CrmValue, b: &CrmValue| same_value(view.row.kind.crm_kind(), a, b);
     let agree = same(view.lead, view.crm);
     let (lead_changed, crm_changed) = match view.base {
-        Some(base) => (!same(view.lead, &base.lead), !same(view.crm, &base.crm) && !view.ours),
+        Some(base) => (!same(view.lead, &base.lead), !same(view.crm, &base.crm)),
         // First contact, or a record that took another's place: nothing is known of either side.
         None => (true, !view.crm.is_null()),
     };
@@ -232,8 +231,9 @@ pub fn bases_after_intents(
         // Where it cannot be told, the oldest: a newer value is then written once more rather than never.
         let last = writers.iter().find(|(intent, _)| !writers.iter().any(|(other, _)| outdone(intent, other)));
         let (last, pair) = last.or(writers.last())?;
-        let came_later = landed.iter().any(|other| other.id > last.id && !other.rows.contains_key(field));
-        let rewritten = record.modified_by_us == Some(true) && !came_later;
+        // Another of our writes, which left this row alone, may have come after somebody's edit of it.
+        let may_be_edit = landed.iter().any(|other| other.id != last.id && !other.rows.contains_key(field));
+        let rewritten = record.modified_by_us == Some(true) && !may_be_edit;
         let crm = if rewritten { record.value(field) } else { &pair.crm };
         Some(BasePair { lead: pair.lead.clone(), crm: crm.clone() })
     };

@@ -417,7 +417,7 @@ impl Settling<'_> {
         let code = row.error_code.as_deref().unwrap_or_default();
         match &settlement.end {
             JobEnd::Done => {
-                if member.work.link.is_none()
+                if member.keys.linked.is_none()
                     && let Some(matched_by) = row.matched_by
                 {
                     metrics::matched(destination, matched_by);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::batch::Planned;
 use crate::crm::RecordWrite;
+use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{Action, LeftOut, Link};
 use crate::store::AnnouncedWrite;
 
@@ -31,8 +32,11 @@ fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link, Option<i6
     let (work, plan) = (&planned.member.work, &planned.plan);
     let (record, matched_by) = plan.matched.clone().filter(|_| !work.intents.is_empty())?;
     match &work.link {
-        Some(link) if link.record != record || link.bases == plan.bases => None,
+        // Without a base it took the record over from another lead, and stays so until its key is written.
+        Some(link) if link.record != record || link.bases.is_empty() || link.bases == plan.bases => None,
         Some(link) => Some((Link { bases: plan.bases.clone(), ..link.clone() }, Some(link.revision))),
+        // Only our own record is linked before its write is settled.
+        None if matched_by != MatchedBy::ExternalId => None,
         None => {
             let (owner, bases, kept) = (plan.owner, plan.bases.clone(), BTreeMap::new());
             Some((
@@ -62,5 +66,108 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
         Action::Unchanged | Action::Hold { .. } | Action::Skip { .. } | Action::Refuse { .. } => {
             unreachable!("only plans that write are announced")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{FieldName, LeadKey, RecordRef};
+    use crate::domain::job::{Class, Lane};
+    use crate::domain::lead::Lead;
+    use crate::domain::matching::MatchKeys;
+    use crate::domain::plan::{BasePair, Intent, SyncPlan};
+    use crate::domain::record::CrmValue;
+    use crate::domain::time::Timestamp;
+    use crate::queue::batch::Member;
+    use crate::store::{ClaimedJob, Work};
+
+    fn bases(city: &str) -> BTreeMap<FieldName, BasePair> {
+        let city = CrmValue::Text(city.to_owned());
+        BTreeMap::from([("City".into(), BasePair { lead: city.clone(), crm: city })])
+    }
+
+    fn record() -> RecordRef {
+        RecordRef { object: "Lead".into(), id: "00Q1".into() }
+    }
+
+    fn link(bases: BTreeMap<FieldName, BasePair>) -> Link {
+        let (kept, left_out) = (BTreeMap::new(), LeftOut::new());
+        let fingerprint = "f".to_owned();
+        Link {
+            record: record(),
+            matched_by: MatchedBy::Link,
+            owner: true,
+            bases,
+            kept,
+            left_out,
+            fingerprint,
+            revision: 7,
+        }
+    }
+
+    /// A plan for a lead with one write without an answer, whose look made Bonn of it.
+    fn planned(link: Option<Link>, matched_by: MatchedBy) -> Planned {
+        let key = LeadKey::new("klozeo", "cl_1");
+        let intent = Intent {
+            id: 1,
+            request_id: "r".into(),
+            object: "Lead".into(),
+            record: Some(record()),
+            rows: bases("Bonn"),
+            announced_at: Timestamp::from_seconds(1),
+        };
+        let job = ClaimedJob {
+            lead: key.clone(),
+            lane: Lane::First,
+            class: Class::Live,
+            attempt: 1,
+            wanted: 1,
+            owed_since: Timestamp::from_seconds(1),
+            first_failed_at: None,
+            last_error: None,
+            suspicion: 0,
+            refusal: None,
+            forced: false,
+            lease_expired: false,
+        };
+        let work = Work {
+            key: key.clone(),
+            lead: None,
+            unfolded: Vec::new(),
+            more_events: false,
+            link,
+            intents: vec![intent],
+            resolutions: Vec::new(),
+            open_conflicts: Vec::new(),
+        };
+        let plan = SyncPlan {
+            matched: Some((record(), matched_by)),
+            owner: true,
+            bases: bases("Bonn"),
+            ..SyncPlan::without_record(Action::Update { record: record(), fields: BTreeMap::new() })
+        };
+        let external_id = "cl_1".to_owned();
+        let member = Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default() };
+        Planned { member, plan, refused_calls: Vec::new() }
+    }
+
+    #[test]
+    fn what_the_look_found_goes_with_the_announcement_where_it_is_news_of_our_own_record() {
+        let check = |planned: &Planned, expected: Option<Option<i64>>| {
+            let announced = announced_write(planned, "f").known;
+            assert_eq!(announced.as_ref().map(|(_, planned_with)| *planned_with), expected);
+            assert!(announced.is_none_or(|(link, _)| link.bases == bases("Bonn") && link.record == record()));
+        };
+        check(&planned(Some(link(bases("Berlin"))), MatchedBy::Link), Some(Some(7)));
+        check(&planned(Some(link(bases("Bonn"))), MatchedBy::Link), None);
+        check(&planned(None, MatchedBy::ExternalId), Some(None));
+        // It may be somebody else's until our key is written.
+        check(&planned(None, MatchedBy::Email), None);
+        // An heir is known by its having no base.
+        check(&planned(Some(link(BTreeMap::new())), MatchedBy::Link), None);
+        let mut without_doubt = planned(Some(link(bases("Berlin"))), MatchedBy::Link);
+        without_doubt.member.work.intents.clear();
+        check(&without_doubt, None);
     }
 }

@@ -6,7 +6,7 @@
 //! | `GET records?object=&id=&deleted=true` | records with their history, deleted ones only if asked for |
 //! | `POST records`, `PATCH records/{id}` | makes and edits as a person; `IsConverted` and its kin may be set |
 //! | `DELETE records/{id}?merged_into=` | deletes as a person, or merges into another record |
-//! | `GET stats`, `GET requests` | counters; what was asked, with how many records it wrote |
+//! | `GET stats`, `GET requests` | counters, faults that struck; what was asked, and how many records it wrote |
 //! | `POST fields`, `DELETE fields` | adds or changes a field; removes or hides one |
 //! | `POST limits` | `{"max", "used_by_others"}`: the org's calls in 24 hours |
 //! | `POST expire_tokens`, `POST reset` | ends all sessions; begins anew with default limits |

@@ -31,6 +31,8 @@ use service::Service;
 const KILLS: u32 = 10;
 /// Webhooks under way at a time.
 const SENDERS: u64 = 6;
+/// What befalls requests as a whole.
+const FAULTS: [&str; 6] = ["late_write", "reset_after", "reset_before", "status", "throttle", "timeout_after"];
 /// Later than any late write of the sandbox.
 const ALL_LANDED: Duration = Duration::from_millis(2_500);
 
@@ -61,7 +63,7 @@ async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_pr
     people.spawn(edits::keep_editing(Arc::clone(&crm), Arc::clone(&over), rng.fork()));
 
     let (mut killed, mut restarts_before_ready) = (0, 0);
-    while killed < kills || (killed < 3 * kills && !met_work(&service, &sent).await) {
+    while killed < kills || (killed < 3 * kills && !met_work(&service, &sent, &crm).await) {
         // Some die while they start and recover, the others in the midst of intake and sync.
         let wait = if rng.u8(0..10) < 2 { rng.u64(0..300) } else { rng.u64(300..2_500) };
         tokio::time::sleep(Duration::from_millis(wait)).await;
@@ -86,6 +88,7 @@ async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_pr
     service.sync_all(&leads.all()).await;
     service.until_drained().await;
 
+    assert_eq!(crm.requests().await.len() as u64, crm.calls().await, "the sandbox has forgotten requests");
     let mut found = checks::check(&crm, &service, &leads.all()).await;
     checks::nothing_is_written_again(&crm, agreed, &mut found).await;
     println!(
@@ -106,16 +109,20 @@ async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_pr
             kept.display()
         );
     }
-    for fault in ["reset_after", "timeout_after", "reset_before", "late_write", "status", "throttle"] {
-        assert!(faults.get(fault).is_some_and(|times| *times > 0), "no {fault} happened: the test shows too little");
-    }
+    assert_eq!(
+        faults.keys().map(String::as_str).collect::<Vec<_>>(),
+        FAULTS,
+        "not every fault struck: the test shows too little"
+    );
     assert!(sent.cut_off.load(Ordering::Relaxed) > 0, "no kill met a webhook under way: the test shows nothing");
     assert!(found.died_writing > 0, "no kill met a write under way: the test shows nothing");
     assert!(found.edits > 0 && found.overwritten > 0, "no edit met a write: the test shows nothing");
 }
 
-/// Whether a kill met a webhook under way, and one a write: else the run shows too little.
-async fn met_work(service: &Service, sent: &Sent) -> bool {
+/// Whether a kill met a webhook under way, and one a write, and every fault struck: else the run shows too little.
+async fn met_work(service: &Service, sent: &Sent, crm: &Crm) -> bool {
     service.until_ready().await;
-    sent.cut_off.load(Ordering::Relaxed) > 0 && service.has_died_writing().await
+    sent.cut_off.load(Ordering::Relaxed) > 0
+        && service.has_died_writing().await
+        && crm.faults_struck().await.len() == FAULTS.len()
 }

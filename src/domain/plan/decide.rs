@@ -388,9 +388,6 @@ fn one_row(
         plan.leave_out(not_writable(row, schema.is_some()));
         return None;
     }
-    let kind = |intent: &&Intent| {
-        intent.rows.get(&row.crm).is_some_and(|pair| same_value(row.kind.crm_kind(), &pair.crm, crm))
-    };
     let answer = input
         .answers
         .iter()
@@ -405,7 +402,6 @@ fn one_row(
         crm,
         base,
         kept: input.link.and_then(|link| link.kept.get(&row.crm)),
-        ours: input.intents.iter().any(|intent| kind(&intent)),
         answer,
         chosen: chosen.as_ref(),
         record: &reference,

@@ -299,6 +299,15 @@ fn an_unsettled_write_that_landed_is_ours_and_no_edit() {
 }
 
 #[test]
+fn a_create_is_known_by_the_keys_that_its_lead_was_looked_up_by() {
+    let case = Case::unlinked(Vec::new());
+    let sought = match_keys(&case.lead, OUR_ID, None, &[], TimeFormat::UnixSeconds, &case.rules);
+    let made = create_keys(&case.plan().announced, &case.rules);
+    assert!(made.email.is_some() && made.name_and_domain.is_some());
+    assert_eq!((made.email, made.name_and_domain), (sought.email, sought.name_and_domain));
+}
+
+#[test]
 fn a_create_that_landed_without_an_answer_is_found_by_its_external_id_and_becomes_the_base() {
     let mut case = Case::unlinked(vec![(record("00Q1", Some("Berlin")), MatchedBy::ExternalId)]);
     case.intents = vec![intent(None, "Berlin")];
@@ -307,6 +316,16 @@ fn a_create_that_landed_without_an_answer_is_found_by_its_external_id_and_become
     assert_eq!(plan.matched, Some((record("00Q1", None).reference(), MatchedBy::ExternalId)));
     assert!(plan.owner);
     assert_eq!(plan.bases[&FieldName::from("City")], pair("Berlin", "Berlin"));
+}
+
+#[test]
+fn what_a_person_sets_back_to_the_value_of_a_create_or_of_another_record_is_an_edit() {
+    for of in [None, Some("00Q2")] {
+        let mut case = Case::linked(ConflictRule::Review, Some(pair("Bonn", "Bonn")), Some("Köln"), Some("Berlin"));
+        case.intents = vec![intent(of, "Berlin")];
+        let (written, _, asked) = city(&case.plan());
+        assert_eq!((written, asked), (None, true), "else the person's Berlin would be overwritten without a word");
+    }
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(super) async fn find_open_creates(
 ) -> StoreResult<Vec<OpenCreate>> {
     let found: Vec<(i64, String, String, String)> = sqlx::query_as(
         "SELECT i.id, i.source, i.lead_id, i.value_pairs FROM intents i
-          WHERE i.destination = ?1 AND i.record_id IS NULL AND i.settled < 2
+          WHERE i.destination = ?1 AND i.record_id IS NULL AND i.settled = 1
             AND NOT EXISTS (SELECT 1 FROM links l
                              WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
           ORDER BY i.id",

@@ -157,7 +157,8 @@ fn untouched_values_stand(record: &Record, lead: &Lead, found: &mut Found) {
         if record.history.iter().any(|edit| edit.by == "user" && edit.changes.contains_key(field)) {
             continue;
         }
-        if record.text(field) == Some(&lead.says(field)) {
+        // A trigger capitalises.
+        if record.text(field).is_some_and(|stands| stands.eq_ignore_ascii_case(&lead.says(field))) {
             found.untouched += 1;
         } else {
             found.violates(

@@ -53,6 +53,7 @@ pub struct Request {
 
 #[derive(Deserialize)]
 struct Stats {
+    calls: u64,
     faults: BTreeMap<String, u64>,
 }
 
@@ -100,7 +101,7 @@ impl Crm {
     /// Ends all trouble but the trigger, which belongs to the org; answers how often each fault struck.
     pub async fn end_faults(&self) -> BTreeMap<String, u64> {
         let faults = self.faults_struck().await;
-        self.order_one_by_one(&[]).await;
+        self.order_one_by_one(&[], &["City"]).await;
         faults
     }
 
@@ -109,13 +110,18 @@ impl Crm {
         self.get::<Stats>("stats").await.faults
     }
 
-    /// Has each of these befall one request, in this order; the trigger stays.
-    pub async fn order_one_by_one(&self, faults: &[Json]) {
+    /// How many requests it was asked, control and logins apart.
+    pub async fn calls(&self) -> u64 {
+        self.get::<Stats>("stats").await.calls
+    }
+
+    /// Has each of these befall one request, in this order, and a trigger rewrite these fields.
+    pub async fn order_one_by_one(&self, faults: &[Json], rewritten: &[&str]) {
         let mut rules = faults.to_vec();
         for rule in &mut rules {
             rule["count"] = json!(1);
         }
-        rules.push(json!({ "fault": "rewrite", "field": "City" }));
+        rules.extend(rewritten.iter().map(|field| json!({ "fault": "rewrite", "field": field })));
         self.post("faults", &json!({ "rules": rules })).await;
     }
 

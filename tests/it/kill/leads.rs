@@ -37,14 +37,13 @@ impl Lead {
         format!("{} v{}", self.id, self.version)
     }
 
-    /// What the newest version makes of a field that no person edited.
+    /// What the newest version says of a row that people edit.
     pub fn says(&self, field: &str) -> String {
         let Self { version, address, .. } = self;
         let slow = version / 3;
         match field {
             "Description" => format!("said {version}"),
-            // As the trigger rewrites it.
-            "City" => format!("Berlin {slow}"),
+            "City" => format!("berlin {slow}"),
             "Status" => format!("status {slow}"),
             "LeadSource" => format!("source {slow}"),
             "Company" => format!("Company {address} {slow}"),

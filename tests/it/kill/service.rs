@@ -1,9 +1,11 @@
 //! The real binary as a child process that is killed and started again on the same files and ports.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -228,11 +230,13 @@ impl Drop for Service {
     }
 }
 
-/// Below the ports from which the system takes the outgoing ones: those might be in use when the service comes back.
+/// Below the ports from which the system takes the outgoing ones: those might be in use when the service comes back. Each
+/// is given out once.
 fn free_port(rng: &mut Rng) -> u16 {
+    static GIVEN_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let port = rng.u16(10_000..30_000) ^ (std::process::id() as u16 & 0xff);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if GIVEN_OUT.lock().unwrap().insert(port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }

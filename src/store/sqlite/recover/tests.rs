@@ -166,7 +166,7 @@ async fn a_create_is_open_until_its_lead_has_a_record_or_it_can_land_no_more() {
         let intents = vec![(intent.intent, IntentEnd::OpenUntil(secs(911)))];
         settlements.push(Settlement { intents, end, ..settlement(first.token, job, 12) });
     }
-    assert_eq!(open().await, ["ada", "bob"], "under way");
+    assert!(open().await.is_empty(), "under way");
     fixture.store.settle(settlements).await;
     assert_eq!(open().await, ["ada", "bob"], "without an answer");
     let second = claim(13);
