@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
 use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordId, RequestId};
+use crate::domain::plan::Decision;
 use crate::domain::time::Timestamp;
-use crate::store::stored::{decisions_to_json, pairs_to_json};
+use crate::store::stored::{Pairs, decisions_to_json, pairs_to_json};
 use crate::store::{AnnouncedWrite, Announcement, IntentId, LeaseToken, StoreResult};
 
 /// One lead's part of an announcement, with its values as they are stored.
@@ -43,7 +44,7 @@ pub(super) async fn announce(store: &SqliteStore, announcement: &Announcement) -
         object: write.object.clone(),
         record: write.record.as_ref().map(|record| record.id.clone()),
         rows: pairs_to_json(&write.rows),
-        decisions: decisions_to_json(&write.decisions),
+        decisions: decisions_to_json(&beside_rows(write)),
     };
     let parts = announcement.writes.iter().map(part).collect();
     store.writer.run_each(parts, announce_one).await.into_iter().collect()
@@ -90,4 +91,38 @@ fn announce_one(db: &mut Connection, part: &Part) -> StoreResult<Option<IntentId
         call.now.as_micros(),
     ])?;
     Ok(Some(db.last_insert_rowid()))
+}
+
+/// The decisions without the values that the announced rows hold as well: an intent lives for moments, and is large.
+fn beside_rows(write: &AnnouncedWrite) -> Vec<Decision> {
+    let beside = |decision: &Decision| {
+        let is_in_row = write.rows.get(&decision.field).is_some_and(|pair| {
+            decision.lead.as_ref() == Some(&pair.lead) && decision.written.as_ref() == Some(&pair.crm)
+        });
+        if !is_in_row {
+            return decision.clone();
+        }
+        Decision {
+            field: decision.field.clone(),
+            base: decision.base.clone(),
+            lead: None,
+            crm: decision.crm.clone(),
+            written: None,
+            rule: decision.rule,
+            note: decision.note.clone(),
+        }
+    };
+    write.decisions.iter().map(beside).collect()
+}
+
+/// The decisions as they were announced.
+pub(super) fn with_rows(mut decisions: Vec<Decision>, rows: &Pairs) -> Vec<Decision> {
+    for decision in decisions.iter_mut().filter(|decision| decision.lead.is_none() && decision.written.is_none()) {
+        // What is announced is written, so this one was left to its row.
+        if let Some(pair) = rows.get(&decision.field) {
+            decision.lead = Some(pair.lead.clone());
+            decision.written = Some(pair.crm.clone());
+        }
+    }
+    decisions
 }

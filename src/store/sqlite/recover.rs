@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+use super::announce::with_rows;
 use super::dirty::{self, Why};
 use super::{SqliteStore, append};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
-use crate::store::stored::decisions_from_json;
+use crate::store::stored::{decisions_from_json, pairs_from_json};
 use crate::store::{NewLogRow, Operation, Outcome, Recovered, StoreResult};
 
 /// How long a write without an answer may still land.
@@ -60,14 +61,14 @@ fn release_leases(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
 fn open_unsettled(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
     let unsettled = db
         .prepare_cached(
-            "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id, decisions
+            "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id, decisions, value_pairs
                FROM intents
               WHERE settled = 0 ORDER BY id LIMIT ?1",
         )?
         .query_map([PIECE], |row| {
             let (destination, source, lead): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
             let (object, record): (String, Option<String>) = (row.get(4)?, row.get(5)?);
-            let (request, decisions): (String, String) = (row.get(7)?, row.get(8)?);
+            let (request, decisions, rows): (String, String, String) = (row.get(7)?, row.get(8)?, row.get(9)?);
             let record = record.map(|id| RecordRef { object: object.as_str().into(), id: id.as_str().into() });
             let log = NewLogRow {
                 at: now,
@@ -86,7 +87,10 @@ fn open_unsettled(db: &mut Connection, now: Timestamp) -> StoreResult<u64> {
                 request_id: Some(request.as_str().into()),
                 event: None,
                 // What cannot be read any more must not keep the program from starting.
-                decisions: decisions_from_json(&decisions).unwrap_or_default(),
+                decisions: with_rows(
+                    decisions_from_json(&decisions).unwrap_or_default(),
+                    &pairs_from_json(&rows).unwrap_or_default(),
+                ),
                 request: None,
                 response: None,
             };

@@ -1,4 +1,4 @@
-use crate::domain::plan::{Decision, Rule};
+use crate::domain::plan::{BasePair, Decision, Rule};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
 use crate::store::sqlite::fixtures::*;
@@ -15,8 +15,8 @@ fn announcement(token: LeaseToken, lead: &str, at_second: i64) -> Announcement {
             lead: key(lead),
             object: "Lead".into(),
             record: None,
-            rows: Default::default(),
-            decisions: vec![overwriting()],
+            rows: [("City".into(), in_row()), ("Email".into(), in_row())].into(),
+            decisions: vec![overwriting(), changed_by_a_person(), left_out()],
         }],
     }
 }
@@ -31,6 +31,21 @@ fn overwriting() -> Decision {
         rule: Rule::LeadWins,
         note: None,
     }
+}
+
+fn in_row() -> BasePair {
+    BasePair { lead: CrmValue::Text("Berlin".into()), crm: CrmValue::Text("Berlin".into()) }
+}
+
+/// What is sent is not what the row says.
+fn changed_by_a_person() -> Decision {
+    let written = Some(CrmValue::Text("Bern".into()));
+    Decision { field: "Email".into(), written, rule: Rule::Resolved, ..overwriting() }
+}
+
+/// Neither said nor sent, and in no row.
+fn left_out() -> Decision {
+    Decision { field: "Phone".into(), lead: None, written: None, rule: Rule::Invalid, ..overwriting() }
 }
 
 #[tokio::test]
@@ -53,7 +68,8 @@ async fn after_a_crash_leases_are_due_and_announced_writes_are_logged_as_unknown
     assert_eq!(fixture.count(unknown).await, 1);
     let found = fixture.store.search_sync_log(&LogFilter::default(), &Page { limit: 10, cursor: None }).await.unwrap();
     let logged = fixture.store.load_log_row(found.items[0].id).await.unwrap().unwrap();
-    assert_eq!(logged.decisions, [overwriting()], "what was overwritten is known although nobody settled it");
+    let decided = [overwriting(), changed_by_a_person(), left_out()];
+    assert_eq!(logged.decisions, decided, "what was overwritten is known although nobody settled it");
     let work = fixture.store.load_work(&crm(), &[key("ada")]).await.unwrap();
     assert_eq!(work[0].intents.len(), 1, "a write that may land late is still known");
     assert_eq!(fixture.store.recover_leases(secs(20)).await.unwrap().unknown_writes, 0);
