@@ -25,8 +25,9 @@ use queues::{Queues, Step};
 /// How long the writer waits before it tries again to open a database that it could not open.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
 
-/// How long other work may hold up intake.
+/// How long other work may hold up intake, and how long where a webhook waits already: shorter pieces mean more commits.
 const PIECE: Duration = Duration::from_millis(10);
+const SHORT_PIECE: Duration = Duration::from_millis(3);
 
 /// What is done to one item of many.
 pub(super) type Each<I, T> = fn(&mut Connection, &I) -> StoreResult<T>;
@@ -104,8 +105,9 @@ impl Writer {
         let mut outcomes = Vec::with_capacity(total);
         let mut left: VecDeque<I> = items.into();
         while !left.is_empty() {
+            let queues = Arc::clone(&self.queues);
             let piece = self.run(move |db| {
-                let done = pieces::do_some(db, &mut left, together, apart)?;
+                let done = pieces::do_some(db, &mut left, together, apart, || queues.intake_waits())?;
                 Ok((done, left))
             });
             match piece.await {

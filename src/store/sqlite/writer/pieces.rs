@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::{Each, PIECE, connection};
+use super::{Each, PIECE, SHORT_PIECE, connection};
 use crate::store::{StoreError, StoreResult};
 
-/// Does `together` to items from the front until the time is up, inside the open transaction, which is theirs alone.
+/// Does `together` to items from the front until the time is up, inside the open transaction, which is theirs alone. The
+/// time is short where somebody is in a `hurry`.
 ///
 /// If one of them fails, all are taken back and done once more by `apart`, each in a savepoint of its own: savepoints cost
 /// as much as the items themselves, and hardly ever is one needed.
@@ -17,6 +18,7 @@ pub(super) fn do_some<I, T>(
     left: &mut VecDeque<I>,
     together: Each<I, T>,
     apart: Each<I, T>,
+    hurry: impl Fn() -> bool,
 ) -> StoreResult<Vec<StoreResult<T>>> {
     let begun = Instant::now();
     let (mut items, mut done) = (Vec::new(), Vec::new());
@@ -31,7 +33,8 @@ pub(super) fn do_some<I, T>(
                 return items.iter().map(|item| do_apart(db, item, apart)).collect();
             }
         }
-        if begun.elapsed() > PIECE {
+        let elapsed = begun.elapsed();
+        if elapsed > PIECE || (elapsed > SHORT_PIECE && hurry()) {
             break;
         }
     }

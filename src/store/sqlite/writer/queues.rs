@@ -92,6 +92,11 @@ impl Queues {
         Ok(())
     }
 
+    /// Whether a webhook waits to be stored.
+    pub(super) fn intake_waits(&self) -> bool {
+        !self.lock().intake.is_empty()
+    }
+
     /// Lets nothing more in.
     pub(super) fn close(&self) {
         self.lock().closed = true;
