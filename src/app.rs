@@ -6,6 +6,7 @@ pub mod database;
 mod explain;
 mod operations;
 mod resync;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use self::operations::AppOperations;
+use self::threads::QueueThreads;
 use crate::clock::Clock;
 use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Mode, Role, StoreUrl};
 use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
@@ -51,6 +53,7 @@ pub struct App {
     stop: watch::Sender<bool>,
     servers: JoinSet<()>,
     workers: JoinSet<()>,
+    _queue_threads: QueueThreads,
     grace: Duration,
 }
 
@@ -76,8 +79,9 @@ impl App {
         let intake = Arc::new(intake(config, &store, &clock)?);
 
         let mut workers = JoinSet::new();
+        let queue_threads = QueueThreads::start().context("cannot start the queue's threads")?;
         for destination in destinations.values() {
-            workers.spawn(queue::run(Arc::clone(destination), stopped.clone()));
+            workers.spawn_on(queue::run(Arc::clone(destination), stopped.clone()), queue_threads.handle());
         }
         let gates = destinations.values().map(|known| (known.name.clone(), Arc::clone(&known.gate))).collect();
         let chores = Maintenance {
@@ -91,6 +95,7 @@ impl App {
 
         let operations =
             Arc::new(AppOperations::new(config, destinations, Arc::clone(&store), clock.clone(), stopped.clone()));
+        operations.resume_runs().await?;
         workers.spawn(Arc::clone(&operations).watch_schemas());
         let (tokens, made_token) = tokens(config);
         let figures = Arc::new(Figures::new(
@@ -123,7 +128,8 @@ impl App {
         let webhooks = serve(config.server.listen, public, limits, &stopped, &mut servers).await?;
         let admin = serve(config.admin.listen, http::admin_router(state), limits, &stopped, &mut servers).await?;
         info!("webhooks come in on http://{webhooks}, operators on http://{admin}");
-        Ok(Self { webhooks, admin, made_token, store, stop, servers, workers, grace: config.server.shutdown_grace })
+        let (grace, _queue_threads) = (config.server.shutdown_grace, queue_threads);
+        Ok(Self { webhooks, admin, made_token, store, stop, servers, workers, _queue_threads, grace })
     }
 
     /// Takes no more webhooks, lets what is under way finish within the grace period, gives back the rest.

@@ -182,7 +182,7 @@ pub trait Store: EventLog {
     async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>>;
 
     /// Deletes a small piece of what is older than `before` and no longer needed (not what a job, an open conflict or a
-    /// link's last success needs; unfolded events stay). `false`: nothing is left to delete.
+    /// link's last success needs; nor what a job has to fold). `false`: nothing is left to delete.
     async fn prune(&self, before: Timestamp) -> StoreResult<bool>;
 
     /// Writes a consistent copy of the database while it runs.

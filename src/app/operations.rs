@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::explain::explain;
-use super::resync::Resync;
+use super::resync::{Reached, Resync, scope_from_json, scope_to_json};
 use crate::clock::Clock;
 use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
@@ -21,13 +21,16 @@ use crate::domain::record::Schema;
 use crate::http::admin::state::{CheckFinding, CheckReport, DestinationState, Explanation, MappingEntry, Operations};
 use crate::queue::destination::Destination;
 use crate::source;
-use crate::store::{NewRun, ResyncScope, RunProgress, Store, StoreResult};
+use crate::store::{NewRun, Page, ResyncScope, RunProgress, Store, StoreResult};
 
 /// How often the CRM's schema is looked at again.
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
 
 /// How often it is looked at while a field by which records are recognised is missing.
 const LOOK_FOR_MISSING_FIELD_EVERY: Duration = Duration::from_secs(60);
+
+/// Among so many of the newest runs one that was interrupted is looked for.
+const RUNS_LOOKED_AT: u32 = 500;
 
 pub(super) struct AppOperations {
     configs: BTreeMap<DestinationName, DestinationConfig>,
@@ -219,22 +222,11 @@ impl Operations for AppOperations {
     }
 
     async fn start_resync(&self, scope: ResyncScope, by: &str) -> StoreResult<i64> {
-        let now = self.clock.now();
-        let scope = self.bounded(scope);
         let total = self.store.count_leads(&scope).await?;
-        let described = serde_json::json!({
-            "destination": scope.destination.as_ref().map(DestinationName::as_str),
-            "sources": scope.sources.iter().map(SourceName::as_str).collect::<Vec<_>>(),
-        });
-        let run = NewRun { kind: "resync", by: by.to_owned(), started_at: now, scope: described.to_string(), total };
+        let (started_at, told) = (self.clock.now(), scope_to_json(&scope));
+        let run = NewRun { kind: "resync", by: by.to_owned(), started_at, scope: told, total };
         let run = self.store.create_run(&run).await?;
-        let (cancel, cancelled) = watch::channel(false);
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(run, cancel);
-        let destinations =
-            scope.destination.clone().map_or_else(|| self.destinations.keys().cloned().collect(), |name| vec![name]);
-        let (store, clock) = (Arc::clone(&self.store), self.clock.clone());
-        let stopped = self.stopped.clone();
-        tokio::spawn(Resync { store, run, scope, destinations, clock, cancelled, stopped }.carry_out(None, 0));
+        self.carry_out(run, scope, Reached::default());
         info!(run, "resync {run} marks {total} leads");
         Ok(run)
     }
@@ -263,12 +255,28 @@ impl Operations for AppOperations {
 }
 
 impl AppOperations {
-    /// A destination's resync never reaches leads of sources that it does not take.
-    fn bounded(&self, scope: ResyncScope) -> ResyncScope {
-        let config = scope.destination.as_ref().and_then(|name| self.configs.get(name));
-        match config {
-            Some(config) if scope.sources.is_empty() => ResyncScope { sources: config.sources.clone(), ..scope },
-            _ => scope,
+    /// Goes on with the resyncs that a process before this one had begun.
+    pub async fn resume_runs(&self) -> StoreResult<()> {
+        let newest = Page { limit: RUNS_LOOKED_AT, cursor: None };
+        for run in self.store.list_runs(&newest).await?.items.into_iter().filter(|run| run.state == "running") {
+            let scope = scope_from_json(&run.scope).filter(|scope| self.configs.contains_key(&scope.destination));
+            let (position, done) = (run.position, run.done);
+            if let Some(scope) = scope {
+                info!(run = run.id, "resync {} goes on after {done} leads", run.id);
+                self.carry_out(run.id, scope, Reached { position, done });
+                continue;
+            }
+            let detail = Some("its destination is not in the configuration any more".to_owned());
+            let progress = RunProgress { done, position, state: "cancelled", detail, now: self.clock.now() };
+            self.store.update_run(run.id, &progress).await?;
         }
+        Ok(())
+    }
+
+    fn carry_out(&self, run: i64, scope: ResyncScope, reached: Reached) {
+        let (cancel, cancelled) = watch::channel(false);
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(run, cancel);
+        let (store, clock, stopped) = (Arc::clone(&self.store), self.clock.clone(), self.stopped.clone());
+        tokio::spawn(Resync { store, run, scope, clock, cancelled, stopped }.carry_out(reached));
     }
 }

@@ -7,10 +7,11 @@ use clap::Args as Arguments;
 use serde::Serialize;
 
 use super::exit::{Exit, WrongUsage};
-use super::output;
+use super::{mapping, output};
 use crate::app::check::{self, DestinationCheck};
 use crate::config::{Config, ConfigError, ConfigErrors};
 use crate::domain::check::{Finding, Severity};
+use crate::domain::ids::DestinationName;
 
 #[derive(Debug, Arguments)]
 pub(super) struct Args {
@@ -41,13 +42,25 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
         Err(errors) => return Err(errors.into()),
     };
     let checks = if args.offline { Vec::new() } else { check::run(&config).await? };
-    let report = Report::of(path, &config, &checks);
+    let mut report = Report::of(path, &config, &checks);
+    if !args.offline {
+        for told in &mut report.destinations {
+            told.without_a_row = without_a_row(&config, &told.destination).await?;
+        }
+    }
     if args.json {
         output::print_json(&report)?;
     } else {
         output::print(&report.for_people(args.offline))?;
     }
     Ok(if report.ok { Exit::Good } else { Exit::FoundWrong })
+}
+
+/// Lead fields that are known or were seen in events and that no row of the mapping takes.
+async fn without_a_row(config: &Config, destination: &str) -> Result<Vec<String>> {
+    let Some(destination) = config.destinations.get(&DestinationName::from(destination)) else { return Ok(Vec::new()) };
+    let fields = mapping::lead_fields(config, destination).await?;
+    Ok(fields.into_iter().filter(|field| destination.fields.iter().all(|row| row.lead != *field)).collect())
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +91,8 @@ struct OfDestination {
     destination: String,
     ok: bool,
     findings: Vec<Found>,
+    /// Lead fields that are not synced, since no row of the mapping takes them.
+    without_a_row: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,6 +141,10 @@ impl Report {
             });
             let table = output::table(["", "subject", "finding", "what to do"], rows);
             text.push_str(&format!("\n{}\n{table}\n", destination.destination));
+            if !destination.without_a_row.is_empty() {
+                let fields = destination.without_a_row.join(", ");
+                text.push_str(&format!("  note: these lead fields have no row and are not synced: {fields}\n"));
+            }
         }
         let count = |severity: Severity| {
             let findings = self.destinations.iter().flat_map(|destination| &destination.findings);
@@ -157,6 +176,7 @@ impl From<&DestinationCheck> for OfDestination {
             destination: check.destination.to_string(),
             ok: check.findings.iter().all(|finding| finding.severity != Severity::Error),
             findings: check.findings.iter().map(Found::from).collect(),
+            without_a_row: Vec::new(),
         }
     }
 }

@@ -76,7 +76,7 @@ async fn ask(name: &DestinationName, destination: &DestinationConfig) -> Schema 
 }
 
 /// The fields that the sources' presets name, and those that their events had.
-async fn lead_fields(config: &Config, destination: &DestinationConfig) -> Result<BTreeSet<String>> {
+pub(super) async fn lead_fields(config: &Config, destination: &DestinationConfig) -> Result<BTreeSet<String>> {
     let presets = destination.sources.iter().filter_map(|name| source::preset(&config.sources.get(name)?.preset));
     let mut fields: BTreeSet<String> =
         presets.flat_map(|preset| preset.lead_fields).map(|field| (*field).to_owned()).collect();

@@ -126,6 +126,7 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(queue::errors))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::retry))
+        .routes(routes!(dead_letters::retry_error))
         .routes(routes!(dead_letters::discard))
         .routes(routes!(destinations::list))
         .routes(routes!(destinations::pause))

@@ -104,7 +104,11 @@ pub(super) async fn receive(state: State<PublicState>, id: Extension<RequestId>,
         (status = 202, description = "Committed and synced to disk", body = Accepted),
         (status = 401, description = "The token is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Cannot commit now, or the source is disabled: send it again", body = Problem, content_type = "application/problem+json")
+        (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Larger than `server.max_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Compressed, or a form", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Cannot commit now, or the source is disabled: send it again", body = Problem, content_type = "application/problem+json",
+            headers(("retry-after" = u32, description = "Seconds")))
     )
 )]
 pub(super) async fn receive_with_token(

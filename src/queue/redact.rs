@@ -20,7 +20,8 @@ fn withheld(json: Json, is_code: bool) -> Json {
         Json::Object(fields) => {
             let kept = ["statusCode", "errorCode", "id", "type", "fields", "method", "url"];
             let field = |(name, value): (String, Json)| {
-                let is_code = kept.contains(&name.as_str());
+                // The status of an answer, not a lead's.
+                let is_code = kept.contains(&name.as_str()) || (name == "status" && value.is_number());
                 (name, withheld(value, is_code))
             };
             Json::Object(fields.into_iter().map(field).collect())
@@ -42,6 +43,8 @@ mod tests {
         let kept = without_values(answer);
         assert!(kept.contains("STRING_TOO_LONG") && kept.contains(r#"["City"]"#) && kept.contains("false"));
         assert!(!kept.contains("Köln"));
+        let refused = without_values(r#"{"status":400,"body":[{"status":"won"}]}"#);
+        assert_eq!(refused, r#"{"body":[{"status":"[withheld]"}],"status":400}"#);
         let request = without_values(r#"{"Email":"ada@lovelace.example","Score":45.5,"Phone":null}"#);
         assert_eq!(request, r#"{"Email":"[withheld]","Phone":null,"Score":"[withheld]"}"#);
         assert_eq!(without_values("<html>ada@lovelace.example</html>"), WITHHELD);

@@ -48,7 +48,12 @@ async fn after_all_samples_every_lead_is_as_it_must_be() {
     // Della: the first ID is deleted and nothing was written for it after its delete; the second lives.
     let first = harness.admin(&format!("leads/klozeo/{}", id_of(187))).await;
     assert_eq!(first["deleted"], true, "{first}");
-    harness.record_of(&id_of(191)).await;
+    let della = harness.record_of(&id_of(191)).await;
+    let with_her_address = |record: &&Json| record["fields"]["Email"] == "della@deletes.example";
+    assert_eq!(harness.records().await.iter().filter(with_her_address).count(), 1);
+    // Only the late update said `contacted`.
+    let late = |change: &&Json| change["by"] == "api" && change["changes"]["Status"].to_string().contains("contacted");
+    assert_eq!(della["history"].as_array().unwrap().iter().find(late), None);
 
     // The shared mailbox: Maria Rossi did not become Info Desk's record without a trace.
     let desk = harness.record_of(&id_of(78)).await;

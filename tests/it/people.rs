@@ -1,6 +1,8 @@
 //! What people do to leads on their way: deletes, answers, a changed mapping, a pause.
 
+use leadrelay::clock::Clock;
 use leadrelay::domain::mapping::TooLong;
+use leadrelay::store::NewRun;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Harness, event};
@@ -86,5 +88,28 @@ async fn a_pause_raises_no_alert_until_leads_have_waited_too_long() {
     assert_eq!(alerts["items"][0]["alert"], "retry_age", "{alerts}");
     harness.admin_post("destinations/salesforce/resume", json!({})).await;
     harness.until("alerts", |alerts| alerts["items"].as_array().unwrap().is_empty()).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_resync_that_a_stop_interrupted_goes_on_after_the_restart() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", "Berlin"))).await;
+    harness.settled().await;
+    let run = |destination: &str| NewRun {
+        kind: "resync",
+        by: "ops".to_owned(),
+        started_at: Clock::system().now(),
+        scope: json!({ "destination": destination, "sources": ["klozeo"] }).to_string(),
+        total: 1,
+    };
+    let interrupted = harness.app.store.create_run(&run("salesforce")).await.unwrap();
+    let orphan = harness.app.store.create_run(&run("removed")).await.unwrap();
+    let harness = harness.restarted(|_| {}).await;
+    let done = harness.until(&format!("runs/{interrupted}"), |run| run["state"] == "done").await;
+    assert_eq!(done["done"], 1, "{done}");
+    assert_eq!(harness.admin(&format!("runs/{orphan}")).await["state"], "cancelled");
+    let looked_at = |log: &Json| !log["items"].as_array().unwrap().is_empty();
+    harness.until("sync-log?lead_id=cl_1&operation=unchanged", looked_at).await;
     harness.stop().await;
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::{Change, record};
-use super::query::{self, Body, ListOf, Params};
+use super::query::{self, Body, ListOf, Named, Params};
 use super::shown::{Count, Time};
 use super::state::AdminState;
 use crate::domain::ids::LeadKey;
@@ -145,10 +145,31 @@ pub(super) async fn retry(
     caller: Caller,
     Body(which): Body<WhichDeadLetters>,
 ) -> Result<(axum::http::StatusCode, Json<Count>), ApiError> {
-    let filter = which.filter()?;
-    let count = app.store.retry_dead_letters(&filter, app.clock.now()).await?;
-    let change = Change::new("dead_letters.retry", "dead letters").saying(in_words(&filter, count));
-    record(&app, &caller, change).await?;
+    retry_all_of(&app, &caller, &which.filter()?).await
+}
+
+/// Makes every dead letter with this error code due now, whatever its lead or destination.
+#[utoipa::path(
+    post, path = "/errors/{code}/retry", tag = "operation", params(("code" = String, Path, description = "As `GET /errors` names it")),
+    responses((status = 202, body = Count))
+)]
+pub(super) async fn retry_error(
+    State(app): State<AdminState>,
+    caller: Caller,
+    Named(code): Named<String>,
+) -> Result<(axum::http::StatusCode, Json<Count>), ApiError> {
+    let filter = DeadLetterFilter { leads: Vec::new(), destination: None, source: None, code: Some(code) };
+    retry_all_of(&app, &caller, &filter).await
+}
+
+async fn retry_all_of(
+    app: &AdminState,
+    caller: &Caller,
+    filter: &DeadLetterFilter,
+) -> Result<(axum::http::StatusCode, Json<Count>), ApiError> {
+    let count = app.store.retry_dead_letters(filter, app.clock.now()).await?;
+    let change = Change::new("dead_letters.retry", "dead letters").saying(in_words(filter, count));
+    record(app, caller, change).await?;
     for destination in app.operations.destinations() {
         app.operations.wake(&destination.name);
     }

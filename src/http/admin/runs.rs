@@ -147,7 +147,7 @@ pub(super) async fn resync(
         },
     };
     let destination: DestinationName = destination.name.clone();
-    let scope = ResyncScope { sources, destination: Some(destination.clone()), ..ResyncScope::default() };
+    let scope = ResyncScope { destination: destination.clone(), sources };
     let leads = app.store.count_leads(&scope).await?;
     if request.dry_run {
         return Ok((StatusCode::OK, Json(ResyncView { dry_run: true, leads, run: None })));

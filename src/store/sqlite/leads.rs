@@ -247,29 +247,12 @@ pub(super) async fn count(store: &SqliteStore, scope: &ResyncScope) -> StoreResu
 }
 
 fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
-    if !scope.sources.is_empty() {
-        query.push(" AND source IN (");
-        let mut names = query.separated(", ");
-        for source in &scope.sources {
-            names.push_bind(source.as_str().to_owned());
-        }
-        query.push(")");
+    query.push(" AND source IN (");
+    let mut names = query.separated(", ");
+    for source in &scope.sources {
+        names.push_bind(source.as_str().to_owned());
     }
-    if let Some(lead_id) = &scope.lead_id {
-        query.push(" AND lead_id = ").push_bind(lead_id.clone());
-    }
-    if let Some(fingerprint) = &scope.planned_otherwise_than {
-        query.push(
-            " AND NOT EXISTS (SELECT 1 FROM links WHERE links.source = leads.source AND links.lead_id = leads.lead_id
-                                 AND links.fingerprint = ",
-        );
-        query.push_bind(fingerprint.clone()).push(" AND links.destination ");
-        match &scope.destination {
-            Some(destination) => query.push("= ").push_bind(destination.as_str().to_owned()),
-            None => query.push("IN (SELECT DISTINCT destination FROM job_counts)"),
-        };
-        query.push(")");
-    }
+    query.push(")");
 }
 
 /// Fields of a source's newest leads, by name.

@@ -249,14 +249,17 @@ async fn what_was_refused_by_the_crms_fault_is_owed_again_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn pruning_keeps_what_is_unfolded_the_newest_folded_event_and_a_links_last_success() {
+async fn pruning_keeps_what_a_job_has_to_fold_the_newest_folded_event_and_a_links_last_success() {
     let filled = filled(LOG_ROWS).await;
     filled
         .run(
             "INSERT INTO events (id, source, lead_id, kind, state, content_hash, received_at, request_id, size) VALUES
                 (1, 'klozeo', 'cl_1', 'upsert', 'folded', x'00', 1, 'r', 1), (2, 'klozeo', 'cl_1', 'upsert', 'folded', x'00', 2, 'r', 1),
                 (3, 'klozeo', 'cl_9', 'upsert', 'stored', x'00', 3, 'r', 1), (4, 'klozeo', NULL, 'other', 'quarantined', x'00', 4, 'r', 1),
-                (5, 'klozeo', 'cl_1', 'other', 'ignored', x'00', 9999, 'r', 1);
+                (5, 'klozeo', 'cl_1', 'other', 'ignored', x'00', 9999, 'r', 1),
+                (6, 'klozeo', 'cl_8', 'upsert', 'stored', x'00', 4, 'r', 1);
+             INSERT INTO jobs (destination, source, lead_id, state, lane, class, due_at, attempt, wanted, owed_since, suspicion, forced)
+             VALUES ('crm', 'klozeo', 'cl_9', 'owed', 0, 0, 1, 0, 1, 1, 0, 0);
              INSERT INTO bodies (event_id, headers, body) SELECT id, '[]', x'7b7d' FROM events;
              INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept, fingerprint,
                                 revision, linked_at)
@@ -315,7 +318,13 @@ async fn leads_are_found_by_the_beginning_of_id_address_or_name() {
         let found = filled.store.list_leads(&filter, &page(9, None)).await.unwrap().items;
         assert_eq!(found.len(), expected, "{q}");
     }
-    let scope = ResyncScope { planned_otherwise_than: text("f"), ..Default::default() };
+    let scope = |sources: &[&str]| ResyncScope {
+        destination: "crm".into(),
+        sources: sources.iter().map(|source| (*source).into()).collect(),
+    };
+    assert_eq!(filled.store.count_leads(&scope(&["klozeo"])).await.unwrap(), 1);
+    assert_eq!(filled.store.count_leads(&scope(&[])).await.unwrap(), 0);
+    let scope = scope(&["klozeo", "other"]);
     assert_eq!(filled.store.count_leads(&scope).await.unwrap(), 2);
     let keys = filled.store.leads_after(&scope, Some(&LeadKey::new("klozeo", "cl_1")), 9).await.unwrap();
     assert_eq!(keys, [LeadKey::new("other", "cl_1")]);

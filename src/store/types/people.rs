@@ -136,11 +136,9 @@ pub struct RunRow {
 }
 
 /// Which leads a resync touches.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ResyncScope {
+    pub destination: DestinationName,
+    /// Every lead of these.
     pub sources: Vec<SourceName>,
-    pub destination: Option<DestinationName>,
-    pub lead_id: Option<String>,
-    /// Only leads whose last planning used another fingerprint than this one.
-    pub planned_otherwise_than: Option<String>,
 }

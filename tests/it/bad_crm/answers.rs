@@ -10,6 +10,9 @@ use super::{all_arrived, create, has, ids};
 use crate::harness::Harness;
 use crate::service::{Connection, Service};
 
+/// After that it is not slow but broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn secret(config: &mut Config, secret: &str) {
     for destination in config.destinations.values_mut() {
         let DestinationKind::Salesforce(salesforce) = &mut destination.kind;
@@ -176,9 +179,12 @@ async fn answers_of_100_mb_take_no_memory() {
             .filter(|request| request["path"].to_string().contains("composite"))
             .count()
     };
-    while asked().await < 2 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let both_asked = async {
+        while asked().await < 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, both_asked).await.unwrap();
     let grown = peak() - before;
     assert!(grown < 60, "{before} MB, and {grown} MB more for answers of 100 MB");
     client.post(control("faults")).json(&json!({})).send().await.unwrap();
@@ -187,9 +193,12 @@ async fn answers_of_100_mb_take_no_memory() {
             client.get(control("records?object=Lead")).send().await.unwrap().json().await.unwrap();
         records["items"].as_array().unwrap().len()
     };
-    while arrived().await == 0 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let one_arrived = async {
+        while arrived().await == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, one_arrived).await.unwrap();
     assert_eq!(arrived().await, 1);
     drop(service);
     sandbox.stop().await;
