@@ -22,7 +22,8 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --user-group --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin leadrelay \
+    && groupadd --gid 10001 leadrelay \
+    && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin leadrelay \
     && install -d -o leadrelay -g leadrelay -m 0750 /data
 COPY --from=build /out/leadrelay /usr/local/bin/leadrelay
 ENV LEADRELAY_CONFIG=/etc/leadrelay/leadrelay.toml LEADRELAY_LOG_FORMAT=json
@@ -34,4 +35,4 @@ EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 CMD ["leadrelay", "health"]
 ENTRYPOINT ["leadrelay"]
-CMD ["serve", "--config", "/etc/leadrelay/leadrelay.toml"]
+CMD ["serve"]

@@ -51,8 +51,8 @@ pub struct SourceRuntime {
     verifier: Verifier,
     reader: Reader,
     kept_headers: Vec<String>,
-    /// The minute in which it was last said that a request was refused.
-    said_refused_at: AtomicI64,
+    said_refused: OnceAMinute,
+    said_quarantined: OnceAMinute,
 }
 
 /// Requests refused since the process started, by reason.
@@ -73,6 +73,23 @@ impl Refusals {
     /// Counts one more.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Lets something be said once a minute: anybody can send bad requests, as many as they like.
+#[derive(Debug)]
+struct OnceAMinute(AtomicI64);
+
+impl OnceAMinute {
+    fn is_due(&self, now: Timestamp) -> bool {
+        let minute = now.as_seconds().div_euclid(60);
+        self.0.swap(minute, Ordering::Relaxed) != minute
+    }
+}
+
+impl Default for OnceAMinute {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
     }
 }
 
@@ -137,7 +154,8 @@ impl SourceRuntime {
             verifier,
             reader,
             kept_headers,
-            said_refused_at: AtomicI64::new(i64::MIN),
+            said_refused: OnceAMinute::default(),
+            said_quarantined: OnceAMinute::default(),
         })
     }
 }
@@ -245,6 +263,8 @@ impl Intake {
         self.verify(source, &request, now)?;
         let events = source.read(&request, now);
         let states: Vec<EventState> = events.iter().map(|event| event.state).collect();
+        let unreadable = events.iter().find(|event| event.state == EventState::Quarantined);
+        let unreadable = unreadable.map(|event| event.reason.clone().unwrap_or_default());
         let receipts = match tokio::time::timeout(COMMIT_WITHIN, self.log.accept_events(events)).await {
             Ok(Ok(receipts)) => receipts,
             Ok(Err(StoreError::Busy)) => return Err(Refusal::Busy),
@@ -257,6 +277,9 @@ impl Intake {
                 return Err(Refusal::NotCommitted);
             }
         };
+        if let Some(reason) = unreadable.filter(|_| source.said_quarantined.is_due(now)) {
+            warn!(source = %source.name, request_id = %request.request_id, "an event of {} is quarantined: {reason}; GET /admin/v1/events?state=quarantined lists them", source.name);
+        }
         let stored = receipts.iter().filter(|receipt| !receipt.duplicate).count();
         metrics::events_stored(&source.name, u64::try_from(stored).unwrap_or(u64::MAX));
         let status = |(receipt, state): (EventReceipt, EventState)| {
@@ -279,10 +302,9 @@ impl Intake {
         }
     }
 
-    /// Says at most once a minute and source that webhooks are refused: anybody can send them, as many as they like.
+    /// Says at most once a minute and source that webhooks are refused.
     fn say_refused(&self, source: &SourceRuntime, request_id: &RequestId, why: &str, now: Timestamp) {
-        let minute = now.as_seconds().div_euclid(60);
-        if source.said_refused_at.swap(minute, Ordering::Relaxed) != minute {
+        if source.said_refused.is_due(now) {
             warn!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}; GET /admin/v1/sources counts them", source.name);
         } else {
             debug!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}", source.name);

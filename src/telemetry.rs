@@ -4,7 +4,7 @@ pub mod alerts;
 pub mod metrics;
 
 use std::error::Error;
-use std::io::{self, IsTerminal};
+use std::io;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -41,7 +41,7 @@ pub fn init(format: LogFormat, env: &dyn Fn(&str) -> Option<String>) -> Result<(
     let filter = filter(env)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let set = match format {
-        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Human => lines.with_ansi(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).try_init(),
     };
     set.map_err(|_| TelemetryError::AlreadySet)

@@ -1,5 +1,6 @@
 //! `leadrelay check`: is what is configured right, and does it fit the CRM?
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -9,9 +10,10 @@ use serde::Serialize;
 use super::exit::{Exit, WrongUsage};
 use super::{mapping, output};
 use crate::app::check::{self, DestinationCheck};
-use crate::config::{Config, ConfigError, ConfigErrors};
+use crate::config::{Config, ConfigError, ConfigErrors, DestinationConfig};
 use crate::domain::check::{Finding, Severity};
 use crate::domain::ids::DestinationName;
+use crate::domain::mapping::FieldRow;
 
 #[derive(Debug, Arguments)]
 pub(super) struct Args {
@@ -43,9 +45,12 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
     };
     let checks = if args.offline { Vec::new() } else { check::run(&config).await? };
     let mut report = Report::of(path, &config, &checks);
-    if !args.offline {
-        for told in &mut report.destinations {
-            told.without_a_row = without_a_row(&config, &told.destination).await?;
+    for (name, destination) in &config.destinations {
+        let known = mapping::lead_fields(&config, destination).await?;
+        report.configuration.warnings.extend(unheard_of(name, destination, &known));
+        for told in report.destinations.iter_mut().filter(|told| told.destination == name.as_str()) {
+            let has_row = |field: &&String| destination.fields.iter().any(|row| row.lead == **field);
+            told.without_a_row = known.iter().filter(|field| !has_row(field)).cloned().collect();
         }
     }
     if args.json {
@@ -56,11 +61,22 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
     Ok(if report.ok { Exit::Good } else { Exit::FoundWrong })
 }
 
-/// Lead fields that are known or were seen in events and that no row of the mapping takes.
-async fn without_a_row(config: &Config, destination: &str) -> Result<Vec<String>> {
-    let Some(destination) = config.destinations.get(&DestinationName::from(destination)) else { return Ok(Vec::new()) };
-    let fields = mapping::lead_fields(config, destination).await?;
-    Ok(fields.into_iter().filter(|field| destination.fields.iter().all(|row| row.lead != *field)).collect())
+/// Rows whose lead field no source is known to send: most likely a slip of the pen. Custom attributes are anybody's.
+fn unheard_of(name: &DestinationName, destination: &DestinationConfig, known: &BTreeSet<String>) -> Vec<String> {
+    if known.is_empty() {
+        return Vec::new();
+    }
+    let unknown =
+        destination.fields.iter().filter(|row| !row.lead.starts_with("attributes.") && !known.contains(&row.lead));
+    let warning = |row: &FieldRow| {
+        let alike = known.iter().max_by(|a, b| strsim::jaro(a, &row.lead).total_cmp(&strsim::jaro(b, &row.lead)));
+        let meant = alike.map(|field| format!("; did you mean {field:?}?")).unwrap_or_default();
+        format!(
+            "destinations.{name}: no source is known to send the lead field {:?} of the row for {}{meant}",
+            row.lead, row.crm
+        )
+    };
+    unknown.map(warning).collect()
 }
 
 #[derive(Debug, Serialize)]

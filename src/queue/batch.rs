@@ -124,8 +124,10 @@ impl Batch {
             let due_at = gate.refuses_all().map_or_else(|| clock.now(), |(_, until)| after_the_probe(until));
             let pardoned = Pardoned { destination: name.clone(), code, since, due_at };
             let leads = store.owe_refused_again(&pardoned).await?;
-            let code = &pardoned.code;
-            warn!(destination = %name, code, leads, "{name} refuses most leads with {code}, or did until now: {leads} dead letters are owed again");
+            if leads > 0 {
+                let code = &pardoned.code;
+                warn!(destination = %name, code, leads, "{name} refuses most leads with {code}, so that is not the leads' fault: {leads} dead letters of it are owed again");
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::crm::gate::Gate;
@@ -16,6 +16,8 @@ use crate::store::{Store, StoreResult};
 /// A wall clock that is off by more than this against the time that really passed was set.
 const JUMP: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
+/// A gate that is closed for less is no news.
+const WORTH_TELLING: Duration = Duration::from_secs(5);
 /// Between two pieces of pruning, so that intake never waits behind it.
 const BREATH: Duration = Duration::from_millis(200);
 const LATE_INTENTS_EVERY: Duration = Duration::from_secs(15);
@@ -44,6 +46,8 @@ struct Done {
     calls: HashMap<(DestinationName, Timestamp), u64>,
     /// As they were saved.
     spans: HashMap<DestinationName, Vec<(Timestamp, Timestamp)>>,
+    /// Which destinations were said to be closed, and why.
+    closed: HashMap<DestinationName, String>,
 }
 
 impl Maintenance {
@@ -59,6 +63,7 @@ impl Maintenance {
             sweeping: true,
             calls: HashMap::new(),
             spans: HashMap::new(),
+            closed: HashMap::new(),
         };
         while !*stop.borrow() {
             tokio::select! {
@@ -77,6 +82,7 @@ impl Maintenance {
 
     async fn round(&self, done: &mut Done) -> StoreResult<()> {
         self.after_a_jump(done).await?;
+        self.tell_of_gates(&mut done.closed);
         for (name, gate) in &self.gates {
             // The hours before these are saved already.
             for (hour, calls) in gate.budget().hours.into_iter().rev().take(2) {
@@ -103,6 +109,27 @@ impl Maintenance {
             done.sweeping = self.store.prune(self.clock.now().before(self.retention)).await?;
         }
         Ok(())
+    }
+
+    /// Says once that nothing is sent to a destination, and once that it goes on. What passes within moments is not told.
+    fn tell_of_gates(&self, closed: &mut HashMap<DestinationName, String>) {
+        for (destination, gate) in &self.gates {
+            let status = gate.status();
+            let lasts = status.since.is_some_and(|since| self.clock.now().since(since) >= WORTH_TELLING);
+            match status.reason.map(|reason| reason.to_string()) {
+                Some(reason) if lasts && closed.get(destination) != Some(&reason) => {
+                    let until = status.until.map(|until| format!(" until {until}")).unwrap_or_default();
+                    warn!(%destination, "nothing is sent to {destination}{until}: {reason}; GET /admin/v1/destinations says what to do");
+                    closed.insert(destination.clone(), reason);
+                }
+                Some(_) => {}
+                None => {
+                    if closed.remove(destination).is_some() {
+                        info!(%destination, "{destination} takes leads again");
+                    }
+                }
+            }
+        }
     }
 
     async fn save_closed_spans(&self, done: &mut Done) -> StoreResult<()> {

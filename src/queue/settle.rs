@@ -14,7 +14,7 @@ use crate::crm::{CrmError, WriteResult, Written};
 use crate::domain::ids::{EventId, RecordRef, RequestId};
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
-use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, SyncPlan};
+use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, Rule, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
     ClaimedJob, IntentEnd, JobEnd, LinkChange, NewLogRow, OpenConflict, Operation, Outcome, Refusal, Settlement,
@@ -423,7 +423,7 @@ impl Settling<'_> {
                     metrics::matched(destination, matched_by);
                 }
                 metrics::sync_delay(destination, settlement.now.since(member.job.owed_since));
-                info!(source = %lead.source, lead.id = %lead.id, %destination, operation, "synced lead {} to {destination}: {operation}", lead.id);
+                self.tell_done(member, settlement, row);
             }
             JobEnd::Retry { due_at, .. } => {
                 warn!(source = %lead.source, lead.id = %lead.id, %destination, operation, code, "lead {} is tried again at {due_at}: {code}", lead.id);
@@ -432,9 +432,33 @@ impl Settling<'_> {
                 info!(source = %lead.source, lead.id = %lead.id, %destination, code, "lead {} waits: {code}", lead.id);
             }
             JobEnd::Dead { .. } => {
-                error!(source = %lead.source, lead.id = %lead.id, %destination, operation, code, "lead {} is a dead letter: {code}", lead.id);
+                error!(source = %lead.source, lead.id = %lead.id, %destination, operation, code, "lead {} is a dead letter: {code}; GET /admin/v1/errors says what to do", lead.id);
             }
         }
+    }
+
+    fn tell_done(&self, member: &Member, settlement: &Settlement, row: &NewLogRow) {
+        let (lead, destination) = (&member.lead.key, &self.batch.destination.name);
+        let operation = row.operation.as_str();
+        if row.outcome == Outcome::Planned {
+            info!(source = %lead.source, lead.id = %lead.id, %destination, operation, "planned for lead {} in {destination}: {operation}; nothing is written, since it observes", lead.id);
+            return;
+        }
+        if row.operation == Operation::Skip {
+            let code = row.error_code.as_deref().unwrap_or_default();
+            info!(source = %lead.source, lead.id = %lead.id, %destination, operation, code, "left lead {} alone in {destination}: {code}", lead.id);
+            return;
+        }
+        let left_out =
+            row.decisions.iter().filter(|decision| matches!(decision.rule, Rule::Invalid | Rule::NotWritable));
+        let (left_out, questions) = (left_out.count(), settlement.questions.len());
+        let but = match (left_out, questions) {
+            (0, 0) => String::new(),
+            (_, 0) => format!(", {left_out} values left out"),
+            (0, _) => format!(", {questions} conflicts for a person"),
+            _ => format!(", {left_out} values left out, {questions} conflicts for a person"),
+        };
+        info!(source = %lead.source, lead.id = %lead.id, %destination, operation, left_out, questions, "synced lead {} to {destination}: {operation}{but}", lead.id);
     }
 }
 

@@ -28,6 +28,7 @@ mod leads;
 mod links;
 mod log;
 mod people;
+mod private;
 mod prune;
 mod runs;
 
@@ -161,6 +162,20 @@ mod tests {
         store.close().await;
         assert!(matches!(store.ready().await, Err(StoreError::Unavailable(_))));
         assert!(matches!(store.accept_events(Vec::new()).await, Err(StoreError::Unavailable(_))));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_database_its_companions_and_its_copies_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("leadrelay.db"), Options::default()).await.unwrap();
+        store.ready().await.unwrap();
+        store.backup(&folder.path().join("copy.db")).await.unwrap();
+        for name in ["leadrelay.db", "leadrelay.db-wal", "leadrelay.db-shm", "copy.db"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
     }
 
     #[tokio::test]

@@ -55,6 +55,13 @@ impl<Why> Circuit<Why> {
         self.closed = Some(Closed { since, until: now.after(wait.max(at_least)), why });
     }
 
+    /// Lets a probe try now.
+    pub fn try_now(&mut self, now: Timestamp) {
+        if let Some(closed) = &mut self.closed {
+            closed.until = closed.until.min(now);
+        }
+    }
+
     /// Opens it, and the next pause is the first again.
     pub fn open(&mut self) {
         self.trips = 0;

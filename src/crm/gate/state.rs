@@ -230,6 +230,9 @@ impl GateState {
     /// A person lets the work go on.
     pub fn resume(&mut self, now: Timestamp) {
         self.pause = None;
+        // Whoever does so has looked: what was closed by itself is tried at once.
+        self.breaker.try_now(now);
+        self.systemic.try_now(now);
         self.note_closing(now);
     }
 

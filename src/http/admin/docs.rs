@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use utoipa::openapi::path::{HttpMethod, Operation};
-use utoipa::openapi::{OpenApi, RefOr, Required};
+use utoipa::openapi::request_body::RequestBody;
+use utoipa::openapi::{OpenApi, RefOr, Required, Schema};
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(super::openapi);
 static PAGE: LazyLock<String> = LazyLock::new(|| page(&super::document()));
@@ -14,7 +15,7 @@ static PAGE: LazyLock<String> = LazyLock::new(|| page(&super::document()));
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
 code,pre{font-family:ui-monospace,monospace;background:#f4f4f4;padding:.1em .3em}section{border-top:1px solid #ccc}\
-h2{overflow-wrap:anywhere}h2 small{font-weight:normal}h3{font-size:1rem;margin-bottom:.3rem}section{padding-bottom:1rem}table{width:100%}td{overflow-wrap:anywhere}td:first-child{width:11rem}table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}";
+h2{overflow-wrap:anywhere}h2 small{font-weight:normal}h3{font-size:1rem;margin-bottom:.3rem}section{padding-bottom:1rem}table{width:100%}td{overflow-wrap:anywhere}td:first-child{width:11rem}td:nth-child(2):not(:last-child){width:4.5rem;overflow-wrap:normal}table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}";
 
 /// The OpenAPI document of everything on both listeners.
 #[utoipa::path(
@@ -59,7 +60,7 @@ fn page(document: &OpenApi) -> String {
         ];
         for (method, operation) in operations {
             if let Some(operation) = operation {
-                section(&mut html, method_name(&method), path, operation);
+                section(&mut html, method_name(&method), path, operation, document);
             }
         }
     }
@@ -75,7 +76,7 @@ fn method_name(method: &HttpMethod) -> &'static str {
     }
 }
 
-fn section(html: &mut String, method: &str, path: &str, operation: &Operation) {
+fn section(html: &mut String, method: &str, path: &str, operation: &Operation, document: &OpenApi) {
     let summary = marked_up(operation.summary.as_deref().unwrap_or_default());
     let more = marked_up(operation.description.as_deref().unwrap_or_default());
     let _ = write!(html, "<section><h2><small>{method}</small> <code>{}</code></h2><p>{summary}</p>", escape(path));
@@ -95,6 +96,13 @@ fn section(html: &mut String, method: &str, path: &str, operation: &Operation) {
     if !rows.is_empty() {
         let _ = write!(html, "<h3>Parameters</h3><table>{rows}</table>");
     }
+    let body = match &operation.request_body {
+        Some(RefOr::T(body)) => body_rows(body, document),
+        _ => String::new(),
+    };
+    if !body.is_empty() {
+        let _ = write!(html, "<h3>Body</h3><table>{body}</table>");
+    }
     let answers = operation.responses.responses.iter().fold(String::new(), |mut rows, (status, answer)| {
         let about = match answer {
             RefOr::T(answer) if !answer.description.is_empty() => marked_up(&answer.description),
@@ -108,6 +116,41 @@ fn section(html: &mut String, method: &str, path: &str, operation: &Operation) {
         rows
     });
     let _ = write!(html, "<h3>Answers</h3><table>{answers}</table></section>");
+}
+
+/// The fields of a JSON body, one a row; none where it may be anything.
+fn body_rows(body: &RequestBody, document: &OpenApi) -> String {
+    let schema = body.content.values().find_map(|content| match content {
+        RefOr::T(content) => content.schema.as_ref(),
+        RefOr::Ref(_) => None,
+    });
+    let Some(Schema::Object(object)) = schema.and_then(|schema| resolved(schema, document)) else {
+        return String::new();
+    };
+    object.properties.iter().fold(String::new(), |mut rows, (name, property)| {
+        let needed = if object.required.contains(name) { "needed" } else { "" };
+        let about = match (property, resolved(property, document)) {
+            (RefOr::Ref(reference), _) if !reference.description.is_empty() => marked_up(&reference.description),
+            (_, Some(Schema::Object(object))) => marked_up(object.description.as_deref().unwrap_or_default()),
+            (_, Some(Schema::Array(array))) => marked_up(array.description.as_deref().unwrap_or_default()),
+            _ => String::new(),
+        };
+        let _ = write!(rows, "<tr><td><code>{}</code><td>{needed}<td>{about}", escape(name));
+        rows
+    })
+}
+
+fn resolved<'d>(schema: &'d RefOr<Schema>, document: &'d OpenApi) -> Option<&'d Schema> {
+    match schema {
+        RefOr::T(schema) => Some(schema),
+        RefOr::Ref(reference) => {
+            let name = reference.ref_location.rsplit('/').next()?;
+            match document.components.as_ref()?.schemas.get(name)? {
+                RefOr::T(schema) => Some(schema),
+                RefOr::Ref(_) => None,
+            }
+        }
+    }
 }
 
 /// Text with `code` in it, as documentation is written.

@@ -413,6 +413,7 @@ async fn the_document_is_shown_to_programs_and_to_people() {
     for path in ["/docs", "/admin/v1/docs"] {
         let answer = running.call("GET", path, None, "").await;
         assert!(answer.text.contains("/admin/v1/dead-letters/retry"), "{path}");
+        assert!(answer.text.contains("<code>record_id</code>"), "{path} says nothing of bodies");
         assert!(!answer.text.contains("<script"), "{path}");
         assert!(answer.text.contains("name=viewport"), "{path}: a phone shows it as small as a desk's screen");
         assert!(!answer.text.contains('`'), "{path} shows Markdown as it is written");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::SqliteStore;
+use super::{SqliteStore, private};
 use crate::store::{StoreError, StoreResult};
 
 pub(super) async fn backup(store: &SqliteStore, to: &Path) -> StoreResult<()> {
@@ -38,6 +38,7 @@ fn copy(from: &Path, to: &Path) -> StoreResult<()> {
 
 /// One read transaction: neither intake nor the queue waits for it.
 fn vacuum_into(from: &Path, partial: &Path) -> StoreResult<()> {
+    private::create(partial).map_err(failed)?;
     let name = partial.to_str().ok_or_else(|| failed(io::Error::other("the file's name is not UTF-8")))?;
     let db = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;

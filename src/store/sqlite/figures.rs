@@ -88,7 +88,7 @@ pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult
     let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
     let first = LOG.first_after_disorder(&store.readers, lowest, highest, since).await?;
     let mut groups: BTreeMap<(String, String), (ErrorGroup, Leads)> = BTreeMap::new();
-    for outcome in [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown] {
+    for outcome in [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown, Outcome::Conflict] {
         let rows = sqlx::query(
             "SELECT id, at, source, lead_id, destination, error_code FROM sync_log
               WHERE outcome = ? AND outcome <> 'ok' AND id >= ? AND +at >= ? AND +error_code IS NOT NULL

@@ -7,6 +7,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 
+use super::private;
 use crate::store::{StoreError, StoreResult};
 
 /// Every migration: version, description, SQL.
@@ -24,9 +25,11 @@ pub(super) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 ///
 /// A database of a newer program is refused, and with `allowed` = false also one that lacks a migration.
 pub(super) async fn apply(path: &Path, allowed: bool) -> StoreResult<()> {
+    if allowed {
+        private::create(path).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))?;
+    }
     let mut db = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(allowed)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
