@@ -12,6 +12,7 @@ pub mod maintenance;
 mod redact;
 mod settle;
 mod suspects;
+mod told;
 pub mod verdict;
 mod writes;
 
