@@ -263,6 +263,9 @@ struct Meter {
 impl CallMeter for Meter {
     fn called(&self, call: &crate::crm::Call) {
         self.gate.called(call);
+        if call.counted {
+            queue::calls::count();
+        }
         metrics::crm_request(&self.destination, call.endpoint, call.status, call.elapsed);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tracing::{debug, error, warn};
 
+use super::calls::counted;
 use super::destination::{Destination, Rules};
 use super::fold;
 use super::keys::{self, Hold};
@@ -100,7 +101,7 @@ impl Batch {
         let mut report = Report::default();
         let mut deferred = Vec::new();
         let (poison, jobs): (Vec<ClaimedJob>, _) = jobs.into_iter().partition(|job| died_alone(job.suspicion));
-        let settling = Settling { batch: &self, leads: 1 };
+        let settling = Settling { batch: &self, leads: 1, lookup_calls: 0 };
         self.settle(poison.iter().map(|job| settling.poisoned(job)).collect()).await?;
         for chunk in by_suspicion(jobs) {
             let (members, waiting) = self.load(chunk).await?;
@@ -185,7 +186,8 @@ impl Batch {
             if part.is_empty() {
                 continue;
             }
-            let found = match self.find(&part, report).await {
+            let (found, lookup_calls) = counted(self.find(&part, report)).await;
+            let found = match found {
                 Ok(found) => found,
                 Err(error) if refuses_the_batch(&error) && part.len() > 1 => {
                     let half = part.split_off(part.len() / 2);
@@ -197,13 +199,13 @@ impl Batch {
                         // No lead's fault: the others would meet the same trouble.
                         part.extend(parts.drain(..).flatten());
                     }
-                    self.settle_all_failed(part, &error, report).await?;
+                    self.settle_all_failed(part, lookup_calls, &error, report).await?;
                     continue;
                 }
             };
             let (planned, waiting) = self.plan(part, &found).await?;
             deferred.extend(waiting);
-            self.carry_out(planned, report).await?;
+            self.carry_out(planned, lookup_calls, report).await?;
         }
         Ok(())
     }
@@ -290,8 +292,8 @@ impl Batch {
     }
 
     /// Writes what the plans say, in one call, and settles everything.
-    async fn carry_out(&self, planned: Vec<Planned>, report: &mut Report) -> StoreResult<()> {
-        let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX) };
+    async fn carry_out(&self, planned: Vec<Planned>, lookup_calls: u32, report: &mut Report) -> StoreResult<()> {
+        let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
         for planned in planned {
             let writes = matches!(planned.plan.action, Action::Create { .. } | Action::Update { .. });
@@ -361,14 +363,15 @@ impl Batch {
             auto_assign: destination.settings.auto_assign,
         };
         debug!(destination = %destination.name, leads = kept.len(), request.id = %request.request_id, "writing {} leads", kept.len());
-        let results = destination.crm.write(&request).await;
+        let (results, calls) = counted(destination.crm.write(&request)).await;
         let outcome = outcome_of(&results);
         self.permit.answered(outcome);
         if let Err(error) = outcome {
             destination.note_error(error);
         }
         report.drift |= results.iter().any(|result| matches!(result.outcome, Err(CrmError::SchemaDrift { .. })));
-        Ok(Some(Sent { request_id: request.request_id, sent_at: now, planned: kept, intents, results }))
+        let call = Call { request_id: request.request_id, sent_at: now, calls };
+        Ok(Some(Sent { call, planned: kept, intents, results }))
     }
 
     /// No call is sent with less than its time-out left on the lease.
@@ -383,8 +386,14 @@ impl Batch {
         Ok(())
     }
 
-    async fn settle_all_failed(&self, members: Vec<Member>, error: &CrmError, report: &mut Report) -> StoreResult<()> {
-        let settling = Settling { batch: self, leads: u32::try_from(members.len()).unwrap_or(u32::MAX) };
+    async fn settle_all_failed(
+        &self,
+        members: Vec<Member>,
+        lookup_calls: u32,
+        error: &CrmError,
+        report: &mut Report,
+    ) -> StoreResult<()> {
+        let settling = Settling { batch: self, leads: u32::try_from(members.len()).unwrap_or(u32::MAX), lookup_calls };
         let (mut settlements, mut waiting) = (Vec::new(), Vec::new());
         for member in members {
             match settling.after_failed_lookup(&member, error, report) {
@@ -431,11 +440,18 @@ impl Batch {
 
 /// What was sent in one call, and what came back.
 pub(super) struct Sent {
-    pub request_id: RequestId,
-    pub sent_at: Timestamp,
+    pub call: Call,
     pub planned: Vec<Planned>,
     pub intents: Vec<IntentId>,
     pub results: Vec<WriteResult>,
+}
+
+/// One write of many leads.
+pub(super) struct Call {
+    pub request_id: RequestId,
+    pub sent_at: Timestamp,
+    /// What it cost of the allowance: more than one where it was sent in parts.
+    pub calls: u32,
 }
 
 impl Sent {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tracing::error;
 
-use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report, Sent};
+use super::batch::{Batch, Call, INTERNAL_ERROR, Member, Planned, Report, Sent};
 use super::destination::Rules;
 use super::left_out::without_refused;
 use super::redact::without_values;
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
 use crate::crm::{CrmError, WriteResult, Written};
-use crate::domain::ids::{EventId, RecordRef, RequestId};
+use crate::domain::ids::{EventId, RecordRef};
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
 use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, SyncPlan};
@@ -28,6 +28,8 @@ pub(super) struct Settling<'a> {
     pub batch: &'a Batch,
     /// How many leads shared the calls.
     pub leads: u32,
+    /// Calls in which their records were looked up.
+    pub lookup_calls: u32,
 }
 
 impl Settling<'_> {
@@ -155,9 +157,9 @@ impl Settling<'_> {
         let reduced = self.without_refused_fields(&sent);
         self.tell_gate(&sent, &reduced);
         let refusing = self.batch.destination.gate.refuses_all();
-        let Sent { request_id, sent_at, planned, intents, results } = sent;
+        let Sent { call, planned, intents, results } = sent;
         for (((mut planned, intent), result), reduced) in planned.into_iter().zip(intents).zip(results).zip(reduced) {
-            let mut row = self.sent_row(&planned, &request_id, sent_at, &result);
+            let mut row = self.sent_row(&planned, &call, &result);
             if let Some(plan) = reduced {
                 row.outcome = Outcome::Refused;
                 planned.refused_calls.push((intent, row));
@@ -221,25 +223,19 @@ impl Settling<'_> {
 
     /// Notes for each lead that the call was refused as a whole; logged when the lead is settled.
     pub fn note_refused_batch(&self, sent: &mut Sent) {
-        let Sent { request_id, sent_at, planned, intents, results } = sent;
+        let Sent { call, planned, intents, results } = sent;
         for ((planned, intent), result) in planned.iter_mut().zip(intents).zip(results) {
-            let row = self.sent_row(planned, request_id, *sent_at, result);
+            let row = self.sent_row(planned, call, result);
             planned.refused_calls.push((*intent, row));
         }
     }
 
-    fn sent_row(
-        &self,
-        planned: &Planned,
-        request_id: &RequestId,
-        sent_at: Timestamp,
-        result: &WriteResult,
-    ) -> NewLogRow {
+    fn sent_row(&self, planned: &Planned, call: &Call, result: &WriteResult) -> NewLogRow {
         let mut row = self.log_row(&planned.member, &planned.plan);
         let now = self.batch.destination.clock.now();
-        row.request_id = Some(request_id.clone());
-        row.duration_ms = u64::try_from(now.since(sent_at).as_millis()).unwrap_or(u64::MAX);
-        row.api_calls = 2;
+        row.request_id = Some(call.request_id.clone());
+        row.duration_ms = u64::try_from(now.since(call.sent_at).as_millis()).unwrap_or(u64::MAX);
+        row.api_calls += call.calls;
         let keep = if self.batch.destination.settings.log_bodies { str::to_owned } else { without_values };
         row.request = Some(keep(&result.request));
         row.response = Some(keep(&result.response));
@@ -386,7 +382,7 @@ impl Settling<'_> {
             error_code: None,
             error: None,
             attempt: job.attempt,
-            api_calls: 1,
+            api_calls: self.lookup_calls,
             batch: self.leads,
             duration_ms: 0,
             request_id: None,

@@ -113,3 +113,22 @@ async fn a_resync_that_a_stop_interrupted_goes_on_after_the_restart() {
     harness.until("sync-log?lead_id=cl_1&operation=unchanged", looked_at).await;
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn the_log_tells_the_calls_that_an_operation_cost() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_0", "Berlin"))).await;
+    harness.settled().await;
+    let before = harness.control("stats").await["calls"].as_u64().unwrap();
+    // A text that a composite would resolve is written in a call of its own, which is read back in none.
+    harness.send(&event("lead.created", CREATED, &json!({ "id": "cl_1", "name": "Ada @{a.b}" }))).await;
+    harness.settled().await;
+    let calls = harness.control("stats").await["calls"].as_u64().unwrap() - before;
+    let log = harness.admin("sync-log?lead_id=cl_1").await;
+    assert_eq!(log["items"][0]["api_calls"], calls, "{log}");
+    harness.send(&event("lead.updated", CREATED + 60, &json!({ "id": "cl_1", "updated_at": CREATED + 60 }))).await;
+    harness.settled().await;
+    let log = harness.admin("sync-log?lead_id=cl_1").await;
+    assert_eq!((&log["items"][0]["operation"], &log["items"][0]["api_calls"]), (&json!("unchanged"), &json!(1)));
+    harness.stop().await;
+}
