@@ -1,6 +1,7 @@
 //! What one CRM needs in order to hold a lead: all of it as one decision, with its reasons.
 
 mod ask;
+mod create;
 mod decide;
 mod standing;
 

@@ -36,15 +36,24 @@ pub(super) fn answer_on_sharing<'a>(record: &RecordRef, answers: &'a [Resolution
         .map(|answer| &answer.choice)
 }
 
-/// What the lead says for a row. A blank beats no value unless the row says so: then the last value counts, which stands
-/// in the CRM or was on its way there when the blank came.
-pub(super) fn value_for<'l>(row: &FieldRow, lead: &'l Lead, path: &str) -> Option<&'l Value> {
-    if row.clear { lead.get(path) } else { lead.get_lasting(path) }
+/// What a blank says of a field that had a value before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blanks {
+    /// That there is none: for a new record, and for who the person is.
+    Count,
+    /// Nothing, unless the row says so: for a record that is there. The last value counts, which stands in the CRM or was on
+    /// its way there when the blank came.
+    Yield,
+}
+
+/// What the lead says for a row.
+pub(super) fn value_for<'l>(row: &FieldRow, lead: &'l Lead, path: &str, blanks: Blanks) -> Option<&'l Value> {
+    if row.clear || blanks == Blanks::Count { lead.get(path) } else { lead.get_lasting(path) }
 }
 
 /// The lead's value as a person is shown it where it cannot be stored.
-pub(super) fn unstorable(row: &FieldRow, lead: &Lead) -> Option<CrmValue> {
-    let value = value_for(row, lead, &row.lead)?;
+pub(super) fn unstorable(row: &FieldRow, lead: &Lead, blanks: Blanks) -> Option<CrmValue> {
+    let value = value_for(row, lead, &row.lead, blanks)?;
     let text = value.scalar_text().map_or_else(|| Value::to_json(value), str::to_owned);
     Some(CrmValue::Text(text.chars().take(SHOWN_CHARACTERS).collect()))
 }
