@@ -128,12 +128,13 @@ fn release(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResu
     Ok(true)
 }
 
-/// Makes `heir` the record's owner, without a base: what the record holds came from the other lead.
+/// Makes `heir` the record's owner, without a base: what the record holds came from the other lead. The empty fingerprint
+/// says that its key is to replace the other's.
 fn hand_over(db: &Connection, settlement: &Settlement, record: RecordRef, heir: &LeadKey) -> StoreResult<()> {
     let destination = settlement.destination.as_str();
     let key = params![destination, heir.source.as_str(), heir.id.as_str()];
     db.prepare_cached(
-        "UPDATE links SET owner = 1, bases = '{}', kept = '{}', left_out = '{}', revision = revision + 1
+        "UPDATE links SET owner = 1, bases = '{}', kept = '{}', left_out = '{}', fingerprint = '', revision = revision + 1
           WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
     )?
     .execute(key)?;
