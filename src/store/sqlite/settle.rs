@@ -86,7 +86,7 @@ fn settle_one(db: &mut Connection, Part { settlement, decided }: &Part) -> Store
         // Without the link its values are in no base, so the next attempt still has to know them.
         end_intent(db, settlement, *intent, *end, linked)?;
     }
-    if linked && !moved && !matches!(settlement.end, JobEnd::Retry { .. }) {
+    if settlement.looked && linked && !moved && !matches!(settlement.end, JobEnd::Retry { .. }) {
         drop_looked_at(db, settlement)?;
     }
     let again = if linked { jobs::end(db, settlement, moved)? } else { jobs::owe_again(db, settlement)? };

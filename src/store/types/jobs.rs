@@ -168,6 +168,8 @@ pub struct Settlement {
     pub log: Vec<NewLogRow>,
     /// Whether something was written outside, so that a lost lease makes the lead dirty again.
     pub wrote: bool,
+    /// Whether the record was looked at and what was found is in the link: then writes that can land no more are forgotten.
+    pub looked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
