@@ -58,13 +58,12 @@ impl Settling<'_> {
             Action::Skip { code, detail } => {
                 row.error_code = Some((*code).to_owned());
                 row.error = Some(detail.clone());
-                if let (false, Some(link)) =
-                    (member.lead.is_alive(), member.work.link.as_ref().filter(|link| link.owner))
-                {
-                    settlement.link = LinkChange::Release { planned_with: link.revision };
-                } else {
-                    settlement.link = self.link(&member, &plan, None);
-                }
+                let owned = member.work.link.as_ref().filter(|link| link.owner && !member.lead.is_alive());
+                settlement.link = match (owned, self.link(&member, &plan, None)) {
+                    (Some(link), _) => LinkChange::Release { planned_with: link.revision },
+                    (None, LinkChange::Put { link, planned_with }) => LinkChange::PutAndRelease { link, planned_with },
+                    (None, change) => change,
+                };
             }
             Action::Hold { code, detail } => {
                 row.error_code = Some((*code).to_owned());
@@ -454,7 +453,8 @@ fn is_kept(change: &LinkChange, member: &Member, plan: &SyncPlan) -> bool {
     let stands = |link: &Link| {
         plan.matched.as_ref().is_some_and(|(record, _)| *record == link.record) && link.bases == plan.bases
     };
-    matches!(change, LinkChange::Put { .. }) || member.work.link.as_ref().is_some_and(stands)
+    matches!(change, LinkChange::Put { .. } | LinkChange::PutAndRelease { .. })
+        || member.work.link.as_ref().is_some_and(stands)
 }
 
 /// Calls that were refused before the last one are logged before it; what they announced did not happen.

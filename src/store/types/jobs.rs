@@ -198,6 +198,11 @@ pub enum LinkChange {
     Release {
         planned_with: i64,
     },
+    /// The lead is gone, and its record was found only now: both of the above.
+    PutAndRelease {
+        link: Link,
+        planned_with: Option<i64>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

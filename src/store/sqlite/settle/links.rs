@@ -15,9 +15,17 @@ use crate::store::{LinkChange, NewLogRow, Operation, Outcome, Settlement, StoreR
 pub(super) fn change(db: &Connection, settlement: &Settlement) -> StoreResult<bool> {
     match &settlement.link {
         LinkChange::Keep => Ok(true),
-        LinkChange::Put { link, planned_with: None } => insert(db, settlement, link),
-        LinkChange::Put { link, planned_with: Some(revision) } => update(db, settlement, link, *revision),
+        LinkChange::Put { link, planned_with } => put(db, settlement, link, *planned_with),
         LinkChange::Release { planned_with } => release(db, settlement, *planned_with),
+        LinkChange::PutAndRelease { link, planned_with } => Ok(put(db, settlement, link, *planned_with)?
+            && release(db, settlement, planned_with.map_or(1, |revision| revision + 1))?),
+    }
+}
+
+fn put(db: &Connection, settlement: &Settlement, link: &Link, planned_with: Option<i64>) -> StoreResult<bool> {
+    match planned_with {
+        None => insert(db, settlement, link),
+        Some(revision) => update(db, settlement, link, revision),
     }
 }
 

@@ -129,6 +129,26 @@ async fn a_released_record_goes_to_the_oldest_living_sharer() {
 }
 
 #[tokio::test]
+async fn a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too() {
+    let fixture = Fixture::new().await;
+    let (token, job) = claimed(&fixture, "bob", 10).await;
+    settle(&fixture, Settlement { link: put("r1", false), ..settlement(token, &job, 11) }).await;
+    fixture
+        .execute(
+            "INSERT INTO leads (source, lead_id, revision, document, deleted, updated_at)
+             VALUES ('klozeo', 'ada', 1, '{}', 1, 1), ('klozeo', 'bob', 1, '{}', 0, 1)",
+        )
+        .await;
+    let (token, job) = claimed(&fixture, "ada", 20).await;
+    let found = LinkChange::PutAndRelease { link: link("r1", true), planned_with: None };
+    let settled = settle(&fixture, Settlement { link: found, ..settlement(token, &job, 21) }).await;
+    assert_eq!(settled, Settled::Recorded { again: false });
+    let owner = fixture.store.find_owners(&crm(), &[record("r1")]).await.unwrap().remove(0);
+    assert_eq!(owner, Some(RecordOwner { lead: key("bob"), deleted: false }));
+    assert_eq!(fixture.claim(21).await[0].lead, key("bob"), "the new owner has to be synced");
+}
+
+#[tokio::test]
 async fn a_deleted_lead_keeps_its_record_until_another_one_takes_it() {
     let fixture = Fixture::new().await;
     let owner_of =
