@@ -37,7 +37,8 @@ pub struct Link {
     /// Whether the record carries this lead's external ID. The others that matched it are sharers.
     pub owner: bool,
     pub bases: BTreeMap<FieldName, BasePair>,
-    /// Pairs that were left as they are (drift, a kept value), remembered so that each is logged once.
+    /// Pairs that were left as they are (drift, a kept value, one that the lead took back before its record was made),
+    /// remembered so that each is logged once.
     pub kept: BTreeMap<FieldName, BasePair>,
     pub left_out: LeftOut,
     /// Of the rows and settings that it was last planned with; empty while it has only been handed the record.

@@ -1,7 +1,5 @@
 //! A plan as what is announced and sent.
 
-use std::collections::BTreeMap;
-
 use super::batch::Planned;
 use crate::crm::RecordWrite;
 use crate::domain::matching::MatchedBy;
@@ -37,7 +35,7 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
         // Only our own record is linked before its write is settled.
         None if matched_by != MatchedBy::ExternalId => None,
         None => {
-            let (owner, bases, kept) = (plan.owner, plan.bases.clone(), BTreeMap::new());
+            let (owner, bases, kept) = (plan.owner, plan.bases.clone(), plan.kept.clone());
             Some((
                 Link {
                     record,
@@ -70,6 +68,8 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::domain::ids::{FieldName, LeadKey, RecordRef};
     use crate::domain::job::{Class, Lane};

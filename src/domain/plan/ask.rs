@@ -4,10 +4,11 @@ use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{FieldRow, OnInvalid};
 use crate::domain::matching::Candidates;
+use crate::domain::merge::LeadSide;
 use crate::domain::record::{CrmRecord, CrmValue};
 use crate::domain::value::Value;
 
-use super::{Choice, ConflictKind, Link, Question, Resolution, SyncRules};
+use super::{BasePair, Choice, ConflictKind, Link, Question, Resolution, SyncRules};
 
 /// As much of a value that cannot be stored as a person is shown.
 const SHOWN_CHARACTERS: usize = 255;
@@ -49,6 +50,19 @@ pub(super) enum Blanks {
 /// What the lead says for a row.
 pub(super) fn value_for<'l>(row: &FieldRow, lead: &'l Lead, path: &str, blanks: Blanks) -> Option<&'l Value> {
     if row.clear || blanks == Blanks::Count { lead.get(path) } else { lead.get_lasting(path) }
+}
+
+/// The value that the lead had before it was emptied, where it is.
+pub(super) fn taken_back<'v>(now: &LeadSide, lasting: &'v LeadSide) -> Option<&'v CrmValue> {
+    match (now, lasting) {
+        (LeadSide::Silent, LeadSide::Says(value, _)) if !value.is_null() => Some(value),
+        _ => None,
+    }
+}
+
+/// How a link keeps in mind that its record was made without a value that the lead had taken back by then.
+pub(super) fn mark_of(taken_back: &CrmValue) -> BasePair {
+    BasePair { lead: taken_back.clone(), crm: CrmValue::Null }
 }
 
 /// The lead's value as a person is shown it where it cannot be stored.

@@ -13,8 +13,8 @@ use super::ask::{self, Blanks};
 use super::decide::{Sides, chosen_value, not_writable, side};
 use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules};
 
-/// The plan for a lead that no record is yet: it is written as it is now. What it said before a blank is not, and counts as
-/// agreed, so that the next look does not add it.
+/// The plan for a lead that no record is yet: it is written as it is now. What it took back before is not, and is kept in
+/// mind, so that the next look does not add it.
 pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'_>, rules: &SyncRules) -> SyncPlan {
     let object = &rules.matching.object;
     let mut plan = SyncPlan::without_record(Action::Unchanged);
@@ -45,20 +45,21 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
                 plan.decisions.push(merge::invalid(row, message, &CrmValue::Null, None));
             }
         }
-        let lead = match (side, before) {
-            (LeadSide::Says(value, _), _) | (LeadSide::Silent, LeadSide::Says(value, _)) => value.clone(),
-            _ => CrmValue::Null,
-        };
+        let taken_back = ask::taken_back(side, before);
+        if let Some(value) = taken_back {
+            plan.kept.insert(row.crm.clone(), ask::mark_of(value));
+        }
         let Some((value, rule, note)) = said else {
-            if !lead.is_null() {
-                plan.announced.insert(row.crm.clone(), BasePair { lead, crm: CrmValue::Null });
+            if taken_back.is_some() {
+                plan.announced.insert(row.crm.clone(), BasePair { lead: CrmValue::Null, crm: CrmValue::Null });
             }
             continue;
         };
+        let lead = if rule == Rule::Created { value.clone() } else { CrmValue::Null };
         plan.decisions.push(Decision {
             field: row.crm.clone(),
             base: None,
-            lead: Some(if rule == Rule::Created { value.clone() } else { CrmValue::Null }),
+            lead: Some(lead.clone()),
             crm: None,
             written: Some(value.clone()),
             rule,

@@ -120,7 +120,7 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     match choose(&person(&now), input.link, &found, input.answers, &rules.matching) {
         Match::Nobody => create(input, &now, &lasting, rules),
         Match::One(candidate) => {
-            held_by_invalid_value(&lasting).unwrap_or_else(|| into_record(input, candidate, &lasting, rules))
+            held_by_invalid_value(&lasting).unwrap_or_else(|| into_record(input, candidate, &now, &lasting, rules))
         }
         Match::Ask { candidates, detail } => SyncPlan {
             questions: vec![Question {
@@ -242,7 +242,13 @@ fn held_by_invalid_value(sides: &Sides<'_>) -> Option<SyncPlan> {
     })
 }
 
-fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, rules: &SyncRules) -> SyncPlan {
+fn into_record(
+    input: &PlanInput<'_>,
+    candidate: &Candidate,
+    now: &Sides<'_>,
+    sides: &Sides<'_>,
+    rules: &SyncRules,
+) -> SyncPlan {
     let record = &candidate.record;
     let reference = record.reference();
     let standing = Standing::of(input, record, rules);
@@ -255,7 +261,11 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
     let mut fields = BTreeMap::new();
     let said = ask::answer_on_sharing(&reference, input.answers);
     let sharing = !standing.owner && rules.on_shared == OnShared::Review && !matches!(said, Some(Choice::Lead));
-    for (row, side) in sides {
+    for ((_, now), (row, side)) in now.iter().zip(sides) {
+        if let Some(mark) = made_without(input.link, row, known.get(&row.crm), now, side) {
+            plan.kept.insert(row.crm.clone(), mark);
+            continue;
+        }
         let Some(outcome) = one_row(input, row, side, record, &known, sharing, rules, &mut plan) else { continue };
         apply(row, side, outcome, &mut fields, &mut plan);
     }
@@ -281,6 +291,23 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
         plan.action = Action::Update { record: reference, fields };
     }
     plan
+}
+
+/// The mark of a value that the lead had taken back when its record was made, and has not said again since. Where the answer
+/// to the create was lost, its announcement tells.
+fn made_without(
+    link: Option<&Link>,
+    row: &FieldRow,
+    base: Option<&BasePair>,
+    now: &LeadSide,
+    lasting: &LeadSide,
+) -> Option<BasePair> {
+    let mark = ask::mark_of(ask::taken_back(now, lasting)?);
+    let is_known = match link {
+        Some(link) => link.kept.get(&row.crm) == Some(&mark),
+        None => base.is_some_and(|base| base.lead.is_null()),
+    };
+    is_known.then_some(mark)
 }
 
 /// What both sides last settled on, as far as the look tells.

@@ -62,17 +62,34 @@ fn what_a_new_record_was_made_without_is_not_added_by_the_next_look() {
             let made = CrmRecord { modified_by_us: Some(by_us), ..record("00Q1", filled_in) };
             let announced = plan.announced.clone();
             // Whether its answer came or was lost.
-            let bases = merge::bases_after_write(&plan.bases, &announced, Some(&made));
+            let mut bases = merge::bases_after_write(&plan.bases, &announced, Some(&made));
+            merge::add_defaults(&mut bases, &made);
             let answered = Case {
-                link: Some(Link { bases, ..link(None) }),
+                link: Some(Link { bases, kept: plan.kept.clone(), ..link(None) }),
                 found: vec![(made.clone(), MatchedBy::Link)],
                 ..case.clone()
             };
             let create = Intent { rows: announced, ..intent(None, "") };
             let lost = Case { intents: vec![create], found: vec![(made, MatchedBy::ExternalId)], ..case };
-            for next in [answered, lost] {
-                let next = next.plan();
-                assert_eq!((&next.action, next.questions.len()), (&Action::Unchanged, 0), "{rule:?} {filled_in:?}");
+            for mut next in [answered, lost] {
+                let looked = next.plan();
+                assert_eq!((&looked.action, looked.questions.len()), (&Action::Unchanged, 0), "{rule:?} {filled_in:?}");
+                // The look after that one knows it by the link alone.
+                next.link = Some(Link { bases: looked.bases, kept: looked.kept, ..link(None) });
+                next.intents.clear();
+                assert_eq!(next.plan().action, Action::Unchanged, "{rule:?} {filled_in:?}");
+                // Said again, it is the newest, though it is what it was before.
+                next.lead = ada(Some("Berlin"));
+                let again = next.plan();
+                assert_eq!(
+                    city(&again),
+                    (Some(text("Berlin")), Some(Rule::LeadChanged), false),
+                    "{rule:?} {filled_in:?}"
+                );
+                assert!(again.kept.is_empty());
+                // Another value that it had and lost is not the one that the record was made without.
+                next.lead = emptied("Bonn");
+                assert_eq!(written(&next.plan(), "City"), Some(text("Bonn")));
             }
         }
     }
