@@ -240,15 +240,18 @@ pub fn bases_after_intents(
     let fields = landed.iter().flat_map(|intent| intent.rows.keys());
     let mut known = bases.clone();
     known.extend(fields.filter_map(|field| Some((field.clone(), settled(field)?))));
-    let made = landed.last().is_some_and(|newest| newest.record.is_none());
-    if made && record.modified_by_us == Some(true) {
+    if landed.last().is_some_and(|newest| newest.record.is_none()) {
         add_defaults(&mut known, record);
     }
     known
 }
 
-/// Adds what the CRM filled in by itself when we made the record: the lead said nothing of it, and no person edited it.
+/// Adds what the CRM filled in by itself when we made the record: the lead said nothing of it, and no person edited it, as
+/// long as our user was the last to change the record.
 pub fn add_defaults(bases: &mut BTreeMap<FieldName, BasePair>, made: &CrmRecord) {
+    if made.modified_by_us != Some(true) {
+        return;
+    }
     for (field, value) in made.fields.iter().filter(|(_, value)| !value.is_null()) {
         bases.entry(field.clone()).or_insert_with(|| BasePair { lead: CrmValue::Null, crm: value.clone() });
     }
@@ -386,6 +389,17 @@ mod tests {
         assert_eq!(known[&"City".into()], pair("berlin"), "the person's value differs from it: an edit");
         let known = bases_of(&bases, &[first, second], &stands);
         assert_eq!(known[&"City".into()], pair("Old"));
+    }
+
+    #[test]
+    fn what_a_person_filled_in_before_a_new_record_was_read_is_no_default_of_the_crm() {
+        let after_create = |by_us: bool| {
+            let mut bases = pairs(&[("LastName", "Lovelace")]);
+            add_defaults(&mut bases, &record(&[("LastName", "Lovelace"), ("City", "Köln")], by_us));
+            bases.get(&FieldName::from("City")).cloned()
+        };
+        assert_eq!(after_create(true), Some(BasePair { lead: CrmValue::Null, crm: text("Köln") }));
+        assert_eq!(after_create(false), None, "else the lead's first city would overwrite the person's");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What one CRM needs in order to hold a lead: all of it as one decision, with its reasons.
 
 mod ask;
+mod create;
 mod decide;
 mod standing;
 
@@ -36,13 +37,21 @@ pub struct Link {
     /// Whether the record carries this lead's external ID. The others that matched it are sharers.
     pub owner: bool,
     pub bases: BTreeMap<FieldName, BasePair>,
-    /// Pairs that were left as they are (drift, a kept value), remembered so that each is logged once.
+    /// Pairs that were left as they are (drift, a kept value, one that the lead took back before its record was made),
+    /// remembered so that each is logged once.
     pub kept: BTreeMap<FieldName, BasePair>,
     pub left_out: LeftOut,
-    /// Of the rows and settings that it was last planned with.
+    /// Of the rows and settings that it was last planned with; empty while it has only been handed the record.
     pub fingerprint: String,
     /// Changes whenever anything above does.
     pub revision: i64,
+}
+
+impl Link {
+    /// Whether the lead was made owner when the one before it went, and has not written its own ID since.
+    pub fn is_inherited(&self) -> bool {
+        self.owner && self.fingerprint.is_empty()
+    }
 }
 
 /// Whose record it is among our leads.

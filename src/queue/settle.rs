@@ -1,24 +1,25 @@
 //! From how an attempt went to what is recorded of it.
 
+mod conflicts;
+
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tracing::error;
 
 use super::batch::{Batch, Call, INTERNAL_ERROR, Member, Planned, Report, Sent};
-use super::destination::Rules;
 use super::left_out::without_refused;
 use super::redact::without_values;
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
+use super::writes::known_before;
 use crate::crm::{CrmError, WriteResult, Written};
-use crate::domain::ids::{EventId, RecordRef};
+use crate::domain::ids::EventId;
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
-use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Link, Question, SyncPlan};
+use crate::domain::plan::{Action, ConflictKind, Link, SyncPlan};
 use crate::domain::time::Timestamp;
-use crate::store::{
-    ClaimedJob, IntentEnd, JobEnd, LinkChange, NewLogRow, OpenConflict, Operation, Outcome, Refusal, Settlement,
-};
+use crate::store::{ClaimedJob, IntentEnd, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement};
+use conflicts::{asked_by_duplicate_rule, moot};
 
 /// How long a write without an answer may still land.
 const MAY_LAND_LATE: Duration = Duration::from_secs(15 * 60);
@@ -45,6 +46,7 @@ impl Settling<'_> {
 
     /// Settles a lead that needs no write, or whose write is known to be refused.
     pub fn without_write(&self, planned: Planned) -> Settlement {
+        let seen = known_before(&planned, &self.batch.rules.fingerprint);
         let Planned { member, plan, .. } = planned;
         let observes = self.batch.destination.observes();
         let mut settlement = self.settlement(&member, &plan);
@@ -57,11 +59,12 @@ impl Settling<'_> {
             Action::Skip { code, detail } => {
                 row.error_code = Some((*code).to_owned());
                 row.error = Some(detail.clone());
-                if let (false, Some(link)) =
-                    (member.lead.is_alive(), member.work.link.as_ref().filter(|link| link.owner))
-                {
-                    settlement.link = LinkChange::Release { planned_with: link.revision };
-                }
+                let owned = member.work.link.as_ref().filter(|link| link.owner && !member.lead.is_alive());
+                settlement.link = match (owned, self.link(&member, &plan, None)) {
+                    (Some(link), _) => LinkChange::Release { planned_with: link.revision },
+                    (None, LinkChange::Put { link, planned_with }) => LinkChange::PutAndRelease { link, planned_with },
+                    (None, change) => change,
+                };
             }
             Action::Hold { code, detail } => {
                 row.error_code = Some((*code).to_owned());
@@ -78,10 +81,14 @@ impl Settling<'_> {
             Action::Create { .. } | Action::Update { .. } => {
                 if let (false, Some(known)) = (observes, &member.job.refusal) {
                     let message = "refused before with the same values; not sent again";
+                    if let Some((link, planned_with)) = seen {
+                        settlement.link = LinkChange::Put { link, planned_with };
+                    }
                     self.refuse(&mut settlement, &mut row, &member, &plan, &known.code, message);
                 }
             }
         }
+        settlement.looked = !observes && is_kept(&settlement.link, &member, &plan);
         if observes {
             row.outcome = Outcome::Planned;
             settlement.link = LinkChange::Keep;
@@ -184,6 +191,7 @@ impl Settling<'_> {
                     matches!(error, CrmError::Unknown { .. })
                 }
             };
+            settlement.looked = is_kept(&settlement.link, &planned.member, &planned.plan);
             let open_until = IntentEnd::OpenUntil(settlement.now.after(MAY_LAND_LATE));
             settlement.intents.push((intent, if may_land_late { open_until } else { IntentEnd::Closed }));
             settlement.log.push(row);
@@ -216,6 +224,7 @@ impl Settling<'_> {
         let mut settlement = self.settlement(&planned.member, &planned.plan);
         settlement.wrote = true;
         settlement.link = self.link(&planned.member, &planned.plan, None);
+        settlement.looked = is_kept(&settlement.link, &planned.member, &planned.plan);
         take_refused_calls(&mut planned, &mut settlement);
         self.tell(&planned.member, &settlement);
         settlement
@@ -312,6 +321,7 @@ impl Settling<'_> {
             intents: Vec::new(),
             log: Vec::new(),
             wrote: false,
+            looked: false,
         }
     }
 
@@ -402,6 +412,15 @@ impl Settling<'_> {
     }
 }
 
+/// Whether what the look found is in the link from now on, or stood there before.
+fn is_kept(change: &LinkChange, member: &Member, plan: &SyncPlan) -> bool {
+    let stands = |link: &Link| {
+        plan.matched.as_ref().is_some_and(|(record, _)| *record == link.record) && link.bases == plan.bases
+    };
+    matches!(change, LinkChange::Put { .. } | LinkChange::PutAndRelease { .. })
+        || member.work.link.as_ref().is_some_and(stands)
+}
+
 /// Calls that were refused before the last one are logged before it; what they announced did not happen.
 fn take_refused_calls(planned: &mut Planned, settlement: &mut Settlement) {
     for (intent, row) in std::mem::take(&mut planned.refused_calls) {
@@ -409,52 +428,3 @@ fn take_refused_calls(planned: &mut Planned, settlement: &mut Settlement) {
         settlement.log.push(row);
     }
 }
-
-/// Open conflicts that planning looked for and no longer finds.
-fn moot(open: &[OpenConflict], plan: &SyncPlan) -> Vec<OpenConflict> {
-    let asked = |conflict: &OpenConflict| {
-        plan.questions.iter().any(|question| question.kind == conflict.kind && question.field == conflict.field)
-    };
-    open.iter().filter(|conflict| looked_for(plan, conflict.kind) && !asked(conflict)).cloned().collect()
-}
-
-/// Whether planning came as far as this kind of question: it may stop before it knows the record, or before its fields.
-fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
-    match &plan.action {
-        Action::Hold { code: "match_conflict" | "record_gone" | "record_converted", .. }
-        | Action::Skip { code: "other_object", .. } => kind == ConflictKind::Match,
-        Action::Hold { .. } => false,
-        Action::Create { .. }
-        | Action::Update { .. }
-        | Action::Unchanged
-        | Action::Refuse { .. }
-        | Action::Skip { .. } => true,
-    }
-}
-
-/// The question that the CRM's own duplicate rule puts.
-fn asked_by_duplicate_rule(error: &CrmError, rules: &Rules) -> Option<Question> {
-    let CrmError::Duplicate { code, message, record } = error else { return None };
-    if code != "DUPLICATES_DETECTED" {
-        return None;
-    }
-    let candidates = record.iter().map(|id| CandidateSummary {
-        record: RecordRef { object: rules.sync.matching.object.clone(), id: id.clone() },
-        by: MatchedBy::NameAndCompanyDomain,
-        speaks: "found by the CRM's own duplicate rule".to_owned(),
-    });
-    Some(Question {
-        kind: ConflictKind::Match,
-        field: None,
-        record: None,
-        base: None,
-        lead: None,
-        crm: None,
-        candidates: candidates.collect(),
-        other: None,
-        detail: format!("the CRM's duplicate rule refused it: {message}"),
-    })
-}
-
-#[cfg(test)]
-mod tests;

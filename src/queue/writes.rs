@@ -1,7 +1,5 @@
 //! A plan as what is announced and sent.
 
-use std::collections::BTreeMap;
-
 use super::batch::Planned;
 use crate::crm::RecordWrite;
 use crate::domain::matching::MatchedBy;
@@ -28,17 +26,16 @@ pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> Announced
 }
 
 /// The link as the look found it, where earlier writes without an answer made it another than is stored.
-fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link, Option<i64>)> {
+pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link, Option<i64>)> {
     let (work, plan) = (&planned.member.work, &planned.plan);
     let (record, matched_by) = plan.matched.clone().filter(|_| !work.intents.is_empty())?;
     match &work.link {
-        // Without a base it took the record over from another lead, and stays so until its key is written.
-        Some(link) if link.record != record || link.bases.is_empty() || link.bases == plan.bases => None,
+        Some(link) if link.record != record || link.bases == plan.bases => None,
         Some(link) => Some((Link { bases: plan.bases.clone(), ..link.clone() }, Some(link.revision))),
         // Only our own record is linked before its write is settled.
         None if matched_by != MatchedBy::ExternalId => None,
         None => {
-            let (owner, bases, kept) = (plan.owner, plan.bases.clone(), BTreeMap::new());
+            let (owner, bases, kept) = (plan.owner, plan.bases.clone(), plan.kept.clone());
             Some((
                 Link {
                     record,
@@ -71,6 +68,8 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::domain::ids::{FieldName, LeadKey, RecordRef};
     use crate::domain::job::{Class, Lane};
@@ -164,8 +163,10 @@ mod tests {
         check(&planned(None, MatchedBy::ExternalId), Some(None));
         // It may be somebody else's until our key is written.
         check(&planned(None, MatchedBy::Email), None);
-        // An heir is known by its having no base.
-        check(&planned(Some(link(BTreeMap::new())), MatchedBy::Link), None);
+        // An heir stays one until its key is written.
+        let heir = Link { fingerprint: String::new(), ..link(BTreeMap::new()) };
+        let announced = announced_write(&planned(Some(heir), MatchedBy::Link), "f").known;
+        assert!(announced.is_some_and(|(link, _)| link.is_inherited() && link.bases == bases("Bonn")));
         let mut without_doubt = planned(Some(link(bases("Berlin"))), MatchedBy::Link);
         without_doubt.member.work.intents.clear();
         check(&without_doubt, None);

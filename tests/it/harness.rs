@@ -229,6 +229,13 @@ impl Harness {
         self.stage.clock.advance(by);
     }
 
+    /// Lets the time pass in which writes without an answer may land, and the look come that follows.
+    pub async fn look_at_late_writes(&self) {
+        self.advance(Duration::from_secs(16 * 60));
+        self.app.store.close_late_intents(self.stage.clock.now()).await.unwrap();
+        self.settled().await;
+    }
+
     /// Ends both.
     pub async fn stop(self) {
         self.app.stop().await;

@@ -17,3 +17,4 @@ mod service;
 
 mod strace;
 mod tidy;
+mod unanswered;

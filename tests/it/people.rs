@@ -1,7 +1,7 @@
 //! What people do to leads on their way: deletes, answers, a changed mapping, a pause.
 
 use leadrelay::clock::Clock;
-use leadrelay::domain::mapping::TooLong;
+use leadrelay::domain::mapping::{OnInvalid, TooLong};
 use leadrelay::store::NewRun;
 use serde_json::{Value as Json, json};
 
@@ -47,6 +47,47 @@ async fn a_person_may_say_that_the_second_lead_on_a_record_wins() {
     harness.settled().await;
     assert_eq!(harness.record_of("cl_1").await["fields"]["City"], "Bonn", "its ID stays the first lead's");
     assert_eq!(harness.admin("conflicts?state=open").await["items"], json!([]));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_person_gave_instead_of_a_value_that_does_not_fit_is_not_left_out() {
+    let harness = Harness::start(|config| {
+        for row in config.destinations.values_mut().flat_map(|destination| destination.fields.iter_mut()) {
+            if row.lead == "city" {
+                row.on_invalid = OnInvalid::Review;
+            }
+        }
+    })
+    .await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", &"A".repeat(100)))).await;
+    harness.settled().await;
+    let conflicts = harness.admin("conflicts?state=open&kind=invalid").await;
+    let answer = json!({ "choose": "value", "value": "Aachen" });
+    harness.admin_post(&format!("conflicts/{}/resolve", conflicts["items"][0]["id"]), answer).await;
+    harness.settled().await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["City"], "Aachen");
+    let lead = harness.admin("leads/klozeo/cl_1").await;
+    assert_eq!(lead["links"][0]["left_out"], json!([]), "{lead}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_lead_took_back_before_its_first_sync_never_comes_to_the_crm() {
+    let harness = Harness::start(|_| {}).await;
+    harness.admin_post("destinations/salesforce/pause", json!({})).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", "Berlin"))).await;
+    let mut without = ada("cl_1", "Berlin");
+    without["email"] = Json::Null;
+    harness.send(&event("lead.updated", CREATED + 1, &without)).await;
+    harness.resume().await;
+    harness.settled().await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["Email"], Json::Null);
+    without["city"] = json!("Bonn");
+    harness.send(&event("lead.updated", CREATED + 2, &without)).await;
+    harness.settled().await;
+    let fields = harness.record_of("cl_1").await["fields"].clone();
+    assert_eq!((&fields["City"], &fields["Email"]), (&json!("Bonn"), &Json::Null), "nor with the next event");
     harness.stop().await;
 }
 

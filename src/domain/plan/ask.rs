@@ -4,10 +4,11 @@ use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{FieldRow, OnInvalid};
 use crate::domain::matching::Candidates;
+use crate::domain::merge::LeadSide;
 use crate::domain::record::{CrmRecord, CrmValue};
 use crate::domain::value::Value;
 
-use super::{Choice, ConflictKind, Link, Question, Resolution, SyncRules};
+use super::{BasePair, Choice, ConflictKind, Link, Question, Resolution, SyncRules};
 
 /// As much of a value that cannot be stored as a person is shown.
 const SHOWN_CHARACTERS: usize = 255;
@@ -36,15 +37,37 @@ pub(super) fn answer_on_sharing<'a>(record: &RecordRef, answers: &'a [Resolution
         .map(|answer| &answer.choice)
 }
 
-/// What the lead says for a row. A blank beats no value unless the row says so: then the last value counts, which stands
-/// in the CRM or was on its way there when the blank came.
-pub(super) fn value_for<'l>(row: &FieldRow, lead: &'l Lead, path: &str) -> Option<&'l Value> {
-    if row.clear { lead.get(path) } else { lead.get_lasting(path) }
+/// What a blank says of a field that had a value before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blanks {
+    /// That there is none: for a new record, and for who the person is.
+    Count,
+    /// Nothing, unless the row says so: for a record that is there. The last value counts, which stands in the CRM or was on
+    /// its way there when the blank came.
+    Yield,
+}
+
+/// What the lead says for a row.
+pub(super) fn value_for<'l>(row: &FieldRow, lead: &'l Lead, path: &str, blanks: Blanks) -> Option<&'l Value> {
+    if row.clear || blanks == Blanks::Count { lead.get(path) } else { lead.get_lasting(path) }
+}
+
+/// The value that the lead had before it was emptied, where it is.
+pub(super) fn taken_back<'v>(now: &LeadSide, lasting: &'v LeadSide) -> Option<&'v CrmValue> {
+    match (now, lasting) {
+        (LeadSide::Silent, LeadSide::Says(value, _)) if !value.is_null() => Some(value),
+        _ => None,
+    }
+}
+
+/// How a link keeps in mind that its record was made without a value that the lead had taken back by then.
+pub(super) fn mark_of(taken_back: &CrmValue) -> BasePair {
+    BasePair { lead: taken_back.clone(), crm: CrmValue::Null }
 }
 
 /// The lead's value as a person is shown it where it cannot be stored.
-pub(super) fn unstorable(row: &FieldRow, lead: &Lead) -> Option<CrmValue> {
-    let value = value_for(row, lead, &row.lead)?;
+pub(super) fn unstorable(row: &FieldRow, lead: &Lead, blanks: Blanks) -> Option<CrmValue> {
+    let value = value_for(row, lead, &row.lead, blanks)?;
     let text = value.scalar_text().map_or_else(|| Value::to_json(value), str::to_owned);
     Some(CrmValue::Text(text.chars().take(SHOWN_CHARACTERS).collect()))
 }

@@ -17,7 +17,9 @@ use crate::domain::value::Value;
 
 use super::{
     Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, Owner, Question, Resolution, Rule,
-    SyncPlan, ask,
+    SyncPlan,
+    ask::{self, Blanks},
+    create::create,
     standing::{Carries, Standing},
 };
 
@@ -67,13 +69,16 @@ pub fn match_keys(
     MatchKeys {
         chosen: chosen_record(answers, &rules.matching.object),
         external_id: Some(external_id.to_owned()),
-        ..person_keys(&lead_sides(lead, times, rules), rules)
+        ..person_keys(&sides_of(lead, Blanks::Count, times, rules), rules)
     }
 }
 
 /// The keys of the person whose record a create makes.
 pub fn create_keys(announced: &BTreeMap<FieldName, BasePair>, rules: &SyncRules) -> MatchKeys {
-    let says = |row: &FieldRow| announced.get(&row.crm).map(|pair| LeadSide::Says(pair.lead.clone(), None));
+    let says = |row: &FieldRow| {
+        let written = announced.get(&row.crm).filter(|pair| !pair.crm.is_null());
+        written.map(|pair| LeadSide::Says(pair.lead.clone(), None))
+    };
     let sides = rules.rows.iter().filter_map(|row| Some((row, says(row)?))).collect();
     person_keys(&sides, rules)
 }
@@ -105,19 +110,18 @@ fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
 /// Same inputs, same plan, and nothing is written: planning again after the plan ran yields [`Action::Unchanged`].
 pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     if !input.lead.is_alive() {
-        return SyncPlan::without_record(Action::Skip {
-            code: "lead_deleted",
-            detail: "the lead was deleted in the lead system; its record is left as it is".to_owned(),
-        });
+        return deleted(input, rules);
     }
-    let sides = lead_sides(input.lead, input.times, rules);
-    if let Some(plan) = held_by_invalid_value(&sides) {
+    let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, rules));
+    if let Some(plan) = held_by_invalid_value(if input.link.is_some() { &lasting } else { &now }) {
         return plan;
     }
     let found = ask::possible(input.found, input.answers);
-    match choose(&person(&sides), input.link, &found, input.answers, &rules.matching) {
-        Match::Nobody => create(input, &sides, rules),
-        Match::One(candidate) => into_record(input, candidate, &sides, rules),
+    match choose(&person(&now), input.link, &found, input.answers, &rules.matching) {
+        Match::Nobody => create(input, &now, &lasting, rules),
+        Match::One(candidate) => {
+            held_by_invalid_value(&lasting).unwrap_or_else(|| into_record(input, candidate, &now, &lasting, rules))
+        }
         Match::Ask { candidates, detail } => SyncPlan {
             questions: vec![Question {
                 kind: ConflictKind::Match,
@@ -150,18 +154,44 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     }
 }
 
-type Sides<'a> = Vec<(&'a FieldRow, LeadSide)>;
+/// A deleted lead is not written any more. A record that carries its ID and that it does not know, since the create had no
+/// answer, becomes its own all the same: so the next lead of that person finds whose it was.
+fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
+    let mut plan = SyncPlan::without_record(Action::Skip {
+        code: "lead_deleted",
+        detail: "the lead was deleted in the lead system; its record is left as it is".to_owned(),
+    });
+    let is_its_own = |candidate: &&Candidate| {
+        let record = &candidate.record;
+        candidate.by == MatchedBy::ExternalId
+            && record.object == rules.matching.object
+            && record.became.is_none()
+            && (input.owner_of)(&record.reference()).is_none()
+    };
+    if let Some(Candidate { record, by }) = input.found.found.iter().find(is_its_own).filter(|_| input.link.is_none()) {
+        plan.matched = Some((record.reference(), *by));
+        plan.owner = true;
+        plan.bases = bases_known(input, record, true, rules);
+    }
+    plan
+}
 
-fn lead_sides<'a>(lead: &Lead, times: TimeFormat, rules: &'a SyncRules) -> Sides<'a> {
+pub(super) type Sides<'a> = Vec<(&'a FieldRow, LeadSide)>;
+
+fn lead_sides<'a>(input: &PlanInput<'_>, blanks: Blanks, rules: &'a SyncRules) -> Sides<'a> {
+    sides_of(input.lead, blanks, input.times, rules)
+}
+
+fn sides_of<'a>(lead: &Lead, blanks: Blanks, times: TimeFormat, rules: &'a SyncRules) -> Sides<'a> {
     rules
         .rows
         .iter()
         .filter(|row| row.direction == Direction::ToCrm)
-        .map(|row| (row, side(row, &|path| ask::value_for(row, lead, path), times, rules)))
+        .map(|row| (row, side(row, &|path| ask::value_for(row, lead, path, blanks), times, rules)))
         .collect()
 }
 
-fn side<'v>(
+pub(super) fn side<'v>(
     row: &FieldRow,
     value_at: &dyn Fn(&str) -> Option<&'v Value>,
     times: TimeFormat,
@@ -212,101 +242,18 @@ fn held_by_invalid_value(sides: &Sides<'_>) -> Option<SyncPlan> {
     })
 }
 
-fn create(input: &PlanInput<'_>, sides: &Sides<'_>, rules: &SyncRules) -> SyncPlan {
-    let object = &rules.matching.object;
-    let mut plan = SyncPlan::without_record(Action::Unchanged);
-    plan.owner = true;
-    let mut fields = BTreeMap::new();
-    for (row, side) in sides {
-        let schema = rules.schema.field(object, &row.crm);
-        if !schema.is_some_and(|field| field.createable) {
-            plan.leave_out(not_writable(row, schema.is_some()));
-            continue;
-        }
-        let said = match side {
-            LeadSide::Says(value, note) if !value.is_null() => Some((value.clone(), Rule::Created, note.clone())),
-            LeadSide::Invalid { message, .. } => {
-                plan.leave_out(merge::invalid(row, message, &CrmValue::Null, None));
-                let shown = ask::unstorable(row, input.lead);
-                match ask::answer_on_invalid(row, shown.as_ref(), input.answers) {
-                    Some(answer) => chosen_value(row, answer, rules).map(|value| (value, Rule::Resolved, None)),
-                    None => {
-                        plan.questions.extend(ask::invalid_question(row, message, shown, None));
-                        None
-                    }
-                }
-            }
-            _ => None,
-        };
-        let said = said.filter(|(value, ..)| !value.is_null());
-        let required = schema.is_some_and(|field| field.required_on_create());
-        let Some((value, rule, note)) = said.or_else(|| default_value(row, rules).filter(|_| required)) else {
-            continue;
-        };
-        let lead = if rule == Rule::Created { value.clone() } else { CrmValue::Null };
-        plan.decisions.push(Decision {
-            field: row.crm.clone(),
-            base: None,
-            lead: Some(lead.clone()),
-            crm: None,
-            written: Some(value.clone()),
-            rule,
-            note,
-        });
-        plan.announced.insert(row.crm.clone(), BasePair { lead, crm: value.clone() });
-        fields.insert(row.crm.clone(), value);
-    }
-    let missing: Vec<FieldName> = rules
-        .schema
-        .objects
-        .get(object)
-        .into_iter()
-        .flat_map(|schema| schema.fields.values())
-        .filter(|field| {
-            field.required_on_create() && !fields.contains_key(&field.name) && field.name != rules.external_id
-        })
-        .map(|field| field.name.clone())
-        .collect();
-    if !missing.is_empty() {
-        let names = missing.iter().map(FieldName::as_str).collect::<Vec<_>>().join(", ");
-        plan.action = Action::Refuse {
-            code: "REQUIRED_FIELD_MISSING".to_owned(),
-            message: format!("the lead has no value for {names}, which the CRM requires; give the row a `default`"),
-            fields: missing,
-        };
-        return plan;
-    }
-    fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));
-    plan.action = Action::Create { object: object.clone(), fields };
-    plan
-}
-
-fn default_value(row: &FieldRow, rules: &SyncRules) -> Option<(CrmValue, Rule, Option<String>)> {
-    let text = Value::Text(row.default.clone()?);
-    let plain = FieldRow { take: None, ..row.clone() };
-    match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
-        LeadSide::Says(value, note) if !value.is_null() => Some((value, Rule::Default, note)),
-        _ => None,
-    }
-}
-
-fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, rules: &SyncRules) -> SyncPlan {
+fn into_record(
+    input: &PlanInput<'_>,
+    candidate: &Candidate,
+    now: &Sides<'_>,
+    sides: &Sides<'_>,
+    rules: &SyncRules,
+) -> SyncPlan {
     let record = &candidate.record;
     let reference = record.reference();
     let standing = Standing::of(input, record, rules);
     let input = &PlanInput { link: input.link.filter(|_| !standing.takes_over), ..*input };
-    let no_bases = BTreeMap::new();
-    let carries_our_id = standing.carries == Carries::Ours;
-    let kind_of = |field: &FieldName| {
-        rules.rows.iter().find(|row| row.crm == *field).map_or(CrmFieldKind::Text, |row| row.kind.crm_kind())
-    };
-    let known = merge::bases_after_intents(
-        input.link.map_or(&no_bases, |link| &link.bases),
-        input.intents,
-        record,
-        carries_our_id,
-        &kind_of,
-    );
+    let known = bases_known(input, record, standing.carries == Carries::Ours, rules);
     let mut plan = SyncPlan::without_record(Action::Unchanged);
     plan.matched = Some((reference.clone(), candidate.by));
     plan.owner = standing.owner;
@@ -314,7 +261,11 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
     let mut fields = BTreeMap::new();
     let said = ask::answer_on_sharing(&reference, input.answers);
     let sharing = !standing.owner && rules.on_shared == OnShared::Review && !matches!(said, Some(Choice::Lead));
-    for (row, side) in sides {
+    for ((_, now), (row, side)) in now.iter().zip(sides) {
+        if let Some(mark) = made_without(input.link, row, known.get(&row.crm), now, side) {
+            plan.kept.insert(row.crm.clone(), mark);
+            continue;
+        }
         let Some(outcome) = one_row(input, row, side, record, &known, sharing, rules, &mut plan) else { continue };
         apply(row, side, outcome, &mut fields, &mut plan);
     }
@@ -342,6 +293,38 @@ fn into_record(input: &PlanInput<'_>, candidate: &Candidate, sides: &Sides<'_>, 
     plan
 }
 
+/// The mark of a value that the lead had taken back when its record was made, and has not said again since. Where the answer
+/// to the create was lost, its announcement tells.
+fn made_without(
+    link: Option<&Link>,
+    row: &FieldRow,
+    base: Option<&BasePair>,
+    now: &LeadSide,
+    lasting: &LeadSide,
+) -> Option<BasePair> {
+    let mark = ask::mark_of(ask::taken_back(now, lasting)?);
+    let is_known = match link {
+        Some(link) => link.kept.get(&row.crm) == Some(&mark),
+        None => base.is_some_and(|base| base.lead.is_null()),
+    };
+    is_known.then_some(mark)
+}
+
+/// What both sides last settled on, as far as the look tells.
+fn bases_known(
+    input: &PlanInput<'_>,
+    record: &CrmRecord,
+    carries_our_id: bool,
+    rules: &SyncRules,
+) -> BTreeMap<FieldName, BasePair> {
+    let no_bases = BTreeMap::new();
+    let kind_of = |field: &FieldName| {
+        rules.rows.iter().find(|row| row.crm == *field).map_or(CrmFieldKind::Text, |row| row.kind.crm_kind())
+    };
+    let bases = input.link.map_or(&no_bases, |link| &link.bases);
+    merge::bases_after_intents(bases, input.intents, record, carries_our_id, &kind_of)
+}
+
 #[expect(clippy::too_many_arguments, reason = "all of one row's surroundings, named")]
 fn one_row(
     input: &PlanInput<'_>,
@@ -361,19 +344,18 @@ fn one_row(
         LeadSide::Says(CrmValue::Null, _) if !row.clear && (sharing || base.is_none()) => return None,
         LeadSide::Invalid { message, .. } => {
             let mut decision = merge::invalid(row, message, crm, base);
-            let shown = ask::unstorable(row, input.lead);
-            let chosen = match ask::answer_on_invalid(row, shown.as_ref(), input.answers) {
-                Some(answer) => {
-                    chosen_value(row, answer, rules).filter(|value| !same_value(row.kind.crm_kind(), value, crm))
-                }
-                None => {
-                    plan.questions.extend(ask::invalid_question(row, message, shown, Some(crm)));
-                    None
-                }
-            };
+            let shown = ask::unstorable(row, input.lead, Blanks::Yield);
+            let answer = ask::answer_on_invalid(row, shown.as_ref(), input.answers);
+            if answer.is_none() {
+                plan.questions.extend(ask::invalid_question(row, message, shown, Some(crm)));
+            }
+            let given = answer.and_then(|answer| chosen_value(row, answer, rules));
+            if given.is_none() {
+                plan.left_out.insert(row.crm.clone(), None);
+            }
+            let chosen = given.filter(|value| !same_value(row.kind.crm_kind(), value, crm));
             decision.written = chosen.clone();
             decision.rule = if chosen.is_some() { Rule::Resolved } else { Rule::Invalid };
-            plan.left_out.insert(row.crm.clone(), None);
             return Some(RowOutcome {
                 write: chosen,
                 base: base.cloned(),
@@ -409,7 +391,7 @@ fn one_row(
     Some(if sharing { merge::decide_shared(&view) } else { merge::decide(&view) })
 }
 
-fn chosen_value(row: &FieldRow, answer: &Resolution, rules: &SyncRules) -> Option<CrmValue> {
+pub(super) fn chosen_value(row: &FieldRow, answer: &Resolution, rules: &SyncRules) -> Option<CrmValue> {
     let Choice::Value(text) = &answer.choice else { return None };
     let (plain, text) = (FieldRow { take: None, values: Vec::new(), ..row.clone() }, Value::Text(text.clone()));
     match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
@@ -442,7 +424,7 @@ fn apply(
     }
 }
 
-fn not_writable(row: &FieldRow, exists: bool) -> Decision {
+pub(super) fn not_writable(row: &FieldRow, exists: bool) -> Decision {
     let why =
         if exists { "the CRM does not let us write this field" } else { "the CRM has no such field, or hides it" };
     Decision {
@@ -458,7 +440,7 @@ fn not_writable(row: &FieldRow, exists: bool) -> Decision {
 
 impl SyncPlan {
     /// Notes why a row is not written, and that another mapping or schema may change that.
-    fn leave_out(&mut self, decision: Decision) {
+    pub(super) fn leave_out(&mut self, decision: Decision) {
         self.left_out.insert(decision.field.clone(), None);
         self.decisions.push(decision);
     }

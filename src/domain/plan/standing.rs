@@ -39,16 +39,13 @@ impl Standing {
         let free = carries != Carries::Another && other.as_ref().is_none_or(|owner| owner.deleted);
         match input.link {
             // Made owner when the one before it went: its key replaces the old one.
-            Some(link) if link.owner => {
-                let inherited = link.bases.is_empty();
-                Self {
-                    owner: true,
-                    write_id: carries == Carries::Nothing || (carries == Carries::Another && inherited),
-                    carries,
-                    other: None,
-                    takes_over: false,
-                }
-            }
+            Some(link) if link.owner => Self {
+                owner: true,
+                write_id: carries == Carries::Nothing || (carries == Carries::Another && link.is_inherited()),
+                carries,
+                other: None,
+                takes_over: false,
+            },
             Some(_) if !free || other.is_none() => {
                 Self { owner: false, write_id: false, carries, other, takes_over: false }
             }

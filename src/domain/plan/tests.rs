@@ -12,6 +12,7 @@ use crate::domain::record::{CrmFieldKind, CrmRecord, FieldSchema, ObjectSchema, 
 use crate::domain::value::Value;
 
 mod blanks;
+mod invalid;
 mod properties;
 mod shared;
 
@@ -439,27 +440,18 @@ fn a_deleted_lead_is_skipped() {
 }
 
 #[test]
-fn a_value_that_cannot_be_stored_is_asked_about_once_and_the_answer_written() {
-    let mut case =
-        Case::linked(ConflictRule::LeadWins, None, Some("a city with a name that is too long"), Some("Köln"));
-    case.rules.rows[3].on_invalid = OnInvalid::Review;
+fn a_deleted_lead_owns_the_record_that_it_is_found_to_have_made() {
+    let mut case = Case::unlinked(vec![(record("00Q1", Some("Berlin")), MatchedBy::ExternalId)]);
+    case.lead.deleted = case.lead.latest.clone();
+    case.intents = vec![intent(None, "Berlin")];
     let plan = case.plan();
-    assert_eq!(city(&plan), (None, Some(Rule::Invalid), true));
-    let question = &plan.questions[0];
-    let answer = |choice| Resolution {
-        kind: question.kind,
-        field: question.field.clone(),
-        choice,
-        seen_lead: question.lead.clone(),
-        seen_crm: question.crm.clone(),
-        seen_records: Vec::new(),
-    };
-    case.answers = vec![answer(Choice::Crm)];
-    assert_eq!(city(&case.plan()), (None, Some(Rule::Invalid), false));
-    case.answers = vec![answer(Choice::Value("Bonn".into()))];
-    assert_eq!(city(&case.plan()), (Some(text("Bonn")), Some(Rule::Resolved), false));
-    case.found = vec![(record("00Q1", Some("Bonn")), MatchedBy::Link)];
-    assert_eq!(case.plan().action, Action::Unchanged);
-    case.lead = ada(Some("another city that is much too long"));
-    assert_eq!(city(&case.plan()), (None, Some(Rule::Invalid), true), "another value is another question");
+    assert!(matches!(plan.action, Action::Skip { code: "lead_deleted", .. }));
+    assert_eq!((plan.matched.as_ref().map(|(record, _)| record.id.as_str()), plan.owner), (Some("00Q1"), true));
+    assert_eq!(plan.bases[&"City".into()], pair("Berlin", "Berlin"));
+    case.found[0].1 = MatchedBy::Email;
+    assert_eq!(case.plan().matched, None, "it may be anybody's");
+    case.found[0].1 = MatchedBy::ExternalId;
+    let heir = LeadKey::new("klozeo", "cl_heir");
+    case.owner = Some(Owner { lead: heir, external_id: "cl_heir".to_owned(), deleted: false });
+    assert_eq!(case.plan().matched, None, "another lead has it already");
 }

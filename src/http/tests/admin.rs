@@ -328,6 +328,7 @@ async fn settled_as(running: &Running, outcome: Outcome, code: Option<&str>) {
         intents: vec![],
         log: vec![row],
         wrote: false,
+        looked: true,
     };
     running.store.settle(vec![settlement]).await.remove(0).unwrap();
 }

@@ -136,6 +136,7 @@ pub(super) fn settlement(token: LeaseToken, job: &ClaimedJob, at_second: i64) ->
             response: None,
         }],
         wrote: false,
+        looked: true,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
 use crate::store::stored::decisions_from_json;
-use crate::store::{LeaseToken, LeasesOf, NewLogRow, Operation, Outcome, Recovered, StoreResult};
+use crate::store::{LeaseToken, LeasesOf, NewLogRow, Operation, Outcome, Recovered, StoreError, StoreResult};
 
 /// How long a write without an answer may still land.
 pub(super) const MAY_LAND_FOR: Duration = Duration::from_secs(15 * 60);
@@ -20,27 +20,29 @@ const PIECE: i64 = 100;
 
 pub(super) async fn recover(store: &SqliteStore, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered> {
     let died = match whose {
-        LeasesOf::DeadProcess => Died {
+        LeasesOf::DeadProcess => Unsettled {
             of: None,
+            lead: None,
             code: "process_died",
             detail: "the process ended before the answer was recorded; the record is read again",
         },
-        LeasesOf::Batch(token) => Died {
+        LeasesOf::Batch(token) => Unsettled {
             of: Some(token),
+            lead: None,
             code: "internal_error",
             detail: "leadrelay failed before the answer was recorded; the record is read again",
         },
     };
     let mut recovered = Recovered::default();
     loop {
-        let released = store.writer.run(move |db| release_leases(db, died, now)).await?;
+        let released = store.writer.run(move |db| release_leases(db, &died, now)).await?;
         recovered.leases += released;
         if released == 0 {
             break;
         }
     }
     loop {
-        let unknown = store.writer.run(move |db| open_unsettled(db, died, now)).await?;
+        let unknown = store.writer.run(move |db| open_unsettled(db, &died, now)).await?;
         recovered.unknown_writes += unknown;
         if unknown == 0 {
             break;
@@ -50,23 +52,25 @@ pub(super) async fn recover(store: &SqliteStore, whose: LeasesOf, now: Timestamp
     Ok(recovered)
 }
 
-/// Who died, and what the log says of it.
+/// Whose writes were announced and not settled, and what the log says of it.
 #[derive(Clone, Copy)]
-struct Died {
-    /// `None`: whoever had a lease.
-    of: Option<LeaseToken>,
-    code: &'static str,
-    detail: &'static str,
+pub(super) struct Unsettled<'a> {
+    /// `None`: of whoever had a lease.
+    pub of: Option<LeaseToken>,
+    /// `None`: of all its leads.
+    pub lead: Option<&'a LeadKey>,
+    pub code: &'static str,
+    pub detail: &'static str,
 }
 
-impl Died {
+impl Unsettled<'_> {
     fn token(&self) -> Option<&[u8]> {
         self.of.as_ref().map(|token| token.as_bytes().as_slice())
     }
 }
 
 /// Makes leased jobs due now. Those that had announced are suspect; of the others the attempt never began.
-fn release_leases(db: &mut Connection, died: Died, now: Timestamp) -> StoreResult<u64> {
+fn release_leases(db: &mut Connection, died: &Unsettled<'_>, now: Timestamp) -> StoreResult<u64> {
     let released = db
         .prepare_cached(
             "UPDATE jobs SET lease_token = NULL, due_at = ?1,
@@ -84,14 +88,16 @@ fn release_leases(db: &mut Connection, died: Died, now: Timestamp) -> StoreResul
 }
 
 /// Writes that were announced and of which nothing is known: logged, and kept open while they may land.
-fn open_unsettled(db: &mut Connection, died: Died, now: Timestamp) -> StoreResult<u64> {
+pub(super) fn open_unsettled(db: &Connection, whose: &Unsettled<'_>, now: Timestamp) -> StoreResult<u64> {
+    let (source, lead) = whose.lead.map(|lead| (lead.source.as_str(), lead.id.as_str())).unzip();
     let unsettled = db
         .prepare_cached(
             "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id, decisions
                FROM intents
-              WHERE settled = 0 AND (?2 IS NULL OR lease_token = ?2) ORDER BY id LIMIT ?1",
+              WHERE settled = 0 AND (?2 IS NULL OR lease_token = ?2)
+                AND (?3 IS NULL OR (source = ?3 AND lead_id = ?4)) ORDER BY id LIMIT ?1",
         )?
-        .query_map(params![PIECE, died.token()], |row| {
+        .query_map(params![PIECE, whose.token(), source, lead], |row| {
             let (destination, source, lead): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
             let (object, record): (String, Option<String>) = (row.get(4)?, row.get(5)?);
             let (request, decisions): (String, String) = (row.get(7)?, row.get(8)?);
@@ -104,8 +110,8 @@ fn open_unsettled(db: &mut Connection, died: Died, now: Timestamp) -> StoreResul
                 outcome: Outcome::Unknown,
                 record,
                 matched_by: None,
-                error_code: Some(died.code.to_owned()),
-                error: Some(died.detail.to_owned()),
+                error_code: Some(whose.code.to_owned()),
+                error: Some(whose.detail.to_owned()),
                 attempt: row.get(6)?,
                 api_calls: 0,
                 batch: 1,
@@ -121,11 +127,27 @@ fn open_unsettled(db: &mut Connection, died: Died, now: Timestamp) -> StoreResul
         })?
         .collect::<Result<Vec<_>, _>>()?;
     for (intent, log) in &unsettled {
-        append::append(db, log)?;
+        note(db, log)?;
         db.prepare_cached("UPDATE intents SET settled = 1, keep_open_until = ?2 WHERE id = ?1")?
             .execute(params![intent, now.after(MAY_LAND_FOR).as_micros()])?;
     }
     Ok(unsettled.len() as u64)
+}
+
+/// Appends a log row. What the database refuses of it must keep neither the program from starting nor the write from being
+/// looked for.
+fn note(db: &Connection, log: &NewLogRow) -> StoreResult<()> {
+    db.prepare_cached("SAVEPOINT note")?.execute([])?;
+    if let Err(error) = append::append(db, log) {
+        if !matches!(error, StoreError::Database(_) | StoreError::Corrupt { .. }) {
+            return Err(error);
+        }
+        db.prepare_cached("ROLLBACK TO note")?.execute([])?;
+        let (lead, destination) = (&log.lead, &log.destination);
+        tracing::error!(lead.id = %lead.id, %destination, "cannot log that the outcome of a write of {lead} is unknown: {error}");
+    }
+    db.prepare_cached("RELEASE note")?.execute([])?;
+    Ok(())
 }
 
 pub(super) async fn close_late(store: &SqliteStore, now: Timestamp) -> StoreResult<u64> {

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::SqliteStore;
 use super::append::{Decided, append_decided};
 use super::dirty::{self, Why};
+use super::recover::{Unsettled, open_unsettled};
 use crate::domain::job::Class;
 use crate::store::{IntentEnd, IntentId, JobEnd, Settled, Settlement, StoreError, StoreResult};
 
@@ -47,6 +48,13 @@ fn settle_or_postpone(db: &mut Connection, part: &Part) -> StoreResult<Settled> 
             let (lead, destination) = (&settlement.lead, &settlement.destination);
             tracing::error!(lead.id = %lead.id, %destination, "cannot record the sync of {lead} to {destination}: {error}");
             jobs::postpone(db, settlement, settlement.now.after(TRY_AGAIN_AFTER), &error)?;
+            let not_recorded = Unsettled {
+                of: Some(settlement.token),
+                lead: Some(lead),
+                code: "not_recorded",
+                detail: "the database refused to record what became of it; the record is read again",
+            };
+            open_unsettled(db, &not_recorded, settlement.now)?;
             Ok(Settled::Failed)
         }
         settled => settled,
@@ -78,7 +86,7 @@ fn settle_one(db: &mut Connection, Part { settlement, decided }: &Part) -> Store
         // Without the link its values are in no base, so the next attempt still has to know them.
         end_intent(db, settlement, *intent, *end, linked)?;
     }
-    if linked && !moved && !matches!(settlement.end, JobEnd::Retry { .. }) {
+    if settlement.looked && linked && !moved && !matches!(settlement.end, JobEnd::Retry { .. }) {
         drop_looked_at(db, settlement)?;
     }
     let again = if linked { jobs::end(db, settlement, moved)? } else { jobs::owe_again(db, settlement)? };

@@ -168,6 +168,8 @@ pub struct Settlement {
     pub log: Vec<NewLogRow>,
     /// Whether something was written outside, so that a lost lease makes the lead dirty again.
     pub wrote: bool,
+    /// Whether the record was looked at and what was found is in the link: then writes that can land no more are forgotten.
+    pub looked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +197,11 @@ pub enum LinkChange {
     /// stays, until another lead takes the record over.
     Release {
         planned_with: i64,
+    },
+    /// The lead is gone, and its record was found only now: both of the above.
+    PutAndRelease {
+        link: Link,
+        planned_with: Option<i64>,
     },
 }
 

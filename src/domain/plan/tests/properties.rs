@@ -54,9 +54,14 @@ proptest! {
         crm_city in prop_oneof![Just(None), Just(Some("Berlin")), Just(Some("Köln"))],
         linked in any::<bool>(),
         rewrites in any::<bool>(),
+        emptied in any::<bool>(),
     ) {
         let base = based.then(|| pair("Berlin", "Berlin"));
-        let case = if linked { Case::linked(rule, base, lead_city, crm_city) } else { Case { rules: rules(rule), lead: ada(lead_city), ..Case::unlinked(Vec::new()) } };
+        let mut case = if linked { Case::linked(rule, base, lead_city, crm_city) } else { Case { rules: rules(rule), lead: ada(lead_city), ..Case::unlinked(Vec::new()) } };
+        if let (true, Some(city)) = (emptied, case.lead.fields.get("city").cloned()) {
+            case.lead.fields.get_mut("city").unwrap().value = Value::Null;
+            case.lead.lasting.insert("city".to_owned(), city);
+        }
         let plan = case.plan();
         prop_assert_eq!(&plan, &case.plan(), "same inputs, same plan");
         let wrote_city = plan.announced.contains_key(&FieldName::from("City"));

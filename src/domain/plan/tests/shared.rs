@@ -36,12 +36,16 @@ fn a_second_lead_on_a_record_fills_blanks_and_asks_and_never_takes_it_over() {
 }
 
 #[test]
-fn a_new_owner_without_a_base_replaces_the_old_external_id() {
+fn an_heir_replaces_the_old_external_id_and_no_other_owner_does() {
     let mut inherited = record("00Q1", Some("Berlin"));
     inherited.fields.insert(ID_FIELD.into(), text("cl_gone"));
     let mut case = Case::linked(ConflictRule::LeadWins, None, Some("Berlin"), None);
-    case.link = Some(Link { bases: BTreeMap::new(), ..link(None) });
+    let heir = Link { bases: BTreeMap::new(), fingerprint: String::new(), ..link(None) };
+    // One that never agreed on any row is no heir: somebody else wrote that ID.
+    case.link = Some(Link { fingerprint: "f".to_owned(), ..heir.clone() });
     case.found = vec![(inherited, MatchedBy::Link)];
+    assert_eq!(case.plan().action, Action::Unchanged);
+    case.link = Some(heir);
     let Action::Update { fields, .. } = case.plan().action else { panic!("the new owner's key is written") };
     assert_eq!(fields[&FieldName::from(ID_FIELD)], text(OUR_ID));
 }

@@ -82,10 +82,12 @@ pub(super) fn postpone(
     Ok(())
 }
 
+/// Tries again later. It stays as suspect as it was, unless the attempt got past what the process died of: its write.
 fn retry(db: &Connection, settlement: &Settlement, due_at: Timestamp, error: &str, failed: bool) -> StoreResult<()> {
     let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
     db.prepare_cached(
-        "UPDATE jobs SET due_at = ?4, lease_token = NULL, code = NULL, detail = ?5, suspicion = 0,
+        "UPDATE jobs SET due_at = ?4, lease_token = NULL, code = NULL, detail = ?5,
+                         suspicion = CASE WHEN ?8 THEN 0 ELSE suspicion END,
                          first_failed_at = CASE WHEN ?6 THEN coalesce(first_failed_at, ?7) ELSE first_failed_at END,
                          lane = EXISTS (SELECT 1 FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3)
           WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
@@ -98,6 +100,7 @@ fn retry(db: &Connection, settlement: &Settlement, due_at: Timestamp, error: &st
         error,
         failed,
         settlement.now.as_micros(),
+        settlement.wrote,
     ])?;
     Ok(())
 }

@@ -15,9 +15,17 @@ use crate::store::{LinkChange, NewLogRow, Operation, Outcome, Settlement, StoreR
 pub(super) fn change(db: &Connection, settlement: &Settlement) -> StoreResult<bool> {
     match &settlement.link {
         LinkChange::Keep => Ok(true),
-        LinkChange::Put { link, planned_with: None } => insert(db, settlement, link),
-        LinkChange::Put { link, planned_with: Some(revision) } => update(db, settlement, link, *revision),
+        LinkChange::Put { link, planned_with } => put(db, settlement, link, *planned_with),
         LinkChange::Release { planned_with } => release(db, settlement, *planned_with),
+        LinkChange::PutAndRelease { link, planned_with } => Ok(put(db, settlement, link, *planned_with)?
+            && release(db, settlement, planned_with.map_or(1, |revision| revision + 1))?),
+    }
+}
+
+fn put(db: &Connection, settlement: &Settlement, link: &Link, planned_with: Option<i64>) -> StoreResult<bool> {
+    match planned_with {
+        None => insert(db, settlement, link),
+        Some(revision) => update(db, settlement, link, revision),
     }
 }
 
@@ -128,12 +136,13 @@ fn release(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResu
     Ok(true)
 }
 
-/// Makes `heir` the record's owner, without a base: what the record holds came from the other lead.
+/// Makes `heir` the record's owner, without a base: what the record holds came from the other lead. The empty fingerprint
+/// says that its key is to replace the other's.
 fn hand_over(db: &Connection, settlement: &Settlement, record: RecordRef, heir: &LeadKey) -> StoreResult<()> {
     let destination = settlement.destination.as_str();
     let key = params![destination, heir.source.as_str(), heir.id.as_str()];
     db.prepare_cached(
-        "UPDATE links SET owner = 1, bases = '{}', kept = '{}', left_out = '{}', revision = revision + 1
+        "UPDATE links SET owner = 1, bases = '{}', kept = '{}', left_out = '{}', fingerprint = '', revision = revision + 1
           WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
     )?
     .execute(key)?;

@@ -129,6 +129,26 @@ async fn a_released_record_goes_to_the_oldest_living_sharer() {
 }
 
 #[tokio::test]
+async fn a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too() {
+    let fixture = Fixture::new().await;
+    let (token, job) = claimed(&fixture, "bob", 10).await;
+    settle(&fixture, Settlement { link: put("r1", false), ..settlement(token, &job, 11) }).await;
+    fixture
+        .execute(
+            "INSERT INTO leads (source, lead_id, revision, document, deleted, updated_at)
+             VALUES ('klozeo', 'ada', 1, '{}', 1, 1), ('klozeo', 'bob', 1, '{}', 0, 1)",
+        )
+        .await;
+    let (token, job) = claimed(&fixture, "ada", 20).await;
+    let found = LinkChange::PutAndRelease { link: link("r1", true), planned_with: None };
+    let settled = settle(&fixture, Settlement { link: found, ..settlement(token, &job, 21) }).await;
+    assert_eq!(settled, Settled::Recorded { again: false });
+    let owner = fixture.store.find_owners(&crm(), &[record("r1")]).await.unwrap().remove(0);
+    assert_eq!(owner, Some(RecordOwner { lead: key("bob"), deleted: false }));
+    assert_eq!(fixture.claim(21).await[0].lead, key("bob"), "the new owner has to be synced");
+}
+
+#[tokio::test]
 async fn a_deleted_lead_keeps_its_record_until_another_one_takes_it() {
     let fixture = Fixture::new().await;
     let owner_of =
@@ -216,4 +236,79 @@ async fn one_bad_row_fails_alone_and_is_tried_later() {
     assert_eq!(settled, [recorded, Settled::Failed, recorded]);
     assert!(fixture.claim(310).await.is_empty());
     assert_eq!(fixture.claim(311).await[0].lead, key("bad"));
+}
+
+fn announcement(token: LeaseToken, lead: &str, at_second: i64) -> Announcement {
+    Announcement {
+        destination: crm(),
+        token,
+        now: secs(at_second),
+        lease_ends_at: secs(at_second + 90),
+        request_id: "r1".into(),
+        writes: vec![AnnouncedWrite {
+            lead: key(lead),
+            object: "Lead".into(),
+            record: None,
+            rows: Default::default(),
+            known: None,
+            decisions: Vec::new(),
+        }],
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_settlement_the_database_refused_is_open_for_a_while_and_logged() {
+    // Whether the database refuses something of the settlement, or any log row of this lead.
+    for (refusing, logged) in [("outcome <> 'unknown'", 1), ("1", 0)] {
+        let fixture = Fixture::new().await;
+        fixture.store.accept_events(vec![event("bad", "{}")]).await.unwrap();
+        let trigger = format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON sync_log WHEN new.{refusing} BEGIN SELECT RAISE(ABORT, 'no'); END"
+        );
+        fixture.execute(Box::leak(trigger.replace("new.1", "1").into_boxed_str())).await;
+        let claim = claim(10);
+        let jobs = fixture.store.claim_jobs(&claim).await.unwrap();
+        fixture.store.announce(&announcement(claim.token, "bad", 10)).await.unwrap();
+        assert_eq!(settle(&fixture, settlement(claim.token, &jobs[0], 11)).await, Settled::Failed);
+        let open = fixture.store.find_open_creates(&crm()).await.unwrap();
+        assert_eq!(open.iter().map(|create| &create.lead).collect::<Vec<_>>(), [&key("bad")]);
+        let unknown = "SELECT count(*) FROM sync_log
+                        WHERE outcome = 'unknown' AND error_code = 'not_recorded' AND request_id = 'r1'";
+        assert_eq!(fixture.count(unknown).await, logged);
+        fixture.execute("DROP TRIGGER refuse").await;
+        assert_eq!(fixture.claim(311).await.len(), 1);
+        assert_eq!(fixture.store.close_late_intents(secs(911)).await.unwrap(), 1);
+        assert!(fixture.store.find_open_creates(&crm()).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_may_have_landed_is_known_until_an_attempt_looks() {
+    let fixture = Fixture::new().await;
+    let (token, job) = claimed(&fixture, "ada", 10).await;
+    let intent = fixture.store.announce(&announcement(token, "ada", 10)).await.unwrap()[0].unwrap().intent;
+    let intents = vec![(intent, IntentEnd::OpenUntil(secs(911)))];
+    settle(&fixture, Settlement { intents, ..settlement(token, &job, 12) }).await;
+    fixture.store.close_late_intents(secs(911)).await.unwrap();
+    for (second, looked, left) in [(920, false, 1), (930, true, 0)] {
+        let (token, job) = claimed(&fixture, "ada", second).await;
+        settle(&fixture, Settlement { looked, ..settlement(token, &job, second + 1) }).await;
+        assert_eq!(fixture.count("SELECT count(*) FROM intents").await, left, "looked: {looked}");
+    }
+}
+
+#[tokio::test]
+async fn a_lead_stays_suspect_until_an_attempt_got_past_its_write() {
+    let fixture = Fixture::new().await;
+    let (token, _) = claimed(&fixture, "ada", 10).await;
+    fixture.store.announce(&announcement(token, "ada", 10)).await.unwrap();
+    fixture.store.recover_leases(LeasesOf::DeadProcess, secs(20)).await.unwrap();
+    for (second, wrote, left) in [(30, false, 1), (40, true, 0)] {
+        let claim = claim(second);
+        let jobs = fixture.store.claim_jobs(&claim).await.unwrap();
+        assert_eq!(jobs[0].suspicion, 1);
+        let end = JobEnd::Retry { due_at: secs(second), error: "503".to_owned(), failed: true };
+        settle(&fixture, Settlement { end, wrote, ..settlement(claim.token, &jobs[0], second) }).await;
+        assert_eq!(fixture.count("SELECT suspicion FROM jobs").await, left, "wrote: {wrote}");
+    }
 }

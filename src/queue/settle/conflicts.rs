@@ -1,0 +1,57 @@
+//! Which conflicts an attempt opens and closes.
+
+use crate::crm::CrmError;
+use crate::domain::ids::RecordRef;
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Question, SyncPlan};
+use crate::queue::destination::Rules;
+use crate::store::OpenConflict;
+
+/// Open conflicts that planning looked for and no longer finds.
+pub(super) fn moot(open: &[OpenConflict], plan: &SyncPlan) -> Vec<OpenConflict> {
+    let asked = |conflict: &OpenConflict| {
+        plan.questions.iter().any(|question| question.kind == conflict.kind && question.field == conflict.field)
+    };
+    open.iter().filter(|conflict| looked_for(plan, conflict.kind) && !asked(conflict)).cloned().collect()
+}
+
+/// Whether planning came as far as this kind of question: it may stop before it knows the record, or before its fields.
+fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
+    match &plan.action {
+        Action::Hold { code: "match_conflict" | "record_gone" | "record_converted", .. }
+        | Action::Skip { code: "other_object", .. } => kind == ConflictKind::Match,
+        Action::Hold { .. } => false,
+        Action::Create { .. }
+        | Action::Update { .. }
+        | Action::Unchanged
+        | Action::Refuse { .. }
+        | Action::Skip { .. } => true,
+    }
+}
+
+/// The question that the CRM's own duplicate rule puts.
+pub(super) fn asked_by_duplicate_rule(error: &CrmError, rules: &Rules) -> Option<Question> {
+    let CrmError::Duplicate { code, message, record } = error else { return None };
+    if code != "DUPLICATES_DETECTED" {
+        return None;
+    }
+    let candidates = record.iter().map(|id| CandidateSummary {
+        record: RecordRef { object: rules.sync.matching.object.clone(), id: id.clone() },
+        by: MatchedBy::NameAndCompanyDomain,
+        speaks: "found by the CRM's own duplicate rule".to_owned(),
+    });
+    Some(Question {
+        kind: ConflictKind::Match,
+        field: None,
+        record: None,
+        base: None,
+        lead: None,
+        crm: None,
+        candidates: candidates.collect(),
+        other: None,
+        detail: format!("the CRM's duplicate rule refused it: {message}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;
