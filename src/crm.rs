@@ -129,7 +129,7 @@ pub enum CrmError {
     Collateral { code: String },
     /// A field or object is missing, hidden or not to be written by us: the schema's fault, never the lead's. It may come
     /// for a whole query or batch, or for each record that names the field.
-    #[error("the CRM no longer has the field {field:?} ({code}): {message}")]
+    #[error("the CRM does not let us use {} ({code}): {message}", what_drifted(field.as_ref()))]
     SchemaDrift { code: String, field: Option<FieldName>, message: String },
     /// A person must act in the CRM: permission, licence, storage.
     #[error("the CRM needs an administrator ({code}): {message}")]
@@ -137,6 +137,10 @@ pub enum CrmError {
     /// A code that nobody knows: a 4xx is held, tried daily and alerted.
     #[error("the CRM answered with an unknown error ({code}): {message}")]
     Unfamiliar { code: String, message: String },
+}
+
+fn what_drifted(field: Option<&FieldName>) -> String {
+    field.map_or_else(|| "an object or a field".to_owned(), |field| format!("the field {field}"))
 }
 
 impl CrmError {
