@@ -12,13 +12,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::ids::{FieldName, ObjectName, RecordId, RecordRef, RequestId};
-use crate::domain::matching::{Candidates, MatchKeys};
+use crate::domain::matching::{Candidates, MatchKeys, PersonObject};
 use crate::domain::record::{CrmRecord, CrmValue, Schema};
 use crate::domain::time::Timestamp;
 
 /// A CRM as the queue needs it.
 #[async_trait]
 pub trait Crm: Send + Sync {
+    /// The kinds of records that a person may be; each is looked through for every lead.
+    fn people(&self) -> Vec<PersonObject>;
+
     /// What the CRM says of these objects now, past any cache.
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError>;
 
@@ -129,7 +132,7 @@ pub enum CrmError {
     Collateral { code: String },
     /// A field or object is missing, hidden or not to be written by us: the schema's fault, never the lead's. It may come
     /// for a whole query or batch, or for each record that names the field.
-    #[error("the CRM no longer has the field {field:?} ({code}): {message}")]
+    #[error("the CRM does not let us use {} ({code}): {message}", what_drifted(field.as_ref()))]
     SchemaDrift { code: String, field: Option<FieldName>, message: String },
     /// A person must act in the CRM: permission, licence, storage.
     #[error("the CRM needs an administrator ({code}): {message}")]
@@ -139,7 +142,30 @@ pub enum CrmError {
     Unfamiliar { code: String, message: String },
 }
 
+fn what_drifted(field: Option<&FieldName>) -> String {
+    field.map_or_else(|| "an object or a field".to_owned(), |field| format!("the field {field}"))
+}
+
 impl CrmError {
+    /// Whether the same request fails until a person has done something, where no lead can be the cause: for a describe.
+    pub const fn needs_person(&self) -> bool {
+        match self {
+            CrmError::Throttled { .. }
+            | CrmError::BudgetSpent { .. }
+            | CrmError::Unavailable { .. }
+            | CrmError::Unknown { .. }
+            | CrmError::Unauthorised { .. }
+            | CrmError::Collateral { .. } => false,
+            CrmError::Refused { .. }
+            | CrmError::Duplicate { .. }
+            | CrmError::Gone { .. }
+            | CrmError::Converted { .. }
+            | CrmError::SchemaDrift { .. }
+            | CrmError::Operator { .. }
+            | CrmError::Unfamiliar { .. } => true,
+        }
+    }
+
     /// The stable word under which the log, the API and metrics group this error: the CRM's own code where it gave one.
     pub fn code(&self) -> &str {
         match self {

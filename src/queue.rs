@@ -101,6 +101,10 @@ async fn step(destination: &Arc<Destination>, batches: &mut Batches, describe_ag
         // The gate heard of it and decides when to try again.
         Err(_) => return Ok(Next::LookAgainIn(Duration::from_millis(100))),
     };
+    if !rules.missing_keys.is_empty() {
+        // The gate was closed for them.
+        return Ok(Next::LookAgainIn(Duration::from_millis(100)));
+    }
     if !destination.settings.linger.is_zero() {
         tokio::time::sleep(destination.settings.linger).await;
     }
@@ -152,11 +156,15 @@ async fn start_batch(
 
 /// The rules to plan by; describes the CRM where that was not done yet, or a field went missing.
 async fn rules(destination: &Destination, permit: &Permit, describe_again: &mut bool) -> Result<Arc<Rules>, CrmError> {
+    // A probe after a describe that failed finds out whether the next one does.
+    *describe_again |= destination.gate.is_undescribed();
     if let Some(rules) = destination.rules().filter(|_| !*describe_again) {
         return Ok(rules);
     }
     let rules = if *describe_again { destination.look_at_schema().await } else { destination.first_look().await };
-    permit.answered(rules.as_ref().map(|_| ()));
+    if !rules.as_ref().is_err_and(CrmError::needs_person) {
+        permit.answered(rules.as_ref().map(|_| ()));
+    }
     if let Err(error) = &rules {
         destination.note_error(error);
         warn!(destination = %destination.name, code = error.code(), "{} cannot be described: {error}", destination.name);

@@ -7,9 +7,11 @@ use anyhow::Result;
 use super::connect;
 use crate::config::{Config, DestinationConfig};
 use crate::crm::{Call, CallMeter, Crm, CrmError};
-use crate::domain::check::{Finding, Severity, compare};
+use crate::domain::check::{Finding, Severity, compare, of_people};
 use crate::domain::ids::{DestinationName, ObjectName};
+use crate::domain::matching::PersonObject;
 use crate::domain::record::Schema;
+use crate::queue::destination::objects_read;
 
 /// What the preflight of one destination found; the worst first.
 #[derive(Clone, Debug)]
@@ -33,22 +35,57 @@ pub async fn describe(config: &DestinationConfig, objects: &[ObjectName]) -> Res
     Ok(connect(config, Arc::new(Unmetered))?.describe(objects).await?)
 }
 
-/// Checks one destination through an adapter that is at hand.
+/// Checks one destination through an adapter that is at hand: every object that is read, not only the one written.
 pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
-    let object = &config.records.object;
-    match crm.describe(std::slice::from_ref(object)).await {
-        Ok(schema) => {
-            let mut findings = compare(&config.fields, object, &config.records.external_id, &schema);
-            findings.push(Finding {
-                severity: Severity::Ok,
-                subject: "login".to_owned(),
-                finding: "the CRM accepts our login".to_owned(),
-                remedy: String::new(),
-            });
-            findings
+    let people = crm.people();
+    let (mut schema, mut failures) = (Schema::default(), Vec::new());
+    for object in objects_read(&config.records.object, &people) {
+        match crm.describe(std::slice::from_ref(&object)).await {
+            Ok(described) => schema.objects.extend(described.objects),
+            Err(error) if error.needs_person() => failures.push((object, error)),
+            // The others would meet the same trouble.
+            Err(error) => return vec![unreachable(&error)],
         }
-        Err(error) => vec![unreachable(&error)],
     }
+    let failures: Vec<Finding> = failures.iter().map(|(object, error)| undescribed(object, error)).collect();
+    let mut findings = compared(config, &people, &schema, failures);
+    findings.push(Finding {
+        severity: Severity::Ok,
+        subject: "login".to_owned(),
+        finding: "the CRM accepts our login".to_owned(),
+        remedy: String::new(),
+    });
+    findings
+}
+
+/// What the schema says of the mapping, besides what kept parts of it from being described; the worst first.
+pub(super) fn compared(
+    config: &DestinationConfig,
+    people: &[PersonObject],
+    schema: &Schema,
+    failures: Vec<Finding>,
+) -> Vec<Finding> {
+    let records = &config.records;
+    let mut findings = failures;
+    if findings.is_empty() || schema.objects.contains_key(&records.object) {
+        findings.extend(compare(&config.fields, &records.object, &records.external_id, schema));
+    }
+    findings.extend(of_people(people, &records.match_by, schema));
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+/// What to do about a describe that failed.
+pub(super) fn undescribed(object: &ObjectName, error: &CrmError) -> Finding {
+    if !error.needs_person() {
+        return unreachable(error);
+    }
+    let remedy = format!(
+        "give the integration user read access to {object} and what else the message names (README, step 3); \
+         nothing is synced until then"
+    );
+    let finding = format!("the CRM does not show us its fields: {error}");
+    Finding { severity: Severity::Error, subject: object.to_string(), finding, remedy }
 }
 
 fn unreachable(error: &CrmError) -> Finding {
@@ -59,7 +96,6 @@ fn unreachable(error: &CrmError) -> Finding {
         CrmError::Unavailable { .. } | CrmError::Unknown { .. } => {
             "compare the login url with the org's My Domain address, and see whether this machine reaches it"
         }
-        CrmError::SchemaDrift { .. } => "give the integration user rights on the object",
         _ => "see what the CRM says, mend it there, and check again",
     };
     Finding {

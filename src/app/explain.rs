@@ -60,7 +60,7 @@ const OWN: &[(&str, Explanation)] = &[
         "other_object",
         Explanation {
             meaning: "A person linked the lead to a record of a kind that is not written to.",
-            remedy: "Nothing; link the lead to another record if it shall be synced again.",
+            remedy: "Nothing: the record is left to the people who keep it; other kinds of records are not written to.",
         },
     ),
     (
@@ -81,7 +81,7 @@ const OWN: &[(&str, Explanation)] = &[
         "record_converted",
         Explanation {
             meaning: "The record became another one in the CRM.",
-            remedy: "Decide in the CRM what should become of it; then sync the lead.",
+            remedy: "Change what it became by hand: that kind of record is not written to. The lead stays held.",
         },
     ),
     (
@@ -129,5 +129,16 @@ mod tests {
             assert_eq!(explain(None, code), *explanation, "{code}");
         }
         assert_eq!(explain(None, "INVALID_FIELD"), UNCONFIGURED);
+    }
+
+    #[test]
+    fn no_remedy_names_what_cannot_be_done_here() {
+        let codes =
+            ["ENTITY_IS_DELETED", "NOT_FOUND", "CANNOT_UPDATE_CONVERTED_LEAD", "DUPLICATES_DETECTED", "converted"];
+        let theirs = codes.iter().map(|code| (*code, salesforce::remedy(code).todo));
+        for (code, remedy) in OWN.iter().map(|(code, own)| (*code, own.remedy)).chain(theirs) {
+            let remedy = remedy.to_lowercase();
+            assert!(!remedy.contains("link the lead") && !remedy.contains("unlink"), "{code}: {remedy}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::check;
 use super::explain::explain;
 use super::resync::{Reached, Resync, scope_from_json, scope_to_json};
 use crate::clock::Clock;
@@ -26,7 +27,7 @@ use crate::store::{NewRun, Page, ResyncScope, RunProgress, Store, StoreResult};
 /// How often the CRM's schema is looked at again.
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
 
-/// How often it is looked at while a field by which records are recognised is missing.
+/// How often it is looked at while a field by which records are recognised, or a whole object, is missing.
 const LOOK_FOR_MISSING_FIELD_EVERY: Duration = Duration::from_secs(60);
 
 /// Among so many of the newest runs one that was interrupted is looked for.
@@ -66,7 +67,7 @@ impl AppOperations {
     pub async fn watch_schemas(self: Arc<Self>) {
         let mut stopped = self.stopped.clone();
         for destination in self.destinations.values() {
-            // A failure is the first batch's to report: the gate hears of it there.
+            // The gate hears of it where a person must act; what passes is the first batch's to report.
             let _ = destination.first_look().await;
         }
         let mut ticks = tokio::time::interval(LOOK_FOR_MISSING_FIELD_EVERY);
@@ -82,8 +83,13 @@ impl AppOperations {
                     warn!(destination = %destination.name, "leads that lack values in {} could not be marked: {error}; tried again in a minute", destination.name);
                 }
                 let looked_at = looked_at.entry(&destination.name).or_insert(now);
-                let drifts = matches!(destination.gate.status().reason, Some(GateReason::Drift { .. }));
-                if !drifts && now.since(*looked_at) < LOOK_AT_SCHEMA_EVERY {
+                let status = destination.gate.status();
+                let is_missed = match status.reason {
+                    Some(GateReason::Drift { .. }) => true,
+                    Some(GateReason::Undescribed { .. }) => status.until.is_none_or(|until| until <= now),
+                    _ => false,
+                };
+                if !is_missed && now.since(*looked_at) < LOOK_AT_SCHEMA_EVERY {
                     continue;
                 }
                 *looked_at = now;
@@ -92,16 +98,20 @@ impl AppOperations {
         }
     }
 
-    /// Compares the mapping with the schema as it was last seen.
+    /// Compares the mapping with the schema as it was last seen, and tells of a describe that failed since.
     fn check_now(&self, destination: &Destination) -> Option<CheckReport> {
-        let rules = destination.rules()?;
         let config = self.configs.get(&destination.name)?;
-        let records = &config.records;
-        let findings =
-            crate::domain::check::compare(&config.fields, &records.object, &records.external_id, &rules.sync.schema);
+        let (rules, failed) = (destination.rules(), destination.undescribed());
+        let checked_at = failed.as_ref().map(|failed| failed.at).or(rules.as_ref().map(|rules| rules.seen_at))?;
+        let failures = failed.iter().map(|failed| check::undescribed(&failed.object, &failed.error)).collect();
+        let mut schema = rules.map_or_else(Schema::default, |rules| rules.sync.schema.clone());
+        if let Some(failed) = failed.filter(|failed| failed.error.needs_person()) {
+            schema.objects.remove(&failed.object);
+        }
+        let findings = check::compared(config, &destination.crm.people(), &schema, failures);
         Some(CheckReport {
             destination: destination.name.clone(),
-            checked_at: rules.seen_at,
+            checked_at,
             findings: findings.into_iter().map(shown).collect(),
         })
     }

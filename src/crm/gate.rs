@@ -17,7 +17,8 @@ pub use self::budget::BudgetSnapshot;
 pub use self::state::GateState;
 use super::{Call, CallMeter, CrmError, Usage, WriteResult};
 use crate::clock::Clock;
-use crate::domain::ids::{FieldName, LeadKey};
+use crate::domain::ids::{LeadKey, ObjectName};
+use crate::domain::matching::KeyField;
 use crate::domain::time::Timestamp;
 
 /// What a destination may be asked to bear.
@@ -69,7 +70,9 @@ pub enum GateReason {
     #[error("paused by {by}{}", .note.as_deref().map(|note| format!(": {note}")).unwrap_or_default())]
     Paused { by: String, note: Option<String> },
     #[error("the CRM field {field}, by which records are recognised, is missing or hidden")]
-    Drift { field: FieldName },
+    Drift { field: KeyField },
+    #[error("the CRM does not show us the fields of {object}: {detail}")]
+    Undescribed { object: ObjectName, code: String, detail: String },
     #[error("the CRM refuses most leads with {code}, so the cause is there and not in the leads")]
     RefusingAll { code: String },
     #[error("the CRM says that its daily allowance of calls is used up ({code})")]
@@ -78,6 +81,8 @@ pub enum GateReason {
     LoginRefused { code: String, detail: String },
     #[error("the CRM fails ({code}): {detail}")]
     Failing { code: String, detail: String },
+    #[error("the CRM refuses our lookups: {detail}")]
+    LookupRefused { code: String, detail: String },
     #[error("the CRM asked us to slow down")]
     Throttled,
     #[error("the organisation has used {percent} % of its calls, all programs together")]
@@ -94,10 +99,12 @@ impl GateReason {
         match self {
             GateReason::Paused { .. } => "paused",
             GateReason::Drift { .. } => "drift",
+            GateReason::Undescribed { .. } => "undescribed",
             GateReason::RefusingAll { .. } => "refusing_all",
             GateReason::AllowanceSpent { .. } => "allowance_spent",
             GateReason::LoginRefused { .. } => "login_refused",
             GateReason::Failing { .. } => "failing",
+            GateReason::LookupRefused { .. } => "lookup_refused",
             GateReason::Throttled => "throttled",
             GateReason::OrgStop { .. } => "org_stop",
             GateReason::BudgetSpent => "budget_spent",
@@ -111,6 +118,8 @@ impl GateReason {
             GateReason::RefusingAll { code }
             | GateReason::AllowanceSpent { code }
             | GateReason::LoginRefused { code, .. }
+            | GateReason::Undescribed { code, .. }
+            | GateReason::LookupRefused { code, .. }
             | GateReason::Failing { code, .. } => Some(code),
             GateReason::Drift { .. } => Some("key_field_missing"),
             GateReason::Throttled => Some("throttled"),
@@ -124,7 +133,14 @@ impl GateReason {
     /// Whether it stays closed until a person has done something that nobody has yet in hand: whoever paused it knows, and
     /// leads that wait longer than `alerts.retry_age` are told of all the same.
     pub const fn needs_person(&self) -> bool {
-        matches!(self, GateReason::Drift { .. } | GateReason::RefusingAll { .. } | GateReason::LoginRefused { .. })
+        matches!(
+            self,
+            GateReason::Drift { .. }
+                | GateReason::Undescribed { .. }
+                | GateReason::RefusingAll { .. }
+                | GateReason::LoginRefused { .. }
+                | GateReason::LookupRefused { .. }
+        )
     }
 }
 
@@ -193,13 +209,23 @@ impl Gate {
     }
 
     /// Closes the gate until [`Self::end_drift`]: a field by which records are recognised is missing.
-    pub fn close_for_drift(&self, field: FieldName) {
+    pub fn close_for_drift(&self, field: KeyField) {
         self.lock().close_for_drift(self.clock.now(), field);
     }
 
     /// A describe shows the field again.
-    pub fn end_drift(&self, field: &FieldName) {
+    pub fn end_drift(&self, field: &KeyField) {
         self.lock().end_drift(self.clock.now(), field);
+    }
+
+    /// Tells how a describe ended: while one fails that a person must see to, nothing goes but a probe, which describes again.
+    pub fn described(&self, outcome: Result<(), (&ObjectName, &CrmError)>) {
+        self.lock().described(self.clock.now(), outcome, fastrand::f64());
+    }
+
+    /// Whether the last describe failed so that a person must see to it.
+    pub fn is_undescribed(&self) -> bool {
+        self.lock().is_undescribed()
     }
 
     /// A person stops the work.

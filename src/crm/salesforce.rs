@@ -29,11 +29,14 @@ use self::describe::DescribeAnswer;
 use self::transport::{Http, Outgoing, SendError, Transport};
 use super::{CallMeter, Crm, CrmError, FindRequest, WriteRequest, WriteResult};
 use crate::domain::ids::ObjectName;
-use crate::domain::matching::Candidates;
+use crate::domain::matching::{Candidates, PersonObject};
 use crate::domain::record::{ObjectSchema, Schema};
 
 /// Every word that this adapter has for [`super::Call::endpoint`].
 pub const ENDPOINTS: [&str; 5] = ["collections", "composite", "describe", "query_more", "token"];
+
+const EMAIL: &str = "Email";
+const LAST_NAME: &str = "LastName";
 
 /// Where the org is and how it is spoken to.
 #[derive(Clone, Debug)]
@@ -122,7 +125,7 @@ impl Salesforce {
     async fn describe_object(&self, object: &ObjectName) -> Result<Arc<ObjectSchema>, CrmError> {
         let is_name = object.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !is_name || object.as_str().is_empty() {
-            return Err(no_such_object(object, "INVALID_TYPE".into()));
+            return Err(no_such_object(object, "INVALID_TYPE"));
         }
         let previous = {
             let described = self.read_described();
@@ -144,7 +147,7 @@ impl Salesforce {
                 Ok(schema)
             }
             _ => Err(match answer.error() {
-                CrmError::Gone { code, .. } => no_such_object(object, code),
+                CrmError::Gone { code, .. } => no_such_object(object, &code),
                 other => other,
             }),
         }
@@ -169,6 +172,17 @@ impl Salesforce {
 
 #[async_trait]
 impl Crm for Salesforce {
+    fn people(&self) -> Vec<PersonObject> {
+        let person = |object: &str, website: Option<&str>| PersonObject {
+            object: object.into(),
+            email: EMAIL.into(),
+            first_name: "FirstName".into(),
+            last_name: LAST_NAME.into(),
+            website: website.map(Into::into),
+        };
+        vec![person("Lead", Some("Website")), person("Contact", None)]
+    }
+
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError> {
         let mut schema = Schema::default();
         for object in objects {
@@ -196,8 +210,10 @@ impl Crm for Salesforce {
     }
 }
 
-fn no_such_object(object: &ObjectName, code: String) -> CrmError {
-    CrmError::SchemaDrift { code, field: None, message: format!("there is no object {object} that we may see") }
+/// Under a word of our own: Salesforce's `NOT_FOUND` is said of records as well, and means something else there.
+fn no_such_object(object: &ObjectName, code: &str) -> CrmError {
+    let message = format!("there is no object {object} that we may see ({code})");
+    CrmError::SchemaDrift { code: "object_not_shown".into(), field: None, message }
 }
 
 /// A request's body; only a value that JSON cannot hold could fail, and there is none in our requests.

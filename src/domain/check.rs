@@ -2,6 +2,7 @@
 
 use super::ids::{FieldName, ObjectName};
 use super::mapping::{Direction, FieldRow, TooLong, type_fits};
+use super::matching::{MatchedBy, PersonObject};
 use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 
 /// Room for the longest IDs that lead systems are known to use.
@@ -72,6 +73,32 @@ pub fn compare(rows: &[FieldRow], object: &ObjectName, external_id: &FieldName, 
         }
     }
     findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+/// Whether people can be found among the records of each kind that they may be: without a field that tells who a record is,
+/// a person would be made again, so nothing is synced until it is shown.
+pub fn of_people(people: &[PersonObject], by: &[MatchedBy], schema: &Schema) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for person in people {
+        let Some(described) = schema.objects.get(&person.object) else { continue };
+        let keys = person.keys(by);
+        let hidden = |field: &&FieldName| !described.fields.contains_key(field);
+        let names = [&person.email, &person.last_name, &person.first_name];
+        let missing: Vec<&FieldName> = names.into_iter().filter(hidden).collect();
+        for field in &missing {
+            let subject = format!("{}.{field}", person.object);
+            let remedy = format!("make {subject} visible to the integration user (read access is enough)");
+            findings.push(if keys.iter().any(|key| key.field == **field) {
+                error(subject, "people are recognised by it, and our user may not see it: nothing is synced", &remedy)
+            } else {
+                warning(subject, "tells people apart, and our user may not see it", &remedy)
+            });
+        }
+        if missing.is_empty() {
+            findings.push(fine(person.object.to_string(), "people who are in the CRM already are found there"));
+        }
+    }
     findings
 }
 

@@ -1,5 +1,7 @@
 //! Which CRM records could be this person?
 
+use std::fmt;
+
 use super::ids::{FieldName, ObjectName, RecordRef};
 use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
 use super::record::{CrmRecord, CrmValue, names_contradict};
@@ -65,6 +67,47 @@ impl MatchedBy {
         [Self::Link, Self::ExternalId, Self::Email, Self::NameAndCompanyDomain]
             .into_iter()
             .find(|matched| matched.as_str() == word)
+    }
+}
+
+/// A kind of CRM record that a person may be, and its fields that tell who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonObject {
+    pub object: ObjectName,
+    pub email: FieldName,
+    pub first_name: FieldName,
+    pub last_name: FieldName,
+    pub website: Option<FieldName>,
+}
+
+impl PersonObject {
+    /// Every field that tells who it is.
+    pub fn identity(&self) -> impl Iterator<Item = &FieldName> {
+        [&self.email, &self.first_name, &self.last_name].into_iter().chain(&self.website)
+    }
+
+    /// The fields without which records of this kind cannot be told apart by these keys.
+    pub fn keys(&self, by: &[MatchedBy]) -> Vec<KeyField> {
+        let by_email = by.contains(&MatchedBy::Email);
+        let by_name = by.contains(&MatchedBy::NameAndCompanyDomain);
+        // The domain of a company is the one of the address.
+        let email = Some(&self.email).filter(|_| by_email || by_name);
+        let names = [&self.last_name, &self.first_name].into_iter().filter(|_| by_name);
+        let key = |field: &FieldName| KeyField { object: self.object.clone(), field: field.clone() };
+        email.into_iter().chain(names).map(key).collect()
+    }
+}
+
+/// A field by which records are recognised. Shown as `Contact.Email`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyField {
+    pub object: ObjectName,
+    pub field: FieldName,
+}
+
+impl fmt::Display for KeyField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.object, self.field)
     }
 }
 

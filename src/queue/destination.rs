@@ -18,7 +18,7 @@ use crate::domain::envelope::{Reader, TimeFormat};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
 use crate::domain::mapping::{FieldRow, Take};
-use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
+use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnShared, PersonObject};
 use crate::domain::plan::SyncRules;
 use crate::domain::record::Schema;
 use crate::domain::time::Timestamp;
@@ -65,8 +65,9 @@ pub struct Destination {
     /// The fingerprint of the rules by which leads with rows left out were marked dirty last.
     caught_up_with: tokio::sync::Mutex<Option<String>>,
     last_error: RwLock<Option<(Timestamp, String, String)>>,
+    undescribed: RwLock<Option<Undescribed>>,
     woken: Notify,
-    /// Held while the CRM is looked at for the first time, so that two do not.
+    /// Held while the CRM is looked at: two do not do so for the first time, and what the later one saw stands.
     looking: tokio::sync::Mutex<()>,
 }
 
@@ -79,10 +80,17 @@ pub struct Rules {
     pub fingerprint: String,
     /// When the CRM was described.
     pub seen_at: Timestamp,
+    /// Fields by which records are recognised and that the CRM does not show: the gate is closed for them.
+    pub missing_keys: BTreeSet<KeyField>,
 }
 
-/// The objects that a person may be.
-const PEOPLE: [&str; 2] = ["Lead", "Contact"];
+/// A describe that failed after the last one that did not.
+#[derive(Clone, Debug)]
+pub struct Undescribed {
+    pub at: Timestamp,
+    pub object: ObjectName,
+    pub error: CrmError,
+}
 
 impl Destination {
     /// A destination that has not looked at its CRM yet.
@@ -107,6 +115,7 @@ impl Destination {
             rules: RwLock::default(),
             caught_up_with: tokio::sync::Mutex::default(),
             last_error: RwLock::default(),
+            undescribed: RwLock::default(),
             woken: Notify::new(),
             looking: tokio::sync::Mutex::default(),
         }
@@ -139,6 +148,11 @@ impl Destination {
         self.last_error.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why the CRM could not be described when it was last looked at; `None`: it was.
+    pub fn undescribed(&self) -> Option<Undescribed> {
+        self.undescribed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn note_error(&self, error: &CrmError) {
         let noted = (self.clock.now(), error.code().to_owned(), error.to_string());
         *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = Some(noted);
@@ -149,20 +163,27 @@ impl Destination {
         let _looking = self.looking.lock().await;
         match self.rules() {
             Some(rules) => Ok(rules),
-            None => self.look_at_schema().await,
+            None => self.look().await,
         }
     }
 
-    /// Describes the CRM and makes the rules anew. A missing key field closes the gate until a describe shows it.
+    /// Describes the CRM and makes the rules anew. A missing key field closes the gate until a describe shows it, and so
+    /// does an object that is not shown at all.
     pub async fn look_at_schema(&self) -> Result<Arc<Rules>, CrmError> {
-        let schema = self.crm.describe(&PEOPLE.map(ObjectName::from)).await?;
-        let rules = Arc::new(make_rules(&self.settings, schema, self.clock.now()));
-        for field in self.key_fields() {
-            if rules.sync.schema.field(&self.settings.object, &field).is_some() {
-                self.gate.end_drift(&field);
+        let _looking = self.looking.lock().await;
+        self.look().await
+    }
+
+    async fn look(&self) -> Result<Arc<Rules>, CrmError> {
+        let people = self.crm.people();
+        let schema = self.describe(&people).await?;
+        let rules = Arc::new(make_rules(&self.settings, &people, schema, self.clock.now()));
+        for key in keys(&self.settings, &people) {
+            if rules.missing_keys.contains(&key) {
+                warn!(destination = %self.name, field = %key, "the field {key}, by which records are recognised, is missing in {}, or hidden", self.name);
+                self.gate.close_for_drift(key);
             } else {
-                warn!(destination = %self.name, %field, "the field {field}, by which records are recognised, is missing in {}, or hidden", self.name);
-                self.gate.close_for_drift(field);
+                self.gate.end_drift(&key);
             }
         }
         for row in &rules.sync.rows {
@@ -173,6 +194,23 @@ impl Destination {
         info!(destination = %self.name, "read the schema of {}", self.name);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&rules));
         Ok(rules)
+    }
+
+    /// What the CRM says of every object that is read.
+    async fn describe(&self, people: &[PersonObject]) -> Result<Schema, CrmError> {
+        let (mut schema, mut failed) = (Schema::default(), None);
+        for object in objects_read(&self.settings.object, people) {
+            match self.crm.describe(std::slice::from_ref(&object)).await {
+                Ok(described) => schema.objects.extend(described.objects),
+                Err(error) => {
+                    failed = Some(Undescribed { at: self.clock.now(), object, error });
+                    break;
+                }
+            }
+        }
+        self.gate.described(failed.as_ref().map_or(Ok(()), |failed| Err((&failed.object, &failed.error))));
+        self.undescribed.write().unwrap_or_else(PoisonError::into_inner).clone_from(&failed);
+        failed.map_or(Ok(schema), |failed| Err(failed.error))
     }
 
     /// Once for each set of rules: leads that lack values in their record, since a row or the CRM did not let them through,
@@ -195,17 +233,18 @@ impl Destination {
     }
 }
 
-impl Destination {
-    /// The fields by which records are recognised.
-    fn key_fields(&self) -> Vec<FieldName> {
-        let by = |key: MatchedBy, field: &str| self.settings.match_by.contains(&key).then(|| FieldName::from(field));
-        let email = by(MatchedBy::Email, "Email");
-        let name = by(MatchedBy::NameAndCompanyDomain, "LastName");
-        [Some(self.settings.external_id.clone()), email, name].into_iter().flatten().collect()
-    }
+/// The objects whose fields must be known: the one that is written, and all that a person may be.
+pub fn objects_read(object: &ObjectName, people: &[PersonObject]) -> BTreeSet<ObjectName> {
+    people.iter().map(|person| &person.object).chain([object]).cloned().collect()
 }
 
-fn make_rules(settings: &DestinationSettings, schema: Schema, seen_at: Timestamp) -> Rules {
+/// The fields by which records are recognised.
+fn keys<'a>(settings: &'a DestinationSettings, people: &'a [PersonObject]) -> impl Iterator<Item = KeyField> + 'a {
+    let ours = KeyField { object: settings.object.clone(), field: settings.external_id.clone() };
+    people.iter().flat_map(|person| person.keys(&settings.match_by)).chain([ours])
+}
+
+fn make_rules(settings: &DestinationSettings, people: &[PersonObject], schema: Schema, seen_at: Timestamp) -> Rules {
     let rows: Vec<FieldRow> = settings.rows.iter().filter(|row| row.on.contains(&settings.object)).cloned().collect();
     let taking = |part: Take| rows.iter().find(|row| row.take == Some(part)).map(|row| row.crm.clone());
     let matching = MatchRules {
@@ -215,27 +254,27 @@ fn make_rules(settings: &DestinationSettings, schema: Schema, seen_at: Timestamp
         first_name: taking(Take::FirstName),
         last_name: taking(Take::LastName),
     };
-    let reading = reading(settings, &rows, &schema);
+    let reading = reading(settings, people, &rows, &schema);
+    let missing_keys = keys(settings, people).filter(|key| schema.field(&key.object, &key.field).is_none()).collect();
     let fingerprint = fingerprint(settings, &schema);
     let sync =
         SyncRules { rows, external_id: settings.external_id.clone(), matching, on_shared: settings.on_shared, schema };
-    Rules { sync, reading, fingerprint, seen_at }
+    Rules { sync, reading, fingerprint, seen_at, missing_keys }
 }
 
 /// Every mapped field that the CRM has; of the other objects that a person may be, what tells who it is.
-fn reading(settings: &DestinationSettings, rows: &[FieldRow], schema: &Schema) -> Reading {
-    const IDENTITY: [&str; 4] = ["FirstName", "LastName", "Email", "Website"];
+fn reading(settings: &DestinationSettings, people: &[PersonObject], rows: &[FieldRow], schema: &Schema) -> Reading {
     let mut fields: BTreeMap<ObjectName, BTreeSet<FieldName>> = BTreeMap::new();
-    for object in PEOPLE.map(ObjectName::from) {
-        let Some(described) = schema.objects.get(&object) else { continue };
-        let is_ours = object == settings.object;
-        let mapped = rows.iter().map(|row| row.crm.clone()).filter(|_| is_ours);
+    for person in people {
+        let Some(described) = schema.objects.get(&person.object) else { continue };
+        let is_ours = person.object == settings.object;
+        let mapped = rows.iter().map(|row| &row.crm).filter(|_| is_ours);
         let wanted = mapped
-            .chain(IDENTITY.map(FieldName::from))
-            .chain([settings.external_id.clone()])
-            .filter(|field| described.fields.contains_key(field));
-        let wanted = wanted.collect();
-        fields.insert(object, wanted);
+            .chain(person.identity())
+            .chain([&settings.external_id])
+            .filter(|field| described.fields.contains_key(field))
+            .cloned();
+        fields.insert(person.object.clone(), wanted.collect());
     }
     Reading { external_id: Some(settings.external_id.clone()), fields }
 }

@@ -2,6 +2,7 @@
 //! do, and nothing is lost or doubled.
 
 mod answers;
+mod describe;
 mod rules;
 mod schema;
 mod values;

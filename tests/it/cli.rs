@@ -128,3 +128,39 @@ fn a_token_that_was_made_is_one_that_the_configuration_takes() {
     let (code, _, err) = run(folder.path(), &["check", "--offline"]);
     assert_eq!(code, 0, "{err}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hides_people_from_us_is_a_finding_that_ends_with_1() {
+    let sandbox = leadrelay::sandbox::Sandbox::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let shipped = include_str!("../../leadrelay.toml");
+    let url = shipped.lines().find(|line| line.contains("client_credentials")).unwrap();
+    let (_, rest) = url.split_once("url = \"").unwrap();
+    let (url, _) = rest.split_once('"').unwrap();
+    let folder = folder(&shipped.replace(url, &sandbox.url()));
+    let check = || {
+        let (code, out, err) = run(folder.path(), &["check", "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        let mut findings = report["destinations"][0]["findings"].as_array().unwrap().clone();
+        findings.retain(|finding| finding["severity"] == "error");
+        let told = |finding: &serde_json::Value| format!("{}: {}", finding["subject"], finding["remedy"]);
+        (code, findings.iter().map(told).collect::<Vec<_>>())
+    };
+    assert_eq!(check(), (0, vec![]));
+    let order = async |method: reqwest::Method, path: &str, body: serde_json::Value| {
+        let url = format!("{}/_sandbox/{path}", sandbox.url());
+        reqwest::Client::new().request(method, url).json(&body).send().await.unwrap().error_for_status().unwrap();
+    };
+    let hidden = serde_json::json!({ "object": "Contact", "name": "Email", "hide": true });
+    order(reqwest::Method::DELETE, "fields", hidden).await;
+    let (code, errors) = check();
+    assert_eq!((code, errors.len()), (1, 1), "{errors:?}");
+    assert!(errors[0].contains("Contact.Email") && errors[0].contains("visible to the integration user"), "{errors:?}");
+    for status in [403, 404] {
+        let rule = serde_json::json!({ "fault": "status", "status": status, "path": "Contact/describe" });
+        order(reqwest::Method::POST, "faults", serde_json::json!({ "rules": [rule] })).await;
+        let (code, errors) = check();
+        assert_eq!((code, errors.len()), (1, 1), "{errors:?}");
+        assert!(errors[0].contains("\"Contact\"") && errors[0].contains("read access to Contact"), "{errors:?}");
+    }
+    sandbox.stop().await;
+}

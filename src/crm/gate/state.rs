@@ -9,7 +9,8 @@ use super::circuit::Circuit;
 use super::refusals::{COUNTS_FOR, Refusals};
 use super::{Batch, GateDecision, GateReason, GateSettings, GateStatus, Pardon, Pause, WorkClass};
 use crate::crm::{Call, CrmError};
-use crate::domain::ids::{FieldName, LeadKey};
+use crate::domain::ids::{LeadKey, ObjectName};
+use crate::domain::matching::KeyField;
 use crate::domain::time::Timestamp;
 
 /// Failures in a row after which the CRM is left alone for a while.
@@ -38,10 +39,12 @@ pub struct GateState {
     throttle: Circuit<()>,
     /// The CRM itself says that the day's allowance is used up.
     allowance: Circuit<String>,
+    /// The CRM does not say what fields it has, and a person must see to it.
+    undescribed: Circuit<GateReason>,
     systemic: Circuit<Arc<str>>,
     refusals: Refusals,
     pardons: Vec<Pardon>,
-    drift: BTreeMap<FieldName, Timestamp>,
+    drift: BTreeMap<KeyField, Timestamp>,
     pause: Option<Pause>,
     closed_since: Option<Timestamp>,
     closed_spans: Vec<(Timestamp, Timestamp)>,
@@ -62,6 +65,7 @@ impl GateState {
             breaker: Circuit::new(SECOND, 5 * MINUTE),
             throttle: Circuit::new(SECOND, 5 * MINUTE),
             allowance: Circuit::new(15 * MINUTE, 30 * MINUTE),
+            undescribed: Circuit::new(SECOND, 5 * MINUTE),
             systemic: Circuit::new(MINUTE, 15 * MINUTE),
             refusals: Refusals::default(),
             pardons: Vec::new(),
@@ -120,12 +124,19 @@ impl GateState {
                 let at_least = until.map_or(Duration::ZERO, |until| until.since(now));
                 self.allowance.trip(now, code.clone(), at_least, jitter);
             }
-            Err(error @ (CrmError::Unavailable { .. } | CrmError::Unknown { .. } | CrmError::Unauthorised { .. })) => {
+            // A field that a lookup names is nothing that a single lead could have wrong.
+            Err(
+                error @ (CrmError::Unavailable { .. }
+                | CrmError::Unknown { .. }
+                | CrmError::Unauthorised { .. }
+                | CrmError::SchemaDrift { .. }),
+            ) => {
                 self.failures = self.failures.saturating_add(1);
                 if probe.is_some() || self.failures >= FAILURES_IN_A_ROW {
                     let (code, detail) = (error.code().to_owned(), error.to_string());
                     let why = match error {
                         CrmError::Unauthorised { .. } => GateReason::LoginRefused { code, detail },
+                        CrmError::SchemaDrift { .. } => GateReason::LookupRefused { code, detail },
                         _ => GateReason::Failing { code, detail },
                     };
                     self.breaker.trip(now, why, Duration::ZERO, jitter);
@@ -146,6 +157,25 @@ impl GateState {
             }
         }
         self.note_closing(now);
+    }
+
+    /// Hears how a describe ended. What passes by itself is [`Self::answered`]'s to judge; anything else closes at once.
+    pub fn described(&mut self, now: Timestamp, outcome: Result<(), (&ObjectName, &CrmError)>, jitter: f64) {
+        match outcome {
+            Ok(()) => self.undescribed.open(),
+            Err((object, error)) if error.needs_person() => {
+                let (code, detail) = (error.code().to_owned(), error.to_string());
+                let why = GateReason::Undescribed { object: object.clone(), code, detail };
+                self.undescribed.trip(now, why, Duration::ZERO, jitter);
+            }
+            Err(_) => {}
+        }
+        self.note_closing(now);
+    }
+
+    /// Whether the last describe failed so that a person must see to it.
+    pub fn is_undescribed(&self) -> bool {
+        self.undescribed.closed().is_some()
     }
 
     /// Hears what became of each lead of a batch: done, or refused with a code.
@@ -210,13 +240,13 @@ impl GateState {
     }
 
     /// Closes the gate until a describe shows the field again: without it nothing can be recognised.
-    pub fn close_for_drift(&mut self, now: Timestamp, field: FieldName) {
+    pub fn close_for_drift(&mut self, now: Timestamp, field: KeyField) {
         self.drift.entry(field).or_insert(now);
         self.note_closing(now);
     }
 
     /// A describe shows the field again.
-    pub fn end_drift(&mut self, now: Timestamp, field: &FieldName) {
+    pub fn end_drift(&mut self, now: Timestamp, field: &KeyField) {
         self.drift.remove(field);
         self.note_closing(now);
     }
@@ -301,6 +331,9 @@ impl GateState {
         if let Some(field) = self.drift.keys().next() {
             barriers.push((GateReason::Drift { field: field.clone() }, None));
         }
+        if let Some(closed) = self.undescribed.closed() {
+            barriers.push((closed.why.clone(), Some(closed.until)));
+        }
         if let Some(closed) = self.systemic.closed() {
             barriers.push((GateReason::RefusingAll { code: closed.why.to_string() }, Some(closed.until)));
         }
@@ -352,8 +385,10 @@ impl GateState {
 
     /// The batch that a probe may be, if something is to be tried.
     fn probe_wanted(&self, now: Timestamp) -> Option<Batch> {
-        let alone =
-            self.breaker.is_half_open(now) || self.throttle.is_half_open(now) || self.allowance.is_half_open(now);
+        let alone = self.undescribed.is_half_open(now)
+            || self.breaker.is_half_open(now)
+            || self.throttle.is_half_open(now)
+            || self.allowance.is_half_open(now);
         if alone || self.org_stopped.is_some() {
             return Some(Batch::Single);
         }

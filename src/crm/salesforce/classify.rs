@@ -169,7 +169,7 @@ fn known(code: &str) -> Option<&'static Code> {
 
 fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) -> CrmError {
     let code = error.code.clone();
-    let message = error.message.clone();
+    let message = without_query(&error.message);
     let Some(known) = known(&error.code) else {
         return match status {
             500.. => CrmError::Unavailable { code, detail: message },
@@ -240,7 +240,17 @@ fn says_that_the_record_is_missing(error: &ApiError) -> bool {
         && error.message.eq_ignore_ascii_case("invalid cross reference id")
 }
 
-/// The field by `fields`, else the first quoted name: `No such column 'Foo__c' on entity 'Lead'`.
+/// The text without the query that Salesforce repeats in it, with a caret under the trouble: queries hold people's data.
+fn without_query(message: &str) -> String {
+    let repeats = |line: &str| line.trim() == "^" || line.starts_with("ERROR at Row:");
+    let lines: Vec<&str> = message.lines().collect();
+    match lines.iter().rposition(|line| repeats(line)) {
+        Some(last) => lines[last + 1..].join("\n"),
+        None => message.to_owned(),
+    }
+}
+
+/// The field by `fields`, else by the text: `No such column 'Foo__c' on entity 'Lead'`.
 fn drifted_field(error: &ApiError) -> Option<FieldName> {
     if let Some(field) = error.fields.first() {
         return Some(field.as_str().into());
@@ -248,7 +258,8 @@ fn drifted_field(error: &ApiError) -> Option<FieldName> {
     if !error.code.eq_ignore_ascii_case("INVALID_FIELD") {
         return None;
     }
-    let name = error.message.split('\'').nth(1)?;
+    let (_, told) = error.message.rsplit_once("No such column '")?;
+    let (name, _) = told.split_once('\'')?;
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     is_name.then(|| name.into())
 }

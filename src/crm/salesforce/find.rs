@@ -9,7 +9,7 @@ use super::rows::{Reader, text};
 use super::soql::{self, Key, NameAtDomain};
 use super::transport::{Outgoing, SendError};
 use super::wire::{CompositeAnswer, CompositeRequest, QueryPage, Row, Subrequest, full_id};
-use super::{KnownObjects, Salesforce, classify};
+use super::{EMAIL, KnownObjects, LAST_NAME, Salesforce, classify};
 use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{ObjectName, RecordId, RecordRef};
 use crate::domain::matching::{Candidate, Candidates, MatchKeys, MatchedBy, NameAndDomain};
@@ -31,7 +31,7 @@ pub(super) async fn find(crm: &Salesforce, request: &FindRequest) -> Result<Vec<
         .map(|object| Reader::new(object, &request.reading, &known, session.user.as_ref()))
         .collect();
 
-    let queries = plan_queries(&readers, &request.keys);
+    let queries = plan_queries(&readers, &request.keys)?;
     let mut found = Found::new(request, &known);
     for batch in queries.chunks(QUERIES_PER_CALL) {
         for (reader, rows) in run_queries(crm, request, batch).await? {
@@ -50,8 +50,11 @@ struct Query<'a> {
 
 /// Every lookup that the keys need, split where it would be too long.
 ///
+/// A key is never asked for by a field that its object does not show, nor left out for that: either way a person's record
+/// would not be found and made again.
+///
 /// Ordinarily five: Leads by ID or our key, Leads by e-mail, Leads by name, Contacts by key or e-mail, Contacts by name.
-fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Vec<Query<'a>> {
+fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Result<Vec<Query<'a>>, CrmError> {
     let unlinked = || keys.iter().filter(|keys| keys.linked.is_none());
     let external_ids = || {
         unlinked().filter_map(|keys| keys.external_id.as_deref()).map(|text| Key::ExternalId(text.trim().to_owned()))
@@ -62,9 +65,17 @@ fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Vec<Query<
         unlinked().filter_map(|keys| keys.name_and_domain.as_ref()).flat_map(spellings).collect();
     let names: Vec<NameAtDomain> = names.into_iter().collect();
 
+    let nobody = (BTreeSet::new(), Vec::new());
     let mut queries = Vec::new();
     for reader in readers {
         let target = reader.target();
+        let (emails, names) = if reader.may_be_people() { (&emails, &names) } else { (&nobody.0, &nobody.1) };
+        if !names.is_empty() {
+            reader.ensure_shown(LAST_NAME)?;
+        }
+        if !(emails.is_empty() && names.is_empty()) {
+            reader.ensure_shown(EMAIL)?;
+        }
         let known = keys.iter().filter_map(|keys| keys.linked.as_ref().or(keys.chosen.as_ref()));
         let links = known.filter(|link| link.object == *reader.object);
         let mut own: BTreeSet<Key> = links.map(|link| Key::Id(full_id(link.id.as_str()))).collect();
@@ -76,10 +87,10 @@ fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Vec<Query<
             vec![own.into_iter().chain(emails.iter().cloned()).collect()]
         };
         let by_keys = lists.iter().flat_map(|list| soql::find_by_keys(&target, list));
-        let by_names = soql::find_by_names(&target, &names);
+        let by_names = soql::find_by_names(&target, names);
         queries.extend(by_keys.chain(by_names).map(|soql| Query { reader, soql }));
     }
-    queries
+    Ok(queries)
 }
 
 /// One composite call, and one more for each further page of rows.

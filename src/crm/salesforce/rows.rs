@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::KnownObjects;
 use super::soql::Target;
 use super::wire::{self, Row};
-use crate::crm::Reading;
+use crate::crm::{CrmError, Reading};
 use crate::domain::ids::{FieldName, ObjectName, RecordId, RecordRef};
 use crate::domain::record::{CrmFieldKind, CrmRecord, ObjectSchema};
 
@@ -78,6 +78,21 @@ impl<'a> Reader<'a> {
     /// Whether the object has the field and we may see it.
     pub fn has(&self, field: &str) -> bool {
         self.schema.is_some_and(|schema| schema.fields.contains_key(&FieldName::new(field)))
+    }
+
+    /// Whether people may be found among the object's records; else only what a lead is linked to is read.
+    pub fn may_be_people(&self) -> bool {
+        self.fields.is_some()
+    }
+
+    /// An error that names the field if the object does not have it, or hides it.
+    pub fn ensure_shown(&self, field: &str) -> Result<(), CrmError> {
+        if self.has(field) {
+            return Ok(());
+        }
+        let field = format!("{}.{field}", self.object);
+        let message = format!("people are looked for by {field}, which is missing or hidden");
+        Err(CrmError::SchemaDrift { code: "key_field_missing".into(), field: Some(FieldName::new(field)), message })
     }
 
     /// Our key on the row.

@@ -188,6 +188,20 @@ async fn a_field_that_is_gone_is_named_and_the_schema_read_anew() {
 }
 
 #[tokio::test]
+async fn people_are_never_asked_for_by_a_field_that_is_not_shown() {
+    let org = Org::start().await;
+    let fields = json!([{ "name": "Ext__c", "type": "string" }]);
+    org.answer("/describe", Reply::json(200, json!({ "createable": true, "updateable": true, "fields": fields })));
+    let (crm, _) = adapter(&org.address);
+    let error = crm.find(&find_request(vec![by_email("a@x.example")])).await.unwrap_err();
+    assert!(
+        matches!(&error, CrmError::SchemaDrift { field: Some(field), .. } if field.as_str() == "Contact.Email"),
+        "{error}"
+    );
+    assert!(org.seen("/composite").is_empty(), "and it is not left out either");
+}
+
+#[tokio::test]
 async fn an_unchanged_schema_is_not_sent_again() {
     let org = Org::start().await;
     let (crm, meter) = adapter(&org.address);

@@ -49,6 +49,31 @@ impl Case {
     }
 }
 
+#[test]
+fn whatever_tells_who_a_person_is_must_be_shown_of_every_kind_of_record() {
+    let contact = PersonObject {
+        object: "Contact".into(),
+        email: "Email".into(),
+        first_name: "FirstName".into(),
+        last_name: "LastName".into(),
+        website: None,
+    };
+    let told = |shown: &[&str], by: &[MatchedBy]| {
+        let named = |name: &&str| (FieldName::new(*name), samples::field(CrmFieldKind::Text));
+        let fields = shown.iter().map(named).collect();
+        let object = ObjectSchema { name: "Contact".into(), createable: false, updateable: false, fields };
+        let schema = Schema { objects: BTreeMap::from([("Contact".into(), object)]) };
+        let findings = of_people(std::slice::from_ref(&contact), by, &schema);
+        findings.iter().map(|found| format!("{} {}", found.severity.as_str(), found.subject)).collect::<Vec<_>>()
+    };
+    let (email, name) = (MatchedBy::Email, MatchedBy::NameAndCompanyDomain);
+    assert_eq!(told(&["Email", "FirstName", "LastName"], &[email, name]), ["ok Contact"]);
+    assert_eq!(told(&["FirstName", "LastName"], &[email]), ["error Contact.Email"]);
+    assert_eq!(told(&["FirstName", "LastName"], &[name]), ["error Contact.Email"], "the domain is the address's");
+    assert_eq!(told(&["Email", "LastName"], &[email, name]), ["error Contact.FirstName"]);
+    assert_eq!(told(&["Email", "LastName"], &[email]), ["warning Contact.FirstName"]);
+}
+
 /// The case has this one finding that is not fine, in these words, with a remedy.
 #[track_caller]
 fn check(case: &Case, severity: Severity, subject: &str, says: &str) {

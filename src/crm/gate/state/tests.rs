@@ -236,14 +236,51 @@ fn a_batch_to_be_repeated_in_halves_is_neither_a_failure_nor_a_success() {
 }
 
 #[test]
+fn a_describe_that_a_person_must_see_to_closes_at_once_and_longer_each_time() {
+    let mut gate = gate();
+    let object = "Contact".into();
+    let refused = CrmError::Operator { code: "INSUFFICIENT_ACCESS".into(), message: "no".into() };
+    gate.described(at(0), Err((&object, &unavailable())), 0.0);
+    assert_eq!(live(&mut gate, 0), "open", "what passes by itself is told with the batch");
+    gate.described(at(0), Err((&object, &refused)), 0.0);
+    assert_eq!(live(&mut gate, 0), "undescribed until 1");
+    let reason = gate.status(at(0)).reason.unwrap();
+    assert!(reason.needs_person() && reason.code() == Some("INSUFFICIENT_ACCESS"));
+    assert!(reason.to_string().contains("Contact") && reason.to_string().contains("INSUFFICIENT_ACCESS"), "{reason}");
+    // Batches that were under way are answered all the same.
+    gate.answered(at(0), None, Ok(()), 0.0);
+    assert_eq!(live(&mut gate, 0), "undescribed until 1");
+    assert_eq!(live(&mut gate, 1), "probe Single");
+    gate.described(at(1), Err((&object, &refused)), 0.0);
+    gate.release(at(1), WorkClass::Live, Some(Batch::Single));
+    assert_eq!(live(&mut gate, 1), "undescribed until 3");
+    gate.described(at(3), Ok(()), 0.0);
+    assert_eq!(live(&mut gate, 3), "open");
+}
+
+#[test]
+fn lookups_that_are_refused_for_a_field_again_and_again_close_the_gate() {
+    let mut gate = gate();
+    let drift = CrmError::SchemaDrift { code: "INVALID_FIELD".into(), field: None, message: "no".into() };
+    for _ in 0..3 {
+        gate.answered(at(0), None, Err(&drift), 0.0);
+    }
+    assert_eq!(live(&mut gate, 0), "lookup_refused until 1");
+    assert!(gate.status(at(0)).reason.unwrap().needs_person());
+}
+
+#[test]
 fn drift_and_pause_close_the_gate_until_they_are_ended() {
     let mut gate = gate();
-    gate.close_for_drift(at(0), "Ext__c".into());
+    let key = KeyField { object: "Contact".into(), field: "Email".into() };
+    gate.close_for_drift(at(0), key.clone());
     gate.pause(at(1), Pause { by: "ada".into(), note: Some("audit".into()), until: Some(at(60)) });
     assert_eq!(live(&mut gate, 1), "paused until 60");
     assert_eq!(gate.status(at(1)).reason.unwrap().to_string(), "paused by ada: audit");
     assert_eq!(live(&mut gate, 60), "drift");
-    gate.end_drift(at(70), &"Ext__c".into());
+    let told = "the CRM field Contact.Email, by which records are recognised, is missing or hidden";
+    assert_eq!(gate.status(at(60)).reason.unwrap().to_string(), told);
+    gate.end_drift(at(70), &key);
     assert_eq!(live(&mut gate, 70), "open");
     assert_eq!(gate.closed_time_since(at(100), at(0)).as_secs(), 70);
     gate.pause(at(100), Pause { by: "ada".into(), note: None, until: None });

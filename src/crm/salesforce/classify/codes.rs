@@ -43,9 +43,13 @@ const FIX_LOGIN: &str =
     "Check login url, client ID and secret and the app's Run As user in Salesforce; then `leadrelay check`.";
 const FIX_SCHEMA: &str = "Run `leadrelay check`: create the field, make it visible and editable for the integration user, or remove \
      the row from the mapping.";
-const PERMISSION: &str =
-    "Give the integration user's permission set the access that the message names, then retry the failed leads.";
-const ADMIN: &str = "Ask the Salesforce administrator; when it is put right, retry the failed leads.";
+const PERMISSION: &str = "Give the integration user's permission set the access that the message names; held leads are tried daily, and at \
+     once by a sync or a resync.";
+const ADMIN: &str = "Ask the Salesforce administrator; held leads are tried daily, and at once by a sync or a resync.";
+const GONE: &str = "Restore the record in Salesforce, or let the integration user see it; then sync the lead.";
+const CONVERTED: &str = "Change the contact that it became by hand: contacts are not written to. The lead stays held.";
+const FIX_OBJECT: &str = "Give the integration user's permission set read access to the object; `leadrelay check` names it. It is tried \
+     again by itself, and at once when the destination is resumed.";
 
 /// Sorted by class, not by name; a name stands here once.
 pub(super) const CODES: &[Code] = {
@@ -224,7 +228,7 @@ pub(super) const CODES: &[Code] = {
             FIX_SCHEMA,
         ),
         code("FIELD_NOT_UPDATABLE", Schema, "A mapped field may not be written by the integration user.", FIX_SCHEMA),
-        code("INVALID_TYPE", Schema, "The object does not exist, or the integration user may not see it.", FIX_SCHEMA),
+        code("INVALID_TYPE", Schema, "The object does not exist, or the integration user may not see it.", FIX_OBJECT),
         code(
             "DUPLICATE_VALUE",
             Duplicate,
@@ -241,26 +245,11 @@ pub(super) const CODES: &[Code] = {
             "DUPLICATES_DETECTED",
             Duplicate,
             "A duplicate rule of the org recognised an existing record.",
-            "Resolve the conflict: link the lead to the record, or merge in Salesforce.",
+            "Answer the lead's open conflict: whether it is the record that was found, or somebody new.",
         ),
-        code(
-            "ENTITY_IS_DELETED",
-            Gone,
-            "The record was deleted, or merged into another.",
-            "Link the lead to another record, or unlink it to have it matched anew.",
-        ),
-        code(
-            "NOT_FOUND",
-            Gone,
-            "The record does not exist, or the integration user may not see it.",
-            "Link the lead to another record, or unlink it to have it matched anew.",
-        ),
-        code(
-            "CANNOT_UPDATE_CONVERTED_LEAD",
-            Converted,
-            "The lead was converted in Salesforce.",
-            "Link the lead to the contact that it became.",
-        ),
+        code("ENTITY_IS_DELETED", Gone, "The record was deleted, or merged into another.", GONE),
+        code("NOT_FOUND", Gone, "The record does not exist, or the integration user may not see it.", GONE),
+        code("CANNOT_UPDATE_CONVERTED_LEAD", Converted, "The lead was converted in Salesforce.", CONVERTED),
         code("ALL_OR_NONE_OPERATION_ROLLED_BACK", Collateral, "Another record in the same request failed.", LATER),
         code("PROCESSING_HALTED", Collateral, "Another part of the same request failed.", LATER),
         code("BATCH_PROCESSING_HALTED", Collateral, "Another part of the same request failed.", LATER),
@@ -288,13 +277,13 @@ pub(super) const CODES: &[Code] = {
             "STORAGE_LIMIT_EXCEEDED",
             Operator,
             "The org's storage is full.",
-            "Free or buy storage; then retry the failed leads.",
+            "Free or buy storage; held leads are tried daily, and at once by a sync or a resync.",
         ),
         code(
             "ENTITY_IS_LOCKED",
             Operator,
             "The record is locked by an approval process.",
-            "Finish the approval in Salesforce; then retry the lead.",
+            "Finish the approval in Salesforce; then sync the lead.",
         ),
         code("CUSTOM_ENTITY_OR_FIELD_LIMIT", Operator, "The object has as many fields as it may have.", ADMIN),
         code(
@@ -361,14 +350,15 @@ pub(super) const OWN: &[(&str, Remedy)] = &[
         },
     ),
     (
+        "object_not_shown",
+        Remedy { means: "The object does not exist, or the integration user may not see it.", todo: FIX_OBJECT },
+    ),
+    (
         "instance_refused",
         Remedy {
             means: "The login sent us to an address without encryption.",
             todo: "Check the login url; only https is accepted beyond this machine.",
         },
     ),
-    (
-        "converted",
-        Remedy { means: "The lead was converted in Salesforce.", todo: "Link the lead to the contact that it became." },
-    ),
+    ("converted", Remedy { means: "The lead was converted in Salesforce.", todo: CONVERTED }),
 ];

@@ -133,9 +133,34 @@ fn a_missing_field_is_named() {
         missing("\nSELECT Foo__c FROM Lead\n^\nNo such column 'Foo__c' on entity 'Lead'.", &[]).as_deref(),
         Some("Foo__c")
     );
+    // The lead's name stands in quotes before the column's.
+    let repeated = "\nWHERE Email IN ('No such column 'x','ada@lovelace.example')\n      ^\nERROR at Row:1:Column:112\n\
+                    No such column 'Email' on entity 'Contact'. If you are attempting to use a custom field, be sure to";
+    assert_eq!(missing(repeated, &[]).as_deref(), Some("Email"));
     assert_eq!(missing("no quotes here", &["Bar__c"]).as_deref(), Some("Bar__c"));
     assert_eq!(missing("a 'quoted sentence'", &[]), None);
     assert_eq!(missing("no quotes here", &[]), None);
+}
+
+#[test]
+fn the_query_with_peoples_data_is_no_part_of_the_text() {
+    let told = |code: &str, message: &str| classify(400, None, &[error(code, message, &[])]).to_string();
+    let query = "\nWHERE Email IN ('ada@lovelace.example')\n      ^\nERROR at Row:1:Column:112\n";
+    let drift = told("INVALID_FIELD", &format!("{query}No such column 'Email' on entity 'Contact'."));
+    let expected =
+        "the CRM does not let us use the field Email (INVALID_FIELD): No such column 'Email' on entity 'Contact'.";
+    assert_eq!(drift, expected);
+    for code in ["MALFORMED_QUERY", "INVALID_TYPE", "SOMETHING_NEW"] {
+        let told = told(code, &format!("{query}unexpected token"));
+        assert!(!told.contains("ada@") && told.ends_with("unexpected token"), "{told}");
+    }
+    let older = told(
+        "INVALID_FIELD",
+        "\nSELECT Foo__c FROM Lead WHERE Email IN ('ada@lovelace.example')\n^\nNo such column 'Foo__c'",
+    );
+    assert!(!older.contains("ada@"), "{older}");
+    let rule = told("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Line one\nline two");
+    assert!(rule.ends_with("Line one\nline two"), "{rule}");
 }
 
 #[test]
