@@ -75,7 +75,7 @@ pub trait Store: EventLog {
     async fn mark_dirty(&self, mark: &DirtyMark) -> StoreResult<u64>;
 
     /// Marks the lead of every unanswered intent dirty once more when it can no longer land, since it may have landed late.
-    /// The intent is still loaded for that look and goes when it is settled. Answers how many.
+    /// The intent is still loaded until an attempt that looked is settled, and goes then. Answers how many.
     async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64>;
 
     /// Which lead owns each of these records, or did until it was deleted; `None`: none of ours.
