@@ -162,10 +162,11 @@ async fn rules(destination: &Destination, permit: &Permit, describe_again: &mut 
         return Ok(rules);
     }
     let rules = if *describe_again { destination.look_at_schema().await } else { destination.first_look().await };
-    if !rules.as_ref().is_err_and(CrmError::needs_person) {
-        permit.answered(rules.as_ref().map(|_| ()));
-    }
     if let Err(error) = &rules {
+        // A describe that succeeds says nothing of lookups, and what a person must see to closed the gate by itself.
+        if !error.needs_person() {
+            permit.answered(Err(error));
+        }
         destination.note_error(error);
         warn!(destination = %destination.name, code = error.code(), "{} cannot be described: {error}", destination.name);
     }

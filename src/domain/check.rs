@@ -2,7 +2,7 @@
 
 use super::ids::{FieldName, ObjectName};
 use super::mapping::{Direction, FieldRow, TooLong, type_fits};
-use super::matching::{MatchedBy, PersonObject};
+use super::matching::{KeyField, MatchedBy, PersonObject};
 use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 
 /// Room for the longest IDs that lead systems are known to use.
@@ -95,7 +95,13 @@ pub fn of_people(people: &[PersonObject], by: &[MatchedBy], schema: &Schema) -> 
                 warning(subject, "tells people apart, and our user may not see it", &remedy)
             });
         }
-        if missing.is_empty() {
+        let unsearchable = |key: &KeyField| described.fields.get(&key.field).is_some_and(|field| !field.filterable);
+        for key in keys.iter().filter(|key| unsearchable(key)) {
+            let finding = "people are recognised by it, and it cannot be searched: nothing is synced";
+            let remedy = "see how it is encrypted in the CRM's setup, or take the key out of records.match";
+            findings.push(error(key.to_string(), finding, remedy));
+        }
+        if missing.is_empty() && !keys.iter().any(unsearchable) {
             findings.push(fine(person.object.to_string(), "people who are in the CRM already are found there"));
         }
     }

@@ -59,7 +59,11 @@ fn whatever_tells_who_a_person_is_must_be_shown_of_every_kind_of_record() {
         website: None,
     };
     let told = |shown: &[&str], by: &[MatchedBy]| {
-        let named = |name: &&str| (FieldName::new(*name), samples::field(CrmFieldKind::Text));
+        // A field with a question mark is shown, and cannot be searched.
+        let named = |name: &&str| {
+            let field = FieldSchema { filterable: !name.ends_with('?'), ..samples::field(CrmFieldKind::Text) };
+            (FieldName::new(name.trim_end_matches('?')), field)
+        };
         let fields = shown.iter().map(named).collect();
         let object = ObjectSchema { name: "Contact".into(), createable: false, updateable: false, fields };
         let schema = Schema { objects: BTreeMap::from([("Contact".into(), object)]) };
@@ -71,6 +75,7 @@ fn whatever_tells_who_a_person_is_must_be_shown_of_every_kind_of_record() {
     assert_eq!(told(&["FirstName", "LastName"], &[email]), ["error Contact.Email"]);
     assert_eq!(told(&["FirstName", "LastName"], &[name]), ["error Contact.Email"], "the domain is the address's");
     assert_eq!(told(&["Email", "LastName"], &[email, name]), ["error Contact.FirstName"]);
+    assert_eq!(told(&["Email?", "FirstName", "LastName"], &[email]), ["error Contact.Email"]);
     assert_eq!(told(&["Email", "LastName"], &[email]), ["warning Contact.FirstName"]);
 }
 

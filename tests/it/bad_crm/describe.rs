@@ -101,6 +101,27 @@ async fn an_object_that_is_hidden_while_running_stops_the_destination_until_it_i
 }
 
 #[tokio::test]
+async fn lookups_refused_for_a_field_that_is_shown_stop_the_destination_too() {
+    let harness = Harness::start(|_| {}).await;
+    let message = "\nWHERE Email IN ('cl_0@lovelace.example')\n      ^\nERROR at Row:1:Column:9\n\
+                   field 'Email' can not be filtered in a query call";
+    let rule = json!({ "fault": "status", "status": 400, "path": "/composite", "writes": false, "code": "INVALID_FIELD", "message": message });
+    harness.faults(json!([rule])).await;
+    create(&harness, "cl_0", json!({})).await;
+    let seen = harness.destination(|seen| has(&seen["gate"]["reason"], "refuses our lookups")).await;
+    assert!(has(&seen["needs_person"], "field 'Email' can not be filtered"), "{seen}");
+    harness.until("alerts", |alerts| alerts.to_string().contains("destination_stopped")).await;
+    harness.until("queue", |queue| is_owed(queue, 1)).await;
+    for path in ["destinations", "sync-log", "errors"] {
+        let told = harness.admin_text(path).await;
+        assert!(told.contains("INVALID_FIELD") && !told.contains("cl_0@lovelace"), "{told}");
+    }
+    harness.faults(json!([])).await;
+    all_arrived(&harness, &ids(1)).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn without_a_contacts_identity_nothing_is_made_until_it_is_shown_again() {
     for (field, from_the_start) in [("Email", true), ("Email", false), ("LastName", true)] {
         let stage = Stage::new().await;
