@@ -27,7 +27,7 @@ const REOPEN_AFTER: Duration = Duration::from_millis(250);
 
 /// How long other work may hold up intake, and how long where a webhook waits already: shorter pieces mean more commits.
 const PIECE: Duration = Duration::from_millis(10);
-const SHORT_PIECE: Duration = Duration::from_millis(3);
+const SHORT_PIECE: Duration = Duration::from_millis(1);
 
 /// What is done to one item of many.
 pub(super) type Each<I, T> = fn(&mut Connection, &I) -> StoreResult<T>;

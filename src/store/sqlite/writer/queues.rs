@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -13,6 +13,10 @@ use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
 /// below every sender's time-out.
 const MAX_WAITING: usize = 4096;
 const MAX_WAITING_BYTES: usize = 16 << 20;
+
+/// While webhooks keep coming, other work has its turn this long after its last one began: it then has about a quarter of the
+/// writer, and a webhook waits for few of its pieces.
+const TURN: Duration = Duration::from_millis(5);
 
 /// The most bytes in one commit.
 const MAX_BATCH_BYTES: usize = 4 << 20;
@@ -36,7 +40,7 @@ impl IntakeRequest {
     }
 }
 
-/// What the writer does next: intake, then at most one piece of other work.
+/// What the writer does next: intake, and then, if no webhook came or it is its turn, one piece of other work.
 pub(super) struct Step {
     pub(super) intake: Vec<IntakeRequest>,
     pub(super) work: Option<Box<dyn Work>>,
@@ -54,6 +58,8 @@ struct Waiting {
     intake: VecDeque<IntakeRequest>,
     intake_bytes: usize,
     work: VecDeque<Box<dyn Work>>,
+    /// When other work was last begun.
+    worked_at: Option<Instant>,
     closed: bool,
 }
 
@@ -107,7 +113,9 @@ impl Queues {
     pub(super) fn next(&self) -> Option<Step> {
         let mut waiting = self.lock();
         loop {
-            let step = Step { intake: waiting.take_batch(self.max_batch), work: waiting.work.pop_front() };
+            let intake = waiting.take_batch(self.max_batch);
+            let work = if intake.is_empty() || waiting.is_works_turn() { waiting.take_work() } else { None };
+            let step = Step { intake, work };
             if !step.intake.is_empty() || step.work.is_some() {
                 return Some(step);
             }
@@ -145,6 +153,16 @@ impl Queues {
 }
 
 impl Waiting {
+    fn is_works_turn(&self) -> bool {
+        self.worked_at.is_none_or(|began| began.elapsed() >= TURN)
+    }
+
+    fn take_work(&mut self) -> Option<Box<dyn Work>> {
+        let work = self.work.pop_front()?;
+        self.worked_at = Some(Instant::now());
+        Some(work)
+    }
+
     /// Takes the requests of the next commit: as many as fit, but at least one if there is one. Those whose sender has
     /// gone are dropped, so that an overloaded store does not spend itself on answers that nobody reads.
     fn take_batch(&mut self, max_events: usize) -> Vec<IntakeRequest> {
