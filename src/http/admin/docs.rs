@@ -15,7 +15,10 @@ static PAGE: LazyLock<String> = LazyLock::new(|| page(&super::document()));
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
 code,pre{font-family:ui-monospace,monospace;background:#f4f4f4;padding:.1em .3em}section{border-top:1px solid #ccc}\
-h2{overflow-wrap:anywhere}h2 small{font-weight:normal}h3{font-size:1rem;margin-bottom:.3rem}section{padding-bottom:1rem}table{width:100%}td{overflow-wrap:anywhere}td:first-child{width:11rem}td:nth-child(2):not(:last-child){width:4.5rem;overflow-wrap:normal}table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}";
+h2{overflow-wrap:anywhere}h2 small{font-weight:normal}h3{font-size:1rem;margin-bottom:.3rem}section{padding-bottom:1rem}table{width:100%}td{overflow-wrap:anywhere}td:first-child{width:11rem}@media(max-width:40rem){td:first-child{width:8rem}}table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}";
+
+/// Beside the name of what must be given.
+const NEEDED: &str = " <small>needed</small>";
 
 /// The OpenAPI document of everything on both listeners.
 #[utoipa::path(
@@ -88,9 +91,9 @@ fn section(html: &mut String, method: &str, path: &str, operation: &Operation, d
         RefOr::Ref(_) => None,
     });
     let rows: String = parameters.fold(String::new(), |mut rows, parameter| {
-        let needed = if matches!(parameter.required, Required::True) { "needed" } else { "" };
+        let needed = if matches!(parameter.required, Required::True) { NEEDED } else { "" };
         let about = marked_up(parameter.description.as_deref().unwrap_or_default());
-        let _ = write!(rows, "<tr><td><code>{}</code><td>{needed}<td>{about}", escape(&parameter.name));
+        let _ = write!(rows, "<tr><td><code>{}</code>{needed}<td>{about}", escape(&parameter.name));
         rows
     });
     if !rows.is_empty() {
@@ -128,14 +131,14 @@ fn body_rows(body: &RequestBody, document: &OpenApi) -> String {
         return String::new();
     };
     object.properties.iter().fold(String::new(), |mut rows, (name, property)| {
-        let needed = if object.required.contains(name) { "needed" } else { "" };
+        let needed = if object.required.contains(name) { NEEDED } else { "" };
         let about = match (property, resolved(property, document)) {
             (RefOr::Ref(reference), _) if !reference.description.is_empty() => marked_up(&reference.description),
             (_, Some(Schema::Object(object))) => marked_up(object.description.as_deref().unwrap_or_default()),
             (_, Some(Schema::Array(array))) => marked_up(array.description.as_deref().unwrap_or_default()),
             _ => String::new(),
         };
-        let _ = write!(rows, "<tr><td><code>{}</code><td>{needed}<td>{about}", escape(name));
+        let _ = write!(rows, "<tr><td><code>{}</code>{needed}<td>{about}", escape(name));
         rows
     })
 }
