@@ -93,7 +93,7 @@ fn section(html: &mut String, method: &str, path: &str, operation: &Operation, d
     let rows: String = parameters.fold(String::new(), |mut rows, parameter| {
         let needed = if matches!(parameter.required, Required::True) { NEEDED } else { "" };
         let about = marked_up(parameter.description.as_deref().unwrap_or_default());
-        let _ = write!(rows, "<tr><td><code>{}</code>{needed}<td>{about}", escape(&parameter.name));
+        let _ = write!(rows, "<tr><td><code>{}</code>{needed}<td>{about}</tr>", escape(&parameter.name));
         rows
     });
     if !rows.is_empty() {
@@ -138,7 +138,7 @@ fn body_rows(body: &RequestBody, document: &OpenApi) -> String {
             (_, Some(Schema::Array(array))) => marked_up(array.description.as_deref().unwrap_or_default()),
             _ => String::new(),
         };
-        let _ = write!(rows, "<tr><td><code>{}</code>{needed}<td>{about}", escape(name));
+        let _ = write!(rows, "<tr><td><code>{}</code>{needed}<td>{about}</tr>", escape(name));
         rows
     })
 }
