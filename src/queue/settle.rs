@@ -14,15 +14,13 @@ use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refu
 use super::writes::known_before;
 use crate::crm::{CrmError, WriteResult, Written};
 use crate::domain::ids::EventId;
+use crate::domain::job::MAY_LAND_FOR;
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
 use crate::domain::plan::{Action, ConflictKind, Link, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{ClaimedJob, IntentEnd, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement};
 use conflicts::{asked_by_duplicate_rule, moot};
-
-/// How long a write without an answer may still land.
-const MAY_LAND_LATE: Duration = Duration::from_secs(15 * 60);
 
 /// Settles the leads of one call.
 pub(super) struct Settling<'a> {
@@ -192,7 +190,7 @@ impl Settling<'_> {
                 }
             };
             settlement.looked = is_kept(&settlement.link, &planned.member, &planned.plan);
-            let open_until = IntentEnd::OpenUntil(settlement.now.after(MAY_LAND_LATE));
+            let open_until = IntentEnd::OpenUntil(settlement.now.after(MAY_LAND_FOR));
             settlement.intents.push((intent, if may_land_late { open_until } else { IntentEnd::Closed }));
             settlement.log.push(row);
             self.tell(&planned.member, &settlement);

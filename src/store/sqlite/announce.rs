@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
+use super::settle::links::insert_new;
 use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordId, RequestId};
 use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
@@ -103,31 +104,8 @@ fn announce_one(db: &mut Connection, part: &Part) -> StoreResult<Option<Announce
 fn note_link(db: &Connection, part: &Part, link: &Link, planned_with: Option<i64>) -> StoreResult<Option<i64>> {
     let (destination, lead) = (part.call.destination.as_str(), &part.lead);
     let Some(revision) = planned_with else {
-        let revision = db
-            .prepare_cached(
-                "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept,
-                                    fingerprint, revision, linked_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11)
-                 ON CONFLICT DO NOTHING RETURNING revision",
-            )?
-            .query_row(
-                params![
-                    destination,
-                    lead.source.as_str(),
-                    lead.id.as_str(),
-                    link.record.object.as_str(),
-                    link.record.id.as_str(),
-                    link.matched_by.as_str(),
-                    link.owner,
-                    pairs_to_json(&link.bases),
-                    pairs_to_json(&link.kept),
-                    link.fingerprint,
-                    part.call.now.as_micros(),
-                ],
-                |row| row.get(0),
-            )
-            .optional()?;
-        return Ok(revision);
+        let inserted = insert_new(db, &part.call.destination, lead, link, part.call.now)?;
+        return Ok(inserted.then_some(1));
     };
     let revision = db
         .prepare_cached(

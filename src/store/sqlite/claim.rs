@@ -4,10 +4,9 @@ use rusqlite::{Connection, params};
 use sqlx::Row;
 
 use super::SqliteStore;
-use super::recover::MAY_LAND_FOR;
 use super::rows;
 use crate::domain::ids::{DestinationName, LeadKey};
-use crate::domain::job::{Class, Lane};
+use crate::domain::job::{Class, Lane, MAY_LAND_FOR};
 use crate::domain::time::Timestamp;
 use crate::store::stored::refusal_from_json;
 use crate::store::{Claim, ClaimedJob, GiveBack, StoreResult};

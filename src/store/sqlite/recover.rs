@@ -1,19 +1,14 @@
 //! What a start makes of what the last process left behind, and what time makes of writes without an answer.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, params};
 
 use super::dirty::{self, Why};
 use super::{SqliteStore, append};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
-use crate::domain::job::Class;
+use crate::domain::job::{Class, MAY_LAND_FOR};
 use crate::domain::time::Timestamp;
 use crate::store::stored::decisions_from_json;
 use crate::store::{LeaseToken, LeasesOf, NewLogRow, Operation, Outcome, Recovered, StoreError, StoreResult};
-
-/// How long a write without an answer may still land.
-pub(super) const MAY_LAND_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// Rows handled in one transaction.
 const PIECE: i64 = 100;

@@ -1,7 +1,7 @@
 //! Recording what came of attempts: log, link, conflicts, intents and job of each lead, together.
 
 mod jobs;
-mod links;
+pub(super) mod links;
 mod questions;
 
 use std::time::Duration;

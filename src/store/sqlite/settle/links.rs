@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::plan::{ConflictKind, Link};
+use crate::domain::time::Timestamp;
 use crate::store::sqlite::append;
 use crate::store::sqlite::dirty::{self, Why};
 use crate::store::stored::{left_out_to_json, pairs_to_json};
@@ -30,31 +31,40 @@ fn put(db: &Connection, settlement: &Settlement, link: &Link, planned_with: Opti
 }
 
 fn insert(db: &Connection, settlement: &Settlement, link: &Link) -> StoreResult<bool> {
-    // A conflict is either a link made meanwhile or another owner of the record.
-    let mut insert = db.prepare_cached(
-        "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept,
-                            fingerprint, left_out, revision, linked_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1, ?12)
-         ON CONFLICT DO NOTHING",
-    )?;
-    let link_values = params![
-        settlement.destination.as_str(),
-        settlement.lead.source.as_str(),
-        settlement.lead.id.as_str(),
-        link.record.object.as_str(),
-        link.record.id.as_str(),
-        link.matched_by.as_str(),
-        link.owner,
-        pairs_to_json(&link.bases),
-        pairs_to_json(&link.kept),
-        link.fingerprint,
-        left_out_to_json(&link.left_out),
-        settlement.now.as_micros(),
-    ];
-    if insert.execute(link_values)? == 1 {
-        return Ok(true);
-    }
-    Ok(take_from_deleted(db, settlement, link, 0)? && insert.execute(link_values)? == 1)
+    let insert = || insert_new(db, &settlement.destination, &settlement.lead, link, settlement.now);
+    Ok(insert()? || (take_from_deleted(db, settlement, link, 0)? && insert()?))
+}
+
+/// Inserts a lead's first link, at revision 1; `false`: a link was made meanwhile, or another lead owns the record.
+pub(in crate::store::sqlite) fn insert_new(
+    db: &Connection,
+    destination: &DestinationName,
+    lead: &LeadKey,
+    link: &Link,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let inserted = db
+        .prepare_cached(
+            "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept,
+                                fingerprint, left_out, revision, linked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1, ?12)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            destination.as_str(),
+            lead.source.as_str(),
+            lead.id.as_str(),
+            link.record.object.as_str(),
+            link.record.id.as_str(),
+            link.matched_by.as_str(),
+            link.owner,
+            pairs_to_json(&link.bases),
+            pairs_to_json(&link.kept),
+            link.fingerprint,
+            left_out_to_json(&link.left_out),
+            now.as_micros(),
+        ])?;
+    Ok(inserted == 1)
 }
 
 fn update(db: &Connection, settlement: &Settlement, link: &Link, revision: i64) -> StoreResult<bool> {
