@@ -25,7 +25,7 @@ use queues::{Queues, Step};
 /// How long the writer waits before it tries again to open a database that it could not open.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
 
-/// How long other work may hold up intake, and how long where a webhook waits already: shorter pieces mean more commits.
+/// How long other work may hold up intake, and how long while webhooks come: shorter pieces mean more commits.
 const PIECE: Duration = Duration::from_millis(10);
 const SHORT_PIECE: Duration = Duration::from_millis(1);
 
@@ -107,7 +107,7 @@ impl Writer {
         while !left.is_empty() {
             let queues = Arc::clone(&self.queues);
             let piece = self.run(move |db| {
-                let done = pieces::do_some(db, &mut left, together, apart, || queues.intake_waits())?;
+                let done = pieces::do_some(db, &mut left, together, apart, || queues.webhooks_come())?;
                 Ok((done, left))
             });
             match piece.await {

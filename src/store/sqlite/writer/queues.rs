@@ -14,9 +14,13 @@ use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
 const MAX_WAITING: usize = 4096;
 const MAX_WAITING_BYTES: usize = 16 << 20;
 
-/// While webhooks keep coming, other work has its turn this long after its last one began: it then has about a quarter of the
-/// writer, and a webhook waits for few of its pieces.
-const TURN: Duration = Duration::from_millis(5);
+/// While webhooks keep coming, other work has its turn this long after its last one began, so that a webhook waits for few
+/// of its pieces.
+const TURN: Duration = Duration::from_millis(10);
+
+/// Webhooks keep coming until this long after the last one was stored. Senders who wait for their answers all send again
+/// right after a commit: that nothing waits at that moment does not mean that nothing comes.
+const LULL: Duration = Duration::from_millis(2);
 
 /// The most bytes in one commit.
 const MAX_BATCH_BYTES: usize = 4 << 20;
@@ -40,7 +44,7 @@ impl IntakeRequest {
     }
 }
 
-/// What the writer does next: intake, and then, if no webhook came or it is its turn, one piece of other work.
+/// What the writer does next: intake, and then, if no webhooks come or it is its turn, one piece of other work.
 pub(super) struct Step {
     pub(super) intake: Vec<IntakeRequest>,
     pub(super) work: Option<Box<dyn Work>>,
@@ -57,6 +61,9 @@ pub(super) struct Queues {
 struct Waiting {
     intake: VecDeque<IntakeRequest>,
     intake_bytes: usize,
+    /// Whether the writer is at a batch of webhooks, and when the last one was done.
+    storing: bool,
+    stored_at: Option<Instant>,
     work: VecDeque<Box<dyn Work>>,
     /// When other work was last begun.
     worked_at: Option<Instant>,
@@ -98,9 +105,10 @@ impl Queues {
         Ok(())
     }
 
-    /// Whether a webhook waits to be stored.
-    pub(super) fn intake_waits(&self) -> bool {
-        !self.lock().intake.is_empty()
+    /// Whether a webhook waits to be stored, or will soon.
+    pub(super) fn webhooks_come(&self) -> bool {
+        let waiting = self.lock();
+        !waiting.intake.is_empty() || waiting.lull_left().is_some()
     }
 
     /// Lets nothing more in.
@@ -112,17 +120,23 @@ impl Queues {
     /// Waits for something to do; `None`: closed, and everything is done.
     pub(super) fn next(&self) -> Option<Step> {
         let mut waiting = self.lock();
+        if std::mem::take(&mut waiting.storing) {
+            waiting.stored_at = Some(Instant::now());
+        }
         loop {
             let intake = waiting.take_batch(self.max_batch);
-            let work = if intake.is_empty() || waiting.is_works_turn() { waiting.take_work() } else { None };
+            waiting.storing = !intake.is_empty();
+            let held_up = waiting.work_is_held_up();
+            let work = if held_up.is_none() { waiting.take_work() } else { None };
             let step = Step { intake, work };
             if !step.intake.is_empty() || step.work.is_some() {
                 return Some(step);
             }
-            if waiting.closed {
-                return None;
-            }
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = match held_up.filter(|_| !waiting.work.is_empty()) {
+                Some(time) => self.changed.wait_timeout(waiting, time).unwrap_or_else(PoisonError::into_inner).0,
+                None if waiting.closed => return None,
+                None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
@@ -153,8 +167,15 @@ impl Queues {
 }
 
 impl Waiting {
-    fn is_works_turn(&self) -> bool {
-        self.worked_at.is_none_or(|began| began.elapsed() >= TURN)
+    /// For how long yet more webhooks are expected, though none waits.
+    fn lull_left(&self) -> Option<Duration> {
+        self.stored_at.and_then(|stored| LULL.checked_sub(stored.elapsed()))
+    }
+
+    /// For how long other work has to wait, if it has to.
+    fn work_is_held_up(&self) -> Option<Duration> {
+        let to_turn = self.worked_at.and_then(|began| TURN.checked_sub(began.elapsed()))?;
+        if self.storing { Some(to_turn) } else { self.lull_left().map(|lull| lull.min(to_turn)) }
     }
 
     fn take_work(&mut self) -> Option<Box<dyn Work>> {
