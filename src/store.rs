@@ -4,6 +4,7 @@
 //! Two promises hold for every method: it happens whole or not at all, and what it answered is on disk. No transaction
 //! leaves the store, and none is open while a CRM is called.
 
+pub mod postgres;
 pub mod sqlite;
 pub mod stored;
 pub mod types;
@@ -215,6 +216,9 @@ pub enum StoreError {
     TooNew { found: i64, known: i64 },
     #[error("the database lacks migrations: it has {found}, this program needs {known}; run `leadrelay migrate`")]
     TooOld { found: i64, known: i64 },
+    /// The server or the account is not fit; says what must be changed.
+    #[error("{0}")]
+    Unfit(String),
     /// The cursor was not made by this list.
     #[error("the cursor is not one of this list")]
     BadCursor,
@@ -223,4 +227,29 @@ pub enum StoreError {
     FileExists(String),
     #[error("the database call failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let passes = match &error {
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(said) => said.code().is_some_and(|code| passes_by_itself(&code)),
+            _ => false,
+        };
+        if passes { StoreError::Unavailable(error.to_string()) } else { StoreError::Database(Box::new(error)) }
+    }
+}
+
+/// Whether a server's code is of its state and not of what was asked: lost or refused connections (08, 57P), too few
+/// resources (53), a standby (25006), a deadlock or a conflict (40), a lock or a statement that took too long.
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn passes_by_itself(code: &str) -> bool {
+    let classes = ["08", "53", "57P", "40"];
+    code.len() == 5
+        && (classes.iter().any(|class| code.starts_with(class)) || ["25006", "55P03", "57014"].contains(&code))
 }

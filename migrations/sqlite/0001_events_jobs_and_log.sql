@@ -75,6 +75,9 @@ CREATE TABLE links (
     owner       INTEGER NOT NULL,
     bases       TEXT NOT NULL,
     kept        TEXT NOT NULL,
+    -- Rows of the mapping that are not written, with the pair of values that the CRM refused; null: the value does not fit
+    -- the field, or the field cannot be written. A changed mapping or schema is a reason to try again.
+    left_out    TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     revision    INTEGER NOT NULL,
     linked_at   INTEGER NOT NULL,
@@ -83,6 +86,7 @@ CREATE TABLE links (
 CREATE UNIQUE INDEX links_owner ON links (destination, record_id) WHERE owner = 1;
 CREATE INDEX links_record ON links (record_id);
 CREATE INDEX links_sharer ON links (destination, record_id) WHERE owner = 0;
+CREATE INDEX links_left_out ON links (destination, fingerprint) WHERE left_out <> '{}';
 
 -- What is owed: one row per lead and destination, gone when both agree.
 CREATE TABLE jobs (
@@ -202,7 +206,8 @@ CREATE TABLE sync_log (
     batch       INTEGER NOT NULL,
     duration_ms INTEGER NOT NULL,
     request_id  TEXT,
-    event_id    INTEGER
+    event_id    INTEGER,
+    field_set   INTEGER
 );
 CREATE INDEX sync_log_at ON sync_log (at, id);
 CREATE INDEX sync_log_lead ON sync_log (lead_id, id);
@@ -218,11 +223,16 @@ CREATE TABLE sync_log_bodies (
     request   TEXT,
     response  TEXT
 );
--- Fields that were decided otherwise than agreed, for the filter `field`.
-CREATE TABLE sync_log_fields (
+-- Which fields a log row decided otherwise than agreed, for the filter `field`: nearly all rows share their fields with
+-- many others, so each set is kept once and a row names its set.
+CREATE TABLE field_sets (
+    id     INTEGER PRIMARY KEY,
+    fields TEXT NOT NULL UNIQUE        -- in order, one a line
+);
+CREATE TABLE field_set_members (
     field  TEXT NOT NULL,
-    log_id INTEGER NOT NULL,
-    PRIMARY KEY (field, log_id)
+    set_id INTEGER NOT NULL,
+    PRIMARY KEY (field, set_id)
 ) WITHOUT ROWID;
 
 -- Operations by minute, for the error rate.
@@ -277,6 +287,14 @@ CREATE TABLE runs (
     state      TEXT NOT NULL,
     detail     TEXT
 );
+
+-- Spans of time in which a destination's gate was closed: they do not count towards giving a lead up, restarts or not.
+CREATE TABLE closed_spans (
+    destination TEXT NOT NULL,
+    closed_at   INTEGER NOT NULL,
+    opened_at   INTEGER NOT NULL,                              -- while it is closed: until when that is known
+    PRIMARY KEY (destination, closed_at)
+) WITHOUT ROWID;
 
 -- How far pruning came in the tables that it walks through.
 CREATE TABLE sweeps (

@@ -135,17 +135,6 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
-                StoreError::Unavailable(error.to_string())
-            }
-            other => StoreError::Database(Box::new(other)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod fixtures;
 

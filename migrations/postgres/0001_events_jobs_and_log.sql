@@ -1,0 +1,367 @@
+-- The same tables with the same meaning as on SQLite; what differs is said here. JSON that holds values from outside is
+-- `json`, not `jsonb`: it comes back as it was written, U+0000 and numbers of any length included.
+
+-- One change of one lead, as received. Never changed but for its state. By month: `events_y2026m11`; what belongs to no
+-- month that has a partition, and what must outlive its month, is in `events_rest`.
+CREATE SEQUENCE event_ids;
+CREATE TABLE events (
+    id           bigint NOT NULL,
+    source       text NOT NULL,
+    lead_id      text,
+    kind         text NOT NULL CHECK (kind IN ('upsert', 'delete', 'other')),
+    state        text NOT NULL CHECK (state IN ('stored', 'folded', 'stale', 'quarantined', 'ignored', 'erased')),
+    event_type   text,
+    sender_id    text,
+    content_hash bytea NOT NULL,
+    received_at  timestamptz NOT NULL,
+    request_id   text NOT NULL,
+    reason       text,
+    size         integer NOT NULL,
+    PRIMARY KEY (id, received_at)
+) PARTITION BY RANGE (received_at);
+CREATE TABLE events_rest PARTITION OF events DEFAULT;
+-- A lead's timeline; the first copy of a redelivered event is found without reading the table.
+CREATE INDEX events_lead ON events (source, lead_id, id, content_hash);
+-- What folding reads, however long a lead's history is.
+CREATE INDEX events_unfolded ON events (source, lead_id, id) WHERE state = 'stored';
+CREATE INDEX events_quarantined ON events (source, id) WHERE state = 'quarantined';
+
+-- Apart from events, so that what is read often stays small.
+CREATE TABLE bodies (
+    event_id    bigint NOT NULL,
+    received_at timestamptz NOT NULL,
+    headers     json NOT NULL,
+    body        bytea NOT NULL,
+    PRIMARY KEY (event_id, received_at)
+) PARTITION BY RANGE (received_at);
+CREATE TABLE bodies_rest PARTITION OF bodies DEFAULT;
+
+-- Senders' own event IDs, with the content that came under each. In one piece, so that they are unique.
+CREATE TABLE event_keys (
+    source       text NOT NULL,
+    sender_id    text NOT NULL,
+    content_hash bytea NOT NULL,
+    event_id     bigint NOT NULL,
+    received_at  timestamptz NOT NULL,                         -- of the event with that ID
+    PRIMARY KEY (source, sender_id, content_hash)
+);
+CREATE INDEX event_keys_age ON event_keys (received_at);
+
+-- What each source sent, by hour. Each connection counts in a slot of its own, so that commits do not wait for each other.
+CREATE TABLE source_counts (
+    source text NOT NULL,
+    hour   timestamptz NOT NULL,
+    state  text NOT NULL,
+    slot   smallint NOT NULL,
+    n      bigint NOT NULL,
+    PRIMARY KEY (source, hour, state, slot)
+) WITH (fillfactor = 50);
+
+-- The folded leads.
+CREATE TABLE leads (
+    source     text NOT NULL,
+    lead_id    text NOT NULL,
+    revision   bigint NOT NULL,
+    document   json NOT NULL,
+    name       text,
+    email      text,
+    deleted    boolean NOT NULL,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (source, lead_id)
+) WITH (fillfactor = 80);
+CREATE INDEX leads_email ON leads (email COLLATE "C") WHERE email IS NOT NULL;
+CREATE INDEX leads_updated ON leads (updated_at, source, lead_id);
+CREATE INDEX leads_name ON leads (lower(name) COLLATE "C") WHERE name IS NOT NULL;
+CREATE INDEX leads_id ON leads (lead_id COLLATE "C");
+
+-- Which CRM record a lead is. One lead owns a record.
+CREATE TABLE links (
+    destination text NOT NULL,
+    source      text NOT NULL,
+    lead_id     text NOT NULL,
+    object      text NOT NULL,
+    record_id   text NOT NULL,
+    matched_by  text NOT NULL,
+    owner       boolean NOT NULL,
+    bases       json NOT NULL,
+    kept        json NOT NULL,
+    -- Rows of the mapping that are not written, with the pair of values that the CRM refused; null: the value does not fit
+    -- the field, or the field cannot be written. A changed mapping or schema is a reason to try again.
+    left_out    json NOT NULL,
+    lacks       boolean NOT NULL,                              -- whether any row is left out
+    fingerprint text NOT NULL,
+    revision    bigint NOT NULL,
+    linked_at   timestamptz NOT NULL,
+    PRIMARY KEY (destination, source, lead_id)
+) WITH (fillfactor = 80);
+CREATE UNIQUE INDEX links_owner ON links (destination, record_id) WHERE owner;
+CREATE INDEX links_record ON links (record_id);
+CREATE INDEX links_sharer ON links (destination, record_id) WHERE NOT owner;
+CREATE INDEX links_lacking ON links (destination, fingerprint) WHERE lacks;
+
+-- What is owed: one row per lead and destination, gone when both agree.
+CREATE TABLE jobs (
+    destination     text NOT NULL,
+    source          text NOT NULL,
+    lead_id         text NOT NULL,
+    state           text NOT NULL CHECK (state IN ('owed', 'held', 'dead')),
+    lane            smallint NOT NULL CHECK (lane IN (0, 1)),  -- 0 first contact, 1 linked
+    class           smallint NOT NULL CHECK (class IN (0, 1)), -- 0 live, 1 backfill
+    due_at          timestamptz NOT NULL,                      -- while leased: the lease's end
+    lease_token     uuid,
+    attempt         integer NOT NULL,
+    wanted          bigint NOT NULL,
+    owed_since      timestamptz NOT NULL,
+    first_failed_at timestamptz,
+    waiting_since   timestamptz,                               -- given back: behind a closed gate since
+    code            text,
+    detail          text,
+    suspicion       integer NOT NULL,
+    forced          boolean NOT NULL,
+    refusal         jsonb,
+    ended_at        timestamptz,                               -- held or dead since
+    look_again_at   timestamptz,
+    status          text NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN state <> 'owed' THEN state
+             WHEN lease_token IS NOT NULL THEN 'leased'
+             WHEN first_failed_at IS NOT NULL THEN 'retrying'
+             ELSE 'ready' END) STORED,
+    PRIMARY KEY (destination, source, lead_id)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+        autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX jobs_claim ON jobs (destination, lane, class, due_at) WHERE state = 'owed';
+CREATE INDEX jobs_look_again ON jobs (destination, look_again_at) WHERE state <> 'owed' AND look_again_at IS NOT NULL;
+CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed';
+CREATE INDEX jobs_failing ON jobs (destination, first_failed_at) WHERE state = 'owed' AND first_failed_at IS NOT NULL;
+CREATE INDEX jobs_waiting ON jobs (destination, waiting_since) WHERE state = 'owed' AND waiting_since IS NOT NULL;
+CREATE INDEX jobs_leased ON jobs (lease_token) WHERE lease_token IS NOT NULL;
+CREATE INDEX jobs_ended ON jobs (state, ended_at, destination, source, lead_id) WHERE state <> 'owed';
+
+-- The queue's figures, so that none of them needs a scan: the sum of `job_counts` and of the changes since. Changes are
+-- only appended, so that commits do not wait for each other; whoever reads the figures adds them up from time to time.
+CREATE TABLE job_counts (
+    destination text NOT NULL,
+    status      text NOT NULL,
+    n           bigint NOT NULL,
+    PRIMARY KEY (destination, status)
+);
+CREATE TABLE job_count_changes (
+    destination text NOT NULL,
+    status      text NOT NULL,
+    n           bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE FUNCTION count_inserted_jobs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO job_count_changes SELECT destination, status, count(*) FROM after GROUP BY destination, status;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION count_deleted_jobs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO job_count_changes SELECT destination, status, -count(*) FROM before GROUP BY destination, status;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION count_updated_jobs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO job_count_changes
+        SELECT destination, status, sum(n) FROM (
+            SELECT destination, status, -1 AS n FROM before UNION ALL SELECT destination, status, 1 FROM after) moved
+         GROUP BY destination, status HAVING sum(n) <> 0;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION count_inserted_jobs();
+CREATE TRIGGER jobs_deleted AFTER DELETE ON jobs REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_jobs();
+CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION count_updated_jobs();
+
+-- Announced writes whose outcome is open; a closed one is deleted.
+CREATE TABLE intents (
+    id              bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    destination     text NOT NULL,
+    source          text NOT NULL,
+    lead_id         text NOT NULL,
+    request_id      text NOT NULL,
+    lease_token     uuid NOT NULL,
+    object          text NOT NULL,
+    record_id       text,
+    value_pairs     json NOT NULL,
+    decisions       json NOT NULL,                                     -- for the log, if the process ends before it settles
+    attempt         integer NOT NULL,
+    announced_at    timestamptz NOT NULL,
+    settled         smallint NOT NULL CHECK (settled IN (0, 1, 2)),    -- 0: its attempt was not settled; 1: without an
+                                                                       -- answer; 2: goes when the lead is read once more
+    keep_open_until timestamptz                                        -- for 1: it may land until then
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX intents_lead ON intents (destination, source, lead_id, id);
+CREATE INDEX intents_unsettled ON intents (lease_token, id) WHERE settled = 0;
+CREATE INDEX intents_creates ON intents (destination, id) WHERE record_id IS NULL;
+CREATE INDEX intents_late ON intents (keep_open_until) WHERE keep_open_until IS NOT NULL;
+
+CREATE TABLE conflicts (
+    id          bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    destination text NOT NULL,
+    source      text NOT NULL,
+    lead_id     text NOT NULL,
+    kind        text NOT NULL CHECK (kind IN ('field', 'match', 'shared_record', 'invalid')),
+    field       text NOT NULL,                                 -- empty where the kind has none
+    state       text NOT NULL CHECK (state IN ('open', 'resolved', 'moot')),
+    revision    bigint NOT NULL,
+    question    json NOT NULL,
+    answer      json,
+    opened_at   timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    closed_at   timestamptz
+);
+CREATE UNIQUE INDEX conflicts_open ON conflicts (destination, source, lead_id, kind, field) WHERE state = 'open';
+CREATE INDEX conflicts_lead ON conflicts (source, lead_id, id);
+CREATE INDEX conflicts_state ON conflicts (state, id);
+
+-- What was done, append only. By month, as `events`.
+CREATE SEQUENCE sync_log_ids;
+CREATE TABLE sync_log (
+    id          bigint NOT NULL DEFAULT nextval('sync_log_ids'),
+    at          timestamptz NOT NULL,
+    source      text NOT NULL,
+    lead_id     text NOT NULL,
+    destination text NOT NULL,
+    operation   text NOT NULL,
+    outcome     text NOT NULL,
+    object      text,
+    record_id   text,
+    matched_by  text,
+    error_code  text,
+    error       text,
+    attempt     integer NOT NULL,
+    api_calls   integer NOT NULL,
+    batch       integer NOT NULL,
+    duration_ms bigint NOT NULL,
+    request_id  text,
+    event_id    bigint,
+    field_set   bigint,
+    PRIMARY KEY (id, at)
+) PARTITION BY RANGE (at);
+CREATE TABLE sync_log_rest PARTITION OF sync_log DEFAULT;
+CREATE INDEX sync_log_at ON sync_log (at, id);
+CREATE INDEX sync_log_lead ON sync_log (lead_id, id);
+CREATE INDEX sync_log_record ON sync_log (record_id, id) WHERE record_id IS NOT NULL;
+CREATE INDEX sync_log_request ON sync_log (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX sync_log_error ON sync_log (error_code, id) WHERE error_code IS NOT NULL;
+CREATE INDEX sync_log_outcome ON sync_log (outcome, id) WHERE outcome <> 'ok';
+
+-- Decisions per field, request and response. By month, as `events`.
+CREATE TABLE sync_log_bodies (
+    log_id    bigint NOT NULL,
+    at        timestamptz NOT NULL,                            -- of the row
+    decisions json NOT NULL,
+    request   text,
+    response  text,
+    PRIMARY KEY (log_id, at)
+) PARTITION BY RANGE (at);
+CREATE TABLE sync_log_bodies_rest PARTITION OF sync_log_bodies DEFAULT;
+
+-- Which fields a log row decided otherwise than agreed, for the filter `field`: nearly all rows share their fields with
+-- many others, so each set is kept once and a row names its set.
+CREATE TABLE field_sets (
+    id     bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    fields text NOT NULL UNIQUE                                -- in order, one a line
+);
+CREATE TABLE field_set_members (
+    field  text NOT NULL,
+    set_id bigint NOT NULL,
+    PRIMARY KEY (field, set_id)
+);
+
+-- Operations by minute, for the error rate; slots as in `source_counts`.
+CREATE TABLE outcome_counts (
+    minute      timestamptz NOT NULL,
+    destination text NOT NULL,
+    operation   text NOT NULL,
+    outcome     text NOT NULL,
+    slot        smallint NOT NULL,
+    n           bigint NOT NULL,
+    PRIMARY KEY (minute, destination, operation, outcome, slot)
+) WITH (fillfactor = 50);
+
+-- API calls by hour and replica.
+CREATE TABLE budget (
+    destination text NOT NULL,
+    hour        timestamptz NOT NULL,
+    replica     uuid NOT NULL,
+    calls       bigint NOT NULL,
+    PRIMARY KEY (destination, hour, replica)
+);
+
+CREATE TABLE pauses (
+    destination text PRIMARY KEY,
+    by          text NOT NULL,
+    note        text,
+    since       timestamptz NOT NULL,
+    until       timestamptz
+);
+
+CREATE TABLE audit (
+    id      bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    at      timestamptz NOT NULL,
+    by      text NOT NULL,
+    action  text NOT NULL,
+    target  text NOT NULL,
+    source  text,
+    lead_id text,
+    detail  text
+);
+CREATE INDEX audit_lead ON audit (source, lead_id, id) WHERE lead_id IS NOT NULL;
+CREATE INDEX audit_at ON audit (at);
+
+CREATE TABLE runs (
+    id         bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    kind       text NOT NULL,
+    by         text NOT NULL,
+    started_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    scope      jsonb NOT NULL,
+    total      bigint NOT NULL,
+    done       bigint NOT NULL,
+    position   jsonb,
+    state      text NOT NULL,
+    detail     text
+);
+
+-- How far pruning came in the tables that it walks through.
+CREATE TABLE sweeps (
+    name     text PRIMARY KEY,
+    position bigint NOT NULL
+);
+
+-- Spans of time in which a destination's gate was closed: they do not count towards giving a lead up, restarts or not.
+CREATE TABLE closed_spans (
+    destination text NOT NULL,
+    closed_at   timestamptz NOT NULL,
+    opened_at   timestamptz NOT NULL,                          -- while it is closed: until when that is known
+    PRIMARY KEY (destination, closed_at)
+);
+
+-- The processes that share this database.
+CREATE TABLE replicas (
+    id         uuid PRIMARY KEY,
+    name       text NOT NULL,                                  -- host and process
+    version    text NOT NULL,
+    started_at timestamptz NOT NULL,
+    seen_at    timestamptz NOT NULL
+);
+
+-- What one process at a time has in hand: people and records of a batch, a run, the upkeep.
+CREATE TABLE leases (
+    name   text PRIMARY KEY,
+    holder uuid NOT NULL,
+    until  timestamptz NOT NULL
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX leases_holder ON leases (holder);
+
+-- Why each replica's gates are closed, so that the others keep away too.
+CREATE TABLE closures (
+    destination text NOT NULL,
+    replica     uuid NOT NULL,
+    reason      json NOT NULL,
+    since       timestamptz NOT NULL,
+    until       timestamptz,
+    PRIMARY KEY (destination, replica)
+);

@@ -1,0 +1,106 @@
+//! The shared store: a PostgreSQL database that any number of processes use together.
+//!
+//! Each verb has its SQL in a file of its own. Wherever a transaction locks several rows of a table, it does so in key
+//! order. What one connection has committed late another one finds: nothing goes by "greater than the last number".
+
+mod connect;
+mod migrations;
+mod partitions;
+mod time;
+mod walk;
+
+mod accept;
+mod announce;
+mod append;
+mod claim;
+mod dirty;
+mod fold;
+mod gates;
+mod recover;
+mod replay;
+mod settle;
+mod work;
+
+mod conflicts;
+mod dead_letters;
+mod events;
+mod figures;
+mod leads;
+mod links;
+mod log;
+mod people;
+mod prune;
+mod runs;
+
+mod rows;
+mod verbs;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use self::accept::Intake;
+use super::StoreResult;
+use crate::domain::time::Timestamp;
+
+/// The store of one process in a shared database.
+pub struct PostgresStore {
+    pool: PgPool,
+    intake: Intake,
+    due: Arc<watch::Sender<u64>>,
+    /// Who this process is among those that share the database.
+    replica: Uuid,
+}
+
+/// How a store is opened.
+pub struct Options {
+    /// Whether missing migrations are applied; else a database that lacks one is refused.
+    pub migrate: bool,
+    /// The most events in one commit. Anything but the default is for measuring what group commit is worth.
+    pub max_batch: usize,
+    /// Whether a server is accepted that may forget what it has committed.
+    pub accept_unsafe_server: bool,
+    /// Hears of every commit that was synced, with the number of events that it stored.
+    pub on_commit: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { migrate: true, max_batch: 512, accept_unsafe_server: false, on_commit: Box::new(|_| {}) }
+    }
+}
+
+impl PostgresStore {
+    /// The version of the schema that this program knows, which every open store is at.
+    pub const SCHEMA_VERSION: i64 = migrations::NEWEST;
+
+    /// Connects to the database at `url` and brings its schema up to date.
+    ///
+    /// [`StoreError::TooNew`]: a newer program has been here; [`StoreError::TooOld`]: migrations are missing and `options`
+    /// do not allow to apply them; [`StoreError::Unfit`] says what about the server or the account must be changed.
+    pub async fn open(url: &str, options: Options) -> StoreResult<Self> {
+        let (connect, mut db) = connect::first(url, options.accept_unsafe_server).await?;
+        migrations::apply(&mut db, options.migrate).await.map_err(connect::told)?;
+        let now: time::Time = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut db).await?;
+        partitions::make_ahead(&mut db, now.0).await?;
+        sqlx::Connection::close(db).await?;
+        let pool = connect::pool(connect);
+        let (due, _) = watch::channel(0);
+        let due = Arc::new(due);
+        let intake = Intake::start(&pool, options.max_batch, options.on_commit, Arc::clone(&due));
+        Ok(Self { pool, intake, due, replica: Uuid::new_v4() })
+    }
+
+    /// Tells waiting workers that jobs may have become due.
+    fn wake_workers(&self) {
+        self.due.send_modify(|times| *times = times.wrapping_add(1));
+    }
+
+    /// The time by the database's clock, which all processes share.
+    pub async fn time(&self) -> StoreResult<Timestamp> {
+        let now: time::Time = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await?;
+        Ok(now.0)
+    }
+}

@@ -1,0 +1,1 @@
+#![expect(unused, reason = "not written yet")]

@@ -1,0 +1,43 @@
+//! Bringing a database to the schema that this program knows.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{PgConnection, SqlSafeStr};
+
+use crate::store::{StoreError, StoreResult};
+
+/// Every migration: version, description, SQL. Numbers and meaning are those of SQLite.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "events jobs and log", include_str!("../../../migrations/postgres/0001_events_jobs_and_log.sql"))];
+
+/// The version that the newest of them brings a database to.
+pub(super) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
+/// Applies what is missing, each migration in a transaction of its own; replicas that start together wait for each other.
+///
+/// A database of a newer program is refused, and with `allowed` = false also one that lacks a migration.
+pub(super) async fn apply(db: &mut PgConnection, allowed: bool) -> StoreResult<()> {
+    let (found, known) = (newest_applied(db).await?, NEWEST);
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    if found < known && !allowed {
+        return Err(StoreError::TooOld { found, known });
+    }
+    let migrations = MIGRATIONS
+        .into_iter()
+        .map(|(version, name, sql)| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        })
+        .collect();
+    Migrator::with_migrations(migrations).run(db).await.map_err(|error| StoreError::Database(Box::new(error)))
+}
+
+/// The newest migration that the database has; 0 for an empty one.
+async fn newest_applied(db: &mut PgConnection) -> StoreResult<i64> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *db).await?;
+    if !exists {
+        return Ok(0);
+    }
+    Ok(sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations").fetch_one(db).await?)
+}

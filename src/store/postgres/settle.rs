@@ -1,0 +1,11 @@
+#![expect(unused, clippy::todo, reason = "not written yet")]
+use super::PostgresStore;
+use crate::domain::ids::*;
+use crate::domain::time::Timestamp;
+use crate::store::*;
+
+type Span = (Timestamp, Timestamp);
+
+pub(super) async fn settle(store: &PostgresStore, settlements: Vec<Settlement>) -> Vec<StoreResult<Settled>> {
+    todo!()
+}

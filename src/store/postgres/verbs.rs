@@ -1,0 +1,258 @@
+//! The verbs, each handed on to the file that holds its SQL.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::{
+    PostgresStore, announce, claim, conflicts, dead_letters, dirty, events, figures, fold, gates, leads, links, log,
+    people, prune, recover, replay, runs, settle, work,
+};
+use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
+use crate::domain::time::Timestamp;
+use crate::store::*;
+
+#[async_trait]
+impl EventLog for PostgresStore {
+    async fn accept_events(&self, events: Vec<NewEvent>) -> StoreResult<Vec<EventReceipt>> {
+        self.intake.accept(events).await
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.due.subscribe()
+    }
+
+    async fn claim_jobs(&self, claim: &Claim) -> StoreResult<Vec<ClaimedJob>> {
+        claim::claim(self, claim).await
+    }
+
+    async fn next_due(&self, destination: &DestinationName) -> StoreResult<Option<Timestamp>> {
+        claim::next_due(self, destination).await
+    }
+
+    async fn load_work(&self, destination: &DestinationName, leads: &[LeadKey]) -> StoreResult<Vec<Work>> {
+        work::load(self, destination, leads).await
+    }
+
+    async fn save_leads(&self, folded: &[FoldedLead]) -> StoreResult<Vec<bool>> {
+        fold::save(self, folded).await
+    }
+
+    async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<Announced>>> {
+        announce::announce(self, announcement).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<StoreResult<Settled>> {
+        settle::settle(self, settlements).await
+    }
+
+    async fn give_back(&self, jobs: &[GiveBack]) -> StoreResult<()> {
+        claim::give_back(self, jobs).await
+    }
+
+    async fn recover_leases(&self, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered> {
+        recover::recover(self, whose, now).await
+    }
+
+    async fn shorten_waits(&self, latest: Timestamp) -> StoreResult<u64> {
+        recover::shorten_waits(self, latest).await
+    }
+
+    async fn mark_dirty(&self, mark: &DirtyMark) -> StoreResult<u64> {
+        dirty::mark(self, mark).await
+    }
+
+    async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64> {
+        recover::close_late(self, now).await
+    }
+
+    async fn find_owners(
+        &self,
+        destination: &DestinationName,
+        records: &[RecordRef],
+    ) -> StoreResult<Vec<Option<RecordOwner>>> {
+        links::find_owners(self, destination, records).await
+    }
+
+    async fn leads_with_rows_left_out(
+        &self,
+        destination: &DestinationName,
+        fingerprint: &str,
+    ) -> StoreResult<Vec<LeadKey>> {
+        links::with_rows_left_out(self, destination, fingerprint).await
+    }
+
+    async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>> {
+        links::find_open_creates(self, destination).await
+    }
+
+    async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {
+        gates::save_calls(self, destination, hour, calls).await
+    }
+
+    async fn calls_since(&self, destination: &DestinationName, since: Timestamp) -> StoreResult<Vec<(Timestamp, u64)>> {
+        gates::calls_since(self, destination, since).await
+    }
+
+    async fn save_closed_spans(
+        &self,
+        destination: &DestinationName,
+        spans: &[(Timestamp, Timestamp)],
+    ) -> StoreResult<()> {
+        gates::save_closed_spans(self, destination, spans).await
+    }
+
+    async fn closed_spans(&self, destination: &DestinationName) -> StoreResult<Vec<(Timestamp, Timestamp)>> {
+        gates::closed_spans(self, destination).await
+    }
+
+    async fn search_sync_log(&self, filter: &LogFilter, page: &Page) -> StoreResult<Listed<LogRow>> {
+        log::search(self, filter, page).await
+    }
+
+    async fn load_log_row(&self, id: i64) -> StoreResult<Option<LogRowDetail>> {
+        log::load(self, id).await
+    }
+
+    async fn list_events(&self, filter: &EventFilter, page: &Page) -> StoreResult<Listed<EventRow>> {
+        events::list(self, filter, page).await
+    }
+
+    async fn load_event(&self, id: EventId) -> StoreResult<Option<EventDetail>> {
+        events::load(self, id).await
+    }
+
+    async fn replay_event(
+        &self,
+        id: EventId,
+        reread: Reread,
+        destinations: &[DestinationName],
+        now: Timestamp,
+    ) -> StoreResult<Option<()>> {
+        replay::replay(self, id, reread, destinations, now).await
+    }
+
+    async fn list_leads(&self, filter: &LeadFilter, page: &Page) -> StoreResult<Listed<LeadRow>> {
+        leads::list(self, filter, page).await
+    }
+
+    async fn load_lead(&self, key: &LeadKey) -> StoreResult<Option<LeadView>> {
+        leads::load(self, key).await
+    }
+
+    async fn list_conflicts(&self, filter: &ConflictFilter, page: &Page) -> StoreResult<Listed<ConflictRow>> {
+        conflicts::list(self, filter, page).await
+    }
+
+    async fn load_conflict(&self, id: i64) -> StoreResult<Option<ConflictRow>> {
+        conflicts::load(self, id).await
+    }
+
+    async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered> {
+        conflicts::resolve(self, answer).await
+    }
+
+    async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> StoreResult<Listed<DeadLetter>> {
+        dead_letters::list(self, filter, page).await
+    }
+
+    async fn owe_refused_again(&self, pardoned: &Pardoned) -> StoreResult<u64> {
+        dead_letters::owe_refused_again(self, pardoned).await
+    }
+
+    async fn retry_dead_letters(&self, filter: &DeadLetterFilter, now: Timestamp) -> StoreResult<u64> {
+        dead_letters::retry(self, filter, now).await
+    }
+
+    async fn discard_dead_letters(&self, filter: &DeadLetterFilter, by: &str, now: Timestamp) -> StoreResult<u64> {
+        dead_letters::discard(self, filter, by, now).await
+    }
+
+    async fn queue_figures(&self, now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
+        figures::queue(self, now).await
+    }
+
+    async fn group_errors(&self, since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
+        figures::errors(self, since).await
+    }
+
+    async fn count_outcomes(&self, since: Timestamp) -> StoreResult<Vec<OutcomeCount>> {
+        figures::outcomes(self, since).await
+    }
+
+    async fn standing_figures(&self) -> StoreResult<StandingFigures> {
+        figures::standing(self).await
+    }
+
+    async fn source_figures(&self, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures> {
+        figures::source(self, source, since).await
+    }
+
+    async fn pause(&self, pause: &Pause) -> StoreResult<()> {
+        people::pause(self, pause).await
+    }
+
+    async fn resume(&self, destination: &DestinationName) -> StoreResult<bool> {
+        people::resume(self, destination).await
+    }
+
+    async fn load_pauses(&self) -> StoreResult<Vec<Pause>> {
+        people::load_pauses(self).await
+    }
+
+    async fn record_audit(&self, entry: &AuditEntry) -> StoreResult<()> {
+        people::record_audit(self, entry).await
+    }
+
+    async fn list_audit(&self, page: &Page) -> StoreResult<Listed<AuditRow>> {
+        people::list_audit(self, page).await
+    }
+
+    async fn create_run(&self, run: &NewRun) -> StoreResult<i64> {
+        runs::create(self, run).await
+    }
+
+    async fn update_run(&self, id: i64, progress: &RunProgress) -> StoreResult<()> {
+        runs::update(self, id, progress).await
+    }
+
+    async fn list_runs(&self, page: &Page) -> StoreResult<Listed<RunRow>> {
+        runs::list(self, page).await
+    }
+
+    async fn load_run(&self, id: i64) -> StoreResult<Option<RunRow>> {
+        runs::load(self, id).await
+    }
+
+    async fn leads_after(&self, scope: &ResyncScope, after: Option<&LeadKey>, limit: u32) -> StoreResult<Vec<LeadKey>> {
+        leads::after(self, scope, after, limit).await
+    }
+
+    async fn count_leads(&self, scope: &ResyncScope) -> StoreResult<u64> {
+        leads::count(self, scope).await
+    }
+
+    async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>> {
+        leads::seen_fields(self, source).await
+    }
+
+    async fn prune(&self, before: Timestamp) -> StoreResult<bool> {
+        prune::prune(self, before).await
+    }
+
+    async fn backup(&self, _to: &Path) -> StoreResult<()> {
+        Err(StoreError::Unfit("a PostgreSQL database is copied with pg_dump, also while leadrelay runs".to_owned()))
+    }
+
+    async fn ready(&self) -> StoreResult<()> {
+        todo!()
+    }
+
+    async fn close(&self) {
+        self.intake.close().await;
+        self.pool.close().await;
+    }
+}

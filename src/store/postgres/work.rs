@@ -1,0 +1,15 @@
+#![expect(unused, clippy::todo, reason = "not written yet")]
+use super::PostgresStore;
+use crate::domain::ids::*;
+use crate::domain::time::Timestamp;
+use crate::store::*;
+
+type Span = (Timestamp, Timestamp);
+
+pub(super) async fn load(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    leads: &[LeadKey],
+) -> StoreResult<Vec<Work>> {
+    todo!()
+}
