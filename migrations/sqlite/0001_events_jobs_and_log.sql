@@ -77,7 +77,7 @@ CREATE TABLE links (
     kept        TEXT NOT NULL,
     -- Rows of the mapping that are not written, with the pair of values that the CRM refused; null: the value does not fit
     -- the field, or the field cannot be written. A changed mapping or schema is a reason to try again.
-    left_out    TEXT NOT NULL,
+    left_out    TEXT NOT NULL DEFAULT '{}',
     fingerprint TEXT NOT NULL,
     revision    INTEGER NOT NULL,
     linked_at   INTEGER NOT NULL,
