@@ -129,7 +129,8 @@ struct Control {
 impl Control {
     fn new() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?;
+        let client =
+            reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().map_err(io::Error::other)?;
         Ok(Self { runtime, client })
     }
 

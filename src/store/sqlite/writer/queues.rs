@@ -14,9 +14,9 @@ use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
 const MAX_WAITING: usize = 4096;
 const MAX_WAITING_BYTES: usize = 16 << 20;
 
-/// While webhooks keep coming, other work has its turn this long after its last one began, so that a webhook waits for few
-/// of its pieces.
-const TURN: Duration = Duration::from_millis(10);
+/// While webhooks keep coming, other work has its turn this long after its last one began: few webhooks wait for it, and what
+/// syncing takes of the processors with it stays small.
+const TURN: Duration = Duration::from_millis(20);
 
 /// Webhooks keep coming until this long after the last one was stored. Senders who wait for their answers all send again
 /// right after a commit: that nothing waits at that moment does not mean that nothing comes.
@@ -203,5 +203,63 @@ impl Waiting {
             }
         }
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+    use crate::store::sqlite::fixtures::event;
+
+    struct Nothing;
+
+    impl Work for Nothing {
+        fn attempt(&mut self, _: &mut rusqlite::Connection) -> Verdict {
+            Verdict::Commit
+        }
+
+        fn answer(self: Box<Self>, _: Option<StoreError>) {}
+    }
+
+    /// Queues with one piece of work, after another one was just begun.
+    fn queues() -> Queues {
+        let queues = Queues::new(512);
+        queues.push_work(Box::new(Nothing)).unwrap();
+        assert!(queues.next().unwrap().work.is_some(), "work that waits alone is begun at once");
+        queues.push_work(Box::new(Nothing)).unwrap();
+        queues
+    }
+
+    fn webhook(queues: &Queues) -> oneshot::Receiver<StoreResult<Vec<EventReceipt>>> {
+        let (reply, answer) = oneshot::channel();
+        queues.push_intake(IntakeRequest::new(vec![event("ada", "{}")], reply)).unwrap();
+        answer
+    }
+
+    #[test]
+    fn while_webhooks_keep_coming_work_waits_for_its_turn() {
+        let queues = queues();
+        let worked_at = queues.lock().worked_at.unwrap();
+        loop {
+            let _answer = webhook(&queues);
+            let step = queues.next().unwrap();
+            assert_eq!(step.intake.len(), 1);
+            if step.work.is_some() {
+                break;
+            }
+        }
+        assert!(worked_at.elapsed() >= TURN, "{:?}", worked_at.elapsed());
+    }
+
+    #[test]
+    fn right_after_a_webhook_work_waits_for_the_next_one_and_then_no_longer() {
+        let queues = queues();
+        let _answer = webhook(&queues);
+        assert!(queues.next().unwrap().work.is_none());
+        let stored = Instant::now();
+        let step = queues.next().unwrap();
+        assert!(step.intake.is_empty() && step.work.is_some());
+        assert!(stored.elapsed() >= LULL, "{:?}", stored.elapsed());
     }
 }
