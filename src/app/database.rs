@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use super::open_store;
 use crate::config::{Config, StoreUrl};
 use crate::domain::ids::SourceName;
-use crate::store::sqlite::{SqliteStore, back_up as copy};
+use crate::store::postgres::copy::{CopiedTable, Progress, copy_from};
+use crate::store::sqlite::{Options, SqliteStore, back_up as copy_file};
+use crate::store::{Store, StoreError};
 
 /// Creates the database or brings it to the version that is answered; refused while another process has it open.
 pub async fn migrate(config: &Config) -> Result<i64> {
@@ -22,7 +24,7 @@ pub async fn migrate(config: &Config) -> Result<i64> {
 /// Writes a consistent copy of the database to a new file, beside whichever process has it open.
 pub async fn back_up(config: &Config, to: &Path) -> Result<()> {
     let StoreUrl::Sqlite(from) = &config.store.url;
-    copy(from, to).await.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+    copy_file(from, to).await.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
 /// The lead fields that these sources' events had; `None` where there is no database yet.
@@ -43,4 +45,27 @@ pub async fn seen_fields<'a>(
     }
     store.close().await;
     Ok(Some(seen))
+}
+
+/// What was copied to PostgreSQL.
+pub struct Copied {
+    pub tables: Vec<CopiedTable>,
+    /// Whether nothing can have come since: no service had the file open.
+    pub complete: bool,
+}
+
+/// Copies an SQLite database to PostgreSQL; a copy that was begun goes on. No service can open the file meanwhile; one that
+/// has it open already goes on, and what it writes from now on is not in the copy.
+pub async fn copy(from: &Path, to: &str, tell: impl FnMut(Progress)) -> Result<Copied> {
+    let held = match SqliteStore::open(from, Options::default()).await {
+        Ok(store) => Some(store),
+        Err(StoreError::InUse { .. }) => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot open {}", from.display())),
+    };
+    let tables = copy_from(from, to, tell).await.context("cannot copy")?;
+    let complete = held.is_some();
+    if let Some(store) = held {
+        store.close().await;
+    }
+    Ok(Copied { tables, complete })
 }

@@ -1,40 +1,110 @@
-//! `leadrelay migrate`: brings the database to what this program needs.
+//! `leadrelay migrate`: brings the database to what this program needs, or moves it to PostgreSQL.
 
-use anyhow::Result;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use clap::Args as Arguments;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::exit::{Exit, WrongUsage};
 use super::output;
-use crate::app::database;
-use crate::config::{Config, StoreUrl};
+use crate::app::database::{self, Copied};
+use crate::config::{Config, ConfigErrors, StoreUrl};
+use crate::store::postgres::copy::Progress;
 
 #[derive(Debug, Arguments)]
 pub(super) struct Args {
-    /// Not built yet: the database to copy from.
-    #[arg(long, value_name = "URL", hide = true)]
+    /// Copy everything from this SQLite database: sqlite:// and the path of its file.
+    #[arg(long, value_name = "URL", requires = "to")]
     copy_from: Option<String>,
-    /// Not built yet: the database to copy to.
-    #[arg(long, value_name = "URL", hide = true)]
+    /// Copy it to this PostgreSQL database, which must be empty: postgres://user:password@host/database.
+    #[arg(long, value_name = "URL", requires = "copy_from")]
     to: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-/// Creates or upgrades the database; doing it again changes nothing. Refused while the service has it open.
-pub(super) async fn run(args: Args, config: &Config) -> Result<Exit> {
-    if args.copy_from.is_some() || args.to.is_some() {
-        return Err(
-            WrongUsage("copying to another database is not built yet; leave out --copy-from and --to".into()).into()
-        );
+/// Creates or upgrades the database; doing it again changes nothing. On SQLite refused while the service has it open.
+pub(super) async fn run(args: Args, load: impl FnOnce() -> Result<Config, ConfigErrors>) -> Result<Exit> {
+    if let (Some(from), Some(to)) = (&args.copy_from, &args.to) {
+        return copy(from, to, args.json).await;
     }
-    let version = database::migrate(config).await?;
-    let StoreUrl::Sqlite(path) = &config.store.url;
+    let config = load()?;
+    let version = database::migrate(&config).await?;
+    let database = config.store.url.to_string();
     if args.json {
-        output::print_json(&json!({ "database": path, "version": version }))?;
+        output::print_json(&json!({ "database": database, "version": version }))?;
     } else {
-        output::print(&format!("{} is at version {version}, which this program needs", path.display()))?;
+        output::print(&format!("{database} is at version {version}, which this program needs"))?;
     }
     Ok(Exit::Good)
+}
+
+async fn copy(from: &str, to: &str, as_json: bool) -> Result<Exit> {
+    let (StoreUrl::Sqlite(path), StoreUrl::Postgres(to)) = (read_url("--copy-from", from)?, read_url("--to", to)?) else {
+        return Err(WrongUsage("--copy-from takes an address with sqlite://, --to one with postgres://".into()).into());
+    };
+    if !path.exists() {
+        return Err(WrongUsage(format!("there is no database {} to copy", path.display())).into());
+    }
+    let bar = ProgressBar::no_length().with_style(
+        ProgressStyle::with_template("{msg:18} {wide_bar} {human_pos}/{human_len} rows, {eta} left")
+            .context("the progress bar's template")?,
+    );
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let tell = |progress: Progress| {
+        if bar.message() != progress.table {
+            bar.set_message(progress.table);
+            bar.reset();
+        }
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    };
+    let copied = database::copy(&path, &to, tell).await;
+    bar.finish_and_clear();
+    show(&copied?, &path, as_json)
+}
+
+fn read_url(argument: &str, text: &str) -> Result<StoreUrl> {
+    StoreUrl::parse(text).map_err(|why| WrongUsage(format!("{argument}: {why}")).into())
+}
+
+fn show(copied: &Copied, from: &Path, as_json: bool) -> Result<Exit> {
+    let tables = &copied.tables;
+    if as_json {
+        let shown = |table: &crate::store::postgres::copy::CopiedTable| {
+            json!({ "table": table.table, "rows": table.rows, "written": table.written, "removed": table.removed,
+                    "checksum": table.checksum })
+        };
+        output::print_json(&json!({
+            "complete": copied.complete,
+            "tables": tables.iter().map(shown).collect::<Vec<_>>(),
+        }))?;
+    } else {
+        let rows = tables.iter().map(|table| {
+            [
+                table.table.to_owned(),
+                table.rows.to_string(),
+                table.written.to_string(),
+                table.removed.to_string(),
+                table.checksum.clone(),
+            ]
+        });
+        output::print(&output::table(["table", "rows on both sides", "written", "removed", "checksum of both"], rows))?;
+        if copied.complete {
+            output::print("Everything was copied. Set `store.url` to the new database and start leadrelay.")?;
+        }
+    }
+    if copied.complete {
+        return Ok(Exit::Good);
+    }
+    output::note(&format!(
+        "leadrelay still runs on {}: what comes from now on is not in the copy. Stop it and run the same command once more; \
+         only what changed is copied then.",
+        from.display()
+    ));
+    Ok(Exit::FoundWrong)
 }

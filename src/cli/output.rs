@@ -17,7 +17,12 @@ pub(super) fn print(text: &str) -> Result<()> {
     }
 }
 
-/// The same for machines.
+/// Says on stderr what is no result. Whoever does not read it has the result on stdout.
+pub(super) fn note(text: &str) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// A result for machines.
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value).context("cannot write the result as JSON")?)
 }

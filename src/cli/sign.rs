@@ -55,10 +55,10 @@ pub(super) fn run(args: Args, config: &Config) -> Result<Exit> {
     } else if args.curl {
         output::print(&curl(&url, &headers, &args.file))?;
         if let Some(note) = elsewhere {
-            eprint(&note);
+            output::note(&note);
         }
     } else if let Some(note) = elsewhere {
-        eprint(&note);
+        output::note(&note);
     } else {
         let lines: Vec<String> = headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
         output::print(&lines.join("\n"))?;
@@ -117,11 +117,6 @@ fn curl(url: &str, headers: &[(String, String)], file: &Path) -> String {
 /// As a shell takes it whole.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-fn eprint(note: &str) {
-    // Whoever does not read stderr has the result on stdout.
-    let _ = io::Write::write_all(&mut io::stderr(), format!("{note}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! order. What one connection has committed late another one finds: nothing goes by "greater than the last number".
 
 mod connect;
+pub mod copy;
 mod migrations;
 mod partitions;
 mod time;

@@ -11,12 +11,22 @@ use crate::store::StoreResult;
 pub(super) const PARTITIONED: [&str; 4] = ["events", "bodies", "sync_log", "sync_log_bodies"];
 
 /// How many months ahead of the present one have partitions.
-const MONTHS_AHEAD: u32 = 2;
+const MONTHS_AHEAD: i32 = 2;
 
 /// Makes the partitions of this month and the next ones. A month of which rows are in the rest already goes without.
 pub(super) async fn make_ahead(db: &mut PgConnection, now: Timestamp) -> StoreResult<()> {
-    let mut month = first_of_month(now);
-    for _ in 0..=MONTHS_AHEAD {
+    let month = first_of_month(now);
+    let last = month.checked_add(jiff::Span::new().months(MONTHS_AHEAD)).unwrap_or(month);
+    make_months(db, month, last).await
+}
+
+/// The same from one moment's month to another's.
+pub(super) async fn make_between(db: &mut PgConnection, first: Timestamp, last: Timestamp) -> StoreResult<()> {
+    make_months(db, first_of_month(first), first_of_month(last)).await
+}
+
+async fn make_months(db: &mut PgConnection, mut month: Date, last: Date) -> StoreResult<()> {
+    while month <= last {
         let Some(next) = month.checked_add(jiff::Span::new().months(1)).ok() else { return Ok(()) };
         for table in PARTITIONED {
             let name = partition_name(table, month);

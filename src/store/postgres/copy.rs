@@ -1,0 +1,202 @@
+//! Moving everything from an SQLite database here.
+//!
+//! Each table is read in pieces and compared row by row with what is here; only what differs is written. So a copy that was
+//! broken off goes on where it was, and one made while the service still runs is brought up to date by a second one after
+//! it has stopped. At the end every table is counted and summed up on both sides.
+
+mod rows;
+mod tables;
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+
+use self::rows::{Row, Source, Target};
+use self::tables::{TABLES, Table};
+use super::{connect, migrations, partitions};
+use crate::domain::time::Timestamp;
+use crate::store::{StoreError, StoreResult};
+
+/// Rows compared at once.
+const PIECE: i64 = 1000;
+
+/// The mark of a database that a copy is being made to; opening it for service removes the mark.
+const MARK: &str = "copying";
+
+/// Where a copy stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    pub table: &'static str,
+    /// Rows of it that were compared, and how many there are.
+    pub done: u64,
+    pub total: u64,
+}
+
+/// What a copy found and did in one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopiedTable {
+    pub table: &'static str,
+    /// Rows, the same on both sides.
+    pub rows: u64,
+    /// Rows that were not here or differed.
+    pub written: u64,
+    /// Rows here that are no longer there.
+    pub removed: u64,
+    /// Over all rows, in whatever order; the same on both sides.
+    pub checksum: String,
+}
+
+/// Brings the database at `url` to exactly what the SQLite file holds.
+///
+/// The file may be in use: it is read as it is when the copy begins. [`StoreError::Unfit`] if the database already holds
+/// something that is not from a copy, or if somebody else changed it meanwhile.
+pub async fn copy_from(path: &Path, url: &str, mut tell: impl FnMut(Progress)) -> StoreResult<Vec<CopiedTable>> {
+    let source = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
+    let mut source = Source(source);
+    sqlx::query("BEGIN").execute(&mut source.0).await?;
+    let (_, target) = connect::first(url, false).await?;
+    let mut target = Target(target);
+    migrations::apply(&mut target.0, true).await.map_err(connect::told)?;
+    claim_for_copy(&mut target.0).await?;
+    // The tables are not analysed yet, so the planner would rather read them whole than look keys up.
+    sqlx::raw_sql("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
+        .execute(&mut target.0)
+        .await?;
+    make_months(&mut source.0, &mut target.0).await?;
+    let mut copied = Vec::new();
+    for table in &TABLES {
+        let written = write_what_differs(&mut source, &mut target, table, &mut tell).await?;
+        let removed = remove_what_is_gone(&mut source, &mut target, table).await?;
+        copied.push((table, written, removed));
+    }
+    set_sequences(&mut target.0).await?;
+    let mut verified = Vec::new();
+    for (table, written, removed) in copied {
+        let (there, here) = (source.sum_up(table).await?, target.sum_up(table).await?);
+        if there != here {
+            return Err(StoreError::Unfit(format!(
+                "{} differs after the copy ({} rows there, {} here): something else writes to the new database; see what \
+                 it is, and copy again",
+                table.name, there.rows, here.rows
+            )));
+        }
+        let Summed { rows, sum } = here;
+        verified.push(CopiedTable { table: table.name, rows, written, removed, checksum: format!("{sum:032x}") });
+    }
+    source.0.close().await?;
+    target.0.close().await?;
+    Ok(verified)
+}
+
+/// A database that is being served has no mark; what is in it came from webhooks and must not be removed.
+pub(super) async fn end_copying(db: &mut PgConnection) -> StoreResult<()> {
+    sqlx::query("DELETE FROM sweeps WHERE name = $1").bind(MARK).execute(db).await?;
+    Ok(())
+}
+
+async fn claim_for_copy(db: &mut PgConnection) -> StoreResult<()> {
+    let (marked, used): (bool, bool) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM sweeps WHERE name = $1),
+                EXISTS (SELECT 1 FROM events) OR EXISTS (SELECT 1 FROM jobs) OR EXISTS (SELECT 1 FROM leads)
+                OR EXISTS (SELECT 1 FROM sync_log) OR EXISTS (SELECT 1 FROM replicas)",
+    )
+    .bind(MARK)
+    .fetch_one(&mut *db)
+    .await?;
+    if used && !marked {
+        return Err(StoreError::Unfit(
+            "the database to copy to is in use already; give an empty one, so that nothing in it is lost".to_owned(),
+        ));
+    }
+    sqlx::query("INSERT INTO sweeps (name, position) VALUES ($1, 1) ON CONFLICT DO NOTHING")
+        .bind(MARK)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Makes a partition for each month that has rows.
+async fn make_months(source: &mut SqliteConnection, target: &mut PgConnection) -> StoreResult<()> {
+    let months: Vec<i64> = sqlx::query_scalar(
+        "WITH times (at) AS (SELECT min(received_at) FROM events UNION ALL SELECT max(received_at) FROM events
+                             UNION ALL SELECT min(at) FROM sync_log UNION ALL SELECT max(at) FROM sync_log)
+         SELECT at FROM times WHERE at IS NOT NULL ORDER BY at",
+    )
+    .fetch_all(source)
+    .await?;
+    if let [first, .., last] = months[..] {
+        partitions::make_between(target, Timestamp::from_micros(first), Timestamp::from_micros(last)).await?;
+    }
+    Ok(())
+}
+
+async fn write_what_differs(
+    source: &mut Source,
+    target: &mut Target,
+    table: &Table,
+    tell: &mut impl FnMut(Progress),
+) -> StoreResult<u64> {
+    let total = source.count(table).await?;
+    let (mut after, mut done, mut written) = (None, 0, 0);
+    loop {
+        tell(Progress { table: table.name, done, total });
+        let there = source.page(table, after.as_ref(), PIECE).await?;
+        let Some(last) = there.last() else { return Ok(written) };
+        after = Some(last.clone());
+        done += there.len() as u64;
+        let here = target.with_keys_of(table, &there).await?;
+        let differing: Vec<Row> = there.into_iter().filter(|row| here.get(row.key(table)) != Some(row)).collect();
+        written += differing.len() as u64;
+        target.replace(table, &differing).await?;
+    }
+}
+
+/// What is here and no longer there: jobs that were paid, rows that were pruned.
+async fn remove_what_is_gone(source: &mut Source, target: &mut Target, table: &Table) -> StoreResult<u64> {
+    let (mut after, mut removed) = (None, 0);
+    loop {
+        let here = target.page(table, after.as_ref(), PIECE).await?;
+        let Some(last) = here.last() else { return Ok(removed) };
+        after = Some(last.clone());
+        let there = source.with_keys_of(table, &here).await?;
+        let gone: Vec<Row> = here.into_iter().filter(|row| !there.contains_key(row.key(table))).collect();
+        removed += gone.len() as u64;
+        target.remove(table, &gone).await?;
+    }
+}
+
+/// So that new rows get numbers of their own.
+async fn set_sequences(db: &mut PgConnection) -> StoreResult<()> {
+    for (sequence, of) in [
+        ("'event_ids'", "SELECT max(id) FROM events"),
+        ("'sync_log_ids'", "SELECT max(id) FROM sync_log"),
+        ("pg_get_serial_sequence('intents', 'id')", "SELECT max(id) FROM intents"),
+        ("pg_get_serial_sequence('conflicts', 'id')", "SELECT max(id) FROM conflicts"),
+        ("pg_get_serial_sequence('field_sets', 'id')", "SELECT max(id) FROM field_sets"),
+        ("pg_get_serial_sequence('audit', 'id')", "SELECT max(id) FROM audit"),
+        ("pg_get_serial_sequence('runs', 'id')", "SELECT max(id) FROM runs"),
+    ] {
+        let set = format!("SELECT setval({sequence}, coalesce(({of}), 0) + 1, false)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// How many rows, and the sum of their hashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Summed {
+    rows: u64,
+    sum: u128,
+}
+
+impl Summed {
+    fn add(&mut self, row: &Row) {
+        let hash = Sha256::digest(row.bytes());
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash[..16]);
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(u128::from_be_bytes(half));
+    }
+}
