@@ -145,7 +145,7 @@ impl Fixture {
     }
 
     /// The text that belongs to this store, where they differ.
-    pub fn either<'a>(&self, sqlite: &'a str, postgres: &'a str) -> &'a str {
+    pub fn either<T>(&self, sqlite: T, postgres: T) -> T {
         match self.place {
             Place::Sqlite(_) => sqlite,
             Place::Postgres(_) => postgres,
@@ -174,7 +174,7 @@ impl Fixture {
              $$ BEGIN RAISE check_violation USING MESSAGE = 'no'; END $$;
              CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
         );
-        self.execute(self.either(&sqlite, &postgres)).await;
+        self.execute(&self.either(sqlite, postgres)).await;
     }
 
     /// Ends what [`Fixture::refuse`] began.

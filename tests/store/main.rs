@@ -5,24 +5,24 @@
 #[macro_use]
 mod fixture;
 
-// mod accept;
-// mod claim;
+mod accept;
+mod claim;
 mod cluster;
-// mod concurrent;
-// mod conflicts;
-// mod figures;
-// mod gates;
-// mod intents;
-// mod leads;
-// mod listing;
+mod concurrent;
+mod conflicts;
+mod figures;
+mod gates;
+mod intents;
+mod leads;
 // mod model;
-// mod ownership;
+mod ownership;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod postgres;
-// mod prune;
-// mod recover;
+mod prune;
+mod recover;
 // mod refused;
-// mod settle;
-// mod sync_log;
-// mod work;
+mod rows;
+mod settle;
+mod sync_log;
+mod work;

@@ -170,8 +170,10 @@ impl Cluster {
         drop(PostgresStore::open(&self.url(TEMPLATE), options).await.unwrap());
         // A database that someone is connected to cannot be copied.
         self.execute(&format!("ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")).await;
-        self.execute(&format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{TEMPLATE}'"))
-            .await;
+        self.execute(&format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{TEMPLATE}'"
+        ))
+        .await;
     }
 
     /// Runs one statement in the server's own database.
