@@ -13,7 +13,7 @@ use leadrelay::domain::time::Timestamp;
 use leadrelay::store::postgres::{self, PostgresStore};
 use leadrelay::store::sqlite::{self, SqliteStore};
 use leadrelay::store::*;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 use tempfile::TempDir;
 
 use crate::postgres::{Database, connect, shared_or_skipped};
@@ -43,6 +43,12 @@ macro_rules! on_both_stores {
 pub struct Fixture {
     pub store: Arc<dyn Store>,
     place: Place,
+}
+
+/// A transaction of another connection that is not committed yet.
+pub enum Held {
+    Sqlite(rusqlite::Connection),
+    Postgres(PgConnection),
 }
 
 enum Place {
@@ -125,7 +131,7 @@ impl Fixture {
     pub async fn numbers(&self, sql: &str) -> Vec<i64> {
         match &self.place {
             Place::Sqlite(folder) => {
-                let db = rusqlite::Connection::open(database_in(folder.path())).unwrap();
+                let db = open_sqlite(folder.path());
                 let mut query = db.prepare(&in_sqlite(sql)).unwrap();
                 let rows = query.query_map([], |row| row.get(0)).unwrap();
                 rows.collect::<Result<_, _>>().unwrap()
@@ -142,6 +148,23 @@ impl Fixture {
     /// epoch, and `true` and `false`.
     pub async fn execute(&self, sql: &str) {
         self.place.execute(sql).await;
+    }
+
+    /// Runs SQL behind the store's back, in a transaction that stays open.
+    pub async fn hold(&self, sql: &str) -> Held {
+        match &self.place {
+            Place::Sqlite(folder) => {
+                let db = open_sqlite(folder.path());
+                db.execute_batch(&format!("BEGIN IMMEDIATE; {}", in_sqlite(sql))).unwrap();
+                Held::Sqlite(db)
+            }
+            Place::Postgres(database) => {
+                let mut db = connect(&database.url).await;
+                let sql = format!("BEGIN; {}", in_postgres(sql));
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
+                Held::Postgres(db)
+            }
+        }
     }
 
     /// The text that belongs to this store, where they differ.
@@ -184,6 +207,17 @@ impl Fixture {
     }
 }
 
+impl Held {
+    pub async fn commit(self) {
+        match self {
+            Held::Sqlite(db) => db.execute_batch("COMMIT").unwrap(),
+            Held::Postgres(mut db) => {
+                sqlx::raw_sql("COMMIT").execute(&mut db).await.unwrap();
+            }
+        }
+    }
+}
+
 impl Place {
     async fn open(&self) -> StoreResult<Arc<dyn Store>> {
         self.open_with(true).await
@@ -205,9 +239,7 @@ impl Place {
     async fn execute(&self, sql: &str) {
         match self {
             Place::Sqlite(folder) => {
-                let db = rusqlite::Connection::open(database_in(folder.path())).unwrap();
-                db.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-                db.execute_batch(&in_sqlite(sql)).unwrap();
+                open_sqlite(folder.path()).execute_batch(&in_sqlite(sql)).unwrap();
             }
             Place::Postgres(database) => {
                 let mut db = connect(&database.url).await;
@@ -219,6 +251,12 @@ impl Place {
 
 fn database_in(folder: &Path) -> std::path::PathBuf {
     folder.join("leadrelay.db")
+}
+
+fn open_sqlite(folder: &Path) -> rusqlite::Connection {
+    let db = rusqlite::Connection::open(database_in(folder)).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    db
 }
 
 fn in_sqlite(sql: &str) -> String {

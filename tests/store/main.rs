@@ -21,7 +21,7 @@ mod ownership;
 mod postgres;
 mod prune;
 mod recover;
-// mod refused;
+mod refused;
 mod rows;
 mod settle;
 mod sync_log;

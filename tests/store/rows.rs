@@ -53,16 +53,19 @@ pub async fn insert_link(fixture: &Fixture, lead: &str, record: &str, owner: boo
     fixture.execute(&insert).await;
 }
 
-/// An event with one header and the body `{}`.
+/// Puts an event in with one header and the body `{}`.
 pub async fn insert_event(fixture: &Fixture, id: i64, source: &str, lead: Option<&str>, state: &str, at: i64) {
+    fixture.execute(&event_row(fixture, id, source, lead, state, at)).await;
+}
+
+/// The SQL that does.
+pub fn event_row(fixture: &Fixture, id: i64, source: &str, lead: Option<&str>, state: &str, at: i64) -> String {
     let kind = if lead.is_some() { "upsert" } else { "other" };
     let lead = lead.map_or("NULL".to_owned(), |lead| format!("'{lead}'"));
-    let (received, value) =
-        fixture.either(("".to_owned(), "".to_owned()), (", received_at".to_owned(), format!(", us({at})")));
-    let insert = format!(
+    let (received, value) = fixture.either(("", String::new()), (", received_at", format!(", us({at})")));
+    format!(
         "INSERT INTO events (id, source, lead_id, kind, state, content_hash, received_at, request_id, size)
          VALUES ({id}, '{source}', {lead}, '{kind}', '{state}', x'00', us({at}), 'r', 2);
-         INSERT INTO bodies (event_id, headers, body{received}) VALUES ({id}, '[[\"x-a\",\"1\"]]', x'7b7d'{value})"
-    );
-    fixture.execute(&insert).await;
+         INSERT INTO bodies (event_id, headers, body{received}) VALUES ({id}, '[[\"x-a\",\"1\"]]', x'7b7d'{value});"
+    )
 }

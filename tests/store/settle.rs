@@ -93,8 +93,9 @@ async fn a_write_whose_settlement_the_database_refused_is_open_for_a_while_and_l
         fixture.refuse("sync_log", refused).await;
         let first = claim(second);
         let jobs = fixture.store.claim_jobs(&first).await.unwrap();
+        let job = jobs.iter().find(|job| job.lead == key(lead)).unwrap();
         fixture.store.announce(&announcement(first.token, lead, second)).await.unwrap();
-        assert_eq!(fixture.settle(settlement(first.token, &jobs[0], second + 1)).await, Settled::Failed);
+        assert_eq!(fixture.settle(settlement(first.token, job, second + 1)).await, Settled::Failed);
         let open = fixture.store.find_open_creates(&crm()).await.unwrap();
         assert_eq!(open.iter().map(|create| &create.lead).collect::<Vec<_>>(), [&key(lead)]);
         let unknown = format!(
@@ -105,10 +106,9 @@ async fn a_write_whose_settlement_the_database_refused_is_open_for_a_while_and_l
         fixture.refuse_no_more("sync_log").await;
         let again = claim(second + 301);
         let jobs = fixture.store.claim_jobs(&again).await.unwrap();
-        assert_eq!(jobs.iter().map(|job| &job.lead).collect::<Vec<_>>(), [&key(lead)]);
+        assert!(jobs.iter().any(|job| job.lead == key(lead)));
         assert_eq!(fixture.store.close_late_intents(secs(second + 901)).await.unwrap(), 1);
         assert!(fixture.store.find_open_creates(&crm()).await.unwrap().is_empty());
-        fixture.settle(settlement(again.token, &jobs[0], second + 302)).await;
     }
 }
 

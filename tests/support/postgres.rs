@@ -183,6 +183,14 @@ impl Cluster {
         db.close().await.unwrap();
     }
 
+    /// Has one user of the server give a password from now on.
+    pub fn ask_for_passwords(&self, user: &str) {
+        let rules = self.data().join("pg_hba.conf");
+        let others = fs::read_to_string(&rules).unwrap();
+        fs::write(&rules, format!("host all {user} 127.0.0.1/32 scram-sha-256\n{others}")).unwrap();
+        self.run("pg_ctl", &["reload"]).unwrap();
+    }
+
     /// Ends the server as a crash would. Committed data stays, connections are cut.
     pub fn stop_immediate(&self) {
         self.run("pg_ctl", &["stop", "-m", "immediate", "-w"]).unwrap();
