@@ -1,6 +1,6 @@
 //! Bringing a database to the schema that this program knows.
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, SqlSafeStr};
 
 use crate::store::{StoreError, StoreResult};
@@ -29,7 +29,10 @@ pub(super) async fn apply(db: &mut PgConnection, allowed: bool) -> StoreResult<(
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         })
         .collect();
-    Migrator::with_migrations(migrations).run(db).await.map_err(|error| StoreError::Database(Box::new(error)))
+    Migrator::with_migrations(migrations).run(db).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        error => StoreError::Database(Box::new(error)),
+    })
 }
 
 /// The newest migration that the database has; 0 for an empty one.

@@ -191,6 +191,3 @@ pub(super) async fn shorten_waits(store: &SqliteStore, latest: Timestamp) -> Sto
     store.wake_workers();
     Ok(shortened)
 }
-
-#[cfg(test)]
-mod tests;
