@@ -44,7 +44,8 @@ pub(super) async fn run(args: Args, load: impl FnOnce() -> Result<Config, Config
 }
 
 async fn copy(from: &str, to: &str, as_json: bool) -> Result<Exit> {
-    let (StoreUrl::Sqlite(path), StoreUrl::Postgres(to)) = (read_url("--copy-from", from)?, read_url("--to", to)?) else {
+    let (StoreUrl::Sqlite(path), StoreUrl::Postgres(to)) = (read_url("--copy-from", from)?, read_url("--to", to)?)
+    else {
         return Err(WrongUsage("--copy-from takes an address with sqlite://, --to one with postgres://".into()).into());
     };
     if !path.exists() {

@@ -12,6 +12,10 @@ mod kill;
 mod odd_set;
 mod odd_webhooks;
 mod people;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod sandbox_jsforce;
 mod service;
 

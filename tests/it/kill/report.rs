@@ -54,7 +54,8 @@ async fn about_lead(lead: &str, records: &[Record], service: &Service, text: &mu
         }
         writeln!(text, "{row}").unwrap();
     }
-    let db = Connection::open_with_flags(service.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let Some(file) = service.file() else { return };
+    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     for (name, sql) in [
         ("job", "SELECT * FROM jobs WHERE lead_id = ?1"),
         ("link", "SELECT * FROM links WHERE lead_id = ?1"),

@@ -1,4 +1,5 @@
-//! The real binary as a child process that is killed and started again on the same files and ports.
+//! The real binary as child processes that are killed and started again on the same files and ports: one on SQLite, or
+//! several behind one address on PostgreSQL.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -12,24 +13,35 @@ use fastrand::Rng;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use sha2::{Digest, Sha256};
 
+use super::configuration::configuration;
 use super::crm::Items;
 use super::leads::Lead;
+use crate::proxy::Proxy;
 
 /// What webhooks are signed with.
 pub const SECRET: &str = "the kill test's secret";
-const TOKEN: &str = "the kill test's admin token";
+pub const TOKEN: &str = "the kill test's admin token";
+const DATABASE: &str = "leadrelay.db";
 /// How long a start, and paying all that is owed, may take.
 const LONGEST_START: Duration = Duration::from_secs(20);
 const LONGEST_DRAIN: Duration = Duration::from_secs(90);
 
 pub struct Service {
     folder: Option<tempfile::TempDir>,
+    pub replicas: Vec<Replica>,
+    /// Where the replicas' database is; `None`: the one replica has a file.
+    shared: Option<String>,
+    /// For webhooks and for operators, where there are several replicas.
+    front: Option<(Proxy, Proxy)>,
+    client: reqwest::Client,
+}
+
+/// One process.
+pub struct Replica {
     config: PathBuf,
     webhooks: u16,
     admin: u16,
-    client: reqwest::Client,
     child: Option<Child>,
 }
 
@@ -78,19 +90,12 @@ struct Page<T> {
     next: Option<String>,
 }
 
-impl Service {
-    pub fn new(crm: &str, mut rng: Rng) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (webhooks, admin) = (free_port(&mut rng), free_port(&mut rng));
-        let config = folder.path().join("leadrelay.toml");
-        fs::write(&config, configuration(folder.path(), webhooks, admin, crm)).unwrap();
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-        Self { folder: Some(folder), config, webhooks, admin, client, child: None }
-    }
-
-    /// Where webhooks are sent.
-    pub fn webhooks(&self) -> String {
-        format!("http://127.0.0.1:{}/webhooks/klozeo", self.webhooks)
+impl Replica {
+    fn new(folder: &Path, n: usize, store: &str, crm: &str, rng: &mut Rng) -> Self {
+        let (webhooks, admin) = (free_port(rng), free_port(rng));
+        let config = folder.join(format!("leadrelay-{n}.toml"));
+        fs::write(&config, configuration(store, webhooks, admin, crm)).unwrap();
+        Self { config, webhooks, admin, child: None }
     }
 
     pub fn start(&mut self) {
@@ -106,24 +111,114 @@ impl Service {
         self.child = Some(child.unwrap());
     }
 
-    /// SIGKILL. It must not have ended by itself.
+    /// SIGKILL.
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
-        if let Some(status) = child.try_wait().unwrap() {
-            panic!("the service ended by itself: {status}\n{}", self.end_of_log());
-        }
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    pub async fn is_ready(&self) -> bool {
-        let request = self.client.get(format!("http://127.0.0.1:{}/readyz", self.admin));
-        request.send().await.is_ok_and(|answer| answer.status().is_success())
+    /// Sends the process a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
-    pub async fn until_ready(&self) {
+    /// Waits for a process that was told to end.
+    pub fn wait(&mut self) {
+        let status = self.child.take().unwrap().wait().unwrap();
+        assert!(status.success(), "{status}\n{}", self.end_of_log());
+    }
+
+    /// Whether it ended by itself.
+    fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.config.with_extension("log")
+    }
+
+    fn end_of_log(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Service {
+    /// One process with a file of its own.
+    pub fn new(crm: &str, mut rng: Rng) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = format!("sqlite://{}", folder.path().join(DATABASE).display());
+        let replicas = vec![Replica::new(folder.path(), 0, &store, crm, &mut rng)];
+        Self { folder: Some(folder), replicas, shared: None, front: None, client: client() }
+    }
+
+    /// So many processes behind one address, on the database at `store`.
+    pub async fn replicated(crm: &str, mut rng: Rng, store: &str, replicas: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let replicas: Vec<Replica> =
+            (0..replicas).map(|n| Replica::new(folder.path(), n, store, crm, &mut rng)).collect();
+        let webhooks = Proxy::start(replicas.iter().map(|replica| replica.webhooks).collect()).await;
+        let admin = Proxy::start(replicas.iter().map(|replica| replica.admin).collect()).await;
+        let shared = Some(store.to_owned());
+        Self { folder: Some(folder), replicas, shared, front: Some((webhooks, admin)), client: client() }
+    }
+
+    /// Where webhooks are sent.
+    pub fn webhooks(&self) -> String {
+        let port = self.front.as_ref().map_or(self.replicas[0].webhooks, |(webhooks, _)| webhooks.port);
+        format!("http://127.0.0.1:{port}/webhooks/klozeo")
+    }
+
+    pub fn start(&mut self) {
+        self.replicas.iter_mut().for_each(Replica::start);
+    }
+
+    /// SIGKILL for one of the processes, which comes back at once. It must not have ended by itself; where the database is
+    /// not in our process, it may have found none at its start.
+    pub fn kill_one(&mut self, rng: &mut Rng) {
+        let replica = rng.choice(&mut self.replicas).unwrap();
+        assert!(self.shared.is_some() || !replica.has_ended(), "the service ended by itself\n{}", replica.end_of_log());
+        replica.kill();
+        replica.start();
+    }
+
+    /// Starts again whatever found no database when it started, as a supervisor would.
+    pub fn revive(&mut self) {
+        for replica in &mut self.replicas {
+            if replica.has_ended() {
+                replica.start();
+            }
+        }
+    }
+
+    /// Has new connections go to all replicas but this one, or to all.
+    pub fn route_around(&self, replica: Option<usize>) {
+        let (webhooks, admin) = self.front.as_ref().unwrap();
+        let kept = || self.replicas.iter().enumerate().filter(|(n, _)| Some(*n) != replica);
+        webhooks.send_to(kept().map(|(_, replica)| replica.webhooks).collect());
+        admin.send_to(kept().map(|(_, replica)| replica.admin).collect());
+    }
+
+    /// Whether every process is.
+    pub async fn is_ready(&self) -> bool {
+        for replica in &self.replicas {
+            let request = self.client.get(format!("http://127.0.0.1:{}/readyz", replica.admin));
+            if !request.send().await.is_ok_and(|answer| answer.status().is_success()) {
+                return false;
+            }
+        }
+        true
+    }
+
+    pub async fn until_ready(&mut self) {
         let began = Instant::now();
         while !self.is_ready().await {
+            if self.shared.is_some() {
+                self.revive();
+            }
             assert!(began.elapsed() < LONGEST_START, "the service does not start\n{}", self.end_of_log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -194,9 +289,10 @@ impl Service {
         self.folder.take().unwrap().keep()
     }
 
-    /// Where the database is, to be looked at.
-    pub fn database(&self) -> PathBuf {
-        self.config.with_file_name("leadrelay.db")
+    /// Where the file is, to be looked at, if there is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        let of_its_own = self.replicas.first().filter(|_| self.shared.is_none());
+        of_its_own.map(|replica| replica.config.with_file_name(DATABASE))
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> T {
@@ -206,21 +302,17 @@ impl Service {
     }
 
     fn at(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}/admin/v1/{path}", self.admin)
-    }
-
-    fn log(&self) -> PathBuf {
-        self.config.with_file_name("log")
+        let port = self.front.as_ref().map_or(self.replicas[0].admin, |(_, admin)| admin.port);
+        format!("http://127.0.0.1:{port}/admin/v1/{path}")
     }
 
     fn end_of_log(&self) -> String {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        let each = self.replicas.iter().enumerate();
+        each.map(|(n, replica)| format!("log of process {n}:\n{}", replica.end_of_log())).collect::<Vec<_>>().join("\n")
     }
 }
 
-impl Drop for Service {
+impl Drop for Replica {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             // It may have ended by itself.
@@ -228,6 +320,11 @@ impl Drop for Service {
             let _ = child.wait();
         }
     }
+}
+
+fn client() -> reqwest::Client {
+    // No connection is kept: the process at its other end may be gone, or not be the one that is asked next.
+    reqwest::Client::builder().timeout(Duration::from_secs(10)).pool_max_idle_per_host(0).build().unwrap()
 }
 
 /// Below the ports from which the system takes the outgoing ones: those might be in use when the service comes back. Each
@@ -240,56 +337,4 @@ fn free_port(rng: &mut Rng) -> u16 {
             return port;
         }
     }
-}
-
-fn configuration(folder: &Path, webhooks: u16, admin: u16, crm: &str) -> String {
-    let sha256 = hex::encode(Sha256::digest(TOKEN));
-    let rows: String = [
-        ("name", "FirstName", "text", "lead_wins", "take = 'first_name'"),
-        ("name", "LastName", "text", "lead_wins", "take = 'last_name'\ndefault = 'Unknown'"),
-        ("email", "Email", "email", "lead_wins", ""),
-        ("attributes.industry", "Industry_Detail__c", "text", "lead_wins", ""),
-        ("attributes.company", "Company", "text", "crm_wins", "default = 'Unknown'"),
-        ("description", "Description", "text", "lead_wins", ""),
-        ("city", "City", "text", "lead_wins", ""),
-        ("status", "Status", "picklist", "review", ""),
-        ("source", "LeadSource", "picklist", "crm_wins", ""),
-        ("score", "Lead_Score__c", "number", "lead_wins", ""),
-    ]
-    .map(|(lead, crm, kind, rule, more)| {
-        format!(
-            "[[destinations.salesforce.fields]]\nlead = '{lead}'\ncrm = '{crm}'\ntype = '{kind}'\nconflict = '{rule}'\n{more}\n"
-        )
-    })
-    .concat();
-    format!(
-        r#"
-[server]
-listen = "127.0.0.1:{webhooks}"
-[admin]
-listen = "127.0.0.1:{admin}"
-[[admin.tokens]]
-name = "kill test"
-role = "operator"
-sha256 = "{sha256}"
-[store]
-url = "sqlite://{database}"
-[sources.klozeo]
-preset = "klozeo"
-secrets = ["{SECRET}"]
-[destinations.salesforce]
-kind = "salesforce"
-login = {{ flow = "client_credentials", url = "{crm}", client_id = "a", client_secret = "b" }}
-[destinations.salesforce.records]
-external_id = "Lead_System_Id__c"
-[destinations.salesforce.limits]
-calls_per_day = 100000000
-timeout = "1s"
-[destinations.salesforce.retry]
-first = "50ms"
-longest = "500ms"
-lease = "3s"
-{rows}"#,
-        database = folder.join("leadrelay.db").display(),
-    )
 }

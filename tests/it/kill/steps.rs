@@ -122,8 +122,7 @@ async fn play(scenario: Scenario) -> Option<String> {
             }
         }
         if scenario.killed {
-            service.kill();
-            service.start();
+            service.kill_one(&mut rng);
         }
         // While nobody knows what became of it, the lead moves on, and another lead comes with its address.
         send(lead.tell(*version, &mut rng), &mut rng).await;
