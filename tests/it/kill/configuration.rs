@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::service::{SECRET, TOKEN};
+use super::service::{LEASE, SECRET, TOKEN};
 
 pub fn configuration(store: &str, webhooks: u16, admin: u16, crm: &str) -> String {
     let sha256 = hex::encode(Sha256::digest(TOKEN));
@@ -50,7 +50,8 @@ timeout = "1s"
 [destinations.salesforce.retry]
 first = "50ms"
 longest = "500ms"
-lease = "3s"
-{rows}"#
+lease = "{lease}s"
+{rows}"#,
+        lease = LEASE.as_secs(),
     )
 }

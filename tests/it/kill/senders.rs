@@ -22,7 +22,8 @@ pub struct Sent {
 
 /// Sends webhooks, one at a time, until it is over; the last one to its end.
 pub async fn keep_sending(url: String, leads: Arc<Leads>, sent: Arc<Sent>, over: Arc<AtomicBool>, mut rng: Rng) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+    // A connection for each webhook: a broken one is then always one that broke under way.
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).pool_max_idle_per_host(0).build().unwrap();
     while !over.load(Ordering::Relaxed) {
         let body = leads.next(&mut rng);
         // Now and then a webhook is overtaken by the lead's next one.

@@ -23,6 +23,8 @@ use crate::proxy::Proxy;
 pub const SECRET: &str = "the kill test's secret";
 pub const TOKEN: &str = "the kill test's admin token";
 const DATABASE: &str = "leadrelay.db";
+/// How long a replica has a lead for itself.
+pub const LEASE: Duration = Duration::from_secs(3);
 /// How long a start, and paying all that is owed, may take.
 const LONGEST_START: Duration = Duration::from_secs(20);
 const LONGEST_DRAIN: Duration = Duration::from_secs(90);

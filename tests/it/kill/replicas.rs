@@ -1,0 +1,97 @@
+//! Several replicas on one PostgreSQL: the server is replaced by its standby, replicas are restarted and frozen, all under
+//! load.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::REPLICAS;
+use super::run::{Load, Run, number};
+use super::service::{LEASE, Service};
+use crate::postgres::Cluster;
+use crate::proxy::Proxy;
+
+/// What a test run without `RESTARTS` does.
+const RESTARTS: u64 = 8;
+const FREEZES: u64 = 4;
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_takes_over_and_nothing_acknowledged_is_lost() {
+    let Some(primary) = Cluster::new("") else { return };
+    let mut run = Run::prepare("failover").await;
+    let standby = primary.standby().await;
+    let address = Proxy::start(vec![primary.port()]).await;
+    let name = primary.create_database().await.rsplit('/').next().unwrap().to_owned();
+    let url = format!("postgres://postgres@127.0.0.1:{}/{name}", address.port);
+    let mut service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
+    service.start();
+    service.until_ready().await;
+    let mut load = run.begin(&service);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    primary.stop_immediate();
+    let accepted = load.sent.accepted.load(Ordering::Relaxed);
+    standby.promote().await;
+    address.send_to(vec![standby.port()]);
+    address.cut();
+    let began = Instant::now();
+    while load.sent.accepted.load(Ordering::Relaxed) <= accepted || !service.is_ready().await {
+        assert!(began.elapsed() < BACK_WITHIN, "the replicas are not back after {BACK_WITHIN:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("failover: back {} ms after the standby was promoted", began.elapsed().as_millis());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    run.judge(&mut load, &mut service).await;
+    only_202_and_503(&load);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_are_restarted_one_by_one_and_senders_do_not_notice() {
+    let Some(cluster) = Cluster::new("") else { return };
+    let mut run = Run::prepare("restarts").await;
+    let url = cluster.create_database().await;
+    let mut service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
+    service.start();
+    service.until_ready().await;
+    let mut load = run.begin(&service);
+    for _ in 0..number("RESTARTS").unwrap_or(RESTARTS) {
+        let n = run.rng.usize(0..REPLICAS);
+        // As whoever restarts a server behind a load balancer does: nothing new goes there, and then it stops.
+        service.route_around(Some(n));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        service.replicas[n].signal("TERM");
+        service.replicas[n].wait();
+        service.replicas[n].start();
+        service.until_ready().await;
+        service.route_around(None);
+    }
+    run.judge(&mut load, &mut service).await;
+    only_202_and_503(&load);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_was_frozen_beyond_its_lease_changes_nothing_that_its_successor_wrote() {
+    let Some(cluster) = Cluster::new("") else { return };
+    let mut run = Run::prepare("freezes").await;
+    let url = cluster.create_database().await;
+    let mut service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
+    service.start();
+    service.until_ready().await;
+    let mut load = run.begin(&service);
+    for _ in 0..FREEZES {
+        tokio::time::sleep(Duration::from_millis(run.rng.u64(500..1_500))).await;
+        let n = run.rng.usize(0..REPLICAS);
+        service.route_around(Some(n));
+        service.replicas[n].signal("STOP");
+        tokio::time::sleep(LEASE + Duration::from_millis(run.rng.u64(500..1_500))).await;
+        service.replicas[n].signal("CONT");
+        service.until_ready().await;
+        service.route_around(None);
+    }
+    run.judge(&mut load, &mut service).await;
+}
+
+/// No sender saw a broken connection; any other status ends the test at once.
+fn only_202_and_503(load: &Load) {
+    assert_eq!(load.sent.cut_off.load(Ordering::Relaxed), 0, "webhooks whose connection broke");
+}
