@@ -3,6 +3,7 @@
 //! Each verb has its SQL in a file of its own. Wherever a transaction locks several rows of a table, it does so in key
 //! order. What one connection has committed late another one finds: nothing goes by "greater than the last number".
 
+mod cells;
 mod connect;
 mod migrations;
 mod partitions;

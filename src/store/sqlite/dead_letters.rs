@@ -6,11 +6,12 @@ use rusqlite::{Connection, OptionalExtension};
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::dirty::{self, Why};
-use super::walk::{Cells, cut, limit, place};
+use super::walk::Cells;
 use super::{SqliteStore, append};
 use crate::domain::ids::{DestinationName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
+use crate::store::paging::{cut, limit, place};
 use crate::store::{DeadLetter, DeadLetterFilter, Listed, NewLogRow, Operation, Outcome, Page, Pardoned, StoreResult};
 
 /// How many leads of a filter fit into one query.
