@@ -150,6 +150,24 @@ impl Fixture {
         self.place.execute(sql).await;
     }
 
+    /// Empties the database, but for its counters.
+    pub async fn clear(&self) {
+        let tables = [
+            "events",
+            "bodies",
+            "event_keys",
+            "leads",
+            "links",
+            "jobs",
+            "intents",
+            "conflicts",
+            "sync_log",
+            "sync_log_bodies",
+            "pauses",
+        ];
+        self.execute(&tables.map(|table| format!("DELETE FROM {table};")).concat()).await;
+    }
+
     /// Runs SQL behind the store's back, in a transaction that stays open.
     pub async fn hold(&self, sql: &str) -> Held {
         match &self.place {
@@ -177,14 +195,6 @@ impl Fixture {
 
     pub fn is_postgres(&self) -> bool {
         matches!(self.place, Place::Postgres(_))
-    }
-
-    /// The address of the database on PostgreSQL.
-    pub fn url(&self) -> Option<&str> {
-        match &self.place {
-            Place::Sqlite(_) => None,
-            Place::Postgres(database) => Some(&database.url),
-        }
     }
 
     /// Has the database refuse every new row of a table for which a condition on `new` holds.
@@ -442,9 +452,4 @@ pub fn folded(work: &Work) -> FoldedLead {
         email: text("ada@a.example"),
         name: None,
     }
-}
-
-/// Dead with this code.
-pub fn dead(code: &str, refusal: Option<Refusal>) -> JobEnd {
-    JobEnd::Dead { code: code.to_owned(), detail: "no".to_owned(), refusal, look_again_at: None }
 }

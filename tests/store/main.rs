@@ -14,7 +14,7 @@ mod figures;
 mod gates;
 mod intents;
 mod leads;
-// mod model;
+mod model;
 mod ownership;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
