@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use leadrelay::app::App;
 use leadrelay::clock::Clock;
-use leadrelay::config::{Config, StoreUrl};
+use leadrelay::config::{Config, ServerUrl, StoreUrl};
 use leadrelay::domain::matching::MatchedBy;
 use leadrelay::domain::time::Timestamp;
 use leadrelay::store::{LogFilter, Operation, Outcome, Page, Store};
@@ -54,17 +54,17 @@ fn main() -> io::Result<()> {
         Some(server) => {
             let url = runtime.block_on(server.create_database());
             runtime.block_on(rows.make_on_postgres(&url));
-            url
+            StoreUrl::Postgres(ServerUrl::parse(&url).map_err(io::Error::other)?)
         }
         None => {
             let file = folder.path().join("leadrelay.db");
             runtime.block_on(rows.make_on_sqlite(&file))?;
-            format!("sqlite://{}", file.display())
+            StoreUrl::Sqlite(file)
         }
     };
     println!("{} rows made in {} s", rows.rows, begun.elapsed().as_secs());
 
-    let config = configuration(&url)?;
+    let config = configuration(url)?;
     let clock = Clock::manual(now);
     let app = runtime.block_on(App::start(&config, clock.clone())).map_err(io::Error::other)?;
     runtime.block_on(search(&app.store, now))?;
@@ -84,14 +84,14 @@ fn main() -> io::Result<()> {
 }
 
 /// The shipped configuration on this database, with the CRM left alone.
-fn configuration(url: &str) -> io::Result<Config> {
+fn configuration(url: StoreUrl) -> io::Result<Config> {
     let text = include_str!("../leadrelay.toml");
     let read = |path: &Path| std::fs::read_to_string(path);
     let mut config =
         Config::parse(text, Path::new("leadrelay.toml"), &|_| None, &read).map_err(io::Error::other)?;
     config.server.listen.set_port(0);
     config.admin.listen.set_port(0);
-    config.store.url = StoreUrl::parse(url).map_err(io::Error::other)?;
+    config.store.url = url;
     Ok(config)
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::exit::{Exit, WrongUsage};
 use super::output;
 use crate::app::database::{self, Copied};
-use crate::config::{Config, ConfigErrors, StoreUrl};
+use crate::config::{Config, ConfigErrors, ServerUrl};
 use crate::store::postgres::copy::Progress;
 
 #[derive(Debug, Arguments)]
@@ -44,10 +44,10 @@ pub(super) async fn run(args: Args, load: impl FnOnce() -> Result<Config, Config
 }
 
 async fn copy(from: &str, to: &str, as_json: bool) -> Result<Exit> {
-    let (StoreUrl::Sqlite(path), StoreUrl::Postgres(to)) = (read_url("--copy-from", from)?, read_url("--to", to)?)
-    else {
-        return Err(WrongUsage("--copy-from takes an address with sqlite://, --to one with postgres://".into()).into());
-    };
+    let wrong = |argument: &str, why: &str| WrongUsage(format!("{argument}: {why}"));
+    let path = from.strip_prefix("sqlite://").map(Path::new);
+    let path = path.ok_or_else(|| wrong("--copy-from", "write sqlite:// and the path of the file"))?;
+    let to = ServerUrl::parse(to).map_err(|why| wrong("--to", why))?;
     if !path.exists() {
         return Err(WrongUsage(format!("there is no database {} to copy", path.display())).into());
     }
@@ -64,13 +64,9 @@ async fn copy(from: &str, to: &str, as_json: bool) -> Result<Exit> {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let copied = database::copy(&path, &to, tell).await;
+    let copied = database::copy(path, to.expose(), tell).await;
     bar.finish_and_clear();
-    show(&copied?, &path, as_json)
-}
-
-fn read_url(argument: &str, text: &str) -> Result<StoreUrl> {
-    StoreUrl::parse(text).map_err(|why| WrongUsage(format!("{argument}: {why}")).into())
+    show(&copied?, path, as_json)
 }
 
 fn show(copied: &Copied, from: &Path, as_json: bool) -> Result<Exit> {

@@ -11,7 +11,7 @@ use super::tables::{Column, Kind, Table};
 use super::{PIECE, Summed};
 use crate::domain::time::Timestamp;
 use crate::store::postgres::time::Time;
-use crate::store::{StoreError, StoreResult};
+use crate::store::StoreResult;
 
 /// One value: numbers, flags and times as numbers, tokens as bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
