@@ -2,7 +2,8 @@
 -- `json`, not `jsonb`: it comes back as it was written, U+0000 and numbers of any length included.
 
 -- One change of one lead, as received. Never changed but for its state. By month: `events_y2026m11`; what belongs to no
--- month that has a partition, and what must outlive its month, is in `events_rest`.
+-- month that has a partition is in `events_rest`. What must outlive its month is there too if it is little, else in
+-- `events_kept_y2026m11`, which takes the month's place.
 CREATE SEQUENCE event_ids;
 CREATE TABLE events (
     id           bigint NOT NULL,
@@ -335,6 +336,13 @@ CREATE TABLE sweeps (
     name     text PRIMARY KEY,
     position bigint NOT NULL
 );
+-- Events of the month of which a copy is being made that changed meanwhile, so that the copy is set right before it takes
+-- the month's place. Only that month has a trigger.
+CREATE TABLE pruning_changes (event_id bigint NOT NULL);
+CREATE FUNCTION note_changed_event() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO pruning_changes VALUES (NEW.id);
+    RETURN NULL;
+END $$;
 
 -- Spans of time in which a destination's gate was closed: they do not count towards giving a lead up, restarts or not.
 CREATE TABLE closed_spans (
