@@ -5,6 +5,8 @@
 //! leaves the store, and none is open while a CRM is called.
 
 pub mod postgres;
+mod requests;
+mod rows;
 pub mod sqlite;
 pub mod stored;
 pub mod types;
