@@ -50,6 +50,7 @@ enum Step {
         open: bool,
         wrote: bool,
         looked: bool,
+        twice: bool,
     },
     GiveBack {
         hand: usize,
@@ -119,21 +120,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => seldom.clone().prop_map(|stale| Change::Release { stale }),
         1 => record.prop_map(|record| Change::PutAndRelease { record }),
     ];
-    let settle = (hand.clone(), end, link, prop::option::weighted(0.3, 0..2u8), any::<[bool; 4]>());
+    let settle = (hand.clone(), end, link, prop::option::weighted(0.3, 0..2u8), any::<[bool; 4]>(), seldom.clone());
     let step = prop_oneof![
         6 => (lead.clone(), 0..2u8, prop::option::of(0..2u8))
             .prop_map(|(lead, body, sender_id)| Step::Accept { lead, body, sender_id }),
         6 => any::<bool>().prop_map(|backfill| Step::Claim { backfill }),
         4 => hand.clone().prop_map(|hand| Step::Announce { hand }),
-        8 => settle.prop_map(|(hand, end, link, question, [moot, open, wrote, looked])| {
-            Step::Settle { hand, end, link, question, moot, open, wrote, looked }
+        8 => settle.prop_map(|(hand, end, link, question, [moot, open, wrote, looked], twice)| {
+            Step::Settle { hand, end, link, question, moot, open, wrote, looked, twice }
         }),
         2 => (hand.clone(), 0..200i64).prop_map(|(hand, wait)| Step::GiveBack { hand, wait }),
-        3 => hand.clone().prop_map(|hand| Step::Forget { hand }),
         2 => (lead.clone(), any::<bool>(), any::<bool>())
             .prop_map(|(lead, backfill, forced)| Step::MarkDirty { lead, backfill, forced }),
         2 => (0..4usize, seldom.clone()).prop_map(|(conflict, stale)| Step::Answer { conflict, stale }),
-        3 => (lead, seldom).prop_map(|(lead, deleted)| Step::Fold { lead, deleted }),
+        4 => (lead, prop::bool::weighted(0.4)).prop_map(|(lead, deleted)| Step::Fold { lead, deleted }),
         5 => prop::sample::select(vec![30, 100, 1_000, 90_000]).prop_map(|seconds| Step::Pass { seconds }),
         1 => prop::option::of(hand).prop_map(|hand| Step::Recover { hand }),
         1 => Just(Step::CloseLate),
@@ -142,7 +142,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::DiscardDead),
         1 => any::<bool>().prop_map(|on| Step::Pause { on }),
     ];
-    prop::collection::vec(step, 1..60)
+    prop::collection::vec(step, 20..100)
 }
 
 async fn any_sequence_of_operations_keeps_the_promises(fixture: Fixture) {
@@ -243,7 +243,7 @@ impl Pair {
                     intents.push(announced.intent);
                 }
             }
-            Step::Settle { hand, end, link, question, moot, open, wrote, looked } => {
+            Step::Settle { hand, end, link, question, moot, open, wrote, looked, twice } => {
                 let Some(hand) = self.hand(hand) else { return Ok(()) };
                 let settlement = Settlement {
                     end: self.end(end),
@@ -263,6 +263,10 @@ impl Pair {
                 let settled = self.store.settle(vec![settlement]).await.remove(0).unwrap();
                 prop_assert_eq!(settled, expected);
                 self.number_conflicts().await?;
+                // A worker may come a second time.
+                if !twice {
+                    self.hands.remove(hand);
+                }
             }
             Step::GiveBack { hand, wait } => {
                 let Some(hand) = self.hand(hand) else { return Ok(()) };
@@ -272,11 +276,6 @@ impl Pair {
                 let back = GiveBack { destination: crm(), lead, token: *token, due_at, waiting_since };
                 self.model.give_back(&back);
                 self.store.give_back(&[back]).await.unwrap();
-            }
-            Step::Forget { hand } => {
-                if let Some(hand) = self.hand(hand) {
-                    self.hands.remove(hand);
-                }
             }
             Step::MarkDirty { lead, backfill, forced } => {
                 let class = if backfill { Class::Backfill } else { Class::Live };
