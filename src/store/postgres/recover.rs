@@ -277,20 +277,3 @@ pub(super) async fn shorten_waits(store: &PostgresStore, latest: Timestamp) -> S
     store.wake_workers();
     Ok(shortened)
 }
-
-/// Whose writes were announced and not settled, and what the log says of it.
-#[derive(Clone, Copy)]
-pub(super) struct Unsettled<'a> {
-    pub of: Option<LeaseToken>,
-    pub lead: Option<&'a LeadKey>,
-    pub code: &'static str,
-    pub detail: &'static str,
-}
-
-pub(super) async fn open_unsettled(
-    db: &mut sqlx::PgConnection,
-    whose: &Unsettled<'_>,
-    now: Timestamp,
-) -> StoreResult<u64> {
-    Ok(0)
-}
