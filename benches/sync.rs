@@ -1,11 +1,14 @@
 //! How quickly leads reach the CRM, what that costs in calls, and whether webhooks suffer meanwhile.
 //!
 //! `cargo bench --bench sync`, about three minutes; `RUNS=1` is shorter and noisier, `PART=flow`, `PART=load` or
-//! `PART=claims` is one part alone. Service and sandbox CRM are two processes of this program; 10,000 signed webhooks are
+//! `PART=claims` is one part alone. `STORE=postgres` does the same on a PostgreSQL server of its own, and shows what three
+//! replicas manage together (`PART=replicas`). Service and sandbox CRM are two processes of this program; 10,000 signed webhooks are
 //! taken in while the destination is paused and then let flow. Medians are printed with their targets. Absolute figures hold
 //! for one machine only; CPU time a lead is the steadier one.
 
 mod load;
+#[path = "../tests/support/postgres.rs"]
+mod postgres;
 mod sync_claims;
 mod sync_processes;
 
@@ -23,6 +26,8 @@ const LONE_LEADS: usize = 20;
 /// How long webhooks come at half load.
 const HALF_LOAD_FOR: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Until every replica knows of a pause.
+const UNTIL_ALL_HEARD: Duration = Duration::from_secs(3);
 /// Between two looks at the queue, at one lead and at 10,000.
 const SOON: Duration = Duration::from_millis(1);
 const LATER: Duration = Duration::from_millis(10);
@@ -34,20 +39,87 @@ fn main() -> io::Result<()> {
     let runs = std::env::var("RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let part = std::env::var("PART").unwrap_or_default();
     let wanted = |name: &str| part.is_empty() || part == name;
+    let databases = Databases::new()?;
     if wanted("flow") {
-        measure_flow(runs)?;
+        measure_flow(runs, &databases)?;
     }
     if wanted("load") {
-        measure_under_load(runs.min(3))?;
+        measure_under_load(runs.min(3), &databases)?;
+    }
+    if wanted("replicas") && databases.server.is_some() {
+        measure_replicas(runs, &databases)?;
     }
     if wanted("claims") {
-        sync_claims::measure()?;
+        sync_claims::measure(databases.server.as_ref())?;
     }
     Ok(())
 }
 
+/// Where services keep what they remember.
+struct Databases {
+    /// `None`: SQLite, each in a file of its own.
+    server: Option<postgres::Cluster>,
+}
+
+impl Databases {
+    fn new() -> io::Result<Self> {
+        match std::env::var("STORE").as_deref() {
+            Err(_) | Ok("sqlite") => Ok(Self { server: None }),
+            Ok("postgres") => {
+                let settings = "shared_buffers = 1GB\nmax_wal_size = 8GB\n";
+                let server = postgres::Cluster::new(settings).ok_or_else(|| io::Error::other("no PostgreSQL here"))?;
+                Ok(Self { server: Some(server) })
+            }
+            Ok(other) => Err(io::Error::other(format!("STORE={other} is neither sqlite nor postgres"))),
+        }
+    }
+
+    /// The address of a fresh database on the server, if there is one.
+    fn fresh(&self) -> io::Result<Option<String>> {
+        let Some(server) = &self.server else { return Ok(None) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Some(runtime.block_on(server.create_database())))
+    }
+}
+
+/// A queue of 10,000 leads for one process, and for three that share a database.
+fn measure_replicas(runs: usize, databases: &Databases) -> io::Result<()> {
+    let requests = prepare("/webhooks/klozeo", 0, 1 + LEADS);
+    let (first, queued) = requests.split_at(1);
+    let (mut alone, mut together) = (Vec::new(), Vec::new());
+    for run in 1..=runs {
+        for (replicas, rates) in [(1, &mut alone), (3, &mut together)] {
+            let crm = Crm::start()?;
+            let url = databases.fresh()?;
+            let services: io::Result<Vec<Service>> =
+                (0..replicas).map(|_| Service::start(&crm, url.as_deref())).collect();
+            let services = services?;
+            let service = &services[0];
+            accept(service, first)?;
+            wait_until("the first lead is synced", LATER, || Ok(service.owed()? == 0))?;
+            service.pause()?;
+            std::thread::sleep(UNTIL_ALL_HEARD);
+            accept(service, queued)?;
+            let begun = Instant::now();
+            for service in &services {
+                service.resume()?;
+            }
+            wait_until("all leads are synced", LATER, || Ok(service.owed()? == 0))?;
+            let rate = LEADS as f64 / begun.elapsed().as_secs_f64();
+            println!("run {run}: {rate:.0} leads/s with {replicas} replicas");
+            rates.push(rate);
+            assert_eq!(crm.stats()?.leads, 1 + LEADS, "one record each");
+            services.into_iter().try_for_each(Service::finish)?;
+            crm.finish()?;
+        }
+    }
+    let part = median(together) / median(alone);
+    judge("three replicas on the same cores against one", part, part >= 0.85, ">= 0.85");
+    Ok(())
+}
+
 /// A queue of 10,000 leads, and then one lead at a time.
-fn measure_flow(runs: usize) -> io::Result<()> {
+fn measure_flow(runs: usize, databases: &Databases) -> io::Result<()> {
     let (mut rates, mut calls_a_lead, mut cpu_a_lead) = (Vec::new(), Vec::new(), Vec::new());
     let (mut calls_alone, mut times_alone) = (Vec::new(), Vec::new());
     let requests = prepare("/webhooks/klozeo", 0, 1 + LEADS + LONE_LEADS);
@@ -55,7 +127,7 @@ fn measure_flow(runs: usize) -> io::Result<()> {
     let (queued, alone) = rest.split_at(LEADS);
     for run in 1..=runs {
         let crm = Crm::start()?;
-        let service = Service::start(&crm)?;
+        let service = Service::start(&crm, databases.fresh()?.as_deref())?;
         // Logs in and describes the CRM, once and for all.
         accept(&service, first)?;
         wait_until("the first lead is synced", LATER, || Ok(service.owed()? == 0))?;
@@ -120,13 +192,13 @@ fn sync_one(service: &Service, crm: &Crm, request: &[u8]) -> io::Result<(f64, Du
 }
 
 /// Webhooks at half of what the service can take, while a long queue is being synced.
-fn measure_under_load(runs: usize) -> io::Result<()> {
+fn measure_under_load(runs: usize, databases: &Databases) -> io::Result<()> {
     const PREPARED: usize = 240_000;
     let requests = prepare("/webhooks/klozeo", 0, PREPARED);
     let (mut p99s, mut parts) = (Vec::new(), Vec::new());
     for run in 1..=runs {
         let crm = Crm::start()?;
-        let service = Service::start(&crm)?;
+        let service = Service::start(&crm, databases.fresh()?.as_deref())?;
         accept(&service, &requests[..1])?;
         wait_until("the first lead is synced", LATER, || Ok(service.owed()? == 0))?;
         service.pause()?;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use leadrelay::app::App;
 use leadrelay::clock::Clock;
-use leadrelay::config::{Config, DestinationKind, StoreUrl};
+use leadrelay::config::{Config, DestinationKind, ServerUrl, StoreUrl};
 use leadrelay::sandbox::Sandbox;
 use leadrelay::telemetry::{self, LogFormat};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value as Json;
+use sqlx::PgPool;
 use tempfile::TempDir;
 
 use crate::load::children::Process;
@@ -20,6 +21,8 @@ use crate::load::requests::SECRET;
 
 pub const ROLE: &str = "SYNC_BENCH_ROLE";
 const CRM_URL: &str = "SYNC_BENCH_CRM";
+/// Where the service finds its database; without it in a file of its own.
+const SERVER_URL: &str = "SYNC_BENCH_DATABASE";
 const DATABASE: &str = "leadrelay.db";
 const SETTINGS: &str = include_str!("../leadrelay.toml");
 
@@ -62,31 +65,46 @@ pub struct Service {
     admin: String,
     token: String,
     control: Control,
-    /// Looks into its database.
-    queue: Connection,
+    queue: Queue,
     _folder: TempDir,
 }
 
+/// A look into the service's database.
+enum Queue {
+    File(Connection),
+    Server(PgPool),
+}
+
 impl Service {
-    pub fn start(crm: &Crm) -> io::Result<Self> {
+    /// With a file of its own, or on the database at `server`.
+    pub fn start(crm: &Crm, server: Option<&str>) -> io::Result<Self> {
         assert!(SETTINGS.contains(SECRET), "the requests must be signed with the configured secret");
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.env(ROLE, "service").env(CRM_URL, &crm.url).current_dir(folder.path()).stderr(Stdio::null());
+        command.envs(server.map(|url| (SERVER_URL, url)));
         let mut process = Process::start(&mut command)?;
         let told = process.line()?;
         let [webhooks, admin, token] = told.split(' ').collect::<Vec<_>>()[..] else {
             return Err(io::Error::other(format!("the service did not start: {told}")));
         };
-        let queue = Connection::open_with_flags(folder.path().join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY)
-            .map_err(io::Error::other)?;
-        queue.busy_timeout(Duration::from_secs(5)).map_err(io::Error::other)?;
+        let control = Control::new()?;
+        let queue = match server {
+            None => {
+                let file = folder.path().join(DATABASE);
+                let queue = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY);
+                let queue = queue.map_err(io::Error::other)?;
+                queue.busy_timeout(Duration::from_secs(5)).map_err(io::Error::other)?;
+                Queue::File(queue)
+            }
+            Some(url) => Queue::Server(control.runtime.block_on(PgPool::connect(url)).map_err(io::Error::other)?),
+        };
         Ok(Self {
             webhooks: webhooks.parse().map_err(io::Error::other)?,
             admin: format!("http://{admin}/admin/v1"),
             token: token.to_owned(),
             process,
-            control: Control::new()?,
+            control,
             queue,
             _folder: folder,
         })
@@ -110,9 +128,18 @@ impl Service {
 
     /// How many leads are owed.
     pub fn owed(&self) -> io::Result<usize> {
-        let sql = "SELECT coalesce(sum(n), 0) FROM job_counts WHERE status IN ('ready', 'leased', 'retrying')";
-        let count = |sql| self.queue.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
-        usize::try_from(count(sql).map_err(io::Error::other)?).map_err(io::Error::other)
+        let count = match &self.queue {
+            Queue::File(file) => {
+                let sql = "SELECT coalesce(sum(n), 0) FROM job_counts WHERE status IN ('ready', 'leased', 'retrying')";
+                let count = |sql| file.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+                count(sql).map_err(io::Error::other)?
+            }
+            Queue::Server(server) => {
+                let count = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE state = 'owed'").fetch_one(server);
+                self.control.runtime.block_on(count).map_err(io::Error::other)?
+            }
+        };
+        usize::try_from(count).map_err(io::Error::other)
     }
 
     pub fn finish(self) -> io::Result<()> {
@@ -169,7 +196,10 @@ async fn be_service() -> io::Result<()> {
     let mut config = config.map_err(|_| io::Error::other("the shipped configuration is wrong"))?;
     config.server.listen.set_port(0);
     config.admin.listen.set_port(0);
-    config.store.url = StoreUrl::Sqlite(DATABASE.into());
+    config.store.url = match std::env::var(SERVER_URL) {
+        Ok(url) => StoreUrl::Postgres(ServerUrl::parse(&url).map_err(io::Error::other)?),
+        Err(_) => StoreUrl::Sqlite(DATABASE.into()),
+    };
     for destination in config.destinations.values_mut() {
         let DestinationKind::Salesforce(salesforce) = &mut destination.kind;
         salesforce.url =
