@@ -3,14 +3,7 @@
 use std::borrow::Cow;
 
 use crate::domain::ids::LeadKey;
-use crate::domain::job::Class;
-
-pub(super) fn class_number(class: Class) -> i16 {
-    match class {
-        Class::Live => 0,
-        Class::Backfill => 1,
-    }
-}
+pub(super) use crate::store::rows::*;
 
 /// A text for people to read. PostgreSQL has no U+0000 in a text; its place is taken by U+FFFD.
 pub(super) fn readable(text: &str) -> Cow<'_, str> {
