@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::PostgresStore;
+use super::{PostgresStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::store::stored::pairs_from_json;
-use crate::store::{OpenCreate, RecordOwner, StoreError, StoreResult};
+use crate::store::{OpenCreate, RecordOwner, StoreResult};
 
 pub(super) async fn find_owners(
     store: &PostgresStore,
@@ -13,7 +13,7 @@ pub(super) async fn find_owners(
     records: &[RecordRef],
 ) -> StoreResult<Vec<Option<RecordOwner>>> {
     let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !id.contains('\0')).collect();
-    let rows: Vec<(String, String, String, bool)> = sqlx::query_as(
+    let found: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT l.record_id, l.source, l.lead_id,
                 EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted)
            FROM links l WHERE l.owner AND l.destination = $1 AND l.record_id = ANY ($2::text[])",
@@ -25,7 +25,7 @@ pub(super) async fn find_owners(
     let owner = |(record, source, lead, deleted): (String, String, String, bool)| {
         (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted })
     };
-    let owners: HashMap<String, RecordOwner> = rows.into_iter().map(owner).collect();
+    let owners: HashMap<String, RecordOwner> = found.into_iter().map(owner).collect();
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn with_rows_left_out(
     destination: &DestinationName,
     fingerprint: &str,
 ) -> StoreResult<Vec<LeadKey>> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
+    let found: Vec<(String, String)> = sqlx::query_as(
         r#"SELECT source, lead_id FROM links
             WHERE destination = $1 AND lacks AND fingerprint <> $2 ORDER BY source COLLATE "C", lead_id COLLATE "C""#,
     )
@@ -43,7 +43,7 @@ pub(super) async fn with_rows_left_out(
     .bind(fingerprint)
     .fetch_all(&store.pool)
     .await?;
-    Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+    Ok(found.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
 }
 
 /// Creates that have no answer and may still land, of leads without a record.
@@ -62,12 +62,8 @@ pub(super) async fn find_open_creates(
     .fetch_all(&store.pool)
     .await?;
     let read = |(id, source, lead, pairs): (i64, String, String, String)| {
-        let rows = pairs_from_json(&pairs).map_err(|_| StoreError::Corrupt {
-            table: "intents",
-            column: "value_pairs",
-            id: id.to_string(),
-        })?;
-        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows })
+        let announced = rows::read(pairs_from_json(&pairs).ok(), "intents", "value_pairs", id)?;
+        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows: announced })
     };
     found.into_iter().map(read).collect()
 }

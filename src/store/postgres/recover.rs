@@ -40,8 +40,8 @@ pub(super) async fn recover(store: &PostgresStore, whose: LeasesOf, now: Timesta
         },
     };
     let mut db = store.pool.acquire().await?;
-    let only_late = died.of.is_none()
-        && sqlx::query_scalar(OTHERS_LIVE).bind(store.replica).fetch_one(&mut *db).await?;
+    let only_late =
+        died.of.is_none() && sqlx::query_scalar(OTHERS_LIVE).bind(store.replica).fetch_one(&mut *db).await?;
     let mut recovered = Recovered::default();
     loop {
         let released = release_leases(&mut db, died.of, only_late, now).await?;
@@ -109,11 +109,7 @@ async fn release_leases(
 
 /// Writes that were announced and of which nothing is known: logged, and kept open while they may land. A piece of them;
 /// within the caller's transaction, where the rows stay locked.
-pub(super) async fn open_unsettled(
-    db: &mut PgConnection,
-    whose: &Unsettled<'_>,
-    now: Timestamp,
-) -> StoreResult<u64> {
+pub(super) async fn open_unsettled(db: &mut PgConnection, whose: &Unsettled<'_>, now: Timestamp) -> StoreResult<u64> {
     let (source, lead) = whose.lead.map(|lead| (lead.source.as_str(), lead.id.as_str())).unzip();
     let unsettled = sqlx::query(
         "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id, decisions::text AS decisions
@@ -152,27 +148,17 @@ fn unknown_write(row: &PgRow, whose: &Unsettled<'_>, now: Timestamp) -> StoreRes
     let (object, record): (&str, Option<&str>) = (row.try_get("object")?, row.try_get("record_id")?);
     let record = record.map(|id| RecordRef { object: object.into(), id: id.into() });
     let lead = LeadKey::new(source, lead);
+    let operation = if record.is_some() { Operation::Update } else { Operation::Create };
     let attempt: i32 = row.try_get("attempt")?;
     Ok(NewLogRow {
-        at: now,
-        destination: destination.into(),
-        operation: if record.is_some() { Operation::Update } else { Operation::Create },
-        outcome: Outcome::Unknown,
         record,
-        matched_by: None,
         error_code: Some(whose.code.to_owned()),
         error: Some(whose.detail.to_owned()),
         attempt: rows::read(attempt.try_into().ok(), "intents", "attempt", &lead)?,
-        api_calls: 0,
-        batch: 1,
-        duration_ms: 0,
         request_id: Some(row.try_get::<&str, _>("request_id")?.into()),
-        event: None,
         // What cannot be read any more must not keep the program from starting.
         decisions: decisions_from_json(row.try_get("decisions")?).unwrap_or_default(),
-        request: None,
-        response: None,
-        lead,
+        ..NewLogRow::note(now, lead, destination.into(), operation, Outcome::Unknown)
     })
 }
 
