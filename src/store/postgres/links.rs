@@ -25,6 +25,8 @@ pub(super) async fn with_rows_left_out(
 pub(super) async fn find_open_creates(
     store: &PostgresStore,
     destination: &DestinationName,
+    at_work: &[LeaseToken],
+    now: Timestamp,
 ) -> StoreResult<Vec<OpenCreate>> {
     todo!()
 }

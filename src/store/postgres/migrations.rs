@@ -1,8 +1,9 @@
 //! Bringing a database to the schema that this program knows.
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, SqlSafeStr};
 
+use super::connect;
 use crate::store::{StoreError, StoreResult};
 
 /// Every migration: version, description, SQL. Numbers and meaning are those of SQLite.
@@ -29,7 +30,10 @@ pub(super) async fn apply(db: &mut PgConnection, allowed: bool) -> StoreResult<(
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         })
         .collect();
-    Migrator::with_migrations(migrations).run(db).await.map_err(|error| StoreError::Database(Box::new(error)))
+    Migrator::with_migrations(migrations).run(db).await.map_err(|error| match error {
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => connect::told(cause),
+        other => StoreError::Database(Box::new(other)),
+    })
 }
 
 /// The newest migration that the database has; 0 for an empty one.
@@ -39,5 +43,6 @@ async fn newest_applied(db: &mut PgConnection) -> StoreResult<i64> {
     if !exists {
         return Ok(0);
     }
-    Ok(sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations").fetch_one(db).await?)
+    let newest = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations").fetch_one(db).await;
+    newest.map_err(connect::told)
 }

@@ -270,7 +270,7 @@ async fn a_write_whose_settlement_the_database_refused_is_open_for_a_while_and_l
         let jobs = fixture.store.claim_jobs(&claim).await.unwrap();
         fixture.store.announce(&announcement(claim.token, "bad", 10)).await.unwrap();
         assert_eq!(settle(&fixture, settlement(claim.token, &jobs[0], 11)).await, Settled::Failed);
-        let open = fixture.store.find_open_creates(&crm()).await.unwrap();
+        let open = fixture.store.find_open_creates(&crm(), &[], secs(1)).await.unwrap();
         assert_eq!(open.iter().map(|create| &create.lead).collect::<Vec<_>>(), [&key("bad")]);
         let unknown = "SELECT count(*) FROM sync_log
                         WHERE outcome = 'unknown' AND error_code = 'not_recorded' AND request_id = 'r1'";
@@ -278,7 +278,7 @@ async fn a_write_whose_settlement_the_database_refused_is_open_for_a_while_and_l
         fixture.execute("DROP TRIGGER refuse").await;
         assert_eq!(fixture.claim(311).await.len(), 1);
         assert_eq!(fixture.store.close_late_intents(secs(911)).await.unwrap(), 1);
-        assert!(fixture.store.find_open_creates(&crm()).await.unwrap().is_empty());
+        assert!(fixture.store.find_open_creates(&crm(), &[], secs(1)).await.unwrap().is_empty());
     }
 }
 
