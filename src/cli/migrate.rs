@@ -34,11 +34,11 @@ pub(super) async fn run(args: Args, load: impl FnOnce() -> Result<Config, Config
     }
     let config = load()?;
     let version = database::migrate(&config).await?;
-    let database = config.store.url.to_string();
+    let url = &config.store.url;
     if args.json {
-        output::print_json(&json!({ "database": database, "version": version }))?;
+        output::print_json(&json!({ "database": url.to_string(), "version": version }))?;
     } else {
-        output::print(&format!("{database} is at version {version}, which this program needs"))?;
+        output::print(&format!("{url} is at version {version}, which this program needs"))?;
     }
     Ok(Exit::Good)
 }

@@ -22,6 +22,10 @@ const WORTH_TELLING: Duration = Duration::from_secs(5);
 const BREATH: Duration = Duration::from_millis(200);
 const LATE_INTENTS_EVERY: Duration = Duration::from_secs(15);
 const CLOSED_SPANS_EVERY: Duration = Duration::from_secs(60);
+/// What is done once for all processes is done by who holds this.
+const UPKEEP: &str = "upkeep";
+const UPKEEP_FOR: Duration = Duration::from_secs(30);
+const RENEW_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Looks after the store.
@@ -42,12 +46,20 @@ struct Done {
     closed_spans: Instant,
     sweep: Instant,
     sweeping: bool,
+    /// When the upkeep was last asked for, and whether it is ours since.
+    upkeep: Option<(Instant, bool)>,
     /// Calls as they were saved, by destination and hour.
     calls: HashMap<(DestinationName, Timestamp), u64>,
     /// As they were saved.
     spans: HashMap<DestinationName, Vec<(Timestamp, Timestamp)>>,
     /// Which destinations were said to be closed, and why.
     closed: HashMap<DestinationName, String>,
+}
+
+impl Done {
+    fn is_ours(&self) -> bool {
+        matches!(self.upkeep, Some((_, true)))
+    }
 }
 
 impl Maintenance {
@@ -61,6 +73,7 @@ impl Maintenance {
             closed_spans: started,
             sweep: started,
             sweeping: true,
+            upkeep: None,
             calls: HashMap::new(),
             spans: HashMap::new(),
             closed: HashMap::new(),
@@ -68,7 +81,7 @@ impl Maintenance {
         while !*stop.borrow() {
             tokio::select! {
                 _ = stop.changed() => continue,
-                () = tokio::time::sleep(if done.sweeping { BREATH } else { SECOND }) => {}
+                () = tokio::time::sleep(if done.sweeping && done.is_ours() { BREATH } else { SECOND }) => {}
             }
             if let Err(error) = self.round(&mut done).await {
                 warn!("housekeeping waits for the store: {error}");
@@ -77,6 +90,11 @@ impl Maintenance {
         }
         if let Err(error) = self.save_closed_spans(&mut done).await {
             warn!("how long destinations were closed could not be saved: {error}");
+        }
+        if done.is_ours()
+            && let Err(error) = self.store.release_lease(UPKEEP).await
+        {
+            warn!("another replica looks after the store in {} s only: {error}", UPKEEP_FOR.as_secs());
         }
     }
 
@@ -97,6 +115,9 @@ impl Maintenance {
             done.closed_spans = Instant::now();
             self.save_closed_spans(done).await?;
         }
+        if !self.has_upkeep(done).await? {
+            return Ok(());
+        }
         if done.late_intents.elapsed() >= LATE_INTENTS_EVERY {
             done.late_intents = Instant::now();
             self.store.close_late_intents(self.clock.now()).await?;
@@ -109,6 +130,21 @@ impl Maintenance {
             done.sweeping = self.store.prune(self.clock.now().before(self.retention)).await?;
         }
         Ok(())
+    }
+
+    /// Whether this process is the one that looks after what all share.
+    async fn has_upkeep(&self, done: &mut Done) -> StoreResult<bool> {
+        if let Some((asked, ours)) = done.upkeep
+            && asked.elapsed() < RENEW_UPKEEP_EVERY
+        {
+            return Ok(ours);
+        }
+        // Should the answer get lost, it is not ours.
+        done.upkeep = Some((Instant::now(), false));
+        let now = self.clock.now();
+        let ours = self.store.hold_lease(UPKEEP, now, now.after(UPKEEP_FOR)).await?;
+        done.upkeep = Some((Instant::now(), ours));
+        Ok(ours)
     }
 
     /// Says once that nothing is sent to a destination, and once that it goes on. What passes within moments is not told.

@@ -414,7 +414,7 @@ impl Pair {
         prop_assert_eq!(owners, RECORDS.map(owner));
         let due = |job: &promises::Job| if job.state == State::Owed { Some(job.due) } else { job.look_again };
         prop_assert_eq!(store.next_due(&crm()).await.unwrap(), model.jobs.values().filter_map(due).min());
-        let open = store.find_open_creates(&crm()).await.unwrap();
+        let open = store.find_open_creates(&crm(), &model.tokens_under_way(), self.now).await.unwrap();
         let open: BTreeSet<_> = open.into_iter().map(|create| create.lead).collect();
         let may_land = |intent: &&promises::Open| {
             matches!(intent.stage, Stage::MayLandUntil(_)) && !model.links.contains_key(&intent.lead)

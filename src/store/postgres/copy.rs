@@ -58,7 +58,7 @@ pub async fn copy_from(path: &Path, url: &str, mut tell: impl FnMut(Progress)) -
     sqlx::query("BEGIN").execute(&mut source.0).await?;
     let (_, target) = connect::first(url, false).await?;
     let mut target = Target(target);
-    migrations::apply(&mut target.0, true).await.map_err(connect::told)?;
+    migrations::apply(&mut target.0, true).await?;
     claim_for_copy(&mut target.0).await?;
     // The tables are not analysed yet, so the planner would rather read them whole than look keys up.
     sqlx::raw_sql("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")

@@ -150,8 +150,11 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::super::Verdict;
     use super::*;
+    use crate::store::EventReceipt;
     use crate::store::sqlite::fixtures::event;
 
     struct Nothing;
