@@ -56,10 +56,6 @@ enum Step {
         hand: usize,
         wait: i64,
     },
-    /// Whatever comes of a hand, its worker may come a second time.
-    Forget {
-        hand: usize,
-    },
     MarkDirty {
         lead: usize,
         backfill: bool,
