@@ -4,7 +4,10 @@
 //! Two promises hold for every method: it happens whole or not at all, and what it answered is on disk. No transaction
 //! leaves the store, and none is open while a CRM is called.
 
+mod paging;
 pub mod postgres;
+mod requests;
+mod rows;
 pub mod shared;
 pub mod sqlite;
 pub mod stored;

@@ -3,7 +3,9 @@
 //! Each verb has its SQL in a file of its own. Wherever a transaction locks several rows of a table, it does so in key
 //! order. What one connection has committed late another one finds: nothing goes by "greater than the last number".
 
+mod cells;
 mod connect;
+mod keys;
 mod migrations;
 mod partitions;
 mod time;

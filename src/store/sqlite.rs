@@ -32,12 +32,11 @@ mod private;
 mod prune;
 mod runs;
 
-mod rows;
 mod verbs;
 mod walk;
 
 #[cfg(test)]
-mod reading_tests;
+mod plan_tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +46,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio::sync::watch;
 
-use super::{StoreError, StoreResult};
+use super::{StoreError, StoreResult, rows};
 pub use backup::back_up;
 use lock::DatabaseLock;
 use writer::Writer;
@@ -165,6 +164,18 @@ mod tests {
             let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_backup_is_complete_and_never_takes_the_place_of_a_file() {
+        let fixture = fixtures::Fixture::new().await;
+        fixture.accept(fixtures::event("ada", "{}")).await;
+        let to = fixture.folder.path().join("copy.db");
+        fixture.store.backup(&to).await.unwrap();
+        assert!(matches!(fixture.store.backup(&to).await, Err(StoreError::FileExists(_))));
+        let copy = SqliteStore::open(&to, Options::default()).await.unwrap();
+        let everything = crate::store::Page { limit: 9, cursor: None };
+        assert_eq!(copy.list_events(&Default::default(), &everything).await.unwrap().items.len(), 1);
     }
 
     #[tokio::test]

@@ -6,10 +6,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::{Options, SqliteStore};
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
-use crate::domain::job::Lane;
-use crate::domain::matching::MatchedBy;
-use crate::domain::plan::Link;
+use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::*;
 
@@ -40,17 +37,8 @@ impl Fixture {
         self.store.accept_events(vec![event]).await.unwrap().remove(0)
     }
 
-    pub(super) async fn claim(&self, at_second: i64) -> Vec<ClaimedJob> {
-        self.store.claim_jobs(&claim(at_second)).await.unwrap()
-    }
-
     pub(super) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.store.readers).await.unwrap()
-    }
-
-    /// Runs SQL behind the store's back.
-    pub(super) async fn execute(&self, sql: &'static str) {
-        self.store.writer.run(move |db| Ok(db.execute_batch(sql)?)).await.unwrap();
     }
 }
 
@@ -60,10 +48,6 @@ pub(super) fn secs(seconds: i64) -> Timestamp {
 
 pub(super) fn crm() -> DestinationName {
     DestinationName::from("crm")
-}
-
-pub(super) fn key(lead: &str) -> LeadKey {
-    LeadKey::new("klozeo", lead)
 }
 
 /// An upsert of this lead, received at second 10, for the destination `crm`.
@@ -87,76 +71,4 @@ pub(super) fn event(lead: &str, body: &str) -> NewEvent {
         body: Bytes::copy_from_slice(body.as_bytes()),
         destinations: vec![crm()],
     }
-}
-
-/// A claim of everything, with a token of its own and a lease of 90 seconds.
-pub(super) fn claim(at_second: i64) -> Claim {
-    Claim {
-        destination: crm(),
-        lane: None,
-        backfill: true,
-        limit: 200,
-        now: secs(at_second),
-        lease_ends_at: secs(at_second + 90),
-        token: uuid::Uuid::new_v4(),
-    }
-}
-
-/// The settlement of a claimed job that agreed, with one log row.
-pub(super) fn settlement(token: LeaseToken, job: &ClaimedJob, at_second: i64) -> Settlement {
-    Settlement {
-        destination: crm(),
-        token,
-        lead: job.lead.clone(),
-        now: secs(at_second),
-        wanted: job.wanted,
-        end: JobEnd::Done,
-        link: LinkChange::Keep,
-        questions: Vec::new(),
-        moot: Vec::new(),
-        intents: Vec::new(),
-        log: vec![NewLogRow {
-            at: secs(at_second),
-            lead: job.lead.clone(),
-            destination: crm(),
-            operation: Operation::Update,
-            outcome: Outcome::Ok,
-            record: None,
-            matched_by: None,
-            error_code: None,
-            error: None,
-            attempt: job.attempt,
-            api_calls: 2,
-            batch: 1,
-            duration_ms: 3,
-            request_id: None,
-            event: None,
-            decisions: Vec::new(),
-            request: None,
-            response: None,
-        }],
-        wrote: false,
-        looked: true,
-    }
-}
-
-pub(super) fn record(id: &str) -> RecordRef {
-    RecordRef { object: "Lead".into(), id: id.into() }
-}
-
-pub(super) fn link(record_id: &str, owner: bool) -> Link {
-    Link {
-        record: record(record_id),
-        matched_by: MatchedBy::Email,
-        owner,
-        bases: Default::default(),
-        kept: Default::default(),
-        left_out: Default::default(),
-        fingerprint: "f1".to_owned(),
-        revision: 0,
-    }
-}
-
-pub(super) fn lanes(jobs: &[ClaimedJob]) -> Vec<(&str, Lane)> {
-    jobs.iter().map(|job| (job.lead.id.as_str(), job.lane)).collect()
 }

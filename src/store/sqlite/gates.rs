@@ -73,20 +73,3 @@ pub(super) async fn closed_spans(store: &SqliteStore, destination: &DestinationN
             .await?;
     Ok(rows.into_iter().map(|(from, to)| (Timestamp::from_micros(from), Timestamp::from_micros(to))).collect())
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::store::Store;
-    use crate::store::sqlite::fixtures::*;
-
-    #[tokio::test]
-    async fn closed_spans_survive_a_restart_and_are_replaced_as_a_whole() {
-        let fixture = Fixture::new().await;
-        let joined = [(secs(10), secs(40)), (secs(50), secs(60))];
-        fixture.store.save_closed_spans(&crm(), &[(secs(10), secs(20)), (secs(30), secs(40))]).await.unwrap();
-        fixture.store.save_closed_spans(&crm(), &joined).await.unwrap();
-        let fixture = fixture.reopen().await;
-        assert_eq!(fixture.store.closed_spans(&crm()).await.unwrap(), joined);
-        assert_eq!(fixture.store.closed_spans(&"another".into()).await.unwrap(), []);
-    }
-}

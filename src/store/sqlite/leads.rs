@@ -10,7 +10,7 @@ use super::conflicts::CONFLICTS;
 use super::events::EVENTS;
 use super::log::{LOG, push_email};
 use super::people::AUDIT;
-use super::walk::{Cells, cut, limit, place};
+use super::walk::Cells;
 use super::{conflicts, events, log, people};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
 use crate::domain::job::Class;
@@ -18,6 +18,7 @@ use crate::domain::lead::Lead;
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
+use crate::store::paging::{cut, limit, place};
 use crate::store::stored::{left_out_from_json, pairs_from_json};
 use crate::store::{JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, ResyncScope, StoreResult, TimelineEntry};
 

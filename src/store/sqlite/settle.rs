@@ -148,6 +148,3 @@ fn drop_looked_at(db: &Connection, settlement: &Settlement) -> StoreResult<()> {
         .execute(params![destination, lead.source.as_str(), lead.id.as_str()])?;
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

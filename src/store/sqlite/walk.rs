@@ -1,15 +1,12 @@
-//! Lists, newest first: cursors, reading cells, and walking a large table in pieces.
+//! Lists, newest first: reading cells, and walking a large table in pieces.
 
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, QueryBuilder, Row, Sqlite, SqlitePool, Type};
 
 use crate::domain::time::Timestamp;
+use crate::store::paging::{cursor, cut, limit, place};
 use crate::store::{Listed, Page, StoreError, StoreResult};
 
 /// How many IDs one piece of a walk spans.
@@ -18,33 +15,6 @@ const WINDOW: i64 = 20_000;
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How far IDs and times may disagree in order: what was appended together was not always timed in that order.
 const DISORDER: i64 = 20_000;
-/// The most rows of a page, whatever was asked for.
-const MOST_ROWS: u32 = 1000;
-
-/// How many rows a page has.
-pub(super) fn limit(page: &Page) -> usize {
-    page.limit.clamp(1, MOST_ROWS) as usize
-}
-
-/// Where the page before ended, if this is not the first.
-pub(super) fn place<T: DeserializeOwned>(page: &Page) -> StoreResult<Option<T>> {
-    let Some(cursor) = &page.cursor else { return Ok(None) };
-    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| StoreError::BadCursor)?;
-    serde_json::from_slice(&json).map(Some).map_err(|_| StoreError::BadCursor)
-}
-
-/// Makes the cursor that [`place`] reads.
-pub(super) fn cursor<T: Serialize>(place: &T) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
-}
-
-/// Cuts a page out of one row more than it may hold.
-pub(super) fn cut<T, P: Serialize>(mut items: Vec<T>, limit: usize, place: impl Fn(&T) -> P) -> Listed<T> {
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = if more { items.last().map(|last| cursor(&place(last))) } else { None };
-    Listed { items, next }
-}
 
 /// One row as it was read; what does not fit names the table, the column and the row.
 pub(super) struct Cells<'r> {

@@ -254,6 +254,3 @@ async fn load_conflicts(
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

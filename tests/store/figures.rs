@@ -1,0 +1,32 @@
+//! What is counted.
+
+use leadrelay::domain::plan::ConflictKind;
+
+use crate::fixture::*;
+use crate::rows::*;
+
+on_both_stores! {
+    failures_are_grouped_and_open_conflicts_and_sharers_counted,
+}
+
+async fn failures_are_grouped_and_open_conflicts_and_sharers_counted(fixture: Fixture) {
+    fixture.execute(LOG_ROWS).await;
+    fixture.execute(CONFLICT).await;
+    insert_link(&fixture, "cl_1", "00Q1", true).await;
+    insert_link(&fixture, "cl_2", "00Q1", false).await;
+    for (minute, n) in [(0, 2), (60_000_000, 3)] {
+        let (slot, value) = fixture.either(("", ""), (", slot", ", 3"));
+        let columns = format!("minute, destination, operation, outcome, n{slot}");
+        let values = format!("us({minute}), 'crm', 'create', 'ok', {n}{value}");
+        fixture.execute(&format!("INSERT INTO outcome_counts ({columns}) VALUES ({values})")).await;
+    }
+    let groups = fixture.store.group_errors(micros(201)).await.unwrap();
+    assert_eq!(groups.len(), 1);
+    assert_eq!((groups[0].code.as_str(), groups[0].count, groups[0].leads), ("UNABLE_TO_LOCK_ROW", 1, 1));
+    assert_eq!(fixture.store.group_errors(micros(0)).await.unwrap().len(), 2);
+    let standing = fixture.store.standing_figures().await.unwrap();
+    assert_eq!(standing.shared_records, [("crm".into(), 1)]);
+    assert_eq!(standing.open_conflicts, [("crm".into(), ConflictKind::Field, 1)]);
+    let counts = fixture.store.count_outcomes(micros(61_000_000)).await.unwrap();
+    assert_eq!((counts.len(), counts[0].count), (1, 3));
+}

@@ -1,0 +1,28 @@
+//! What every store promises: each test runs on SQLite and on PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
+
+#[macro_use]
+mod fixture;
+
+mod accept;
+mod claim;
+mod cluster;
+mod concurrent;
+mod conflicts;
+mod figures;
+mod gates;
+mod intents;
+mod leads;
+mod model;
+mod ownership;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod postgres;
+mod prune;
+mod recover;
+mod refused;
+mod rows;
+mod settle;
+mod sync_log;
+mod work;

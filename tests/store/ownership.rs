@@ -1,0 +1,116 @@
+//! Whose a record is.
+
+use leadrelay::domain::plan::Link;
+use leadrelay::store::*;
+
+use crate::fixture::*;
+
+on_both_stores! {
+    a_record_has_one_owner_and_the_second_lead_is_planned_again,
+    a_link_that_moved_meanwhile_stands,
+    a_released_record_goes_to_the_oldest_living_sharer,
+    a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too,
+    a_deleted_lead_keeps_its_record_until_another_one_takes_it,
+    leads_with_rows_left_out_are_found_once_other_rules_hold,
+}
+
+async fn a_record_has_one_owner_and_the_second_lead_is_planned_again(fixture: Fixture) {
+    let (token, job) = fixture.claimed("ada", 10).await;
+    fixture.settle(Settlement { link: put("r1", true), ..settlement(token, &job, 11) }).await;
+    let (token, job) = fixture.claimed("bob", 20).await;
+    let second = Settlement { link: put("r1", true), ..settlement(token, &job, 21) };
+    assert_eq!(fixture.settle(second).await, Settled::Recorded { again: true });
+    assert_eq!(fixture.count("SELECT count(*) FROM links").await, 1);
+    assert_eq!(fixture.claim(21).await[0].lead, key("bob"));
+}
+
+async fn a_link_that_moved_meanwhile_stands(fixture: Fixture) {
+    let (token, job) = fixture.claimed("ada", 10).await;
+    fixture.settle(Settlement { link: put("r1", true), ..settlement(token, &job, 11) }).await;
+    let (token, job) = fixture.claimed("ada", 20).await;
+    fixture.execute("UPDATE links SET record_id = 'by-hand', revision = 2").await;
+    let planned = LinkChange::Put { link: link("r1", true), planned_with: Some(1) };
+    let late = Settlement { link: planned, ..settlement(token, &job, 21) };
+    assert_eq!(fixture.settle(late).await, Settled::Recorded { again: true });
+    assert_eq!(fixture.count("SELECT count(*) FROM links WHERE record_id = 'by-hand'").await, 1);
+}
+
+async fn a_released_record_goes_to_the_oldest_living_sharer(fixture: Fixture) {
+    for (lead, owner, second) in [("ada", true, 10), ("bob", false, 20), ("cy", false, 30)] {
+        let (token, job) = fixture.claimed(lead, second).await;
+        fixture.store.save_leads(&[folded(&fixture.work(lead).await)]).await.unwrap();
+        fixture.settle(Settlement { link: put("r1", owner), ..settlement(token, &job, second + 1) }).await;
+    }
+    fixture.execute("UPDATE leads SET deleted = true WHERE lead_id = 'bob'").await;
+    let (token, job) = fixture.claimed("ada", 40).await;
+    let release = LinkChange::Release { planned_with: 1 };
+    fixture.settle(Settlement { link: release, ..settlement(token, &job, 41) }).await;
+    let work = fixture.store.load_work(&crm(), &[key("ada"), key("bob"), key("cy")]).await.unwrap();
+    let owners: Vec<_> = work.iter().map(|work| work.link.as_ref().map(|link| link.owner)).collect();
+    assert_eq!(owners, [None, Some(false), Some(true)]);
+    assert_eq!(fixture.claim(41).await[0].lead, key("cy"), "the new owner has to be synced");
+    assert_eq!(fixture.count("SELECT count(*) FROM sync_log WHERE error_code = 'became_owner'").await, 1);
+}
+
+async fn a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too(fixture: Fixture) {
+    let (token, job) = fixture.claimed("bob", 10).await;
+    fixture.settle(Settlement { link: put("r1", false), ..settlement(token, &job, 11) }).await;
+    fixture
+        .execute(
+            "INSERT INTO leads (source, lead_id, revision, document, deleted, updated_at)
+             VALUES ('klozeo', 'ada', 1, '{}', true, us(1)), ('klozeo', 'bob', 1, '{}', false, us(1))",
+        )
+        .await;
+    let (token, job) = fixture.claimed("ada", 20).await;
+    let found = LinkChange::PutAndRelease { link: link("r1", true), planned_with: None };
+    let settled = fixture.settle(Settlement { link: found, ..settlement(token, &job, 21) }).await;
+    assert_eq!(settled, Settled::Recorded { again: false });
+    let owner = fixture.store.find_owners(&crm(), &[record("r1")]).await.unwrap().remove(0);
+    assert_eq!(owner, Some(RecordOwner { lead: key("bob"), deleted: false }));
+    assert_eq!(fixture.claim(21).await[0].lead, key("bob"), "the new owner has to be synced");
+}
+
+async fn a_deleted_lead_keeps_its_record_until_another_one_takes_it(fixture: Fixture) {
+    let owner_of =
+        async |fixture: &Fixture| fixture.store.find_owners(&crm(), &[record("r1")]).await.unwrap().remove(0);
+    let (token, job) = fixture.claimed("ada", 10).await;
+    fixture.settle(Settlement { link: put("r1", true), ..settlement(token, &job, 11) }).await;
+    fixture
+        .execute(
+            "INSERT INTO leads (source, lead_id, revision, document, deleted, updated_at)
+             VALUES ('klozeo', 'ada', 1, '{}', false, us(1))",
+        )
+        .await;
+    let (token, job) = fixture.claimed("bob", 20).await;
+    let refused = fixture.settle(Settlement { link: put("r1", true), ..settlement(token, &job, 21) }).await;
+    assert_eq!(refused, Settled::Recorded { again: true }, "ada lives");
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("ada"), deleted: false }));
+
+    fixture.execute("UPDATE leads SET deleted = true").await;
+    fixture.accept(NewEvent { received_at: secs(30), ..event("ada", "{}") }).await;
+    let second = claim(30);
+    let jobs = fixture.store.claim_jobs(&second).await.unwrap();
+    let [bob, ada] = &jobs[..] else { panic!("{jobs:?}") };
+    let release = LinkChange::Release { planned_with: 1 };
+    fixture.settle(Settlement { link: release, ..settlement(second.token, ada, 31) }).await;
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("ada"), deleted: true }));
+    let stale = LinkChange::Put { link: link("r1", true), planned_with: Some(7) };
+    fixture.settle(Settlement { link: stale, ..settlement(second.token, bob, 32) }).await;
+    assert_eq!(owner_of(&fixture).await.map(|owner| owner.lead), Some(key("ada")), "bob was planned with another link");
+    let third = claim(33);
+    let jobs = fixture.store.claim_jobs(&third).await.unwrap();
+    fixture.settle(Settlement { link: put("r1", true), ..settlement(third.token, &jobs[0], 34) }).await;
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("bob"), deleted: false }));
+}
+
+async fn leads_with_rows_left_out_are_found_once_other_rules_hold(fixture: Fixture) {
+    for (lead, second, fields) in [("ada", 10, vec!["City"]), ("bob", 20, vec![])] {
+        let left_out = fields.into_iter().map(|field| (field.into(), None)).collect();
+        let (token, job) = fixture.claimed(lead, second).await;
+        let put = LinkChange::Put { link: Link { left_out, ..link(lead, true) }, planned_with: None };
+        fixture.settle(Settlement { link: put, ..settlement(token, &job, second + 1) }).await;
+    }
+    let found = async |fingerprint| fixture.store.leads_with_rows_left_out(&crm(), fingerprint).await.unwrap();
+    assert_eq!(found("f1").await, []);
+    assert_eq!(found("f2").await, [key("ada")]);
+}
