@@ -5,6 +5,7 @@ pub mod check;
 pub mod database;
 mod explain;
 mod operations;
+mod replica;
 mod resync;
 mod threads;
 
@@ -21,7 +22,7 @@ use tracing::{info, warn};
 use self::operations::AppOperations;
 use self::threads::QueueThreads;
 use crate::clock::Clock;
-use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Mode, Role, StoreUrl};
+use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Mode, Role, StoreConfig, StoreUrl};
 use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
 use crate::crm::salesforce::{Credentials, ENDPOINTS, Salesforce, SalesforceSettings};
 use crate::crm::{CallMeter, Crm};
@@ -35,8 +36,10 @@ use crate::intake::{Intake, SourceRuntime};
 use crate::queue;
 use crate::queue::destination::{Destination, DestinationSettings, SourceReading};
 use crate::queue::maintenance::Maintenance;
+use crate::queue::neighbours::{self, Neighbours};
 use crate::queue::verdict::RetryPolicy;
-use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::postgres::{self, PostgresStore};
+use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{LeasesOf, Store};
 use crate::telemetry::alerts::AlertName;
 use crate::telemetry::metrics::{self, DestinationLabels};
@@ -62,7 +65,10 @@ impl App {
     /// accepted; a CRM that is down is no reason to fail.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self> {
         let store = open_store(config).await?;
+        let clock = neighbours::shared_clock(&*store, &clock).await?;
         let now = clock.now();
+        let replica = replica::this_one(now);
+        store.appear(&replica).await?;
         let recovered = store.recover_leases(LeasesOf::DeadProcess, now).await?;
         if recovered.leases > 0 {
             warn!(
@@ -92,10 +98,17 @@ impl App {
             clock: clock.clone(),
         };
         workers.spawn(chores.run(stopped.clone()));
+        let neighbours = Neighbours {
+            store: Arc::clone(&store),
+            destinations: destinations.values().cloned().collect(),
+            this: replica.clone(),
+            clock: clock.clone(),
+        };
+        workers.spawn(neighbours.run(stopped.clone()));
 
         let operations =
             Arc::new(AppOperations::new(config, destinations, Arc::clone(&store), clock.clone(), stopped.clone()));
-        operations.resume_runs().await?;
+        workers.spawn(Arc::clone(&operations).resume_runs());
         workers.spawn(Arc::clone(&operations).watch_schemas());
         let (tokens, made_token) = tokens(config);
         let figures = Arc::new(Figures::new(
@@ -120,6 +133,7 @@ impl App {
             figures,
             exposition,
             tokens,
+            replica,
             clock: clock.clone(),
         });
         let mut servers = JoinSet::new();
@@ -145,26 +159,36 @@ impl App {
                 self.grace.as_secs()
             );
         }
+        if let Err(error) = self.store.leave().await {
+            warn!("the other replicas take this one for dead in a moment: {error}");
+        }
         self.store.close().await;
         info!("stopped");
     }
 }
 
-/// Opens the configured store; `serve` is the only one that may have it open.
+/// Opens the configured store. A file may be open once.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
-    let StoreUrl::Sqlite(path) = &config.store.url;
-    let options = Options {
-        migrate: config.store.migrate,
-        on_commit: Box::new(|events| {
-            metrics::store_synced();
-            if events > 0 {
-                metrics::intake_batch(events);
-            }
-        }),
-        ..Options::default()
-    };
-    let store = SqliteStore::open(path, options).await.with_context(|| format!("cannot open {}", path.display()))?;
-    Ok(Arc::new(store))
+    let on_commit = Box::new(|events| {
+        metrics::store_synced();
+        if events > 0 {
+            metrics::intake_batch(events);
+        }
+    });
+    let StoreConfig { url, migrate, allow_unsafe_server, .. } = &config.store;
+    let cannot_open = || format!("cannot open {url}");
+    match url {
+        StoreUrl::Sqlite(path) => {
+            let options = sqlite::Options { migrate: *migrate, on_commit, ..Default::default() };
+            Ok(Arc::new(SqliteStore::open(path, options).await.with_context(cannot_open)?))
+        }
+        StoreUrl::Postgres(server) => {
+            let accept_unsafe_server = *allow_unsafe_server;
+            let options =
+                postgres::Options { migrate: *migrate, accept_unsafe_server, on_commit, ..Default::default() };
+            Ok(Arc::new(PostgresStore::open(server.expose(), options).await.with_context(cannot_open)?))
+        }
+    }
 }
 
 /// The adapter of one destination.
@@ -232,8 +256,16 @@ async fn destinations(
     let pauses = store.load_pauses().await?;
     let mut destinations = BTreeMap::new();
     for (name, settings) in &config.destinations {
-        let hours = store.calls_since(name, now.before(Duration::from_secs(86_400))).await?;
+        // Where there are others, all calls made until now are theirs.
+        let elsewhere = store.exchange_gate(name, None).await?;
+        let hours = match &elsewhere {
+            None => store.calls_since(name, now.before(Duration::from_secs(86_400))).await?,
+            Some(_) => Vec::new(),
+        };
         let gate = Gate::new(gate_settings(settings), &BudgetSnapshot { hours }, clock.clone());
+        if let Some(elsewhere) = elsewhere {
+            neighbours::hear_of(&gate, elsewhere);
+        }
         gate.restore_closed_spans(store.closed_spans(name).await?);
         if let Some(pause) = pauses.iter().find(|pause| pause.destination == *name) {
             gate.pause(Pause { by: pause.by.clone(), note: pause.note.clone(), until: pause.until });

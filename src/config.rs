@@ -28,7 +28,7 @@ pub use records::{ExternalIdTemplate, RecordsConfig};
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use sources::SourceConfig;
-pub use store::{StoreConfig, StoreUrl};
+pub use store::{ServerUrl, StoreConfig, StoreUrl};
 pub use values::Percent;
 
 use std::collections::BTreeMap;

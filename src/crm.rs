@@ -7,7 +7,7 @@ pub mod gate;
 pub mod salesforce;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -69,6 +69,9 @@ pub struct WriteRequest {
     pub reading: Reading,
     /// Whether the CRM's assignment rules run on what is created; they never run on updates.
     pub auto_assign: bool,
+    /// Nothing is sent later than this: the right to write is going to end. What was not sent for it is
+    /// [`CrmError::too_late`].
+    pub send_until: Instant,
 }
 
 /// One record to be created or changed.
@@ -146,7 +149,20 @@ fn what_drifted(field: Option<&FieldName>) -> String {
     field.map_or_else(|| "an object or a field".to_owned(), |field| format!("the field {field}"))
 }
 
+/// Ours, not the CRM's.
+const TOO_LATE: &str = "lease_too_short";
+
 impl CrmError {
+    /// A call that was not sent, since the right to make it might have ended before its answer.
+    pub fn too_late() -> Self {
+        CrmError::Unavailable { code: TOO_LATE.to_owned(), detail: "the batch took too long to prepare".to_owned() }
+    }
+
+    /// Whether it is [`Self::too_late`], which says nothing of the CRM.
+    pub fn is_too_late(&self) -> bool {
+        matches!(self, CrmError::Unavailable { code, .. } if code == TOO_LATE)
+    }
+
     /// Whether the same request fails until a person has done something, where no lead can be the cause: for a describe.
     pub const fn needs_person(&self) -> bool {
         match self {

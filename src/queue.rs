@@ -8,8 +8,10 @@ pub mod calls;
 pub mod destination;
 mod fold;
 mod keys;
+mod lease;
 mod left_out;
 pub mod maintenance;
+pub mod neighbours;
 mod redact;
 mod settle;
 mod suspects;
@@ -18,7 +20,7 @@ pub mod verdict;
 mod writes;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,10 +28,11 @@ use tracing::{error, warn};
 
 use self::batch::{Batch, Report};
 use self::destination::{Destination, Rules};
+use self::lease::Lease;
 use crate::crm::gate::{self, Entry, Permit, WorkClass};
 use crate::crm::{CrmError, MAX_WRITES};
 use crate::domain::time::Timestamp;
-use crate::store::{Claim, StoreResult};
+use crate::store::{Claim, Shared, StoreResult};
 use crate::telemetry::metrics;
 
 /// How long the claimer sleeps at most; wake-ups and due times come sooner.
@@ -134,22 +137,25 @@ async fn start_batch(
     backfill: bool,
     batches: &mut Batches,
 ) -> StoreResult<bool> {
-    let now = destination.clock.now();
+    let (at, now) = (Instant::now(), destination.clock.now());
     let limit = match permit.probe() {
         Some(gate::Batch::Single) => 1,
         Some(gate::Batch::Full) | None => u32::try_from(MAX_WRITES).unwrap_or(u32::MAX),
     };
-    let lease_ends_at = now.after(destination.settings.lease);
+    let lease = Lease::new(now, at, destination.settings.lease);
+    maintenance::recover_ran_out(&*destination.store, &destination.name, now).await?;
     let token = uuid::Uuid::new_v4();
-    let claim = Claim { destination: destination.name.clone(), lane: None, backfill, limit, now, lease_ends_at, token };
+    let (name, lease_ends_at) = (destination.name.clone(), lease.ends_at);
+    let claim = Claim { destination: name, lane: None, backfill, limit, now, lease_ends_at, token };
     let jobs = destination.store.claim_jobs(&claim).await?;
     if jobs.is_empty() {
         return Ok(false);
     }
     let expired = jobs.iter().filter(|job| job.lease_expired).count();
     metrics::leases_expired(&destination.name, u64::try_from(expired).unwrap_or(u64::MAX));
-    let hold = destination.in_flight.hold();
-    let batch = Batch { destination: Arc::clone(destination), rules, token, lease_ends_at, hold, permit };
+    let shared: Arc<dyn Shared> = Arc::clone(&destination.store) as _;
+    let hold = destination.in_flight.hold(&shared, &destination.name, token);
+    let batch = Batch { destination: Arc::clone(destination), rules, token, lease, hold, permit };
     batches.spawn(batch.run(jobs));
     Ok(true)
 }

@@ -8,6 +8,7 @@ mod paging;
 pub mod postgres;
 mod requests;
 mod rows;
+pub mod shared;
 pub mod sqlite;
 pub mod stored;
 pub mod types;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
+pub use shared::{Closure, GateElsewhere, KeyHold, Other, Replica, ReplicaRow, Shared};
 pub use types::*;
 
 /// Where accepted events go. Apart from [`Store`] so that intake can be measured without storing.
@@ -32,7 +34,7 @@ pub trait EventLog: Send + Sync {
 
 /// All that the program remembers.
 #[async_trait]
-pub trait Store: EventLog {
+pub trait Store: EventLog + Shared {
     // Jobs -------------------------------------------------------------------------------------------------------------
 
     /// Hands due jobs of one destination to one worker until the lease ends: `due_at` becomes the lease's end, the attempt
@@ -68,7 +70,8 @@ pub trait Store: EventLog {
 
     /// Releases the leases of a process or a batch that died: every job it had leased is due now, and for each of its
     /// unsettled intents a log row `unknown` with its request ID is appended (the intent stays open). Jobs that had
-    /// announced are marked suspect. Answers how many leases there were.
+    /// announced are marked suspect. Answers how many leases there were. Where several processes share the database,
+    /// only what ran out tells of a death.
     async fn recover_leases(&self, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered>;
 
     /// Brings every wait that would end after `latest` to there, leases included: after a jump of the clock a job must not
@@ -97,9 +100,15 @@ pub trait Store: EventLog {
         fingerprint: &str,
     ) -> StoreResult<Vec<LeadKey>>;
 
-    /// Creates whose attempt ended without an answer and that may still land, of leads that have no record yet. Those that
-    /// are under way are in the hands of their batch.
-    async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>>;
+    /// Creates that may still land, of leads that have no record yet: their attempt ended without an answer, or was
+    /// announced and never settled. Not those of batches `at_work` and of living batches in other processes: these have
+    /// their people in hand.
+    async fn find_open_creates(
+        &self,
+        destination: &DestinationName,
+        at_work: &[LeaseToken],
+        now: Timestamp,
+    ) -> StoreResult<Vec<OpenCreate>>;
 
     /// Remembers how many calls a destination made in an hour; a smaller number than is known changes nothing.
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()>;
@@ -175,6 +184,7 @@ pub trait Store: EventLog {
     async fn list_audit(&self, page: &Page) -> StoreResult<Listed<AuditRow>>;
 
     async fn create_run(&self, run: &NewRun) -> StoreResult<i64>;
+    /// Notes how far a run came; one that is over stays as it is.
     async fn update_run(&self, id: i64, progress: &RunProgress) -> StoreResult<()>;
     async fn list_runs(&self, page: &Page) -> StoreResult<Listed<RunRow>>;
     async fn load_run(&self, id: i64) -> StoreResult<Option<RunRow>>;
@@ -219,6 +229,9 @@ pub enum StoreError {
     TooNew { found: i64, known: i64 },
     #[error("the database lacks migrations: it has {found}, this program needs {known}; run `leadrelay migrate`")]
     TooOld { found: i64, known: i64 },
+    /// The database cannot be opened, since nothing answers there.
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(String),
     /// The server or the account is not fit; says what must be changed.
     #[error("{0}")]
     Unfit(String),

@@ -361,7 +361,7 @@ CREATE TABLE replicas (
     seen_at    timestamptz NOT NULL
 );
 
--- What one process at a time has in hand: people and records of a batch, a run, the upkeep.
+-- What one process at a time has in hand: a run, the upkeep, and by hash the people and records of a batch.
 CREATE TABLE leases (
     name   text PRIMARY KEY,
     holder uuid NOT NULL,
@@ -374,8 +374,16 @@ CREATE INDEX leases_holder ON leases (holder);
 CREATE TABLE closures (
     destination text NOT NULL,
     replica     uuid NOT NULL,
-    reason      json NOT NULL,
+    reason      text NOT NULL,                                 -- the gate's word
+    code        text,
+    detail      text NOT NULL,                                 -- the sentence for operators
     since       timestamptz NOT NULL,
     until       timestamptz,
     PRIMARY KEY (destination, replica)
+);
+
+-- When a person last had a destination go on, so that whichever replica keeps it closed tries again.
+CREATE TABLE resumes (
+    destination text PRIMARY KEY,
+    at          timestamptz NOT NULL
 );

@@ -8,20 +8,24 @@ use anyhow::{Context, Result};
 use super::open_store;
 use crate::config::{Config, StoreUrl};
 use crate::domain::ids::SourceName;
+use crate::store::StoreError;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{SqliteStore, back_up as copy};
 
-/// Creates the database or brings it to the version that is answered; refused while another process has it open.
+/// Creates the database or brings it to the version that is answered. A file is refused while another process has it open.
 pub async fn migrate(config: &Config) -> Result<i64> {
     let mut config = config.clone();
     config.store.migrate = true;
     let store = open_store(&config).await?;
     store.close().await;
-    Ok(SqliteStore::SCHEMA_VERSION)
+    Ok(match &config.store.url {
+        StoreUrl::Sqlite(_) => SqliteStore::SCHEMA_VERSION,
+        StoreUrl::Postgres(_) => PostgresStore::SCHEMA_VERSION,
+    })
 }
 
-/// Writes a consistent copy of the database to a new file, beside whichever process has it open.
-pub async fn back_up(config: &Config, to: &Path) -> Result<()> {
-    let StoreUrl::Sqlite(from) = &config.store.url;
+/// Writes a consistent copy of the database file to a new one, beside whichever process has it open.
+pub async fn back_up(from: &Path, to: &Path) -> Result<()> {
     copy(from, to).await.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
@@ -30,17 +34,25 @@ pub async fn seen_fields<'a>(
     config: &Config,
     sources: impl IntoIterator<Item = &'a SourceName>,
 ) -> Result<Option<BTreeSet<String>>> {
-    let StoreUrl::Sqlite(path) = &config.store.url;
-    if !path.exists() {
+    if matches!(&config.store.url, StoreUrl::Sqlite(path) if !path.exists()) {
         return Ok(None);
     }
     let mut config = config.clone();
     config.store.migrate = false;
-    let store = open_store(&config).await?;
+    let store = match open_store(&config).await {
+        Ok(store) => store,
+        Err(error) if is_empty(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let mut seen = BTreeSet::new();
     for source in sources {
         seen.extend(store.seen_fields(source).await?);
     }
     store.close().await;
     Ok(Some(seen))
+}
+
+/// Whether there is a database in which nothing was ever made.
+fn is_empty(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::TooOld { found: 0, .. }))
 }

@@ -1,5 +1,6 @@
 //! What operators see and start beyond the store: destinations, mapping, preflight, resync.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tracing::{info, warn};
 
 use super::check;
 use super::explain::explain;
-use super::resync::{Reached, Resync, scope_from_json, scope_to_json};
+use super::resync::{Resync, is_ours, scope_from_json, scope_to_json};
 use crate::clock::Clock;
 use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
@@ -30,6 +31,9 @@ const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is looked at while a field by which records are recognised, or a whole object, is missing.
 const LOOK_FOR_MISSING_FIELD_EVERY: Duration = Duration::from_secs(60);
 
+/// How soon a resync is taken up of which the process died, once its lease ran out.
+const LOOK_FOR_RUNS_EVERY: Duration = Duration::from_secs(5);
+
 /// Among so many of the newest runs one that was interrupted is looked for.
 const RUNS_LOOKED_AT: u32 = 500;
 
@@ -40,7 +44,8 @@ pub(super) struct AppOperations {
     store: Arc<dyn Store>,
     clock: Clock,
     stopped: watch::Receiver<bool>,
-    runs: Mutex<HashMap<i64, watch::Sender<bool>>>,
+    /// The resyncs that this process works on.
+    runs: Arc<Mutex<HashMap<i64, watch::Sender<bool>>>>,
 }
 
 impl AppOperations {
@@ -59,7 +64,7 @@ impl AppOperations {
             store,
             clock,
             stopped,
-            runs: Mutex::default(),
+            runs: Arc::default(),
         }
     }
 
@@ -236,17 +241,21 @@ impl Operations for AppOperations {
         let (started_at, told) = (self.clock.now(), scope_to_json(&scope));
         let run = NewRun { kind: "resync", by: by.to_owned(), started_at, scope: told, total };
         let run = self.store.create_run(&run).await?;
-        self.carry_out(run, scope, Reached::default());
+        if let Err(error) = self.carry_out(run, scope).await {
+            warn!(run, "resync {run} begins in a moment: {error}");
+        }
         info!(run, "resync {run} marks {total} leads");
         Ok(run)
     }
 
     async fn cancel_run(&self, id: i64) -> StoreResult<bool> {
         let known = self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-        if let Some(cancel) = known {
-            return Ok(cancel.send(true).is_ok());
+        if let Some(cancel) = known
+            && cancel.send(true).is_ok()
+        {
+            return Ok(true);
         }
-        // A run of a process before this one: nobody works on it.
+        // Another process may work on it, and sees it at its next step.
         match self.store.load_run(id).await? {
             Some(run) if run.state == "running" => {
                 let progress = RunProgress {
@@ -265,28 +274,54 @@ impl Operations for AppOperations {
 }
 
 impl AppOperations {
-    /// Goes on with the resyncs that a process before this one had begun.
-    pub async fn resume_runs(&self) -> StoreResult<()> {
+    /// Goes on with the resyncs that nobody works on any more: of a process before this one, or of another one that died.
+    pub async fn resume_runs(self: Arc<Self>) {
+        let mut stopped = self.stopped.clone();
+        let mut ticks = tokio::time::interval(LOOK_FOR_RUNS_EVERY);
+        loop {
+            tokio::select! {
+                _ = stopped.changed() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.take_up_runs().await {
+                warn!("resyncs that stand still are looked for again in a moment: {error}");
+            }
+        }
+    }
+
+    async fn take_up_runs(&self) -> StoreResult<()> {
         let newest = Page { limit: RUNS_LOOKED_AT, cursor: None };
         for run in self.store.list_runs(&newest).await?.items.into_iter().filter(|run| run.state == "running") {
             let scope = scope_from_json(&run.scope).filter(|scope| self.configs.contains_key(&scope.destination));
-            let (position, done) = (run.position, run.done);
             if let Some(scope) = scope {
-                info!(run = run.id, "resync {} goes on after {done} leads", run.id);
-                self.carry_out(run.id, scope, Reached { position, done });
+                self.carry_out(run.id, scope).await?;
                 continue;
             }
             let detail = Some("its destination is not in the configuration any more".to_owned());
+            let (position, done) = (run.position, run.done);
             let progress = RunProgress { done, position, state: "cancelled", detail, now: self.clock.now() };
             self.store.update_run(run.id, &progress).await?;
         }
         Ok(())
     }
 
-    fn carry_out(&self, run: i64, scope: ResyncScope, reached: Reached) {
+    /// Works on a run, unless this process or another one does so already.
+    async fn carry_out(&self, run: i64, scope: ResyncScope) -> StoreResult<()> {
+        let known = self.runs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&run);
+        if known || !is_ours(&*self.store, &self.clock, run).await? {
+            return Ok(());
+        }
         let (cancel, cancelled) = watch::channel(false);
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(run, cancel);
+        match self.runs.lock().unwrap_or_else(PoisonError::into_inner).entry(run) {
+            Entry::Occupied(_) => return Ok(()),
+            Entry::Vacant(place) => place.insert(cancel),
+        };
         let (store, clock, stopped) = (Arc::clone(&self.store), self.clock.clone(), self.stopped.clone());
-        tokio::spawn(Resync { store, run, scope, clock, cancelled, stopped }.carry_out(reached));
+        let (resync, runs) = (Resync { store, run, scope, clock, cancelled, stopped }, Arc::clone(&self.runs));
+        tokio::spawn(async move {
+            resync.carry_out().await;
+            runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+        });
+        Ok(())
     }
 }

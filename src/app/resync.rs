@@ -1,18 +1,23 @@
-//! Resync: marks many leads dirty behind live work, as a run that can be watched and cancelled, and goes on after a restart.
+//! Resync: marks many leads dirty behind live work, as a run that can be watched and cancelled, and goes on after a restart,
+//! or in another process if the one that worked on it died.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::domain::ids::{DestinationName, LeadKey, SourceName};
+use crate::domain::ids::{DestinationName, SourceName};
 use crate::domain::job::Class;
-use crate::store::{DirtyMark, ResyncScope, RunProgress, Store, StoreResult};
+use crate::store::{DirtyMark, ResyncScope, RunProgress, RunRow, Store, StoreResult};
 
 /// How many leads are marked in one transaction.
 const STEP: u32 = 500;
+
+/// A process that does not take a step in this time has lost the run to whoever looks for it next.
+const RUN_FOR: Duration = Duration::from_secs(15);
 
 /// What a run's scope says, as it is stored and shown.
 #[derive(Serialize, Deserialize)]
@@ -35,11 +40,14 @@ pub(super) fn scope_from_json(text: &str) -> Option<ResyncScope> {
     Some(ResyncScope { destination: DestinationName::new(destination), sources })
 }
 
-/// How far a resync came.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reached {
-    pub position: Option<LeadKey>,
-    pub done: u64,
+fn lease(run: i64) -> String {
+    format!("run/{run}")
+}
+
+/// Whether no other process works on the run, and none will for a while.
+pub(super) async fn is_ours(store: &dyn Store, clock: &Clock, run: i64) -> StoreResult<bool> {
+    let now = clock.now();
+    store.hold_lease(&lease(run), now, now.after(RUN_FOR)).await
 }
 
 /// One resync at work.
@@ -54,21 +62,35 @@ pub(super) struct Resync {
 }
 
 impl Resync {
-    /// Marks the scope's leads that come after those reached.
-    pub async fn carry_out(self, reached: Reached) {
+    /// Marks the scope's leads that nobody marked yet, as long as the run is this process's.
+    pub async fn carry_out(self) {
         let run = self.run;
-        match self.mark(reached).await {
-            Ok(()) => info!(run, "resync {run} ended"),
-            Err(error) => warn!(run, "resync {run} stopped: {error}; it goes on after a restart"),
+        match self.mark().await {
+            Ok(state) => info!(run, "resync {run} {state}"),
+            Err(error) => warn!(run, "resync {run} stopped: {error}; it goes on in a moment"),
+        }
+        if let Err(error) = self.store.release_lease(&lease(run)).await {
+            warn!(run, "resync {run} can be taken up in {} s: {error}", RUN_FOR.as_secs());
         }
     }
 
-    async fn mark(&self, reached: Reached) -> StoreResult<()> {
-        let Reached { mut position, mut done } = reached;
+    /// Answers what became of it.
+    async fn mark(&self) -> StoreResult<&'static str> {
+        const ELSEWHERE: &str = "is in the hands of another replica";
+        // Where the process before came to.
+        let Some(RunRow { mut position, mut done, .. }) = self.store.load_run(self.run).await? else {
+            return Ok("is gone");
+        };
         loop {
+            if !is_ours(&*self.store, &self.clock, self.run).await? {
+                return Ok(ELSEWHERE);
+            }
+            if self.store.load_run(self.run).await?.is_none_or(|run| run.state != "running") {
+                return Ok("ended");
+            }
             let leads = self.store.leads_after(&self.scope, position.as_ref(), STEP).await?;
             if *self.stopped.borrow() {
-                return Ok(());
+                return Ok("waits for the next start");
             }
             let state = if leads.is_empty() {
                 "done"
@@ -87,7 +109,7 @@ impl Resync {
             let progress = RunProgress { done, position: position.clone(), state, detail: None, now: self.clock.now() };
             self.store.update_run(self.run, &progress).await?;
             if state != "running" {
-                return Ok(());
+                return Ok("ended");
             }
         }
     }

@@ -18,11 +18,17 @@ pub(super) struct Args {
 
 /// Writes a consistent copy beside the running service, which waits for nothing meanwhile.
 pub(super) async fn run(args: Args, config: &Config) -> Result<Exit> {
-    let StoreUrl::Sqlite(database) = &config.store.url;
+    let database = match &config.store.url {
+        StoreUrl::Sqlite(database) => database,
+        StoreUrl::Postgres(server) => {
+            let why = format!("{server} is a PostgreSQL database: copy it with pg_dump, also while leadrelay runs");
+            return Err(WrongUsage(why).into());
+        }
+    };
     if !database.exists() {
         return Err(WrongUsage(format!("there is no database {} to copy", database.display())).into());
     }
-    database::back_up(config, &args.file).await?;
+    database::back_up(database, &args.file).await?;
     output::print(&format!("{} is a whole copy of the database", args.file.display()))?;
     Ok(Exit::Good)
 }

@@ -54,6 +54,7 @@ fn remedy(error: &Error) -> &'static str {
         }
         Some(StoreError::TooNew { .. }) => "; run the newer program, or restore a backup of the older one's",
         Some(StoreError::FileExists(_)) => "; name a new file",
+        Some(StoreError::Unreachable(_)) => "; see whether it runs, and `store.url`",
         _ => "",
     }
 }
@@ -69,6 +70,7 @@ fn how(error: &Error) -> Exit {
                     StoreError::InUse { .. }
                         | StoreError::TooNew { .. }
                         | StoreError::TooOld { .. }
+                        | StoreError::Unfit(_)
                         | StoreError::FileExists(_)
                 )
             )

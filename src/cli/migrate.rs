@@ -7,7 +7,7 @@ use serde_json::json;
 use super::exit::{Exit, WrongUsage};
 use super::output;
 use crate::app::database;
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 
 #[derive(Debug, Arguments)]
 pub(super) struct Args {
@@ -30,11 +30,11 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<Exit> {
         );
     }
     let version = database::migrate(config).await?;
-    let StoreUrl::Sqlite(path) = &config.store.url;
+    let url = &config.store.url;
     if args.json {
-        output::print_json(&json!({ "database": path, "version": version }))?;
+        output::print_json(&json!({ "database": url.to_string(), "version": version }))?;
     } else {
-        output::print(&format!("{} is at version {version}, which this program needs", path.display()))?;
+        output::print(&format!("{url} is at version {version}, which this program needs"))?;
     }
     Ok(Exit::Good)
 }

@@ -1,9 +1,13 @@
 //! `[store]`: where everything is kept, and for how long.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
 use super::reader::{Item, Table, Wrong};
+use super::secret::Secret;
 use super::values::duration;
 
 /// `[store]`: the database.
@@ -17,6 +21,8 @@ pub struct StoreConfig {
     pub retention: Duration,
     /// Whether the sync log keeps requests and responses with their field values; true if left out.
     pub log_bodies: bool,
+    /// Whether a PostgreSQL server is accepted that may forget what it has committed; false if left out.
+    pub allow_unsafe_server: bool,
 }
 
 /// Which database holds the data.
@@ -24,6 +30,60 @@ pub struct StoreConfig {
 pub enum StoreUrl {
     /// One file, relative to the working directory unless it begins with `/`.
     Sqlite(PathBuf),
+    /// A database that several processes may share.
+    Postgres(ServerUrl),
+}
+
+impl fmt::Display for StoreUrl {
+    /// As it may be shown: never a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreUrl::Sqlite(path) => path.display().fmt(f),
+            StoreUrl::Postgres(server) => server.fmt(f),
+        }
+    }
+}
+
+/// The address of a PostgreSQL database. Shows itself as host and database only, since it may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    address: Secret,
+    shown: String,
+}
+
+impl ServerUrl {
+    /// Reads an address such as `postgres://user:password@host/database`; says what is wrong with it without showing it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let url = Url::parse(text).map_err(|_| "is no address of a database")?;
+        if !["postgres", "postgresql"].contains(&url.scheme()) {
+            return Err("is no address of a PostgreSQL database");
+        }
+        let database = url.path().trim_matches('/');
+        if database.is_empty() || database.contains('/') {
+            return Err("names no database");
+        }
+        let host = url.query_pairs().find(|(key, _)| key == "host").map(|(_, host)| host.into_owned());
+        let host = host.or(url.host_str().filter(|host| !host.is_empty()).map(str::to_owned)).ok_or("names no host")?;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Ok(Self { address: Secret::new(text), shown: format!("{host}{port}/{database}") })
+    }
+
+    /// The whole address, for the one place that connects.
+    pub fn expose(&self) -> &str {
+        self.address.expose()
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
 }
 
 const SHORTEST_RETENTION: Duration = Duration::from_secs(90 * 86_400);
@@ -34,6 +94,7 @@ pub(super) fn read(table: Table<'_>) -> StoreConfig {
         migrate: table.or("migrate", true, Item::flag),
         retention: table.or("retention", SHORTEST_RETENTION, retention),
         log_bodies: table.or("log_bodies", true, Item::flag),
+        allow_unsafe_server: table.or("allow_unsafe_server", false, Item::flag),
     };
     table.finish();
     config
@@ -42,9 +103,11 @@ pub(super) fn read(table: Table<'_>) -> StoreConfig {
 /// Never shows the address: it may hold a password.
 fn store_url(item: &Item<'_>) -> Result<StoreUrl, Wrong> {
     let text = item.text()?;
-    let remedy = "write \"sqlite://\" and the path of a file, such as \"sqlite://leadrelay.db\"";
+    let remedy = "write \"sqlite://\" and the path of a file, such as \"sqlite://leadrelay.db\", or an address such as \
+                  \"postgres://user:password@host/database\"";
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err(Wrong::new("PostgreSQL is not built yet", remedy));
+        let remedy = "write \"postgres://user:password@host/database\", with %40 for an @ in the password and the like";
+        return ServerUrl::parse(&text).map(StoreUrl::Postgres).map_err(|wrong| Wrong::new(wrong, remedy));
     }
     if text.contains(":memory:") || text.contains("mode=memory") {
         return Err(Wrong::new("a database in memory would lose every lead at a stop", remedy));

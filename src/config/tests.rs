@@ -76,6 +76,17 @@ fn destination(config: &Config) -> &DestinationConfig {
 }
 
 #[test]
+fn a_database_on_a_server_is_shown_without_its_password() {
+    let shown = |url: &str| {
+        let url = ServerUrl::parse(url).unwrap();
+        assert_eq!(format!("{url:?}"), url.to_string());
+        url.to_string()
+    };
+    assert_eq!(shown("postgres://app:hunter2@db.example.com:5433/leads?sslmode=require"), "db.example.com:5433/leads");
+    assert_eq!(shown("postgresql:///leads?host=/run/postgresql&user=app&password=hunter2"), "/run/postgresql/leads");
+}
+
+#[test]
 fn what_is_left_out_has_its_documented_default() {
     let config = parse(LEAST).unwrap();
     let seconds = Duration::from_secs;
@@ -86,7 +97,7 @@ fn what_is_left_out_has_its_documented_default() {
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:8081");
     assert_eq!(config.admin.tokens, []);
     assert_eq!(config.store.url, StoreUrl::Sqlite("leadrelay.db".into()));
-    assert!(config.store.migrate && config.store.log_bodies);
+    assert!(config.store.migrate && config.store.log_bodies && !config.store.allow_unsafe_server);
     assert_eq!(config.store.retention, seconds(90 * 86_400));
     assert!(source(&config).enabled);
     let destination = destination(&config);

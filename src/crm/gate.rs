@@ -6,7 +6,9 @@
 
 mod budget;
 mod circuit;
+mod elsewhere;
 mod refusals;
+mod spans;
 mod state;
 
 use std::fmt;
@@ -14,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::budget::BudgetSnapshot;
+pub use self::elsewhere::{Closing, Neighbour};
 pub use self::state::GateState;
 use super::{Call, CallMeter, CrmError, Usage, WriteResult};
 use crate::clock::Clock;
@@ -91,6 +94,9 @@ pub enum GateReason {
     BudgetSpent,
     #[error("what is left of our share of the day's calls is kept for live leads")]
     ReservedForLive,
+    /// `reason` is the other's word, one of these; `text` its sentence.
+    #[error("{text} (found by another replica)")]
+    Elsewhere { reason: &'static str, code: Option<String>, text: String },
 }
 
 impl GateReason {
@@ -109,7 +115,14 @@ impl GateReason {
             GateReason::OrgStop { .. } => "org_stop",
             GateReason::BudgetSpent => "budget_spent",
             GateReason::ReservedForLive => "reserved_for_live",
+            GateReason::Elsewhere { reason, .. } => reason,
         }
+    }
+
+    /// What another process has found, by the word that its gate told.
+    pub fn elsewhere(reason: &str, code: Option<String>, text: String) -> Self {
+        let known = SHARED_REASONS.into_iter().find(|known| *known == reason).unwrap_or("failing");
+        GateReason::Elsewhere { reason: known, code, text }
     }
 
     /// The error code under which its cause and its remedy are explained.
@@ -123,6 +136,7 @@ impl GateReason {
             | GateReason::Failing { code, .. } => Some(code),
             GateReason::Drift { .. } => Some("key_field_missing"),
             GateReason::Throttled => Some("throttled"),
+            GateReason::Elsewhere { code, .. } => code.as_deref(),
             GateReason::Paused { .. }
             | GateReason::OrgStop { .. }
             | GateReason::BudgetSpent
@@ -132,17 +146,23 @@ impl GateReason {
 
     /// Whether it stays closed until a person has done something that nobody has yet in hand: whoever paused it knows, and
     /// leads that wait longer than `alerts.retry_age` are told of all the same.
-    pub const fn needs_person(&self) -> bool {
-        matches!(
-            self,
-            GateReason::Drift { .. }
-                | GateReason::Undescribed { .. }
-                | GateReason::RefusingAll { .. }
-                | GateReason::LoginRefused { .. }
-                | GateReason::LookupRefused { .. }
-        )
+    pub fn needs_person(&self) -> bool {
+        ["drift", "undescribed", "refusing_all", "login_refused", "lookup_refused"].contains(&self.as_str())
     }
 }
+
+/// The words of what one process finds and tells the others.
+const SHARED_REASONS: [&str; 9] = [
+    "drift",
+    "undescribed",
+    "refusing_all",
+    "allowance_spent",
+    "login_refused",
+    "failing",
+    "lookup_refused",
+    "throttled",
+    "org_stop",
+];
 
 /// Leads that were refused with this code since then were refused by the CRM's fault, not by theirs: they are owed again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,6 +256,32 @@ impl Gate {
     /// A person lets the work go on.
     pub fn resume(&self) {
         self.lock().resume(self.clock.now());
+    }
+
+    /// Why this process keeps away, for the others to know.
+    pub fn own_closing(&self) -> Option<Closing> {
+        self.lock().own_closing(self.clock.now())
+    }
+
+    /// Hears of the other processes: calls that they made, and who of them keeps away. Answers whether that let us go on.
+    pub fn set_elsewhere(&self, calls: &BudgetSnapshot, neighbours: Vec<Neighbour>) -> bool {
+        self.lock().set_elsewhere(self.clock.now(), calls, neighbours)
+    }
+
+    /// A person's order as another process took it: holds or lifts a pause, if ours was not changed since `orders` were
+    /// counted. Answers whether that changed anything.
+    pub fn set_pause(&self, orders: u64, pause: Option<Pause>) -> bool {
+        self.lock().set_pause(self.clock.now(), orders, pause)
+    }
+
+    /// A person let the work go on elsewhere: what closed by itself is tried at once.
+    pub fn try_now(&self) {
+        self.lock().try_now(self.clock.now());
+    }
+
+    /// How many orders of people this process took.
+    pub fn orders(&self) -> u64 {
+        self.lock().orders()
     }
 
     /// The calls by hour, to be kept over a restart.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tracing::{debug, error, warn};
@@ -11,19 +11,19 @@ use tracing::{debug, error, warn};
 use super::calls::counted;
 use super::destination::{Destination, Rules};
 use super::fold;
-use super::keys::{self, Hold};
+use super::keys::{self, Deferred, Hold, InHand};
+use super::lease::Lease;
 use super::left_out::without_known;
 use super::settle::Settling;
 use super::suspects::{by_suspicion, died_alone};
 use super::verdict::after_the_probe;
-use super::writes::{announced_write, record_write};
+use super::writes::{Call, Sent, announced_write, record_write};
 use crate::crm::gate::{Pardon, Permit, outcome_of};
-use crate::crm::{CrmError, FindRequest, WriteRequest, WriteResult};
+use crate::crm::{CrmError, FindRequest, WriteRequest};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, create_keys, match_keys, plan_sync, planned_link};
-use crate::domain::time::Timestamp;
 use crate::store::{
     Announced, Announcement, ClaimedJob, GiveBack, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, Pardoned,
     RecordOwner, Settlement, StoreResult, Work,
@@ -34,13 +34,15 @@ pub(super) const INTERNAL_ERROR: &str = "internal_error";
 
 /// Whoever waits for a neighbour in flight waits a moment, so that it is not asked for again and again.
 const A_MOMENT: Duration = Duration::from_millis(20);
+/// The same for a neighbour in another process: its end is not seen from here, and it may have died.
+const A_WHILE: Duration = Duration::from_millis(200);
 
 /// Jobs that one worker has leased together.
 pub(super) struct Batch {
     pub destination: Arc<Destination>,
     pub rules: Arc<Rules>,
     pub token: LeaseToken,
-    pub lease_ends_at: Timestamp,
+    pub lease: Lease,
     /// The keys and records in hand; given back with the batch.
     pub hold: Hold,
     pub permit: Permit,
@@ -99,22 +101,23 @@ impl Batch {
 
     async fn pay(mut self, jobs: Vec<ClaimedJob>) -> StoreResult<Report> {
         let mut report = Report::default();
-        let mut deferred = Vec::new();
+        let mut deferred = Deferred::default();
         let (poison, jobs): (Vec<ClaimedJob>, _) = jobs.into_iter().partition(|job| died_alone(job.suspicion));
         let settling = Settling { batch: &self, leads: 1, lookup_calls: 0 };
         self.settle(poison.iter().map(|job| settling.poisoned(job)).collect()).await?;
         for chunk in by_suspicion(jobs) {
-            let (members, waiting) = self.load(chunk).await?;
-            deferred.extend(waiting);
+            let members = self.load(chunk, &mut deferred).await?;
             self.sync(members, &mut deferred, &mut report).await?;
         }
-        report.deferred = deferred.len();
+        report.deferred = deferred.here.len() + deferred.elsewhere.len();
         // What waited for a neighbour is owed as before; its next batch finds the neighbour's record.
-        self.give_back(deferred, A_MOMENT, None).await?;
+        self.give_back(deferred.here, A_MOMENT, None).await?;
+        self.give_back(deferred.elsewhere, A_WHILE, None).await?;
         self.permit.settled(
             report.leads.iter().map(|(lead, outcome)| (lead, outcome.as_ref().copied().map_err(String::as_str))),
         );
         self.pardon().await?;
+        self.hold.release().await;
         Ok(report)
     }
 
@@ -134,21 +137,39 @@ impl Batch {
     }
 
     /// Folds the leads' events and takes their keys in hand; leads whose key another one has wait.
-    async fn load(&mut self, jobs: Vec<ClaimedJob>) -> StoreResult<(Vec<Member>, Vec<ClaimedJob>)> {
-        let (mut members, mut waiting) = (Vec::new(), Vec::new());
+    async fn load(&mut self, jobs: Vec<ClaimedJob>, deferred: &mut Deferred) -> StoreResult<Vec<Member>> {
+        let (mut members, mut wants) = (Vec::new(), Vec::new());
         for (n, (job, lead, work)) in fold::load_folded(&self.destination, jobs).await?.into_iter().enumerate() {
             let_others_run(n).await;
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
             let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &self.rules.sync);
-            if self.hold.reserve(keys::of_lead(&keys)) {
-                members.push(Member { job, lead, work, external_id, keys });
-            } else {
-                waiting.push(job);
+            wants.push(keys::of_lead(&keys));
+            members.push(Member { job, lead, work, external_id, keys });
+        }
+        let members = self.reserve(members, wants, deferred, |member| member.job).await?;
+        self.without_doubtful(members).await
+    }
+
+    /// Takes in hand what each one wants; whose wants another one has in hand is deferred.
+    async fn reserve<T>(
+        &mut self,
+        all: Vec<T>,
+        wants: Vec<Vec<String>>,
+        deferred: &mut Deferred,
+        job: impl Fn(T) -> ClaimedJob,
+    ) -> StoreResult<Vec<T>> {
+        let (now, until) = (self.destination.clock.now(), self.lease.ends_at);
+        let answers = self.hold.reserve(wants, now, until).await?;
+        let mut ours = Vec::with_capacity(all.len());
+        for (one, whose) in all.into_iter().zip(answers) {
+            match whose {
+                InHand::Ours => ours.push(one),
+                InHand::Neighbours | InHand::Elsewhere => deferred.add(job(one), whose),
             }
         }
-        Ok((self.without_doubtful(members).await?, waiting))
+        Ok(ours)
     }
 
     /// Gives back new leads that may be a person whose record another lead's create, of which no answer came, may still
@@ -159,7 +180,8 @@ impl Batch {
         }
         // Asked after the keys were taken in hand: from now on no other batch creates these people.
         let mut doubtful: HashMap<String, Vec<LeadKey>> = HashMap::new();
-        for create in self.destination.store.find_open_creates(&self.destination.name).await? {
+        let Destination { name, store, clock, in_flight, .. } = &*self.destination;
+        for create in store.find_open_creates(name, &in_flight.at_work(), clock.now()).await? {
             for key in keys::of_lead(&create_keys(&create.rows, &self.rules.sync)) {
                 doubtful.entry(key).or_default().push(create.lead.clone());
             }
@@ -175,12 +197,7 @@ impl Batch {
     }
 
     /// Looks up, plans and carries out. A batch that the CRM refuses as a whole is halved until the culprit stands alone.
-    async fn sync(
-        &mut self,
-        members: Vec<Member>,
-        deferred: &mut Vec<ClaimedJob>,
-        report: &mut Report,
-    ) -> StoreResult<()> {
+    async fn sync(&mut self, members: Vec<Member>, deferred: &mut Deferred, report: &mut Report) -> StoreResult<()> {
         let mut parts = vec![members];
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
@@ -203,8 +220,7 @@ impl Batch {
                     continue;
                 }
             };
-            let (planned, waiting) = self.plan(part, &found).await?;
-            deferred.extend(waiting);
+            let planned = self.plan(part, &found, deferred).await?;
             self.carry_out(planned, lookup_calls, report).await?;
         }
         Ok(())
@@ -229,7 +245,8 @@ impl Batch {
         &mut self,
         members: Vec<Member>,
         found: &[Candidates],
-    ) -> StoreResult<(Vec<Planned>, Vec<ClaimedJob>)> {
+        deferred: &mut Deferred,
+    ) -> StoreResult<Vec<Planned>> {
         let records: Vec<RecordRef> = found
             .iter()
             .flat_map(|candidates| &candidates.found)
@@ -243,18 +260,20 @@ impl Batch {
         };
         let owner_of: BTreeMap<&RecordRef, Owner> =
             records.iter().zip(owners).filter_map(|(record, found)| Some((record, owner(found?)))).collect();
-        let (mut planned, mut waiting) = (Vec::new(), Vec::new());
-        for (n, (member, found)) in members.into_iter().zip(found).enumerate() {
-            let_others_run(n).await;
+        let records_of = |member: &Member, found: &Candidates| {
             let mut records: Vec<String> =
                 found.found.iter().map(|candidate| keys::of_record(&candidate.record.reference())).collect();
             let own = member.keys.linked.as_ref().or(member.keys.chosen.as_ref()).map(keys::of_record);
             records.retain(|record| Some(record) != own.as_ref());
             records.dedup();
-            if !self.hold.reserve(records) {
-                waiting.push(member.job);
-                continue;
-            }
+            records
+        };
+        let members: Vec<(Member, &Candidates)> = members.into_iter().zip(found).collect();
+        let wants = members.iter().map(|(member, found)| records_of(member, found)).collect();
+        let members = self.reserve(members, wants, deferred, |(member, _)| member.job).await?;
+        let mut planned = Vec::with_capacity(members.len());
+        for (n, (member, found)) in members.into_iter().enumerate() {
+            let_others_run(n).await;
             let plan = self.plan_one(&member, found, &|record| owner_of.get(record).cloned());
             // Who asked for it knows of something that could matter and that we cannot see.
             let plan = match member.job.forced {
@@ -263,7 +282,7 @@ impl Batch {
             };
             planned.push(Planned { member, plan, refused_calls: Vec::new() });
         }
-        Ok((planned, waiting))
+        Ok(planned)
     }
 
     fn plan_one(
@@ -334,12 +353,13 @@ impl Batch {
     async fn announce_and_write(&self, planned: Vec<Planned>, report: &mut Report) -> StoreResult<Option<Sent>> {
         let destination = &self.destination;
         let request_id = new_request_id();
-        let now = destination.clock.now();
+        let (at, now) = (Instant::now(), destination.clock.now());
+        let lease = Lease::new(now, at, destination.settings.lease);
         let announcement = Announcement {
             destination: destination.name.clone(),
             token: self.token,
             now,
-            lease_ends_at: now.after(destination.settings.lease),
+            lease_ends_at: lease.ends_at,
             request_id: request_id.clone(),
             writes: planned.iter().map(|planned| announced_write(planned, &self.rules.fingerprint)).collect(),
         };
@@ -361,11 +381,15 @@ impl Batch {
             writes: kept.iter().map(record_write).collect(),
             reading: self.rules.reading.clone(),
             auto_assign: destination.settings.auto_assign,
+            // No call is sent with less than its time-out left on the lease.
+            send_until: lease.until.checked_sub(destination.settings.timeout).unwrap_or(at),
         };
         debug!(destination = %destination.name, leads = kept.len(), request.id = %request.request_id, "writing {} leads", kept.len());
         let (results, calls) = counted(destination.crm.write(&request)).await;
         let outcome = outcome_of(&results);
-        self.permit.answered(outcome);
+        if !outcome.is_err_and(CrmError::is_too_late) {
+            self.permit.answered(outcome);
+        }
         if let Err(error) = outcome {
             destination.note_error(error);
         }
@@ -376,12 +400,8 @@ impl Batch {
 
     /// No call is sent with less than its time-out left on the lease.
     fn ensure_time_for_a_call(&self) -> Result<(), CrmError> {
-        let left = self.lease_ends_at.since(self.destination.clock.now());
-        if left < self.destination.settings.timeout {
-            return Err(CrmError::Unavailable {
-                code: "lease_too_short".to_owned(),
-                detail: "the batch took too long to prepare".to_owned(),
-            });
+        if self.lease.left(self.destination.clock.now()) < self.destination.settings.timeout {
+            return Err(CrmError::too_late());
         }
         Ok(())
     }
@@ -435,28 +455,6 @@ impl Batch {
             })
             .collect();
         self.destination.store.give_back(&back).await
-    }
-}
-
-/// What was sent in one call, and what came back.
-pub(super) struct Sent {
-    pub call: Call,
-    pub planned: Vec<Planned>,
-    pub intents: Vec<IntentId>,
-    pub results: Vec<WriteResult>,
-}
-
-/// One write of many leads.
-pub(super) struct Call {
-    pub request_id: RequestId,
-    pub sent_at: Timestamp,
-    /// What it cost of the allowance: more than one where it was sent in parts.
-    pub calls: u32,
-}
-
-impl Sent {
-    fn is_refused_as_a_whole(&self) -> bool {
-        self.results.iter().all(|result| matches!(result.outcome, Err(CrmError::Collateral { .. })))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::crm::gate::Gate;
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreResult};
+use crate::telemetry::metrics;
 
 /// A wall clock that is off by more than this against the time that really passed was set.
 const JUMP: Duration = Duration::from_secs(60);
@@ -20,8 +21,14 @@ const SECOND: Duration = Duration::from_secs(1);
 const WORTH_TELLING: Duration = Duration::from_secs(5);
 /// Between two pieces of pruning, so that intake never waits behind it.
 const BREATH: Duration = Duration::from_millis(200);
+/// Workers that find something due do so as well.
+const RAN_OUT_EVERY: Duration = Duration::from_secs(5);
 const LATE_INTENTS_EVERY: Duration = Duration::from_secs(15);
 const CLOSED_SPANS_EVERY: Duration = Duration::from_secs(60);
+/// What is done once for all processes is done by who holds this.
+const UPKEEP: &str = "upkeep";
+const UPKEEP_FOR: Duration = Duration::from_secs(30);
+const RENEW_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Looks after the store.
@@ -39,15 +46,35 @@ struct Done {
     at: Instant,
     wall: Timestamp,
     late_intents: Instant,
+    ran_out: Instant,
     closed_spans: Instant,
     sweep: Instant,
     sweeping: bool,
+    /// When the upkeep was last asked for, and whether it is ours since.
+    upkeep: Option<(Instant, bool)>,
     /// Calls as they were saved, by destination and hour.
     calls: HashMap<(DestinationName, Timestamp), u64>,
     /// As they were saved.
     spans: HashMap<DestinationName, Vec<(Timestamp, Timestamp)>>,
     /// Which destinations were said to be closed, and why.
     closed: HashMap<DestinationName, String>,
+}
+
+/// What another process had in hand when it died is due again: what it was writing is suspect, which must be known before
+/// anyone claims it.
+pub(super) async fn recover_ran_out(store: &dyn Store, name: &DestinationName, now: Timestamp) -> StoreResult<()> {
+    let recovered = store.recover_ran_out(name, now).await?;
+    if recovered.leases > 0 {
+        metrics::leases_expired(name, recovered.leases);
+        warn!(destination = %name, leads = recovered.leases, unknown_writes = recovered.unknown_writes, "another replica died: {} leads of {name} it had in hand are due again, {} writes have an unknown outcome", recovered.leases, recovered.unknown_writes);
+    }
+    Ok(())
+}
+
+impl Done {
+    fn is_ours(&self) -> bool {
+        matches!(self.upkeep, Some((_, true)))
+    }
 }
 
 impl Maintenance {
@@ -58,9 +85,11 @@ impl Maintenance {
             at: started,
             wall: self.clock.now(),
             late_intents: started,
+            ran_out: started,
             closed_spans: started,
             sweep: started,
             sweeping: true,
+            upkeep: None,
             calls: HashMap::new(),
             spans: HashMap::new(),
             closed: HashMap::new(),
@@ -68,7 +97,7 @@ impl Maintenance {
         while !*stop.borrow() {
             tokio::select! {
                 _ = stop.changed() => continue,
-                () = tokio::time::sleep(if done.sweeping { BREATH } else { SECOND }) => {}
+                () = tokio::time::sleep(if done.sweeping && done.is_ours() { BREATH } else { SECOND }) => {}
             }
             if let Err(error) = self.round(&mut done).await {
                 warn!("housekeeping waits for the store: {error}");
@@ -77,6 +106,11 @@ impl Maintenance {
         }
         if let Err(error) = self.save_closed_spans(&mut done).await {
             warn!("how long destinations were closed could not be saved: {error}");
+        }
+        if done.is_ours()
+            && let Err(error) = self.store.release_lease(UPKEEP).await
+        {
+            warn!("another replica looks after the store in {} s only: {error}", UPKEEP_FOR.as_secs());
         }
     }
 
@@ -97,6 +131,15 @@ impl Maintenance {
             done.closed_spans = Instant::now();
             self.save_closed_spans(done).await?;
         }
+        if !self.has_upkeep(done).await? {
+            return Ok(());
+        }
+        if done.ran_out.elapsed() >= RAN_OUT_EVERY {
+            done.ran_out = Instant::now();
+            for (name, _) in &self.gates {
+                recover_ran_out(&*self.store, name, self.clock.now()).await?;
+            }
+        }
         if done.late_intents.elapsed() >= LATE_INTENTS_EVERY {
             done.late_intents = Instant::now();
             self.store.close_late_intents(self.clock.now()).await?;
@@ -109,6 +152,21 @@ impl Maintenance {
             done.sweeping = self.store.prune(self.clock.now().before(self.retention)).await?;
         }
         Ok(())
+    }
+
+    /// Whether this process is the one that looks after what all share.
+    async fn has_upkeep(&self, done: &mut Done) -> StoreResult<bool> {
+        if let Some((asked, ours)) = done.upkeep
+            && asked.elapsed() < RENEW_UPKEEP_EVERY
+        {
+            return Ok(ours);
+        }
+        // Should the answer get lost, it is not ours.
+        done.upkeep = Some((Instant::now(), false));
+        let now = self.clock.now();
+        let ours = self.store.hold_lease(UPKEEP, now, now.after(UPKEEP_FOR)).await?;
+        done.upkeep = Some((Instant::now(), ours));
+        Ok(ours)
     }
 
     /// Says once that nothing is sent to a destination, and once that it goes on. What passes within moments is not told.

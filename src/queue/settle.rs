@@ -7,11 +7,11 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tracing::error;
 
-use super::batch::{Batch, Call, INTERNAL_ERROR, Member, Planned, Report, Sent};
+use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report};
 use super::left_out::without_refused;
 use super::redact::without_values;
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
-use super::writes::known_before;
+use super::writes::{Call, Sent, known_before};
 use crate::crm::{CrmError, WriteResult, Written};
 use crate::domain::ids::EventId;
 use crate::domain::job::MAY_LAND_FOR;

@@ -1,10 +1,34 @@
 //! A plan as what is announced and sent.
 
 use super::batch::Planned;
-use crate::crm::RecordWrite;
+use crate::crm::{CrmError, RecordWrite, WriteResult};
+use crate::domain::ids::RequestId;
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{Action, LeftOut, Link};
-use crate::store::AnnouncedWrite;
+use crate::domain::time::Timestamp;
+use crate::store::{AnnouncedWrite, IntentId};
+
+/// What was sent in one call, and what came back.
+pub(super) struct Sent {
+    pub call: Call,
+    pub planned: Vec<Planned>,
+    pub intents: Vec<IntentId>,
+    pub results: Vec<WriteResult>,
+}
+
+/// One write of many leads.
+pub(super) struct Call {
+    pub request_id: RequestId,
+    pub sent_at: Timestamp,
+    /// What it cost of the allowance: more than one where it was sent in parts.
+    pub calls: u32,
+}
+
+impl Sent {
+    pub fn is_refused_as_a_whole(&self) -> bool {
+        self.results.iter().all(|result| matches!(result.outcome, Err(CrmError::Collateral { .. })))
+    }
+}
 
 /// One plan's write as it is announced.
 pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> AnnouncedWrite {

@@ -18,8 +18,11 @@ mod claim;
 mod dirty;
 mod fold;
 mod gates;
+mod leases;
+mod notify;
 mod recover;
 mod replay;
+mod replicas;
 mod settle;
 mod work;
 
@@ -35,6 +38,7 @@ mod prune;
 mod runs;
 
 mod rows;
+mod shared;
 mod verbs;
 
 use std::sync::Arc;
@@ -44,6 +48,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::accept::Intake;
+use self::notify::Notifier;
 use super::StoreResult;
 use crate::domain::time::Timestamp;
 
@@ -51,7 +56,11 @@ use crate::domain::time::Timestamp;
 pub struct PostgresStore {
     pool: PgPool,
     intake: Intake,
+    /// Moves when this process made jobs due.
+    here: Arc<watch::Sender<u64>>,
+    /// Moves when any process did.
     due: Arc<watch::Sender<u64>>,
+    notifier: Notifier,
     /// Who this process is among those that share the database.
     replica: Uuid,
 }
@@ -84,20 +93,21 @@ impl PostgresStore {
     /// do not allow to apply them; [`StoreError::Unfit`] says what about the server or the account must be changed.
     pub async fn open(url: &str, options: Options) -> StoreResult<Self> {
         let (connect, mut db) = connect::first(url, options.accept_unsafe_server).await?;
-        migrations::apply(&mut db, options.migrate).await.map_err(connect::told)?;
+        migrations::apply(&mut db, options.migrate).await?;
         let now: time::Time = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut db).await?;
         partitions::make_ahead(&mut db, now.0).await?;
         sqlx::Connection::close(db).await?;
         let pool = connect::pool(connect);
-        let (due, _) = watch::channel(0);
-        let due = Arc::new(due);
-        let intake = Intake::start(&pool, options.max_batch, options.on_commit, Arc::clone(&due));
-        Ok(Self { pool, intake, due, replica: Uuid::new_v4() })
+        let (here, moved_here) = watch::channel(0);
+        let (here, due, replica) = (Arc::new(here), Arc::new(watch::channel(0).0), Uuid::new_v4());
+        let intake = Intake::start(&pool, options.max_batch, options.on_commit, Arc::clone(&here));
+        let notifier = Notifier::start(&pool, replica, moved_here, &due);
+        Ok(Self { pool, intake, here, due, notifier, replica })
     }
 
-    /// Tells waiting workers that jobs may have become due.
+    /// Tells waiting workers that jobs may have become due, those of other processes as well.
     fn wake_workers(&self) {
-        self.due.send_modify(|times| *times = times.wrapping_add(1));
+        self.here.send_modify(|times| *times = times.wrapping_add(1));
     }
 
     /// The time by the database's clock, which all processes share.

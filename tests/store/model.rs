@@ -422,10 +422,10 @@ impl Pair {
         prop_assert_eq!(owners, RECORDS.map(owner));
         let due = |job: &promises::Job| if job.state == State::Owed { Some(job.due) } else { job.look_again };
         prop_assert_eq!(store.next_due(&crm()).await.unwrap(), model.jobs.values().filter_map(due).min());
-        let open = store.find_open_creates(&crm()).await.unwrap();
+        let open = store.find_open_creates(&crm(), &[], Timestamp::from_seconds(1)).await.unwrap();
         let open: BTreeSet<_> = open.into_iter().map(|create| create.lead).collect();
         let may_land = |intent: &&promises::Open| {
-            matches!(intent.stage, Stage::MayLandUntil(_)) && !model.links.contains_key(&intent.lead)
+            matches!(intent.stage, Stage::UnderWay | Stage::MayLandUntil(_)) && !model.links.contains_key(&intent.lead)
         };
         prop_assert_eq!(open, model.intents.iter().filter(may_land).map(|intent| intent.lead.clone()).collect());
         prop_assert_eq!(fixture.count("SELECT count(*) FROM sync_log").await, model.log_rows as i64);

@@ -32,7 +32,7 @@ fn an_unknown_key_is_an_error_with_the_key_that_was_meant() {
     check_added("[server]\nlisen = \"a\"\n", "17: server.lisen: is not a known key; did you mean `listen`?");
     check_added(
         "[store]\npath = \"a\"\n",
-        "17: store.path: is not a known key; known here: url, migrate, retention, log_bodies",
+        "17: store.path: is not a known key; known here: url, migrate, retention, log_bodies, allow_unsafe_server",
     );
     check_added("[Server]\n", "16: Server: is not a known key; did you mean `server`?");
     check(
@@ -120,15 +120,21 @@ fn a_value_of_the_wrong_kind_or_form_is_refused() {
 
 #[test]
 fn the_store_is_a_file_that_keeps_what_it_must() {
-    let remedy = "write \"sqlite://\" and the path of a file, such as \"sqlite://leadrelay.db\"";
-    let check_url = |url: &str, problem: &str| {
+    let check = |url: &str, problem: &str, remedy: &str| {
         check_added(&format!("[store]\nurl = \"{url}\"\n"), &format!("17: store.url: {problem}; {remedy}"));
     };
-    check_url("postgres://user:hunter2@host/db", "PostgreSQL is not built yet");
+    let remedy = "write \"sqlite://\" and the path of a file, such as \"sqlite://leadrelay.db\", or an address such as \
+                  \"postgres://user:password@host/database\"";
+    let check_url = |url: &str, problem: &str| check(url, problem, remedy);
     check_url("sqlite::memory:", "a database in memory would lose every lead at a stop");
     check_url("leadrelay.db", "is no address of a database");
     check_url("sqlite://", "names no file");
     check_url("sqlite://a.db?mode=ro", "takes no options behind `?`");
+    let remedy = "write \"postgres://user:password@host/database\", with %40 for an @ in the password and the like";
+    check("postgres://user:hunter2@host", "names no database", remedy);
+    check("postgresql://user:hunter2@host/a/b", "names no database", remedy);
+    check("postgres:///leadrelay", "names no host", remedy);
+    check("postgres://user:hun@ter2@host:a/db", "is no address of a database", remedy);
     check_added("[store]\nretention = \"89d\"\n", "17: store.retention: \"89d\" is too short; write \"90d\" or longer");
 }
 

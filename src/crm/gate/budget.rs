@@ -24,17 +24,20 @@ pub struct BudgetSnapshot {
 /// Calls of ours in the last 24 hours and a little more.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
+    /// Of this process.
     hours: BTreeMap<i64, u64>,
+    /// Of all others, as they were heard of last.
+    elsewhere: BTreeMap<i64, u64>,
 }
 
 impl Budget {
     pub fn restore(snapshot: &BudgetSnapshot) -> Self {
-        let mut hours = BTreeMap::new();
-        for (began, calls) in &snapshot.hours {
-            let sum: &mut u64 = hours.entry(hour_of(*began)).or_default();
-            *sum = sum.saturating_add(*calls);
-        }
-        Self { hours }
+        Self { hours: by_hour(snapshot), elsewhere: BTreeMap::new() }
+    }
+
+    /// Calls that other processes made: they count, and are not ours to keep.
+    pub fn set_elsewhere(&mut self, snapshot: &BudgetSnapshot) {
+        self.elsewhere = by_hour(snapshot);
     }
 
     pub fn snapshot(&self) -> BudgetSnapshot {
@@ -50,21 +53,37 @@ impl Budget {
     }
 
     pub fn used(&self, now: Timestamp) -> u64 {
-        let counted = self.hours.range(hour_of(now).saturating_sub(HOURS_COUNTED)..);
-        counted.fold(0, |sum, (_, calls)| sum.saturating_add(*calls))
+        self.counted(now).fold(0, |sum, (_, calls)| sum.saturating_add(calls))
+    }
+
+    /// What counts now, by hour and process.
+    fn counted(&self, now: Timestamp) -> impl Iterator<Item = (i64, u64)> {
+        let first = hour_of(now).saturating_sub(HOURS_COUNTED);
+        self.hours.range(first..).chain(self.elsewhere.range(first..)).map(|(hour, calls)| (*hour, *calls))
     }
 
     /// When enough old hours will have gone for the use to be at most `limit`; `None` if it never will.
     pub fn falls_to(&self, limit: u64, now: Timestamp) -> Option<Timestamp> {
         let mut used = self.used(now);
-        for (hour, calls) in self.hours.range(hour_of(now).saturating_sub(HOURS_COUNTED)..) {
-            used = used.saturating_sub(*calls);
+        let mut hours: Vec<(i64, u64)> = self.counted(now).collect();
+        hours.sort_unstable();
+        for (hour, calls) in hours {
+            used = used.saturating_sub(calls);
             if used <= limit {
                 return Some(Timestamp::from_seconds(hour.saturating_add(HOURS_COUNTED + 1).saturating_mul(HOUR)));
             }
         }
         None
     }
+}
+
+fn by_hour(snapshot: &BudgetSnapshot) -> BTreeMap<i64, u64> {
+    let mut hours = BTreeMap::new();
+    for (began, calls) in &snapshot.hours {
+        let sum: &mut u64 = hours.entry(hour_of(*began)).or_default();
+        *sum = sum.saturating_add(*calls);
+    }
+    hours
 }
 
 fn hour_of(moment: Timestamp) -> i64 {
@@ -152,6 +171,18 @@ mod tests {
         assert_eq!(snapshot.hours, [(at(0), 2), (at(HOUR), 1), (at(3 * HOUR), 1)]);
         assert_eq!(Budget::restore(&snapshot).used(at(3 * HOUR)), 4);
         assert_eq!(Budget::restore(&snapshot).falls_to(1, at(3 * HOUR)), Some(at(26 * HOUR)));
+    }
+
+    #[test]
+    fn calls_made_elsewhere_count_and_are_kept_by_whoever_made_them() {
+        let mut budget = Budget::default();
+        budget.count(at(HOUR));
+        budget.set_elsewhere(&BudgetSnapshot { hours: vec![(at(0), 5), (at(HOUR), 2)] });
+        assert_eq!(budget.used(at(HOUR)), 8);
+        assert_eq!(budget.falls_to(3, at(HOUR)), Some(at(25 * HOUR)));
+        assert_eq!(budget.snapshot().hours, [(at(HOUR), 1)]);
+        budget.set_elsewhere(&BudgetSnapshot::default());
+        assert_eq!(budget.used(at(HOUR)), 1);
     }
 
     #[test]

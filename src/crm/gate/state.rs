@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::budget::{Budget, BudgetSnapshot, OrgUse};
 use super::circuit::Circuit;
+use super::elsewhere::{Closing, Elsewhere, Neighbour};
 use super::refusals::{COUNTS_FOR, Refusals};
+use super::spans::Spans;
 use super::{Batch, GateDecision, GateReason, GateSettings, GateStatus, Pardon, Pause, WorkClass};
 use crate::crm::{Call, CrmError};
 use crate::domain::ids::{LeadKey, ObjectName};
@@ -17,8 +19,6 @@ use crate::domain::time::Timestamp;
 const FAILURES_IN_A_ROW: u32 = 3;
 /// What a batch is expected to need: a lookup and a write.
 const CALLS_PER_BATCH: u64 = 2;
-/// Closed spans beyond these are joined with their neighbours.
-const MOST_SPANS: usize = 500;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -46,8 +46,12 @@ pub struct GateState {
     pardons: Vec<Pardon>,
     drift: BTreeMap<KeyField, Timestamp>,
     pause: Option<Pause>,
-    closed_since: Option<Timestamp>,
-    closed_spans: Vec<(Timestamp, Timestamp)>,
+    /// How many orders of people were taken.
+    orders: u64,
+    elsewhere: Elsewhere,
+    /// The kind of trouble that we have found ourselves, and the others are told of.
+    own_trouble: Option<(&'static str, Timestamp)>,
+    spans: Spans,
 }
 
 impl GateState {
@@ -71,8 +75,10 @@ impl GateState {
             pardons: Vec::new(),
             drift: BTreeMap::new(),
             pause: None,
-            closed_since: None,
-            closed_spans: Vec::new(),
+            orders: 0,
+            elsewhere: Elsewhere::default(),
+            own_trouble: None,
+            spans: Spans::default(),
         }
     }
 
@@ -253,17 +259,80 @@ impl GateState {
 
     /// A person stops the work.
     pub fn pause(&mut self, now: Timestamp, pause: Pause) {
+        self.orders = self.orders.wrapping_add(1);
         self.pause = Some(pause);
         self.note_closing(now);
     }
 
+    /// How many orders of people were taken.
+    pub fn orders(&self) -> u64 {
+        self.orders
+    }
+
+    /// A pause as it is stored, or none; what was ordered here since `orders` were counted is newer.
+    pub fn set_pause(&mut self, now: Timestamp, orders: u64, pause: Option<Pause>) -> bool {
+        if self.orders != orders || self.pause == pause {
+            return false;
+        }
+        self.pause = pause;
+        self.note_closing(now);
+        true
+    }
+
     /// A person lets the work go on.
     pub fn resume(&mut self, now: Timestamp) {
+        self.orders = self.orders.wrapping_add(1);
         self.pause = None;
-        // Whoever does so has looked: what was closed by itself is tried at once.
+        self.try_now(now);
+    }
+
+    /// Whoever has it go on has looked: what was closed by itself is tried at once.
+    pub fn try_now(&mut self, now: Timestamp) {
         self.breaker.try_now(now);
         self.systemic.try_now(now);
         self.note_closing(now);
+    }
+
+    /// Hears of the other processes: the calls that they made, and who keeps away. Answers whether one of them found that
+    /// trouble is over, which is then over for us as well.
+    pub fn set_elsewhere(&mut self, now: Timestamp, calls: &BudgetSnapshot, neighbours: Vec<Neighbour>) -> bool {
+        self.budget.set_elsewhere(calls);
+        let was_closed = self.barrier(now, WorkClass::Live).is_some();
+        for kind in self.elsewhere.hear(neighbours) {
+            self.open_by_kind(kind);
+        }
+        self.note_closing(now);
+        was_closed && self.barrier(now, WorkClass::Live).is_none()
+    }
+
+    /// What the others have to know: why we keep away, if that is not what all see alike or heard from them.
+    pub fn own_closing(&self, now: Timestamp) -> Option<Closing> {
+        let (reason, until) = self.troubles(now).into_iter().next()?;
+        let since = self.own_trouble.filter(|(kind, _)| *kind == reason.as_str()).map_or(now, |(_, since)| since);
+        Some(Closing { reason, since, until })
+    }
+
+    fn open_by_kind(&mut self, kind: &str) {
+        for circuit in [&mut self.breaker, &mut self.undescribed] {
+            if circuit.closed().is_some_and(|closed| closed.why.as_str() == kind) {
+                circuit.open();
+                self.failures = 0;
+            }
+        }
+        if self.throttle.closed().is_some() && kind == GateReason::Throttled.as_str() {
+            self.throttle.open();
+        }
+        let spent = |closed: &super::circuit::Closed<String>| GateReason::AllowanceSpent { code: closed.why.clone() };
+        if self.allowance.closed().map(spent).is_some_and(|reason| reason.as_str() == kind) {
+            self.allowance.open();
+        }
+        let refusing =
+            |closed: &super::circuit::Closed<Arc<str>>| GateReason::RefusingAll { code: closed.why.to_string() };
+        if self.systemic.closed().map(refusing).is_some_and(|reason| reason.as_str() == kind) {
+            self.pardon();
+            self.systemic.open();
+            self.refusals.clear();
+        }
     }
 
     /// The calls by hour, to be kept over a restart.
@@ -273,19 +342,17 @@ impl GateState {
 
     /// The spans of time in which live work could not go, to be kept over a restart; the last may still go on.
     pub fn closed_spans(&self, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
-        let open_span = self.closed_since.map(|from| (from, now));
-        self.closed_spans.iter().copied().chain(open_span).collect()
+        self.spans.all(now)
     }
 
     /// Adds spans that were kept over a restart.
     pub fn restore_closed_spans(&mut self, spans: Vec<(Timestamp, Timestamp)>) {
-        self.closed_spans.splice(0..0, spans);
+        self.spans.restore(spans);
     }
 
     /// For how long between `since` and `now` live work could not go.
     pub fn closed_time_since(&self, now: Timestamp, since: Timestamp) -> Duration {
-        let spans = self.closed_spans(now);
-        spans.into_iter().fold(Duration::ZERO, |sum, (from, to)| sum.saturating_add(to.min(now).since(from.max(since))))
+        self.spans.closed_time_since(now, since)
     }
 
     /// The code with which most leads are refused, and until when none is tried.
@@ -300,7 +367,7 @@ impl GateState {
         let (reason, until) = closed.map_or((None, None), |(why, until)| (Some(why), until));
         GateStatus {
             open: reason.is_none(),
-            since: reason.is_some().then(|| self.closed_since.unwrap_or(now)),
+            since: reason.is_some().then(|| self.spans.closed_since().unwrap_or(now)),
             reason,
             until,
             in_flight: self.live + self.backfill,
@@ -328,6 +395,20 @@ impl GateState {
         {
             barriers.push((GateReason::Paused { by: pause.by.clone(), note: pause.note.clone() }, pause.until));
         }
+        let own = self.own_closing(now);
+        if let Some(theirs) = self.elsewhere.binding(own.as_ref()) {
+            // Not to be tried by us: asked again in a moment.
+            let until = theirs.until.map(|until| until.max(now.after(SECOND)));
+            barriers.push((theirs.reason.clone(), until));
+        }
+        barriers.extend(self.troubles(now));
+        barriers.extend(self.budget_barrier(now, class));
+        barriers
+    }
+
+    /// What this process itself has found, the most telling first.
+    fn troubles(&self, now: Timestamp) -> Vec<(GateReason, Option<Timestamp>)> {
+        let mut barriers = Vec::new();
         if let Some(field) = self.drift.keys().next() {
             barriers.push((GateReason::Drift { field: field.clone() }, None));
         }
@@ -350,7 +431,6 @@ impl GateState {
             let until = self.org.forgotten_at().unwrap_or(now);
             barriers.push((GateReason::OrgStop { percent: self.settings.org_stop_percent }, Some(until)));
         }
-        barriers.extend(self.budget_barrier(now, class));
         barriers
     }
 
@@ -404,21 +484,15 @@ impl GateState {
 
     /// Keeps the spans of time in which live work could not go.
     fn note_closing(&mut self, now: Timestamp) {
-        let closed = self.barrier(now, WorkClass::Live).is_some();
-        match (closed, self.closed_since) {
-            (true, None) => self.closed_since = Some(now),
-            (false, Some(from)) => {
-                self.closed_since = None;
-                self.closed_spans.push((from, now));
-                if self.closed_spans.len() > MOST_SPANS
-                    && let [(first, _), (_, second), ..] = self.closed_spans[..]
-                {
-                    // The oldest two become one, in the waiting lead's favour.
-                    self.closed_spans.splice(0..2, [(first, second)]);
-                }
+        let kind = self.troubles(now).first().map(|(reason, _)| reason.as_str());
+        if kind != self.own_trouble.map(|(kind, _)| kind) {
+            if let Some((was, _)) = self.own_trouble {
+                self.elsewhere.note_over(now, was);
             }
-            _ => {}
+            self.own_trouble = kind.map(|kind| (kind, now));
         }
+        let closed = self.barrier(now, WorkClass::Live).is_some();
+        self.spans.note(now, closed);
     }
 }
 

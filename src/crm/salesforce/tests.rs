@@ -69,7 +69,8 @@ fn update(id: &str) -> RecordWrite {
 }
 
 fn write_request(writes: Vec<RecordWrite>) -> WriteRequest {
-    WriteRequest { request_id: RequestId::new("req-2"), writes, reading: reading(), auto_assign: true }
+    let send_until = Instant::now() + Duration::from_secs(60);
+    WriteRequest { request_id: RequestId::new("req-2"), writes, reading: reading(), auto_assign: true, send_until }
 }
 
 fn errors(results: &[WriteResult]) -> Vec<String> {

@@ -30,6 +30,8 @@ pub(super) struct Outgoing {
     pub if_modified_since: Option<String>,
     /// Whether the org's assignment rules run; `None` where nothing is written, or each part says it itself.
     pub auto_assign: Option<bool>,
+    /// After this it is not sent; `None`: it does no harm at any time.
+    pub send_until: Option<Instant>,
 }
 
 impl Outgoing {
@@ -43,6 +45,7 @@ impl Outgoing {
             request_id: None,
             if_modified_since: None,
             auto_assign: None,
+            send_until: None,
         }
     }
 }
@@ -124,6 +127,10 @@ impl Transport {
     }
 
     async fn send_with(&self, session: &Session, request: &Outgoing) -> Result<Answer, SendError> {
+        // Asked here, after whatever a login took.
+        if request.send_until.is_some_and(|until| Instant::now() > until) {
+            return Err(SendError::NotSent(CrmError::too_late()));
+        }
         let url = format!("{}{}", session.instance, request.path);
         let mut outgoing = self
             .http

@@ -139,6 +139,7 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
         method: Method::POST,
         json: Some(super::to_bytes(&CompositeRequest::in_order(parts))?),
         request_id: Some(request.request_id.clone()),
+        send_until: Some(request.send_until),
         ..Outgoing::get("composite", format!("{}/composite", crm.root))
     };
     let answer = crm.transport.send(&outgoing).await.map_err(SendError::of_a_write)?;
@@ -181,6 +182,7 @@ async fn attempt_plain(
     let outgoing = Outgoing {
         json: Some(super::to_bytes(&part.collection(records))?),
         request_id: Some(request.request_id.clone()),
+        send_until: Some(request.send_until),
         auto_assign: Some(method == Method::POST && request.auto_assign),
         method,
         ..Outgoing::get("collections", format!("{}/composite/sobjects", crm.root))

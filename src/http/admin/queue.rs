@@ -14,7 +14,7 @@ use super::state::{AdminState, Explanation};
 use crate::domain::time::Timestamp;
 use crate::http::error::{ApiError, Problem};
 use crate::http::figures::QueueTrend;
-use crate::store::ErrorGroup;
+use crate::store::{ErrorGroup, Replica, ReplicaRow};
 
 /// What one destination is owed; at most one second old.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,12 +70,52 @@ impl QueueView {
     }
 }
 
-/// Shows what each destination is owed, and whether it becomes more.
-#[utoipa::path(get, path = "/queue", tag = "operation", responses((status = 200, body = ListOf<QueueView>)))]
-pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<ListOf<QueueView>>, ApiError> {
+/// A process that works on the queue.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReplicaView {
+    /// Host and process number.
+    #[schema(example = "crm-relay-1/4711")]
+    name: String,
+    version: String,
+    started_at: Time,
+    /// When the database last heard of it.
+    seen_at: Time,
+    /// Whether that is less than 15 seconds ago. A process that ended without saying so is shown for an hour.
+    alive: bool,
+}
+
+impl From<ReplicaRow> for ReplicaView {
+    fn from(row: ReplicaRow) -> Self {
+        let Replica { name, version, started_at } = row.replica;
+        Self { name, version, started_at: started_at.into(), seen_at: row.seen_at.into(), alive: row.alive }
+    }
+}
+
+/// Every queue, and who works on them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QueuesView {
+    /// One for each destination.
+    items: Vec<QueueView>,
+    /// Always null: there is one page.
+    next: Option<String>,
+    /// The processes on this database, the oldest first; on SQLite the one that answers.
+    replicas: Vec<ReplicaView>,
+}
+
+/// Shows what each destination is owed, whether it becomes more, and which processes work on it.
+#[utoipa::path(get, path = "/queue", tag = "operation", responses((status = 200, body = QueuesView)))]
+pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<QueuesView>, ApiError> {
     let snapshot = app.figures.look().await?;
+    let mut replicas = app.store.list_replicas().await?;
     let now = app.clock.now();
-    Ok(Json(ListOf::whole(snapshot.queues.iter().map(|trend| QueueView::of(trend, now)).collect())))
+    if replicas.is_empty() {
+        replicas.push(ReplicaRow { replica: app.replica.clone(), seen_at: now, alive: true });
+    }
+    Ok(Json(QueuesView {
+        items: snapshot.queues.iter().map(|trend| QueueView::of(trend, now)).collect(),
+        next: None,
+        replicas: replicas.into_iter().map(Into::into).collect(),
+    }))
 }
 
 /// How far back.

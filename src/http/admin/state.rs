@@ -11,7 +11,7 @@ use crate::domain::ids::{DestinationName, SourceName};
 use crate::domain::time::Timestamp;
 use crate::http::figures::Figures;
 use crate::intake::Intake;
-use crate::store::{Pause, ResyncScope, Store, StoreResult};
+use crate::store::{Pause, Replica, ResyncScope, Store, StoreResult};
 use crate::telemetry::metrics::Exposition;
 
 /// Everything a handler may reach; cheap to clone.
@@ -26,6 +26,8 @@ pub struct AdminParts {
     pub figures: Arc<Figures>,
     pub exposition: Exposition,
     pub tokens: Vec<AdminToken>,
+    /// This process.
+    pub replica: Replica,
     pub clock: Clock,
 }
 

@@ -21,7 +21,7 @@ use crate::http::figures::Figures;
 use crate::http::{BodyLimits, admin_router, openapi, public_router};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{
-    Claim, JobEnd, LinkChange, NewLogRow, Operation, Outcome, ResyncScope, Settlement, Store, StoreResult,
+    Claim, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Replica, ResyncScope, Settlement, Store, StoreResult,
 };
 use crate::telemetry::metrics;
 
@@ -105,6 +105,7 @@ async fn start() -> Running {
         figures: Arc::new(figures),
         exposition,
         tokens: vec![token("looks", Role::Viewer), token("acts", Role::Operator)],
+        replica: Replica { name: "here/1".into(), version: "0.1.0".into(), started_at: NOW },
         clock,
     }));
     Running { router, public, store, _folder: folder }
@@ -347,6 +348,7 @@ async fn a_destination_that_was_never_owed_anything_has_an_empty_queue() {
     let queue = start().await.get("queue").await;
     assert_eq!((&queue["items"][0]["destination"], &queue["items"][0]["ready"]), (&json!("crm"), &json!(0)));
     assert_eq!(queue["items"][0]["seconds_to_clear"], json!(0));
+    assert_eq!((&queue["replicas"][0]["name"], &queue["replicas"][0]["alive"]), (&json!("here/1"), &json!(true)));
 }
 
 #[tokio::test]

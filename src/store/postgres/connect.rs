@@ -12,6 +12,7 @@ use crate::store::{StoreError, StoreResult};
 const CONNECTIONS: u32 = 16;
 /// The oldest server that is known to work: 14.0.
 const OLDEST_SERVER: i32 = 140_000;
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(5);
 
 /// Settings of every connection: none may hang on a lock or a statement for ever, nor keep a transaction open. Compiling a
@@ -33,14 +34,21 @@ pub(super) async fn first(url: &str, accept_unsafe: bool) -> StoreResult<(PgConn
         .application_name("leadrelay")
         .options(SESSION)
         .statement_cache_capacity(200);
-    let mut db = options.connect().await.map_err(|error| told(error.into()))?;
+    let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
+    let mut db = connecting
+        .await
+        .map_err(|_| StoreError::Unreachable(format!("no answer within {} s", CONNECT_WITHIN.as_secs())))?
+        .map_err(told)?;
     let (version, fsync, commit): (String, String, String) = sqlx::query_as(
         "SELECT current_setting('server_version_num'), current_setting('fsync'), current_setting('synchronous_commit')",
     )
     .fetch_one(&mut db)
     .await?;
     if version.parse::<i32>().unwrap_or(0) < OLDEST_SERVER {
-        return Err(unfit("the server is older than PostgreSQL 14; upgrade it"));
+        let version = version.parse::<i32>().unwrap_or(0) / 10_000;
+        return Err(unfit(&format!(
+            "the server is PostgreSQL {version}, and 14 is the oldest that will do; upgrade it"
+        )));
     }
     if !accept_unsafe && fsync != "on" {
         return Err(unfit("the server has fsync = off: a crash would lose leads that were answered 202; set it to on"));
@@ -62,19 +70,41 @@ pub(super) fn pool(options: PgConnectOptions) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// What the server said, with what to do about it where a person must.
-pub(super) fn told(error: StoreError) -> StoreError {
-    let StoreError::Database(source) = &error else { return error };
-    let code = source
-        .downcast_ref::<sqlx::Error>()
-        .and_then(|error| error.as_database_error())
-        .and_then(|error| error.code().map(|code| code.into_owned()));
-    match code.as_deref() {
-        Some("28P01" | "28000") => unfit("the server refuses the user or the password; see `store.url`"),
-        Some("3D000") => unfit("there is no such database on the server; make it with createdb, or see `store.url`"),
-        Some("42501") => unfit("the user may not create tables in the database; GRANT CREATE ON SCHEMA public to it"),
-        _ => error,
+/// Why the database cannot be opened, with what to do about it where a person must.
+pub(super) fn told(error: sqlx::Error) -> StoreError {
+    let said = match &error {
+        sqlx::Error::Io(cause) => return StoreError::Unreachable(reasons(cause)),
+        sqlx::Error::Tls(cause) => {
+            return StoreError::Unreachable(format!("no TLS with it: {}", reasons(cause.as_ref())));
+        }
+        sqlx::Error::Configuration(cause) => {
+            return unfit(&format!("`store.url` is wrong: {}", reasons(cause.as_ref())));
+        }
+        sqlx::Error::Database(said) => said,
+        _ => return error.into(),
+    };
+    let message = said.message();
+    match said.code().as_deref() {
+        Some("28P01") => unfit(&format!("the server refuses the user or the password ({message}); see `store.url`")),
+        Some("28000") => unfit(&format!(
+            "the server does not let this user in from here ({message}); see `store.url` and pg_hba.conf"
+        )),
+        Some("3D000") => {
+            unfit(&format!("there is no such database ({message}); make it with createdb, or see `store.url`"))
+        }
+        Some("42501") => unfit(&format!(
+            "the user may not do what is needed in this database ({message}); its owner may: \
+             ALTER DATABASE … OWNER TO it, or GRANT CREATE ON SCHEMA public to it"
+        )),
+        Some("25006") => unfit(&format!("the server takes no writes, as a standby does ({message}); name the primary")),
+        Some(code) if code.starts_with("57P") || code.starts_with("53") => StoreError::Unreachable(message.to_owned()),
+        _ => error.into(),
     }
+}
+
+/// An error and what stands behind it.
+fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
+    crate::telemetry::chain(error)
 }
 
 fn unfit(why: &str) -> StoreError {

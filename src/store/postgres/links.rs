@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use super::PostgresStore;
+use super::time::Time;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::time::Timestamp;
 use crate::store::stored::pairs_from_json;
-use crate::store::{OpenCreate, RecordOwner, StoreError, StoreResult};
+use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreError, StoreResult};
 
 pub(super) async fn find_owners(
     store: &PostgresStore,
@@ -46,19 +48,26 @@ pub(super) async fn with_rows_left_out(
     Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
 }
 
-/// Creates that have no answer and may still land, of leads without a record.
+/// Creates that may still land, of leads without a record: without an answer, or of batches that ended without settling.
+/// Those of other processes hold their people while they live, so that whoever holds the same people has not to hear of them.
 pub(super) async fn find_open_creates(
     store: &PostgresStore,
     destination: &DestinationName,
+    at_work: &[LeaseToken],
+    now: Timestamp,
 ) -> StoreResult<Vec<OpenCreate>> {
     let found: Vec<(i64, String, String, String)> = sqlx::query_as(
         "SELECT i.id, i.source, i.lead_id, i.value_pairs::text FROM intents i
-          WHERE i.destination = $1 AND i.record_id IS NULL AND i.settled = 1
+          WHERE i.destination = $1 AND i.record_id IS NULL
+            AND (i.settled = 1 OR i.settled = 0 AND i.lease_token <> ALL ($2)
+                 AND NOT EXISTS (SELECT 1 FROM leases h WHERE h.holder = i.lease_token AND h.until > $3))
             AND NOT EXISTS (SELECT 1 FROM links l
                              WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
           ORDER BY i.id",
     )
     .bind(destination.as_str())
+    .bind(at_work)
+    .bind(Time(now))
     .fetch_all(&store.pool)
     .await?;
     let read = |(id, source, lead, pairs): (i64, String, String, String)| {

@@ -3,6 +3,7 @@
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, SqlSafeStr};
 
+use super::connect;
 use crate::store::{StoreError, StoreResult};
 
 /// Every migration: version, description, SQL. Numbers and meaning are those of SQLite.
@@ -30,8 +31,8 @@ pub(super) async fn apply(db: &mut PgConnection, allowed: bool) -> StoreResult<(
         })
         .collect();
     Migrator::with_migrations(migrations).run(db).await.map_err(|error| match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        error => StoreError::Database(Box::new(error)),
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => connect::told(cause),
+        other => StoreError::Database(Box::new(other)),
     })
 }
 
@@ -42,5 +43,6 @@ async fn newest_applied(db: &mut PgConnection) -> StoreResult<i64> {
     if !exists {
         return Ok(0);
     }
-    Ok(sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations").fetch_one(db).await?)
+    let newest = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations").fetch_one(db).await;
+    newest.map_err(connect::told)
 }

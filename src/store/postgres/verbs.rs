@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore, announce, claim, conflicts, dead_letters, dirty, events, figures, fold, gates, leads, links, log,
-    people, prune, recover, replay, runs, settle, work,
+    PostgresStore, announce, claim, conflicts, dead_letters, dirty, events, figures, fold, gates, leads, leases, links,
+    log, people, prune, recover, replay, replicas, runs, settle, work,
 };
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -58,6 +58,7 @@ impl Store for PostgresStore {
     }
 
     async fn shorten_waits(&self, latest: Timestamp) -> StoreResult<u64> {
+        leases::shorten(self, latest).await?;
         recover::shorten_waits(self, latest).await
     }
 
@@ -85,8 +86,13 @@ impl Store for PostgresStore {
         links::with_rows_left_out(self, destination, fingerprint).await
     }
 
-    async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>> {
-        links::find_open_creates(self, destination).await
+    async fn find_open_creates(
+        &self,
+        destination: &DestinationName,
+        at_work: &[LeaseToken],
+        now: Timestamp,
+    ) -> StoreResult<Vec<OpenCreate>> {
+        links::find_open_creates(self, destination, at_work, now).await
     }
 
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {
@@ -196,7 +202,9 @@ impl Store for PostgresStore {
     }
 
     async fn resume(&self, destination: &DestinationName) -> StoreResult<bool> {
-        people::resume(self, destination).await
+        let paused = people::resume(self, destination).await?;
+        replicas::note_resume(self, destination).await?;
+        Ok(paused)
     }
 
     async fn load_pauses(&self) -> StoreResult<Vec<Pause>> {
@@ -259,6 +267,7 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         self.intake.close().await;
+        self.notifier.stop();
         self.pool.close().await;
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::{SqliteStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::store::stored::pairs_from_json;
-use crate::store::{OpenCreate, RecordOwner, StoreResult};
+use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreResult};
 
 /// Bound values in one statement.
 const MOST: usize = 500;
@@ -56,21 +56,26 @@ pub(super) async fn with_rows_left_out(
     Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
 }
 
-/// Creates that have no answer and may still land, of leads without a record.
+/// Creates that may still land, of leads without a record: without an answer, or of batches that ended without settling.
 pub(super) async fn find_open_creates(
     store: &SqliteStore,
     destination: &DestinationName,
+    at_work: &[LeaseToken],
 ) -> StoreResult<Vec<OpenCreate>> {
-    let found: Vec<(i64, String, String, String)> = sqlx::query_as(
+    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
         "SELECT i.id, i.source, i.lead_id, i.value_pairs FROM intents i
-          WHERE i.destination = ?1 AND i.record_id IS NULL AND i.settled = 1
-            AND NOT EXISTS (SELECT 1 FROM links l
-                             WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
+          WHERE i.record_id IS NULL AND (i.settled = 1 OR i.settled = 0 AND i.lease_token NOT IN (",
+    );
+    let mut tokens = query.separated(", ");
+    for token in at_work {
+        tokens.push_bind(token.as_bytes().to_vec());
+    }
+    query.push(")) AND i.destination = ").push_bind(destination.as_str()).push(
+        " AND NOT EXISTS (SELECT 1 FROM links l
+                           WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
           ORDER BY i.id",
-    )
-    .bind(destination.as_str())
-    .fetch_all(&store.readers)
-    .await?;
+    );
+    let found: Vec<(i64, String, String, String)> = query.build_query_as().fetch_all(&store.readers).await?;
     let read = |(id, source, lead, pairs): (i64, String, String, String)| {
         let announced = rows::read(pairs_from_json(&pairs).ok(), "intents", "value_pairs", id)?;
         Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows: announced })

@@ -29,13 +29,14 @@ pub(super) async fn create(store: &SqliteStore, run: &NewRun) -> StoreResult<i64
     store.writer.run(work).await
 }
 
-/// Notes how far a run came.
+/// Notes how far a run came, unless it is over: cancelled meanwhile, perhaps.
 pub(super) async fn update(store: &SqliteStore, id: i64, progress: &RunProgress) -> StoreResult<()> {
     let progress = progress.clone();
     let work = move |db: &mut rusqlite::Connection| {
         let position = progress.position.as_ref().map(position_text);
         db.prepare_cached(
-            "UPDATE runs SET done = ?, position = ?, state = ?, detail = ?, updated_at = ? WHERE id = ?",
+            "UPDATE runs SET done = ?, position = ?, state = ?, detail = ?, updated_at = ?
+              WHERE id = ? AND state = 'running'",
         )?
         .execute(params![
             clamp(progress.done),

@@ -19,6 +19,9 @@ impl EventLog for SqliteStore {
     }
 }
 
+/// One process at a time may have the file open.
+impl Shared for SqliteStore {}
+
 #[async_trait]
 impl Store for SqliteStore {
     fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
@@ -85,8 +88,13 @@ impl Store for SqliteStore {
         links::with_rows_left_out(self, destination, fingerprint).await
     }
 
-    async fn find_open_creates(&self, destination: &DestinationName) -> StoreResult<Vec<OpenCreate>> {
-        links::find_open_creates(self, destination).await
+    async fn find_open_creates(
+        &self,
+        destination: &DestinationName,
+        at_work: &[LeaseToken],
+        _now: Timestamp,
+    ) -> StoreResult<Vec<OpenCreate>> {
+        links::find_open_creates(self, destination, at_work).await
     }
 
     async fn save_calls(&self, destination: &DestinationName, hour: Timestamp, calls: u64) -> StoreResult<()> {

@@ -140,7 +140,7 @@ pub struct Announced {
     pub linked: Option<i64>,
 }
 
-/// A create without an answer.
+/// A create of which it is not known whether it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenCreate {
     pub lead: LeadKey,
@@ -237,7 +237,7 @@ pub struct GiveBack {
 /// Whose leases are released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeasesOf {
-    /// All that the process before this one had; for its start.
+    /// All that the process before this one had; for its start. Where others share the database: those that ran out.
     DeadProcess,
     /// Those of one batch that panicked.
     Batch(LeaseToken),

@@ -1,0 +1,152 @@
+//! What one process at a time has in hand: people and records of a batch, and chores that are done once for all.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::time::Time;
+use crate::domain::ids::DestinationName;
+use crate::domain::time::Timestamp;
+use crate::store::{KeyHold, LeaseToken, StoreResult};
+
+/// Takes what is free or was let run out. Whoever wants one of them meanwhile waits for this statement, in the same order.
+const TAKE: &str = "INSERT INTO leases (name, holder, until)
+     SELECT name, $2, $3 FROM UNNEST($1::text[]) AS wanted (name) ORDER BY name COLLATE \"C\"
+     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+        WHERE leases.until <= $4 OR leases.holder = excluded.holder
+  RETURNING name";
+
+/// All processes go by the database's clock, but each by its own reading of it: what ran out is left alone for a moment.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(2);
+
+pub(super) async fn hold_keys(store: &PostgresStore, hold: &KeyHold) -> StoreResult<Vec<bool>> {
+    let wants: Vec<Vec<String>> =
+        hold.wants.iter().map(|keys| keys.iter().map(|key| name(&hold.destination, key)).collect()).collect();
+    let mut names: Vec<&str> = wants.iter().flatten().map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(vec![true; wants.len()]);
+    }
+    let taken: HashSet<String> = sqlx::query_scalar(TAKE)
+        .bind(&names)
+        .bind(hold.token)
+        .bind(Time(hold.until))
+        .bind(Time(hold.now.before(CLOCKS_DIFFER_BY)))
+        .fetch_all(&store.pool)
+        .await?
+        .into_iter()
+        .collect();
+    let held: Vec<bool> = wants.iter().map(|keys| keys.iter().all(|key| taken.contains(key))).collect();
+    // Of a lead that did not get all of them, what it got goes back.
+    let mut back: Vec<&str> = wants
+        .iter()
+        .zip(&held)
+        .filter(|(_, held)| !**held)
+        .flat_map(|(keys, _)| keys)
+        .filter(|key| taken.contains(*key))
+        .map(String::as_str)
+        .collect();
+    if !back.is_empty() {
+        back.sort_unstable();
+        sqlx::query(
+            "WITH mine AS MATERIALIZED (SELECT name FROM leases WHERE holder = $1 AND name = ANY ($2)
+                                        ORDER BY name COLLATE \"C\" FOR UPDATE)
+             DELETE FROM leases l USING mine WHERE l.name = mine.name",
+        )
+        .bind(hold.token)
+        .bind(&back)
+        .execute(&store.pool)
+        .await?;
+    }
+    Ok(held)
+}
+
+/// The name under which a key is held. Keys are of any length and hold what senders wrote, addresses of people included.
+fn name(destination: &DestinationName, key: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(destination.as_str());
+    hash.update([0]);
+    hash.update(key);
+    format!("key/{}", hex::encode(&hash.finalize()[..16]))
+}
+
+/// Lets a batch keep its keys until then, as part of what it announces.
+pub(super) async fn renew(db: &mut PgConnection, token: LeaseToken, until: Timestamp) -> StoreResult<()> {
+    sqlx::query::<Postgres>(
+        "WITH mine AS MATERIALIZED (SELECT name FROM leases WHERE holder = $1 ORDER BY name COLLATE \"C\" FOR UPDATE)
+         UPDATE leases l SET until = $2 FROM mine WHERE l.name = mine.name",
+    )
+    .bind(token)
+    .bind(Time(until))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Lets go of everything: no process lives that could hold anything.
+pub(super) async fn release_all(db: &mut PgConnection) -> StoreResult<()> {
+    sqlx::query::<Postgres>("DELETE FROM leases").execute(db).await?;
+    Ok(())
+}
+
+/// Not waited for on disk: what is not released runs out.
+pub(super) async fn release(store: &PostgresStore, holder: Uuid) -> StoreResult<()> {
+    let release = format!(
+        "SET LOCAL synchronous_commit = off;
+         WITH mine AS MATERIALIZED (SELECT name FROM leases WHERE holder = '{holder}' ORDER BY name COLLATE \"C\" FOR UPDATE)
+         DELETE FROM leases l USING mine WHERE l.name = mine.name"
+    );
+    sqlx::raw_sql(AssertSqlSafe(release)).execute(&store.pool).await?;
+    Ok(())
+}
+
+/// A chore's lease, of this process.
+pub(super) async fn hold(store: &PostgresStore, name: &str, now: Timestamp, until: Timestamp) -> StoreResult<bool> {
+    let taken: Option<String> = sqlx::query_scalar(TAKE)
+        .bind(vec![name])
+        .bind(store.replica)
+        .bind(Time(until))
+        .bind(Time(now))
+        .fetch_optional(&store.pool)
+        .await?;
+    Ok(taken.is_some())
+}
+
+pub(super) async fn let_go(store: &PostgresStore, name: &str) -> StoreResult<()> {
+    sqlx::query("DELETE FROM leases WHERE name = $1 AND holder = $2")
+        .bind(name)
+        .bind(store.replica)
+        .execute(&store.pool)
+        .await?;
+    Ok(())
+}
+
+/// After a jump of the clock nothing is held for longer than this.
+pub(super) async fn shorten(store: &PostgresStore, latest: Timestamp) -> StoreResult<()> {
+    sqlx::query(
+        "WITH long AS MATERIALIZED (SELECT name FROM leases WHERE until > $1 ORDER BY name COLLATE \"C\" FOR UPDATE)
+         UPDATE leases l SET until = $1 FROM long WHERE l.name = long.name",
+    )
+    .bind(Time(latest))
+    .execute(&store.pool)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what was let run out and nobody wanted again: the people of a batch whose process died.
+pub(super) async fn forget_old(store: &PostgresStore, before: Timestamp) -> StoreResult<()> {
+    sqlx::query(
+        "WITH old AS MATERIALIZED (SELECT name FROM leases WHERE until < $1
+                                   ORDER BY name COLLATE \"C\" LIMIT 1000 FOR UPDATE SKIP LOCKED)
+         DELETE FROM leases l USING old WHERE l.name = old.name",
+    )
+    .bind(Time(before))
+    .execute(&store.pool)
+    .await?;
+    Ok(())
+}
