@@ -49,7 +49,7 @@ async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_pr
     let crm = Arc::new(Crm::new(sandbox.url()));
     crm.lift_limits().await;
     crm.order_faults(rng.u64(..)).await;
-    let mut service = Service::new(&sandbox.url(), rng.fork());
+    let mut service = Service::new(&sandbox.url(), rng.fork()).await;
     let leads = Arc::new(Leads::default());
     let sent = Arc::new(Sent::default());
     let over = Arc::new(AtomicBool::new(false));

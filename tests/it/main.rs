@@ -5,6 +5,7 @@
 mod bad_crm;
 mod bad_webhooks;
 mod cli;
+mod database;
 mod disk_full;
 mod end_states;
 mod harness;
@@ -12,9 +13,11 @@ mod kill;
 mod odd_set;
 mod odd_webhooks;
 mod people;
+#[path = "../support/postgres.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod postgres;
 mod sandbox_jsforce;
 mod service;
-
 mod strace;
 mod tidy;
 mod unanswered;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::crm::Items;
 use super::leads::Lead;
+use crate::database::TestDatabase;
 
 /// What webhooks are signed with.
 pub const SECRET: &str = "the kill test's secret";
@@ -26,6 +27,7 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(90);
 
 pub struct Service {
     folder: Option<tempfile::TempDir>,
+    pub database: TestDatabase,
     config: PathBuf,
     webhooks: u16,
     admin: u16,
@@ -79,13 +81,14 @@ struct Page<T> {
 }
 
 impl Service {
-    pub fn new(crm: &str, mut rng: Rng) -> Self {
+    pub async fn new(crm: &str, mut rng: Rng) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (webhooks, admin) = (free_port(&mut rng), free_port(&mut rng));
         let config = folder.path().join("leadrelay.toml");
-        fs::write(&config, configuration(folder.path(), webhooks, admin, crm)).unwrap();
+        let database = TestDatabase::new(folder.path()).await;
+        fs::write(&config, configuration(&database.url(), webhooks, admin, crm)).unwrap();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-        Self { folder: Some(folder), config, webhooks, admin, client, child: None }
+        Self { folder: Some(folder), database, config, webhooks, admin, client, child: None }
     }
 
     /// Where webhooks are sent.
@@ -194,11 +197,6 @@ impl Service {
         self.folder.take().unwrap().keep()
     }
 
-    /// Where the database is, to be looked at.
-    pub fn database(&self) -> PathBuf {
-        self.config.with_file_name("leadrelay.db")
-    }
-
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> T {
         let answer = self.client.get(self.at(path)).bearer_auth(TOKEN).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
@@ -242,7 +240,7 @@ fn free_port(rng: &mut Rng) -> u16 {
     }
 }
 
-fn configuration(folder: &Path, webhooks: u16, admin: u16, crm: &str) -> String {
+fn configuration(database: &str, webhooks: u16, admin: u16, crm: &str) -> String {
     let sha256 = hex::encode(Sha256::digest(TOKEN));
     let rows: String = [
         ("name", "FirstName", "text", "lead_wins", "take = 'first_name'"),
@@ -273,7 +271,8 @@ name = "kill test"
 role = "operator"
 sha256 = "{sha256}"
 [store]
-url = "sqlite://{database}"
+url = "{database}"
+allow_unsafe_server = true
 [sources.klozeo]
 preset = "klozeo"
 secrets = ["{SECRET}"]
@@ -290,6 +289,5 @@ first = "50ms"
 longest = "500ms"
 lease = "3s"
 {rows}"#,
-        database = folder.join("leadrelay.db").display(),
     )
 }
