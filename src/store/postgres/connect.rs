@@ -77,10 +77,11 @@ pub(super) fn pool(options: PgConnectOptions) -> PgPool {
 pub(super) fn told(error: sqlx::Error) -> StoreError {
     let said = match &error {
         sqlx::Error::Io(cause) if reasons(cause).contains("certificate") => return no_tls(cause),
-        sqlx::Error::Io(cause) => return StoreError::Unreachable(reasons(cause)),
-        sqlx::Error::Tls(cause) => {
-            return StoreError::Unreachable(format!("no TLS with it: {}", reasons(cause.as_ref())));
+        sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            return unfit("a file or a socket that `store.url` names is not there");
         }
+        sqlx::Error::Io(cause) => return StoreError::Unreachable(reasons(cause)),
+        sqlx::Error::Tls(cause) => return no_tls(cause.as_ref()),
         sqlx::Error::Configuration(cause) => {
             return unfit(&format!("`store.url` is wrong: {}", reasons(cause.as_ref())));
         }
@@ -104,6 +105,13 @@ pub(super) fn told(error: sqlx::Error) -> StoreError {
         Some(code) if code.starts_with("57P") || code.starts_with("53") => StoreError::Unreachable(message.to_owned()),
         _ => error.into(),
     }
+}
+
+fn no_tls(cause: &(dyn std::error::Error + 'static)) -> StoreError {
+    unfit(&format!(
+        "the connection cannot be made private: {}; see `sslmode` and `sslrootcert` in `store.url`, and the server's certificate",
+        reasons(cause)
+    ))
 }
 
 /// An error and what stands behind it.

@@ -77,12 +77,7 @@ async fn tell(pool: PgPool, replica: Uuid, mut here: watch::Receiver<u64>) {
     }
 }
 
-async fn listen(
-    pool: PgPool,
-    first: Result<PgListener, sqlx::Error>,
-    replica: Uuid,
-    due: Arc<watch::Sender<u64>>,
-) {
+async fn listen(pool: PgPool, first: Result<PgListener, sqlx::Error>, replica: Uuid, due: Arc<watch::Sender<u64>>) {
     let ours = replica.to_string();
     let (mut connected, mut lost) = (first, false);
     loop {
