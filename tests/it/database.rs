@@ -91,7 +91,8 @@ fn everything_again_on_postgres() {
         let mut again = Command::new(&program);
         again.args(skipped.clone()).args(more).env(VARIABLE, "postgres").stdin(Stdio::null());
         let output = again.output().unwrap();
-        (output.status.success(), String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr))
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
     };
     let (_, listed) = run(&["--list"]);
     let there = listed.lines().filter(|line| line.ends_with(": test")).count();

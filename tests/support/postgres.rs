@@ -165,7 +165,8 @@ impl Cluster {
                 scope.spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(self.make_template())).join().unwrap()
             })
         });
-        for left in std::mem::take(&mut *self.left.lock().unwrap()) {
+        let left = std::mem::take(&mut *self.left.lock().unwrap());
+        for left in left {
             self.execute(&format!("DROP DATABASE IF EXISTS {left} WITH (FORCE)")).await;
         }
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
