@@ -143,7 +143,7 @@ async fn start_batch(
         Some(gate::Batch::Full) | None => u32::try_from(MAX_WRITES).unwrap_or(u32::MAX),
     };
     let lease = Lease::new(now, at, destination.settings.lease);
-    recover_ran_out(destination, now).await?;
+    maintenance::recover_ran_out(&*destination.store, &destination.name, now).await?;
     let token = uuid::Uuid::new_v4();
     let (name, lease_ends_at) = (destination.name.clone(), lease.ends_at);
     let claim = Claim { destination: name, lane: None, backfill, limit, now, lease_ends_at, token };
@@ -158,16 +158,6 @@ async fn start_batch(
     let batch = Batch { destination: Arc::clone(destination), rules, token, lease, hold, permit };
     batches.spawn(batch.run(jobs));
     Ok(true)
-}
-
-/// What another process had in hand when it died is due again, before anyone claims it: what it was writing is suspect.
-async fn recover_ran_out(destination: &Destination, now: Timestamp) -> StoreResult<()> {
-    let recovered = destination.store.recover_ran_out(&destination.name, now).await?;
-    if recovered.leases > 0 {
-        metrics::leases_expired(&destination.name, recovered.leases);
-        warn!(destination = %destination.name, leads = recovered.leases, unknown_writes = recovered.unknown_writes, "another replica died: {} leads of {} it had in hand are due again, {} writes have an unknown outcome", recovered.leases, destination.name, recovered.unknown_writes);
-    }
-    Ok(())
 }
 
 /// The rules to plan by; describes the CRM where that was not done yet, or a field went missing.

@@ -12,6 +12,7 @@ use crate::crm::gate::Gate;
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreResult};
+use crate::telemetry::metrics;
 
 /// A wall clock that is off by more than this against the time that really passed was set.
 const JUMP: Duration = Duration::from_secs(60);
@@ -20,6 +21,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const WORTH_TELLING: Duration = Duration::from_secs(5);
 /// Between two pieces of pruning, so that intake never waits behind it.
 const BREATH: Duration = Duration::from_millis(200);
+/// Workers that find something due do so as well.
+const RAN_OUT_EVERY: Duration = Duration::from_secs(5);
 const LATE_INTENTS_EVERY: Duration = Duration::from_secs(15);
 const CLOSED_SPANS_EVERY: Duration = Duration::from_secs(60);
 /// What is done once for all processes is done by who holds this.
@@ -43,6 +46,7 @@ struct Done {
     at: Instant,
     wall: Timestamp,
     late_intents: Instant,
+    ran_out: Instant,
     closed_spans: Instant,
     sweep: Instant,
     sweeping: bool,
@@ -54,6 +58,17 @@ struct Done {
     spans: HashMap<DestinationName, Vec<(Timestamp, Timestamp)>>,
     /// Which destinations were said to be closed, and why.
     closed: HashMap<DestinationName, String>,
+}
+
+/// What another process had in hand when it died is due again: what it was writing is suspect, which must be known before
+/// anyone claims it.
+pub(super) async fn recover_ran_out(store: &dyn Store, name: &DestinationName, now: Timestamp) -> StoreResult<()> {
+    let recovered = store.recover_ran_out(name, now).await?;
+    if recovered.leases > 0 {
+        metrics::leases_expired(name, recovered.leases);
+        warn!(destination = %name, leads = recovered.leases, unknown_writes = recovered.unknown_writes, "another replica died: {} leads of {name} it had in hand are due again, {} writes have an unknown outcome", recovered.leases, recovered.unknown_writes);
+    }
+    Ok(())
 }
 
 impl Done {
@@ -70,6 +85,7 @@ impl Maintenance {
             at: started,
             wall: self.clock.now(),
             late_intents: started,
+            ran_out: started,
             closed_spans: started,
             sweep: started,
             sweeping: true,
@@ -117,6 +133,12 @@ impl Maintenance {
         }
         if !self.has_upkeep(done).await? {
             return Ok(());
+        }
+        if done.ran_out.elapsed() >= RAN_OUT_EVERY {
+            done.ran_out = Instant::now();
+            for (name, _) in &self.gates {
+                recover_ran_out(&*self.store, name, self.clock.now()).await?;
+            }
         }
         if done.late_intents.elapsed() >= LATE_INTENTS_EVERY {
             done.late_intents = Instant::now();

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use hmac::{Hmac, KeyInit, Mac};
 use leadrelay::app::App;
 use leadrelay::clock::Clock;
-use leadrelay::config::{Config, DestinationKind, StoreUrl};
+use leadrelay::config::{Config, DestinationKind};
 use leadrelay::sandbox::{RunningSandbox, Sandbox};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
 use tempfile::TempDir;
+
+use crate::database::TestDatabase;
 
 /// The sample leads, one webhook body a line.
 pub const SAMPLES: &str = include_str!("../../src/cli/demo/leads-200.ndjson");
@@ -22,7 +24,8 @@ pub struct Stage {
     pub text: String,
     pub clock: Clock,
     client: reqwest::Client,
-    folder: TempDir,
+    database: TestDatabase,
+    _folder: TempDir,
 }
 
 /// A running service and the CRM that it syncs to.
@@ -34,12 +37,14 @@ pub struct Harness {
 
 impl Stage {
     pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
         Self {
+            database: TestDatabase::new(folder.path()).await,
             sandbox: Sandbox::start(([127, 0, 0, 1], 0).into()).await.unwrap(),
             text: include_str!("../../leadrelay.toml").to_owned(),
             clock: Clock::system(),
             client: reqwest::Client::new(),
-            folder: tempfile::tempdir().unwrap(),
+            _folder: folder,
         }
     }
 
@@ -49,7 +54,8 @@ impl Stage {
         let mut config = Config::parse(&self.text, Path::new("leadrelay.toml"), &|_| None, &read).unwrap();
         config.server.listen.set_port(0);
         config.admin.listen.set_port(0);
-        config.store.url = StoreUrl::Sqlite(self.folder.path().join("leadrelay.db"));
+        config.store.url = self.database.store_url();
+        config.store.allow_unsafe_server = true;
         for destination in config.destinations.values_mut() {
             let DestinationKind::Salesforce(salesforce) = &mut destination.kind;
             salesforce.url = self.sandbox.url().parse().unwrap();

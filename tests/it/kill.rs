@@ -28,9 +28,7 @@ use service::Service;
 
 /// What a test run without `KILLS` does.
 const KILLS: u64 = 10;
-/// Processes on one database.
-const REPLICAS: usize = 3;
-/// How often that is restarted in the course of a run.
+/// How often a database of its own is restarted in the course of a run.
 const DATABASE_RESTARTS: u64 = 5;
 /// What befalls requests as a whole.
 const FAULTS: [&str; 6] = ["late_write", "reset_after", "reset_before", "status", "throttle", "timeout_after"];
@@ -38,17 +36,8 @@ const FAULTS: [&str; 6] = ["late_write", "reset_after", "reset_before", "status"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_process_is_killed() {
     let mut run = Run::prepare("kill test").await;
-    let service = Service::new(&run.sandbox.url(), run.rng.fork());
+    let service = Service::new(&run.sandbox.url(), run.rng.fork()).await;
     kill_and_judge(run, service, None).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nor_where_three_replicas_are_killed_and_their_database_too() {
-    let Some(cluster) = Cluster::new("") else { return };
-    let mut run = Run::prepare("kill test with replicas").await;
-    let url = cluster.create_database().await;
-    let service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
-    kill_and_judge(run, service, Some(&cluster)).await;
 }
 
 async fn kill_and_judge(mut run: Run, mut service: Service, database: Option<&Cluster>) {

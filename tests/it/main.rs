@@ -5,6 +5,7 @@
 mod bad_crm;
 mod bad_webhooks;
 mod cli;
+mod database;
 mod disk_full;
 mod end_states;
 mod harness;
@@ -12,6 +13,7 @@ mod kill;
 mod odd_set;
 mod odd_webhooks;
 mod people;
+#[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/proxy.rs"]

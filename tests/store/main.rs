@@ -16,6 +16,7 @@ mod intents;
 mod leads;
 mod model;
 mod ownership;
+mod people;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod postgres;
@@ -25,4 +26,5 @@ mod refused;
 mod rows;
 mod settle;
 mod sync_log;
+mod values;
 mod work;

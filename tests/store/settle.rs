@@ -96,7 +96,7 @@ async fn a_write_whose_settlement_the_database_refused_is_open_for_a_while_and_l
         let job = jobs.iter().find(|job| job.lead == key(lead)).unwrap();
         fixture.store.announce(&announcement(first.token, lead, second)).await.unwrap();
         assert_eq!(fixture.settle(settlement(first.token, job, second + 1)).await, Settled::Failed);
-        let open = fixture.store.find_open_creates(&crm(), &[], secs(second + 2)).await.unwrap();
+        let open = fixture.store.find_open_creates(&crm(), &[], secs(second)).await.unwrap();
         assert_eq!(open.iter().map(|create| &create.lead).collect::<Vec<_>>(), [&key(lead)]);
         let unknown = format!(
             "SELECT count(*) FROM sync_log
@@ -108,7 +108,7 @@ async fn a_write_whose_settlement_the_database_refused_is_open_for_a_while_and_l
         let jobs = fixture.store.claim_jobs(&again).await.unwrap();
         assert!(jobs.iter().any(|job| job.lead == key(lead)));
         assert_eq!(fixture.store.close_late_intents(secs(second + 901)).await.unwrap(), 1);
-        assert!(fixture.store.find_open_creates(&crm(), &[], secs(second + 2)).await.unwrap().is_empty());
+        assert!(fixture.store.find_open_creates(&crm(), &[], secs(second)).await.unwrap().is_empty());
     }
 }
 

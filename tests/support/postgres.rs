@@ -20,7 +20,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
-max_connections = 200
+max_connections = 500
 shared_buffers = '64MB'
 ";
 /// What many short-lived databases need: nothing of theirs has to outlive the machine.
@@ -47,6 +47,15 @@ rm -rf "$0"
 pub fn shared() -> Option<&'static Cluster> {
     static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
     SHARED.get_or_init(|| Some(Cluster::make(&Programs::find()?, HASTY))).as_ref()
+}
+
+/// Whether there is PostgreSQL; where not, says so and fails where `CI` is set.
+pub fn is_there() -> bool {
+    let found = Programs::find().is_some();
+    if !found {
+        say_skipped();
+    }
+    found
 }
 
 /// The shared server. Where there is no PostgreSQL the test is over: it says so, and fails where `CI` is set.
@@ -156,7 +165,8 @@ impl Cluster {
                 scope.spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(self.make_template())).join().unwrap()
             })
         });
-        for left in std::mem::take(&mut *self.left.lock().unwrap()) {
+        let left = std::mem::take(&mut *self.left.lock().unwrap());
+        for left in left {
             self.execute(&format!("DROP DATABASE IF EXISTS {left} WITH (FORCE)")).await;
         }
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));

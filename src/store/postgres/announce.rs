@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use sqlx::PgConnection;
 
-use super::PostgresStore;
 use super::keys::JobKeys;
 use super::settle::{jobs, links};
 use super::time::Time;
+use super::{PostgresStore, leases};
 use crate::domain::ids::LeadKey;
 use crate::domain::plan::Link;
 use crate::store::stored::{decisions_to_json, pairs_to_json};
@@ -28,6 +28,7 @@ pub(super) async fn announce(
     let writes: Vec<&Held<'_>> = held.iter().flatten().collect();
     let linked = note_links(&mut tx, announcement, &writes).await?;
     let intents = insert_intents(&mut tx, announcement, &writes).await?;
+    leases::renew(&mut tx, announcement.token, announcement.lease_ends_at).await?;
     tx.commit().await?;
     let mut announced = intents.into_iter().zip(linked).map(|(intent, linked)| Announced { intent, linked });
     Ok(held.iter().map(|held| held.as_ref().and_then(|_| announced.next())).collect())

@@ -18,7 +18,8 @@ const PIECE: usize = 1000;
 
 /// Makes those held or dead jobs due whose time to be looked at again has come; for these a remembered refusal is ignored,
 /// since trying again is the purpose.
-const REVIVE: &str = "UPDATE jobs SET state = 'owed', due_at = $2, attempt = 0, owed_since = $2, first_failed_at = NULL,
+const REVIVE: &str =
+    "UPDATE jobs SET state = 'owed', due_at = $2, attempt = 0, owed_since = $2, first_failed_at = NULL,
             forced = forced OR refusal IS NOT NULL, ended_at = NULL, look_again_at = NULL
       WHERE ctid = ANY (ARRAY(
             SELECT ctid FROM jobs WHERE state <> 'owed' AND destination = $1 AND look_again_at <= $2
@@ -94,7 +95,10 @@ fn lease_sql(claim: &Claim) -> String {
         let lists: Vec<String> = lanes.iter().map(|lane| of_lane(class, *lane)).collect();
         match &lists[..] {
             [one] => one.clone(),
-            lists => format!("SELECT * FROM (SELECT * FROM ({}) lanes ORDER BY due_at LIMIT $3) class", lists.join(" UNION ALL ")),
+            lists => format!(
+                "SELECT * FROM (SELECT * FROM ({}) lanes ORDER BY due_at LIMIT $3) class",
+                lists.join(" UNION ALL ")
+            ),
         }
     };
     let due: Vec<String> = classes.iter().map(|class| of_class(*class)).collect();
@@ -122,7 +126,8 @@ fn lease_sql(claim: &Claim) -> String {
 fn read_job(row: &PgRow) -> StoreResult<ClaimedJob> {
     let (source, lead): (&str, &str) = (row.try_get("source")?, row.try_get("lead_id")?);
     let lead = LeadKey::new(source, lead);
-    let count = |column: &'static str| rows::read(row.try_get::<i32, _>(column)?.try_into().ok(), "jobs", column, &lead);
+    let count =
+        |column: &'static str| rows::read(row.try_get::<i32, _>(column)?.try_into().ok(), "jobs", column, &lead);
     let refusal = match row.try_get::<Option<&str>, _>("refusal")? {
         None => None,
         Some(json) => Some(rows::read(refusal_from_json(json).ok(), "jobs", "refusal", &lead)?),

@@ -1,6 +1,6 @@
 //! What a gate remembers over a restart: calls made, by hour, and when it was closed.
 
-use std::collections::BTreeMap;
+use sqlx::PgExecutor;
 
 use super::PostgresStore;
 use super::time::Time;
@@ -45,6 +45,9 @@ pub(super) async fn calls_since(
     Ok(rows.into_iter().map(|(hour, calls)| (hour.0, calls.unsigned_abs())).collect())
 }
 
+/// Spans beyond these are joined.
+const MOST_SPANS: usize = 500;
+
 /// A span of time.
 type Span = (Timestamp, Timestamp);
 
@@ -53,21 +56,26 @@ pub(super) async fn save_closed_spans(
     destination: &DestinationName,
     spans: &[Span],
 ) -> StoreResult<()> {
-    let spans: BTreeMap<Time, Time> = spans.iter().map(|(from, to)| (Time(*from), Time(*to))).collect();
     let mut tx = store.pool.begin().await?;
     // Two processes that replace the same spans do so one after the other.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('closed_spans'), hashtext($1))")
         .bind(destination.as_str())
         .execute(&mut *tx)
         .await?;
+    let known = load_spans(&mut *tx, destination).await?;
+    let all: Vec<(Time, Time)> = joined(known.into_iter().chain(spans.iter().copied()))
+        .into_iter()
+        .map(|(from, to)| (from.into(), to.into()))
+        .collect();
+    let (closed, opened): (Vec<Time>, Vec<Time>) = all.into_iter().unzip();
     sqlx::query("DELETE FROM closed_spans WHERE destination = $1").bind(destination.as_str()).execute(&mut *tx).await?;
     sqlx::query(
         "INSERT INTO closed_spans (destination, closed_at, opened_at)
          SELECT $1, closed_at, opened_at FROM unnest($2::timestamptz[], $3::timestamptz[]) AS u (closed_at, opened_at)",
     )
     .bind(destination.as_str())
-    .bind(spans.keys().copied().collect::<Vec<_>>())
-    .bind(spans.values().copied().collect::<Vec<_>>())
+    .bind(closed)
+    .bind(opened)
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
@@ -75,10 +83,38 @@ pub(super) async fn save_closed_spans(
 }
 
 pub(super) async fn closed_spans(store: &PostgresStore, destination: &DestinationName) -> StoreResult<Vec<Span>> {
+    load_spans(&store.pool, destination).await
+}
+
+async fn load_spans(db: impl PgExecutor<'_>, destination: &DestinationName) -> StoreResult<Vec<Span>> {
     let rows: Vec<(Time, Time)> =
         sqlx::query_as("SELECT closed_at, opened_at FROM closed_spans WHERE destination = $1 ORDER BY closed_at")
             .bind(destination.as_str())
-            .fetch_all(&store.pool)
+            .fetch_all(db)
             .await?;
     Ok(rows.into_iter().map(|(from, to)| (from.0, to.0)).collect())
+}
+
+/// Each process saves the spans that it saw: one that several saw counts once. The oldest become one where there are too
+/// many, in the waiting leads' favour.
+fn joined(spans: impl Iterator<Item = Span>) -> Vec<Span> {
+    let mut spans: Vec<Span> = spans.collect();
+    spans.sort_unstable();
+    let mut joined: Vec<Span> = Vec::with_capacity(spans.len());
+    for (from, to) in spans {
+        match joined.last_mut() {
+            Some((_, end)) if from <= *end => *end = to.max(*end),
+            _ => joined.push((from, to)),
+        }
+    }
+    let too_many = joined.len().saturating_sub(MOST_SPANS);
+    if too_many > 0
+        && let Some((first, _)) = joined.first().copied()
+    {
+        let oldest = joined.drain(..too_many).next_back();
+        if let Some((_, end)) = oldest {
+            joined.insert(0, (first, end));
+        }
+    }
+    joined
 }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::{PostgresStore, rows};
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use super::PostgresStore;
 use super::time::Time;
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
 use crate::store::stored::pairs_from_json;
-use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreResult};
+use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreError, StoreResult};
 
 pub(super) async fn find_owners(
     store: &PostgresStore,
@@ -15,7 +15,7 @@ pub(super) async fn find_owners(
     records: &[RecordRef],
 ) -> StoreResult<Vec<Option<RecordOwner>>> {
     let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !id.contains('\0')).collect();
-    let found: Vec<(String, String, String, bool)> = sqlx::query_as(
+    let rows: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT l.record_id, l.source, l.lead_id,
                 EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted)
            FROM links l WHERE l.owner AND l.destination = $1 AND l.record_id = ANY ($2::text[])",
@@ -27,7 +27,7 @@ pub(super) async fn find_owners(
     let owner = |(record, source, lead, deleted): (String, String, String, bool)| {
         (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted })
     };
-    let owners: HashMap<String, RecordOwner> = found.into_iter().map(owner).collect();
+    let owners: HashMap<String, RecordOwner> = rows.into_iter().map(owner).collect();
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn with_rows_left_out(
     destination: &DestinationName,
     fingerprint: &str,
 ) -> StoreResult<Vec<LeadKey>> {
-    let found: Vec<(String, String)> = sqlx::query_as(
+    let rows: Vec<(String, String)> = sqlx::query_as(
         r#"SELECT source, lead_id FROM links
             WHERE destination = $1 AND lacks AND fingerprint <> $2 ORDER BY source COLLATE "C", lead_id COLLATE "C""#,
     )
@@ -45,11 +45,11 @@ pub(super) async fn with_rows_left_out(
     .bind(fingerprint)
     .fetch_all(&store.pool)
     .await?;
-    Ok(found.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+    Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
 }
 
-/// Creates that may still land, of leads without a record: without an answer, or announced by a batch that is not `at_work`
-/// here and whose lease ran out.
+/// Creates that may still land, of leads without a record: without an answer, or of batches that ended without settling.
+/// Those of other processes hold their people while they live, so that whoever holds the same people has not to hear of them.
 pub(super) async fn find_open_creates(
     store: &PostgresStore,
     destination: &DestinationName,
@@ -59,11 +59,8 @@ pub(super) async fn find_open_creates(
     let found: Vec<(i64, String, String, String)> = sqlx::query_as(
         "SELECT i.id, i.source, i.lead_id, i.value_pairs::text FROM intents i
           WHERE i.destination = $1 AND i.record_id IS NULL
-            AND (i.settled = 1
-                 OR i.settled = 0 AND i.lease_token <> ALL ($2)
-                    AND NOT EXISTS (SELECT 1 FROM jobs j
-                                     WHERE j.destination = i.destination AND j.source = i.source
-                                       AND j.lead_id = i.lead_id AND j.lease_token = i.lease_token AND j.due_at > $3))
+            AND (i.settled = 1 OR i.settled = 0 AND i.lease_token <> ALL ($2)
+                 AND NOT EXISTS (SELECT 1 FROM leases h WHERE h.holder = i.lease_token AND h.until > $3))
             AND NOT EXISTS (SELECT 1 FROM links l
                              WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
           ORDER BY i.id",
@@ -74,8 +71,12 @@ pub(super) async fn find_open_creates(
     .fetch_all(&store.pool)
     .await?;
     let read = |(id, source, lead, pairs): (i64, String, String, String)| {
-        let announced = rows::read(pairs_from_json(&pairs).ok(), "intents", "value_pairs", id)?;
-        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows: announced })
+        let rows = pairs_from_json(&pairs).map_err(|_| StoreError::Corrupt {
+            table: "intents",
+            column: "value_pairs",
+            id: id.to_string(),
+        })?;
+        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows })
     };
     found.into_iter().map(read).collect()
 }

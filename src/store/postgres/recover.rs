@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection, Row};
 
 use super::dirty::{self, Why};
 use super::time::Time;
-use super::{PostgresStore, append, rows};
+use super::{PostgresStore, append, leases, rows};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::{Class, MAY_LAND_FOR};
 use crate::domain::time::Timestamp;
@@ -42,9 +42,13 @@ pub(super) async fn recover(store: &PostgresStore, whose: LeasesOf, now: Timesta
     let mut db = store.pool.acquire().await?;
     let only_late =
         died.of.is_none() && sqlx::query_scalar(OTHERS_LIVE).bind(store.replica).fetch_one(&mut *db).await?;
+    if died.of.is_none() && !only_late {
+        leases::release_all(&mut db).await?;
+    }
+    let which = Which { of: died.of, destination: None, only_late };
     let mut recovered = Recovered::default();
     loop {
-        let released = release_leases(&mut db, died.of, only_late, now).await?;
+        let released = release_leases(&mut db, &which, now).await?;
         recovered.leases += released;
         if released == 0 {
             break;
@@ -63,6 +67,51 @@ pub(super) async fn recover(store: &PostgresStore, whose: LeasesOf, now: Timesta
     Ok(recovered)
 }
 
+/// Releases the leases of a destination that ran out, and makes of their writes what a start does; together, so that
+/// nothing is left behind by whoever does this.
+pub(super) async fn ran_out(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    now: Timestamp,
+) -> StoreResult<Recovered> {
+    let any: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM jobs WHERE lease_token IS NOT NULL AND destination = $1 AND due_at <= $2)",
+    )
+    .bind(destination.as_str())
+    .bind(Time(now))
+    .fetch_one(&store.pool)
+    .await?;
+    let mut recovered = Recovered::default();
+    if !any {
+        return Ok(recovered);
+    }
+    let which = Which { of: None, destination: Some(destination), only_late: true };
+    let died = Unsettled {
+        of: None,
+        lead: None,
+        code: "process_died",
+        detail: "the process ended before the answer was recorded; the record is read again",
+    };
+    loop {
+        let mut piece = store.pool.begin().await?;
+        let released = release_leases(&mut piece, &which, now).await?;
+        if released == 0 {
+            break;
+        }
+        loop {
+            let unknown = open_unsettled(&mut piece, &died, now).await?;
+            recovered.unknown_writes += unknown;
+            if unknown == 0 {
+                break;
+            }
+        }
+        piece.commit().await?;
+        recovered.leases += released;
+    }
+    store.wake_workers();
+    Ok(recovered)
+}
+
 /// Whose writes were announced and not settled, and what the log says of it.
 #[derive(Clone, Copy)]
 pub(super) struct Unsettled<'a> {
@@ -74,17 +123,22 @@ pub(super) struct Unsettled<'a> {
     pub detail: &'static str,
 }
 
-/// Makes leased jobs due now. Those that had announced are suspect; of the others the attempt never began.
-async fn release_leases(
-    db: &mut PgConnection,
+/// Which leases are released.
+struct Which<'a> {
+    /// `None`: whoever's.
     of: Option<LeaseToken>,
+    /// `None`: of all of them.
+    destination: Option<&'a DestinationName>,
     only_late: bool,
-    now: Timestamp,
-) -> StoreResult<u64> {
+}
+
+/// Makes leased jobs due now. Those that had announced are suspect; of the others the attempt never began.
+async fn release_leases(db: &mut PgConnection, which: &Which<'_>, now: Timestamp) -> StoreResult<u64> {
     let released = sqlx::query(
         "WITH held AS MATERIALIZED (
              SELECT destination, source, lead_id FROM jobs
               WHERE lease_token IS NOT NULL AND ($3::uuid IS NULL OR lease_token = $3) AND (NOT $4 OR due_at <= $1)
+                AND ($5::text IS NULL OR destination = $5)
               ORDER BY destination COLLATE \"C\", source COLLATE \"C\", lead_id COLLATE \"C\" LIMIT $2
                 FOR UPDATE),
          told AS MATERIALIZED (
@@ -100,8 +154,9 @@ async fn release_leases(
     )
     .bind(Time(now))
     .bind(PIECE)
-    .bind(of)
-    .bind(only_late)
+    .bind(which.of)
+    .bind(which.only_late)
+    .bind(which.destination.map(DestinationName::as_str))
     .execute(db)
     .await?;
     Ok(released.rows_affected())
@@ -148,17 +203,27 @@ fn unknown_write(row: &PgRow, whose: &Unsettled<'_>, now: Timestamp) -> StoreRes
     let (object, record): (&str, Option<&str>) = (row.try_get("object")?, row.try_get("record_id")?);
     let record = record.map(|id| RecordRef { object: object.into(), id: id.into() });
     let lead = LeadKey::new(source, lead);
-    let operation = if record.is_some() { Operation::Update } else { Operation::Create };
     let attempt: i32 = row.try_get("attempt")?;
     Ok(NewLogRow {
+        at: now,
+        destination: destination.into(),
+        operation: if record.is_some() { Operation::Update } else { Operation::Create },
+        outcome: Outcome::Unknown,
         record,
+        matched_by: None,
         error_code: Some(whose.code.to_owned()),
         error: Some(whose.detail.to_owned()),
         attempt: rows::read(attempt.try_into().ok(), "intents", "attempt", &lead)?,
+        api_calls: 0,
+        batch: 1,
+        duration_ms: 0,
         request_id: Some(row.try_get::<&str, _>("request_id")?.into()),
+        event: None,
         // What cannot be read any more must not keep the program from starting.
         decisions: decisions_from_json(row.try_get("decisions")?).unwrap_or_default(),
-        ..NewLogRow::note(now, lead, destination.into(), operation, Outcome::Unknown)
+        request: None,
+        response: None,
+        lead,
     })
 }
 

@@ -43,15 +43,6 @@ pub(super) async fn appear(store: &PostgresStore, who: &Replica) -> StoreResult<
     leases::forget_old(store, long_ago).await
 }
 
-/// A commit that changes next to nothing.
-pub(super) async fn touch(store: &PostgresStore) -> StoreResult<()> {
-    sqlx::query("UPDATE replicas SET seen_at = clock_timestamp() WHERE id = $1")
-        .bind(store.replica)
-        .execute(&store.pool)
-        .await?;
-    Ok(())
-}
-
 pub(super) async fn leave(store: &PostgresStore) -> StoreResult<()> {
     leases::release(store, store.replica).await?;
     for leave in ["DELETE FROM closures WHERE replica = $1", "DELETE FROM replicas WHERE id = $1"] {

@@ -34,10 +34,11 @@ pub(super) async fn create(store: &PostgresStore, run: &NewRun) -> StoreResult<i
     Ok(id)
 }
 
-/// Notes how far a run came.
+/// Notes how far a run came, unless it is over: cancelled meanwhile, perhaps.
 pub(super) async fn update(store: &PostgresStore, id: i64, progress: &RunProgress) -> StoreResult<()> {
     sqlx::query(
-        "UPDATE runs SET done = $2, position = $3::jsonb, state = $4, detail = $5, updated_at = $6 WHERE id = $1",
+        "UPDATE runs SET done = $2, position = $3::jsonb, state = $4, detail = $5, updated_at = $6
+          WHERE id = $1 AND state = 'running'",
     )
     .bind(id)
     .bind(clamp(progress.done))

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{PostgresStore, leases, replicas};
+use super::{PostgresStore, leases, recover, replicas};
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::{Closure, GateElsewhere, KeyHold, LeaseToken, Recovered, Replica, ReplicaRow, Shared, StoreResult};
@@ -21,8 +21,8 @@ impl Shared for PostgresStore {
         leases::release(self, token).await
     }
 
-    async fn recover_ran_out(&self, _destination: &DestinationName, now: Timestamp) -> StoreResult<Recovered> {
-        super::recover::recover(self, crate::store::LeasesOf::DeadProcess, now).await
+    async fn recover_ran_out(&self, destination: &DestinationName, now: Timestamp) -> StoreResult<Recovered> {
+        recover::ran_out(self, destination, now).await
     }
 
     async fn hold_lease(&self, name: &str, now: Timestamp, until: Timestamp) -> StoreResult<bool> {

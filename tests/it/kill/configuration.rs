@@ -36,6 +36,7 @@ role = "operator"
 sha256 = "{sha256}"
 [store]
 url = "{store}"
+allow_unsafe_server = true
 [sources.klozeo]
 preset = "klozeo"
 secrets = ["{SECRET}"]

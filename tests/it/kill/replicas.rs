@@ -4,16 +4,27 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::REPLICAS;
+use super::kill_and_judge;
 use super::run::{Load, Run, number};
 use super::service::{LEASE, Service};
 use crate::postgres::Cluster;
 use crate::proxy::Proxy;
 
+/// Processes on one database.
+const REPLICAS: usize = 3;
 /// What a test run without `RESTARTS` does.
 const RESTARTS: u64 = 8;
 const FREEZES: u64 = 4;
 const BACK_WITHIN: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_doubled_where_three_replicas_are_killed_and_their_database_too() {
+    let Some(cluster) = Cluster::new("") else { return };
+    let mut run = Run::prepare("kill test with replicas").await;
+    let url = cluster.create_database().await;
+    let service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
+    kill_and_judge(run, service, Some(&cluster)).await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_takes_over_and_nothing_acknowledged_is_lost() {

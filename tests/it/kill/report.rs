@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
 use serde_json::Value as Json;
 
 use super::checks::Violation;
@@ -54,32 +52,10 @@ async fn about_lead(lead: &str, records: &[Record], service: &Service, text: &mu
         }
         writeln!(text, "{row}").unwrap();
     }
-    let Some(file) = service.file() else { return };
-    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    for (name, sql) in [
-        ("job", "SELECT * FROM jobs WHERE lead_id = ?1"),
-        ("link", "SELECT * FROM links WHERE lead_id = ?1"),
-        ("open intents", "SELECT * FROM intents WHERE lead_id = ?1 ORDER BY id"),
-        ("conflicts", "SELECT * FROM conflicts WHERE lead_id = ?1 ORDER BY id"),
-        (
-            "events",
-            "SELECT e.id, e.received_at, e.state, CAST(b.body AS TEXT) FROM events e JOIN bodies b ON b.event_id = e.id
-              WHERE e.lead_id = ?1 ORDER BY e.id",
-        ),
-    ] {
-        writeln!(text, "-- {name}").unwrap();
-        let mut statement = db.prepare(sql).unwrap();
-        let columns = statement.column_count();
-        let mut rows = statement.query([lead]).unwrap();
-        while let Some(row) = rows.next().unwrap() {
-            let shown = |column| match row.get_ref(column).unwrap() {
-                ValueRef::Null => "-".to_owned(),
-                ValueRef::Integer(number) => number.to_string(),
-                ValueRef::Real(number) => number.to_string(),
-                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-                ValueRef::Blob(bytes) => hex::encode(bytes),
-            };
-            writeln!(text, "{}", (0..columns).map(shown).collect::<Vec<_>>().join(" | ")).unwrap();
+    for table in ["jobs", "links", "intents", "conflicts", "events JOIN bodies ON event_id = id"] {
+        writeln!(text, "-- {table}").unwrap();
+        for row in service.database.rows_of(table, lead).await {
+            writeln!(text, "{row}").unwrap();
         }
     }
 }

@@ -17,12 +17,12 @@ use serde_json::Value as Json;
 use super::configuration::configuration;
 use super::crm::Items;
 use super::leads::Lead;
+use crate::database::TestDatabase;
 use crate::proxy::Proxy;
 
 /// What webhooks are signed with.
 pub const SECRET: &str = "the kill test's secret";
 pub const TOKEN: &str = "the kill test's admin token";
-const DATABASE: &str = "leadrelay.db";
 /// How long a replica has a lead for itself.
 pub const LEASE: Duration = Duration::from_secs(3);
 /// How long a start, and paying all that is owed, may take.
@@ -32,8 +32,7 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(90);
 pub struct Service {
     folder: Option<tempfile::TempDir>,
     pub replicas: Vec<Replica>,
-    /// Where the replicas' database is; `None`: the one replica has a file.
-    shared: Option<String>,
+    pub database: TestDatabase,
     /// For webhooks and for operators, where there are several replicas.
     front: Option<(Proxy, Proxy)>,
     client: reqwest::Client,
@@ -149,12 +148,12 @@ impl Replica {
 }
 
 impl Service {
-    /// One process with a file of its own.
-    pub fn new(crm: &str, mut rng: Rng) -> Self {
+    /// One process with a database of its own.
+    pub async fn new(crm: &str, mut rng: Rng) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = format!("sqlite://{}", folder.path().join(DATABASE).display());
-        let replicas = vec![Replica::new(folder.path(), 0, &store, crm, &mut rng)];
-        Self { folder: Some(folder), replicas, shared: None, front: None, client: client() }
+        let database = TestDatabase::new(folder.path()).await;
+        let replicas = vec![Replica::new(folder.path(), 0, &database.url(), crm, &mut rng)];
+        Self { folder: Some(folder), replicas, database, front: None, client: client() }
     }
 
     /// So many processes behind one address, on the database at `store`.
@@ -164,8 +163,8 @@ impl Service {
             (0..replicas).map(|n| Replica::new(folder.path(), n, store, crm, &mut rng)).collect();
         let webhooks = Proxy::start(replicas.iter().map(|replica| replica.webhooks).collect()).await;
         let admin = Proxy::start(replicas.iter().map(|replica| replica.admin).collect()).await;
-        let shared = Some(store.to_owned());
-        Self { folder: Some(folder), replicas, shared, front: Some((webhooks, admin)), client: client() }
+        let database = TestDatabase::At(store.to_owned());
+        Self { folder: Some(folder), replicas, database, front: Some((webhooks, admin)), client: client() }
     }
 
     /// Where webhooks are sent.
@@ -182,7 +181,7 @@ impl Service {
     /// not in our process, it may have found none at its start.
     pub fn kill_one(&mut self, rng: &mut Rng) {
         let replica = rng.choice(&mut self.replicas).unwrap();
-        assert!(self.shared.is_some() || !replica.has_ended(), "the service ended by itself\n{}", replica.end_of_log());
+        assert!(self.front.is_some() || !replica.has_ended(), "the service ended by itself\n{}", replica.end_of_log());
         replica.kill();
         replica.start();
     }
@@ -218,7 +217,7 @@ impl Service {
     pub async fn until_ready(&mut self) {
         let began = Instant::now();
         while !self.is_ready().await {
-            if self.shared.is_some() {
+            if self.front.is_some() {
                 self.revive();
             }
             assert!(began.elapsed() < LONGEST_START, "the service does not start\n{}", self.end_of_log());
@@ -289,12 +288,6 @@ impl Service {
     /// Leaves the database and the log behind, to be looked at.
     pub fn keep(&mut self) -> PathBuf {
         self.folder.take().unwrap().keep()
-    }
-
-    /// Where the file is, to be looked at, if there is one.
-    pub fn file(&self) -> Option<PathBuf> {
-        let of_its_own = self.replicas.first().filter(|_| self.shared.is_none());
-        of_its_own.map(|replica| replica.config.with_file_name(DATABASE))
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> T {

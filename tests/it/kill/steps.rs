@@ -96,7 +96,7 @@ async fn play(scenario: Scenario) -> Option<String> {
     let mut rng = Rng::new();
     let sandbox = Sandbox::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let crm = Arc::new(Crm::new(sandbox.url()));
-    let mut service = Service::new(&sandbox.url(), rng.fork());
+    let mut service = Service::new(&sandbox.url(), rng.fork()).await;
     service.start();
     service.until_ready().await;
     let sender = (reqwest::Client::new(), service.webhooks(), Sent::default());

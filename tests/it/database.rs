@@ -1,0 +1,106 @@
+//! The databases of the services under test: SQLite files, or databases of the tests' own server where
+//! `LEADRELAY_TEST_STORE` is `postgres`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use leadrelay::config::{ServerUrl, StoreUrl};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use sqlx::AssertSqlSafe;
+
+use crate::postgres::{self, Database};
+
+const VARIABLE: &str = "LEADRELAY_TEST_STORE";
+
+/// What shows nothing more on PostgreSQL: files of SQLite's, tests without a database, and those that use a server anyway.
+const NOT_AGAIN: [&str; 7] =
+    ["cli::", "database::", "disk_full::", "kill::replicas::", "sandbox_jsforce::", "strace::", "tidy::"];
+
+/// One service's database.
+pub enum TestDatabase {
+    File(PathBuf),
+    Server(Database),
+    /// On a server of the test's own.
+    At(String),
+}
+
+impl TestDatabase {
+    /// A new one; in `folder`, if it is a file.
+    pub async fn new(folder: &Path) -> Self {
+        match std::env::var(VARIABLE).as_deref() {
+            Err(_) | Ok("sqlite") => Self::File(folder.join("leadrelay.db")),
+            Ok("postgres") => Self::Server(postgres::shared().expect("PostgreSQL was asked for").database().await),
+            Ok(other) => panic!("{VARIABLE} is {other}, neither sqlite nor postgres"),
+        }
+    }
+
+    /// As `[store] url` names it.
+    pub fn url(&self) -> String {
+        match self {
+            Self::File(path) => format!("sqlite://{}", path.display()),
+            Self::Server(Database { url, .. }) | Self::At(url) => url.clone(),
+        }
+    }
+
+    pub fn store_url(&self) -> StoreUrl {
+        match self {
+            Self::File(path) => StoreUrl::Sqlite(path.clone()),
+            Self::Server(Database { url, .. }) | Self::At(url) => StoreUrl::Postgres(ServerUrl::parse(url).unwrap()),
+        }
+    }
+
+    /// The rows of a table that belong to a lead, for a person to read.
+    pub async fn rows_of(&self, table: &str, lead: &str) -> Vec<String> {
+        match self {
+            Self::File(path) => {
+                let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+                let mut query = db.prepare(&format!("SELECT * FROM {table} WHERE lead_id = ?1")).unwrap();
+                let columns = query.column_count();
+                let read =
+                    |row: &rusqlite::Row<'_>| (0..columns).map(|column| shown(row.get_ref_unwrap(column))).collect();
+                let rows = query.query_map([lead], |row| Ok::<Vec<String>, _>(read(row))).unwrap();
+                rows.map(|row| row.unwrap().join(" | ")).collect()
+            }
+            Self::Server(Database { url, .. }) | Self::At(url) => {
+                let mut db = postgres::connect(url).await;
+                let sql =
+                    format!("SELECT row_to_json(found)::text FROM (SELECT * FROM {table} WHERE lead_id = $1) found");
+                sqlx::query_scalar(AssertSqlSafe(sql)).bind(lead).fetch_all(&mut db).await.unwrap()
+            }
+        }
+    }
+}
+
+fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "-".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Blob(bytes) => str::from_utf8(bytes).map_or_else(|_| hex::encode(bytes), str::to_owned),
+    }
+}
+
+/// Runs these tests once more, each service on PostgreSQL.
+#[test]
+fn everything_again_on_postgres() {
+    if !postgres::is_there() {
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let skipped = NOT_AGAIN.iter().flat_map(|name| ["--skip", name]);
+    let run = |more: &[&str]| {
+        let mut again = Command::new(&program);
+        again.args(skipped.clone()).args(more).env(VARIABLE, "postgres").stdin(Stdio::null());
+        let output = again.output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
+    };
+    let (_, listed) = run(&["--list"]);
+    let there = listed.lines().filter(|line| line.ends_with(": test")).count();
+    let (succeeded, told) = run(&[]);
+    let passed = told.lines().filter(|line| line.starts_with("test ") && line.ends_with(" ... ok")).count();
+    println!("on PostgreSQL {passed} of {there} tests passed");
+    assert!(succeeded && passed == there && there > 40, "{passed} of {there} tests passed on PostgreSQL\n{told}");
+}
