@@ -2,7 +2,8 @@
 -- `json`, not `jsonb`: it comes back as it was written, U+0000 and numbers of any length included.
 
 -- One change of one lead, as received. Never changed but for its state. By month: `events_y2026m11`; what belongs to no
--- month that has a partition, and what must outlive its month, is in `events_rest`.
+-- month that has a partition is in `events_rest`. What must outlive its month is there too if it is little, else in
+-- `events_kept_y2026m11`, which takes the month's place.
 CREATE SEQUENCE event_ids;
 CREATE TABLE events (
     id           bigint NOT NULL,
@@ -239,12 +240,16 @@ CREATE TABLE sync_log (
     PRIMARY KEY (id, at)
 ) PARTITION BY RANGE (at);
 CREATE TABLE sync_log_rest PARTITION OF sync_log DEFAULT;
-CREATE INDEX sync_log_at ON sync_log (at, id);
 CREATE INDEX sync_log_lead ON sync_log (lead_id, id);
 CREATE INDEX sync_log_record ON sync_log (record_id, id) WHERE record_id IS NOT NULL;
 CREATE INDEX sync_log_request ON sync_log (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX sync_log_error ON sync_log (error_code, id) WHERE error_code IS NOT NULL;
 CREATE INDEX sync_log_outcome ON sync_log (outcome, id) WHERE outcome <> 'ok';
+-- Words of errors, rare operations and rare ways of matching are found without walking through all that went well. Most
+-- rows are in none of these three. Times need no index: where a moment is among the IDs is found by halving.
+CREATE INDEX sync_log_told ON sync_log (id) WHERE error IS NOT NULL;
+CREATE INDEX sync_log_operation ON sync_log (operation, id) WHERE operation NOT IN ('create', 'update', 'unchanged');
+CREATE INDEX sync_log_matched ON sync_log (matched_by, id) WHERE matched_by <> 'link';
 
 -- Decisions per field, request and response. By month, as `events`.
 CREATE TABLE sync_log_bodies (
@@ -331,6 +336,13 @@ CREATE TABLE sweeps (
     name     text PRIMARY KEY,
     position bigint NOT NULL
 );
+-- Events of the month of which a copy is being made that changed meanwhile, so that the copy is set right before it takes
+-- the month's place. Only that month has a trigger.
+CREATE TABLE pruning_changes (event_id bigint NOT NULL);
+CREATE FUNCTION note_changed_event() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO pruning_changes VALUES (NEW.id);
+    RETURN NULL;
+END $$;
 
 -- Spans of time in which a destination's gate was closed: they do not count towards giving a lead up, restarts or not.
 CREATE TABLE closed_spans (

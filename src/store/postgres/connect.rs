@@ -14,13 +14,16 @@ const CONNECTIONS: u32 = 16;
 const OLDEST_SERVER: i32 = 140_000;
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(5);
 
-/// Settings of every connection: none may hang on a lock or a statement for ever, nor keep a transaction open.
-const SESSION: [(&str, &str); 5] = [
+/// Settings of every connection: none may hang on a lock or a statement for ever, nor keep a transaction open. Compiling a
+/// plan, or starting workers for it, takes longer than our statements do.
+const SESSION: [(&str, &str); 7] = [
     ("statement_timeout", "30s"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "30s"),
     ("default_transaction_isolation", "read committed"),
     ("timezone", "UTC"),
+    ("jit", "off"),
+    ("max_parallel_workers_per_gather", "0"),
 ];
 
 /// The first connection, after a look at whether the server keeps what it commits.

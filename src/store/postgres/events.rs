@@ -1,15 +1,97 @@
-#![expect(unused, clippy::todo, reason = "not written yet")]
+//! Events, listed and read.
+
+use sqlx::QueryBuilder;
+use sqlx::postgres::PgRow;
+
 use super::PostgresStore;
-use crate::domain::ids::*;
-use crate::domain::time::Timestamp;
-use crate::store::*;
+use super::cells::Cells;
+use super::log::{cannot_be, nothing};
+use super::time::Time;
+use super::walk::{Numbered, Span};
+use crate::domain::ids::{EventId, LeadId, RequestId, SourceName};
+use crate::store::{EventDetail, EventFilter, EventRow, EventState, Listed, Page, StoreResult};
 
-type Span = (Timestamp, Timestamp);
+pub(super) const EVENTS: Numbered = Numbered {
+    select: "SELECT id, source, lead_id, event_type, sender_id, state, reason, received_at, request_id, size
+               FROM events WHERE ",
+    bounds: "SELECT (SELECT min(id) FROM events), (SELECT max(id) FROM events)",
+    probe: "SELECT id, received_at FROM events WHERE id >= $1 ORDER BY id LIMIT 1",
+};
 
+/// Every source that has events, one look into the index each.
+const SOURCES: &str = "WITH RECURSIVE names (source) AS (
+    SELECT min(source) FROM events
+     UNION ALL
+    SELECT (SELECT min(source) FROM events WHERE source > names.source) FROM names WHERE names.source IS NOT NULL)
+    SELECT source FROM names WHERE source IS NOT NULL";
+
+/// One page of events, newest first.
 pub(super) async fn list(store: &PostgresStore, filter: &EventFilter, page: &Page) -> StoreResult<Listed<EventRow>> {
-    todo!()
+    if [&filter.source, &filter.lead_id].into_iter().flatten().any(|text| cannot_be(text)) {
+        return Ok(nothing());
+    }
+    let narrow = filter.lead_id.is_some();
+    // The index by lead begins with the source.
+    let sources: Vec<String> = match &filter.source {
+        None if narrow => sqlx::query_scalar(SOURCES).fetch_all(&store.pool).await?,
+        _ => Vec::new(),
+    };
+    let span = Span { from: filter.from, to: filter.to, narrow };
+    let conditions = |query: &mut QueryBuilder<sqlx::Postgres>| {
+        if let Some(source) = &filter.source {
+            query.push(" AND source = ").push_bind(source.clone());
+        } else if narrow {
+            query.push(" AND source = ANY(").push_bind(sources.clone()).push(")");
+        }
+        if let Some(lead_id) = &filter.lead_id {
+            query.push(" AND lead_id = ").push_bind(lead_id.clone());
+        }
+        if let Some(state) = filter.state {
+            query.push(" AND state = ").push_bind(state.as_str());
+        }
+        if let Some(from) = filter.from {
+            query.push(" AND received_at >= ").push_bind(Time(from));
+        }
+        if let Some(to) = filter.to {
+            query.push(" AND received_at <= ").push_bind(Time(to));
+        }
+    };
+    EVENTS.page(&store.pool, page, &span, conditions, read_row).await
 }
 
+/// One event with its body and the headers that were kept.
 pub(super) async fn load(store: &PostgresStore, id: EventId) -> StoreResult<Option<EventDetail>> {
-    todo!()
+    let mut query = QueryBuilder::new(EVENTS.select);
+    query.push("id = ").push_bind(id.0);
+    let Some(row) = query.build().fetch_optional(&store.pool).await? else { return Ok(None) };
+    let (_, row) = read_row(&row)?;
+    let kept =
+        sqlx::query("SELECT headers::text AS headers, body FROM bodies WHERE event_id = $1 AND received_at = $2")
+            .bind(id.0)
+            .bind(Time(row.received_at))
+            .fetch_optional(&store.pool)
+            .await?;
+    let Some(kept) = kept else {
+        return Ok(Some(EventDetail { row, headers: Vec::new(), body: bytes::Bytes::new() }));
+    };
+    let cells = Cells::new(&kept, "bodies", id.0);
+    let headers = serde_json::from_str(cells.get("headers")?).map_err(|_| cells.corrupt("headers"))?;
+    Ok(Some(EventDetail { row, headers, body: cells.get::<Vec<u8>>("body")?.into() }))
+}
+
+pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, EventRow)> {
+    let (cells, id) = Cells::numbered(row, "events")?;
+    let event = EventRow {
+        id: EventId(id),
+        source: SourceName::from(cells.get::<&str>("source")?),
+        lead_id: cells.get::<Option<&str>>("lead_id")?.map(LeadId::from),
+        event_type: cells.get("event_type")?,
+        sender_id: cells.get("sender_id")?,
+        state: cells.word("state", EventState::parse)?,
+        reason: cells.get("reason")?,
+        received_at: cells.time("received_at")?,
+        request_id: RequestId::from(cells.get::<&str>("request_id")?),
+        size: cells.count("size")?,
+    };
+    Ok((id, event))
 }

@@ -1,27 +1,243 @@
-#![expect(unused, clippy::todo, reason = "not written yet")]
+//! Figures of queue, errors and sources. None needs a scan of a large table: counters where there are any, else partial
+//! indexes that hold only what is counted.
+
+use std::collections::BTreeMap;
+
+use sqlx::{Postgres, QueryBuilder};
+
 use super::PostgresStore;
-use crate::domain::ids::*;
+use super::cells::Cells;
+use super::log::LOG;
+use super::time::Time;
+use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::{
+    ErrorGroup, Operation, Outcome, OutcomeCount, QueueFigures, SourceFigures, StandingFigures, StoreError, StoreResult,
+};
 
-type Span = (Timestamp, Timestamp);
+/// How many held jobs are looked at to tell what they wait for.
+const MOST_HELD: i64 = 2_000;
+/// How many failures of each outcome are looked at, the newest.
+const MOST_FAILURES: i64 = 25_000;
+/// How many events are looked at, the newest, for a source's last one.
+const MOST_EVENTS: i64 = 10_000;
 
+/// How many changes of the queue's counts are added up at once.
+const MOST_CHANGES: i64 = 20_000;
+/// The advisory lock of the process that adds them up.
+const ADDING_UP: i64 = 0x6c72_0001;
+
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// Figures of each destination that ever had a job: counters that triggers keep, and the first entry of three indexes. The
+/// codes of held jobs are those of the 2,000 held last.
 pub(super) async fn queue(store: &PostgresStore, _now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
-    todo!()
+    add_up(store).await?;
+    let counts: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT destination, status, sum(n)::bigint
+           FROM (SELECT destination, status, n FROM job_counts
+                 UNION ALL SELECT destination, status, n FROM job_count_changes) AS counted
+          GROUP BY destination, status",
+    )
+    .fetch_all(&store.pool)
+    .await?;
+    let mut figures: BTreeMap<String, QueueFigures> = BTreeMap::new();
+    for (destination, status, n) in counts {
+        let corrupt = |column| StoreError::Corrupt { table: "job_counts", column, id: destination.clone() };
+        let n = u64::try_from(n).map_err(|_| corrupt("n"))?;
+        let entry =
+            figures.entry(destination.clone()).or_insert_with(|| QueueFigures::empty(destination.as_str().into()));
+        match status.as_str() {
+            "ready" => entry.ready = n,
+            "leased" => entry.leased = n,
+            "retrying" => entry.retrying = n,
+            "held" => entry.held = n,
+            "dead" => entry.dead = n,
+            _ => return Err(corrupt("status")),
+        }
+    }
+    for (destination, entry) in &mut figures {
+        let (oldest, failing, waiting): (Option<Time>, Option<Time>, Option<Time>) = sqlx::query_as(
+            "SELECT (SELECT min(owed_since) FROM jobs WHERE destination = $1 AND state = 'owed'),
+                    (SELECT min(first_failed_at) FROM jobs
+                      WHERE destination = $1 AND state = 'owed' AND first_failed_at IS NOT NULL),
+                    (SELECT min(waiting_since) FROM jobs
+                      WHERE destination = $1 AND state = 'owed' AND waiting_since IS NOT NULL)",
+        )
+        .bind(destination)
+        .fetch_one(&store.pool)
+        .await?;
+        entry.oldest = oldest.map(|oldest| oldest.0);
+        // What waits behind a closed gate has not failed, but it is as late.
+        entry.oldest_retry = failing.into_iter().chain(waiting).min().map(|oldest| oldest.0);
+    }
+    let held: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT destination, code, count(*)
+           FROM (SELECT destination, coalesce(code, '') AS code FROM jobs WHERE state = 'held' AND state <> 'owed'
+                  ORDER BY ended_at DESC LIMIT $1) AS held
+          GROUP BY destination, code ORDER BY count(*) DESC, code",
+    )
+    .bind(MOST_HELD)
+    .fetch_all(&store.pool)
+    .await?;
+    for (destination, code, n) in held {
+        if let Some(entry) = figures.get_mut(&destination) {
+            entry.held_codes.push((code, n.unsigned_abs()));
+        }
+    }
+    Ok(figures.into_values().collect())
 }
 
+/// Failures since then, the most frequent group first; of each outcome the newest 25,000 at most.
 pub(super) async fn errors(store: &PostgresStore, since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
-    todo!()
+    let (lowest, highest): (Option<i64>, Option<i64>) = sqlx::query_as(LOG.bounds).fetch_one(&store.pool).await?;
+    let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
+    let first = LOG.first_after_disorder(&store.pool, lowest, highest, since).await?;
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT destination, error_code, count(*) AS n, count(DISTINCT (source, lead_id)) AS leads,
+                min(at) AS first_seen, max(at) AS last_seen FROM (",
+    );
+    let failures = [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown, Outcome::Conflict];
+    for (number, outcome) in failures.into_iter().enumerate() {
+        query.push(if number == 0 { "(" } else { " UNION ALL (" });
+        query.push("SELECT destination, error_code, source, lead_id, at FROM sync_log WHERE outcome = ");
+        query.push_bind(outcome.as_str()).push(" AND outcome <> 'ok' AND id >= ").push_bind(first);
+        query.push(" AND at >= ").push_bind(Time(since)).push(" AND error_code IS NOT NULL ORDER BY id DESC LIMIT ");
+        query.push_bind(MOST_FAILURES).push(")");
+    }
+    query.push(") AS failures GROUP BY destination, error_code ORDER BY n DESC, destination, error_code");
+    let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
+    let groups = rows.iter().map(|row| {
+        let cells = Cells::new(row, "sync_log", "?");
+        Ok(ErrorGroup {
+            destination: DestinationName::from(cells.get::<&str>("destination")?),
+            code: cells.get("error_code")?,
+            count: cells.count("n")?,
+            leads: cells.count("leads")?,
+            first_seen: cells.time("first_seen")?,
+            last_seen: cells.time("last_seen")?,
+        })
+    });
+    groups.collect()
 }
 
+/// Operations by outcome since then, to the minute, from the counters by minute.
 pub(super) async fn outcomes(store: &PostgresStore, since: Timestamp) -> StoreResult<Vec<OutcomeCount>> {
-    todo!()
+    let rows = sqlx::query(
+        "SELECT destination, operation, outcome, sum(n)::bigint AS n FROM outcome_counts WHERE minute >= $1
+          GROUP BY destination, operation, outcome",
+    )
+    .bind(start_of(since, MINUTE))
+    .fetch_all(&store.pool)
+    .await?;
+    let counts = rows.iter().map(|row| {
+        let cells = Cells::new(row, "outcome_counts", since);
+        Ok(OutcomeCount {
+            destination: DestinationName::from(cells.get::<&str>("destination")?),
+            operation: cells.word("operation", Operation::parse)?,
+            outcome: cells.word("outcome", Outcome::parse)?,
+            count: cells.count("n")?,
+        })
+    });
+    counts.collect()
 }
 
+/// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer` and
+/// `events_quarantined`.
 pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigures> {
-    todo!()
+    let mut figures = StandingFigures::default();
+    let open: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT destination, kind, count(*) FROM conflicts WHERE state = 'open'
+          GROUP BY destination, kind",
+    )
+    .fetch_all(&store.pool)
+    .await?;
+    for (destination, kind, n) in open {
+        let kind = ConflictKind::parse(&kind).ok_or_else(|| StoreError::Corrupt {
+            table: "conflicts",
+            column: "kind",
+            id: destination.clone(),
+        })?;
+        figures.open_conflicts.push((DestinationName::new(destination), kind, n.unsigned_abs()));
+    }
+    let shared: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT destination, count(DISTINCT record_id) FROM links WHERE NOT owner
+          GROUP BY destination",
+    )
+    .fetch_all(&store.pool)
+    .await?;
+    figures.shared_records =
+        shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
+    let quarantined: Vec<(String, i64)> =
+        sqlx::query_as("SELECT source, count(*) FROM events WHERE state = 'quarantined' GROUP BY source")
+            .fetch_all(&store.pool)
+            .await?;
+    figures.quarantined =
+        quarantined.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
+    Ok(figures)
 }
 
+/// What a source sent since then, to the hour. Its last event is exact if it is among the newest 10,000 of all, else told
+/// to the hour.
 pub(super) async fn source(store: &PostgresStore, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures> {
-    todo!()
+    let mut figures = SourceFigures::default();
+    let counts: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT state, sum(n)::bigint FROM source_counts WHERE source = $1 AND hour >= $2 GROUP BY state",
+    )
+    .bind(source.as_str())
+    .bind(start_of(since, HOUR))
+    .fetch_all(&store.pool)
+    .await?;
+    for (state, n) in counts {
+        match state.as_str() {
+            "ignored" => figures.ignored += n.unsigned_abs(),
+            "quarantined" => figures.quarantined += n.unsigned_abs(),
+            "stored" => figures.accepted += n.unsigned_abs(),
+            // Repeats and reused IDs are counted besides.
+            _ => {}
+        }
+    }
+    let last: Option<Time> = sqlx::query_scalar(
+        "SELECT coalesce(
+            (SELECT received_at FROM events WHERE id > (SELECT max(id) FROM events) - $2 AND source = $1
+              ORDER BY id DESC LIMIT 1),
+            (SELECT max(hour) FROM source_counts WHERE source = $1))",
+    )
+    .bind(source.as_str())
+    .bind(MOST_EVENTS)
+    .fetch_one(&store.pool)
+    .await?;
+    figures.last_received = last.map(|last| last.0);
+    Ok(figures)
+}
+
+/// When the minute or hour of `time` begins: how counters name it.
+fn start_of(time: Timestamp, length: i64) -> Time {
+    Time(Timestamp::from_micros(time.as_micros().div_euclid(length).saturating_mul(length)))
+}
+
+/// Adds changes of the queue's counts to them, unless another process is at it.
+async fn add_up(store: &PostgresStore) -> StoreResult<()> {
+    loop {
+        let changes: i64 = sqlx::query_scalar(
+            "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine),
+                  gone AS (DELETE FROM job_count_changes
+                            WHERE ctid = ANY(ARRAY(SELECT ctid FROM job_count_changes
+                                                    WHERE (SELECT mine FROM turn) LIMIT $2))
+                        RETURNING destination, status, n),
+                  added AS (INSERT INTO job_counts AS c (destination, status, n)
+                            SELECT destination, status, sum(n) FROM gone GROUP BY destination, status
+                            ON CONFLICT (destination, status) DO UPDATE SET n = c.n + excluded.n)
+             SELECT count(*) FROM gone",
+        )
+        .bind(ADDING_UP)
+        .bind(MOST_CHANGES)
+        .fetch_one(&store.pool)
+        .await?;
+        if changes < MOST_CHANGES {
+            return Ok(());
+        }
+    }
 }

@@ -1,32 +1,312 @@
-#![expect(unused, clippy::todo, reason = "not written yet")]
+//! Leads, listed and read.
+
+use std::collections::BTreeSet;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
+
 use super::PostgresStore;
-use crate::domain::ids::*;
+use super::cells::Cells;
+use super::conflicts::CONFLICTS;
+use super::events::EVENTS;
+use super::log::{LOG, cannot_be, nothing, push_email};
+use super::people::AUDIT;
+use super::time::Time;
+use super::{conflicts, events, log, people};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
+use crate::domain::job::Class;
+use crate::domain::lead::Lead;
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
-use crate::store::*;
+use crate::store::paging::{cut, limit, place};
+use crate::store::stored::{left_out_from_json, pairs_from_json};
+use crate::store::{JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, ResyncScope, StoreResult, TimelineEntry};
 
-type Span = (Timestamp, Timestamp);
+/// How much of a lead's past is shown.
+const TIMELINE: usize = 200;
+/// How many leads may begin with what is searched for, by each of ID, address and name.
+const MOST_FOUND: i64 = 1000;
+/// How many documents are looked through for fields.
+const DOCUMENTS: i64 = 300;
+/// Among how many of all sources' newest leads those are sought.
+const AMONG: i64 = 5000;
 
+const COLUMNS: &str = "SELECT source, lead_id, name, email, deleted, updated_at FROM ";
+
+/// One page of leads, the last changed first. A lead that changes while a person pages moves to the first page.
 pub(super) async fn list(store: &PostgresStore, filter: &LeadFilter, page: &Page) -> StoreResult<Listed<LeadRow>> {
-    todo!()
+    let limit = limit(page);
+    if [&filter.source, &filter.email, &filter.q].into_iter().flatten().any(|text| cannot_be(text)) {
+        return Ok(nothing());
+    }
+    let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
+    match filter.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
+        Some(q) => push_beginnings(&mut query, q),
+        None => {
+            query.push("leads");
+        }
+    }
+    query.push(" WHERE true");
+    if let Some(source) = &filter.source {
+        query.push(" AND source = ").push_bind(source.clone());
+    }
+    if let Some(email) = &filter.email {
+        query.push(" AND ");
+        push_email(&mut query, email);
+    }
+    if let Some((updated_at, source, lead_id)) = place::<(i64, String, String)>(page)? {
+        query.push(" AND (updated_at, source, lead_id) < (").push_bind(Time(Timestamp::from_micros(updated_at)));
+        query.push(", ").push_bind(source).push(", ").push_bind(lead_id).push(")");
+    }
+    query.push(" ORDER BY updated_at DESC, source DESC, lead_id DESC LIMIT ").push_bind(limit as i64 + 1);
+    let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
+    let items = rows.iter().map(read_row).collect::<StoreResult<Vec<_>>>()?;
+    Ok(cut(items, limit, |lead| {
+        (lead.updated_at.as_micros(), lead.key.source.as_str().to_owned(), lead.key.id.as_str().to_owned())
+    }))
 }
 
+/// The table of leads whose ID, address or name begins so; each is a range of an index, read in its order.
+fn push_beginnings(query: &mut QueryBuilder<Postgres>, q: &str) {
+    let address = q.to_lowercase();
+    let ranges = [
+        ("lead_id COLLATE \"C\"", "", q),
+        ("email COLLATE \"C\"", "", address.as_str()),
+        ("lower(name) COLLATE \"C\"", "lower", q),
+    ];
+    query.push("(");
+    for (number, (column, function, beginning)) in ranges.into_iter().enumerate() {
+        query.push(if number == 0 { "(" } else { " UNION (" }).push(COLUMNS).push("leads WHERE ");
+        query.push(column).push(" >= ").push(function).push("(").push_bind(beginning.to_owned());
+        query.push(") AND ").push(column).push(" < ").push(function).push("(");
+        query.push_bind(format!("{beginning}\u{10ffff}"));
+        query.push(") ORDER BY ").push(column).push(" LIMIT ").push_bind(MOST_FOUND).push(")");
+    }
+    query.push(") AS leads");
+}
+
+/// A lead with all that is known of it; also one of which only events are known yet.
 pub(super) async fn load(store: &PostgresStore, key: &LeadKey) -> StoreResult<Option<LeadView>> {
-    todo!()
+    if cannot_be(key.source.as_str()) || cannot_be(key.id.as_str()) {
+        return Ok(None);
+    }
+    let timeline = load_timeline(store, key).await?;
+    let row = sqlx::query(
+        "SELECT source, lead_id, name, email, deleted, updated_at, document::text AS document
+           FROM leads WHERE source = $1 AND lead_id = $2",
+    )
+    .bind(key.source.as_str())
+    .bind(key.id.as_str())
+    .fetch_optional(&store.pool)
+    .await?;
+    let (row, lead) = match (&row, timeline.first()) {
+        (Some(row), _) => {
+            let cells = Cells::new(row, "leads", key);
+            let lead = Lead::from_json(key.clone(), cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
+            (read_row(row)?, Some(lead))
+        }
+        (None, Some(newest)) => {
+            let updated_at = time_of(newest).0;
+            (LeadRow { key: key.clone(), name: None, email: None, deleted: false, updated_at }, None)
+        }
+        (None, None) => return Ok(None),
+    };
+    let mut open = QueryBuilder::<Postgres>::new(CONFLICTS.select);
+    push_lead(&mut open, key);
+    open.push(" AND state = 'open' ORDER BY id DESC LIMIT ").push_bind(TIMELINE as i64);
+    let open = open.build().fetch_all(&store.pool).await?;
+    Ok(Some(LeadView {
+        row,
+        lead,
+        links: load_links(store, key).await?,
+        jobs: load_jobs(store, key).await?,
+        conflicts: open.iter().map(|row| Ok(conflicts::read_row(row)?.1)).collect::<StoreResult<_>>()?,
+        timeline,
+    }))
 }
 
+/// Begins a condition that the lead is this one.
+fn push_lead(query: &mut QueryBuilder<Postgres>, key: &LeadKey) {
+    query.push("source = ").push_bind(key.source.as_str().to_owned());
+    query.push(" AND lead_id = ").push_bind(key.id.as_str().to_owned());
+}
+
+async fn load_timeline(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<TimelineEntry>> {
+    let mut entries = Vec::new();
+    for select in [EVENTS.select, LOG.select, AUDIT.select] {
+        let mut query = QueryBuilder::<Postgres>::new(select);
+        push_lead(&mut query, key);
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(TIMELINE as i64);
+        for row in query.build().persistent(false).fetch_all(&store.pool).await? {
+            entries.push(if select == EVENTS.select {
+                TimelineEntry::Event(events::read_row(&row)?.1)
+            } else if select == LOG.select {
+                TimelineEntry::Operation(Box::new(log::read_row(&row)?.1))
+            } else {
+                TimelineEntry::Person(people::read_row(&row)?.1)
+            });
+        }
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(time_of(entry)));
+    entries.truncate(TIMELINE);
+    Ok(entries)
+}
+
+/// When it was; of what was at the same moment, the event came before the operation.
+fn time_of(entry: &TimelineEntry) -> (Timestamp, u8, i64) {
+    match entry {
+        TimelineEntry::Event(event) => (event.received_at, 0, event.id.0),
+        TimelineEntry::Person(change) => (change.entry.at, 1, change.id),
+        TimelineEntry::Operation(row) => (row.at, 2, row.id),
+    }
+}
+
+async fn load_links(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<(DestinationName, Link)>> {
+    let rows = sqlx::query(
+        "WITH RECURSIVE names (destination) AS (
+            SELECT min(destination) FROM links
+             UNION ALL
+            SELECT (SELECT min(destination) FROM links WHERE destination > names.destination)
+              FROM names WHERE names.destination IS NOT NULL)
+         SELECT l.destination, l.object, l.record_id, l.matched_by, l.owner, l.bases::text AS bases, l.kept::text AS kept,
+                l.left_out::text AS left_out, l.fingerprint, l.revision
+           FROM names JOIN links l ON l.destination = names.destination AND l.source = $1 AND l.lead_id = $2
+          ORDER BY l.destination",
+    )
+    .bind(key.source.as_str())
+    .bind(key.id.as_str())
+    .fetch_all(&store.pool)
+    .await?;
+    let links = rows.iter().map(|row| {
+        let cells = Cells::new(row, "links", key);
+        let link = Link {
+            record: RecordRef {
+                object: cells.get::<&str>("object")?.into(),
+                id: cells.get::<&str>("record_id")?.into(),
+            },
+            matched_by: cells.word("matched_by", MatchedBy::parse)?,
+            owner: cells.get("owner")?,
+            bases: pairs_from_json(cells.get("bases")?).map_err(|_| cells.corrupt("bases"))?,
+            kept: pairs_from_json(cells.get("kept")?).map_err(|_| cells.corrupt("kept"))?,
+            left_out: left_out_from_json(cells.get("left_out")?).map_err(|_| cells.corrupt("left_out"))?,
+            fingerprint: cells.get("fingerprint")?,
+            revision: cells.get("revision")?,
+        };
+        Ok((DestinationName::from(cells.get::<&str>("destination")?), link))
+    });
+    links.collect()
+}
+
+async fn load_jobs(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<JobRow>> {
+    let rows = sqlx::query(
+        "SELECT destination, state, status, class, attempt, due_at, owed_since, code, detail FROM jobs
+          WHERE destination IN (SELECT destination FROM job_counts UNION SELECT destination FROM job_count_changes)
+            AND source = $1 AND lead_id = $2
+          ORDER BY destination",
+    )
+    .bind(key.source.as_str())
+    .bind(key.id.as_str())
+    .fetch_all(&store.pool)
+    .await?;
+    let jobs = rows.iter().map(|row| {
+        let cells = Cells::new(row, "jobs", key);
+        let state = cells.word("status", |word| {
+            ["ready", "leased", "retrying", "held", "dead"].into_iter().find(|state| *state == word)
+        })?;
+        let ended = cells.get::<&str>("state")? != "owed";
+        Ok(JobRow {
+            destination: DestinationName::from(cells.get::<&str>("destination")?),
+            state,
+            class: if cells.get::<i16>("class")? == 0 { Class::Live } else { Class::Backfill },
+            attempt: cells.count("attempt")?,
+            due_at: if ended { None } else { Some(cells.time("due_at")?) },
+            owed_since: cells.time("owed_since")?,
+            code: cells.get("code")?,
+            detail: cells.get("detail")?,
+        })
+    });
+    jobs.collect()
+}
+
+/// Up to `limit` leads after `after` that a resync of this scope would touch, in key order.
 pub(super) async fn after(
     store: &PostgresStore,
     scope: &ResyncScope,
     after: Option<&LeadKey>,
     limit: u32,
 ) -> StoreResult<Vec<LeadKey>> {
-    todo!()
+    let sources: BTreeSet<&str> = scope.sources.iter().map(SourceName::as_str).collect();
+    let limit = limit as usize;
+    let mut keys = Vec::new();
+    for source in sources {
+        let after = after.map(|after| (after.source.as_str(), after.id.as_str()));
+        let after = match after {
+            Some((last, _)) if source < last => continue,
+            Some((last, id)) if source == last => Some(id),
+            _ => None,
+        };
+        if keys.len() >= limit {
+            break;
+        }
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT lead_id FROM leads WHERE source = $1 AND ($2::text IS NULL OR lead_id > $2) ORDER BY lead_id LIMIT $3",
+        )
+        .bind(source)
+        .bind(after)
+        .bind((limit - keys.len()) as i64)
+        .persistent(false)
+        .fetch_all(&store.pool)
+        .await?;
+        keys.extend(ids.into_iter().map(|id| LeadKey::new(source, id.as_str())));
+    }
+    Ok(keys)
 }
 
+/// How many leads a resync of this scope would touch.
 pub(super) async fn count(store: &PostgresStore, scope: &ResyncScope) -> StoreResult<u64> {
-    todo!()
+    let sources: Vec<&str> = scope.sources.iter().map(SourceName::as_str).collect();
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM leads WHERE source = ANY($1)")
+        .bind(sources)
+        .fetch_one(&store.pool)
+        .await?;
+    Ok(count.unsigned_abs())
 }
 
+/// Fields of a source's newest leads, by name.
 pub(super) async fn seen_fields(store: &PostgresStore, source: &SourceName) -> StoreResult<Vec<String>> {
-    todo!()
+    let newest = "SELECT lead_id, document::text AS document FROM (
+                      SELECT source, lead_id, document FROM leads
+                       ORDER BY updated_at DESC, source DESC, lead_id DESC LIMIT $3) AS newest
+                   WHERE source = $1 LIMIT $2";
+    // A source of few leads among many of others: any of its leads.
+    let any = "SELECT lead_id, document::text AS document FROM leads WHERE source = $1 AND $3::bigint > 0 LIMIT $2";
+    let mut fields = BTreeSet::new();
+    for sql in [newest, any] {
+        let rows = sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(&store.pool).await?;
+        for row in &rows {
+            let id: String = Cells::new(row, "leads", source).get("lead_id")?;
+            let key = LeadKey::new(source.as_str(), id.as_str());
+            let cells = Cells::new(row, "leads", &key);
+            let lead = Lead::from_json(key.clone(), cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
+            fields.extend(lead.fields.into_keys());
+        }
+        if !rows.is_empty() {
+            break;
+        }
+    }
+    Ok(fields.into_iter().collect())
+}
+
+fn read_row(row: &PgRow) -> StoreResult<LeadRow> {
+    let cells = Cells::new(row, "leads", "?");
+    let key = LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?);
+    let cells = Cells::new(row, "leads", &key);
+    Ok(LeadRow {
+        name: cells.get("name")?,
+        email: cells.get("email")?,
+        deleted: cells.get("deleted")?,
+        updated_at: cells.time("updated_at")?,
+        key,
+    })
 }

@@ -98,8 +98,10 @@ impl Numbered {
         let (lowest, mut below) = self.span(db, span, place(page)?).await?;
         let mut found: Vec<(i64, T)> = Vec::new();
         let mut width = if span.narrow { i64::MAX } else { WINDOW };
+        let mut took = Duration::ZERO;
         while below > lowest && found.len() <= limit {
-            if began.elapsed() > PATIENCE {
+            // The next piece takes about as long as the last.
+            if began.elapsed() + took > PATIENCE {
                 let next = Some(cursor(&below));
                 return Ok(Listed { items: found.into_iter().map(|(_, item)| item).collect(), next });
             }
@@ -110,7 +112,8 @@ impl Numbered {
             for row in query.build().persistent(false).fetch_all(db).await? {
                 found.push(read(&row)?);
             }
-            width = next_width(width, asked.elapsed());
+            took = asked.elapsed();
+            width = next_width(width, took);
             below = floor;
         }
         let listed = cut(found, limit, |(id, _)| *id);
