@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::log::cannot_be;
 use super::{PostgresStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::store::stored::pairs_from_json;
@@ -12,7 +13,7 @@ pub(super) async fn find_owners(
     destination: &DestinationName,
     records: &[RecordRef],
 ) -> StoreResult<Vec<Option<RecordOwner>>> {
-    let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !id.contains('\0')).collect();
+    let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !cannot_be(id)).collect();
     let found: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT l.record_id, l.source, l.lead_id,
                 EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted)
