@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::PostgresStore;
+use super::log::cannot_be;
 use super::time::Time;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
@@ -14,7 +15,7 @@ pub(super) async fn find_owners(
     destination: &DestinationName,
     records: &[RecordRef],
 ) -> StoreResult<Vec<Option<RecordOwner>>> {
-    let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !id.contains('\0')).collect();
+    let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !cannot_be(id)).collect();
     let rows: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT l.record_id, l.source, l.lead_id,
                 EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted)
