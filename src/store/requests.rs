@@ -22,10 +22,7 @@ pub(in crate::store) struct IntakeRequest {
 }
 
 impl IntakeRequest {
-    pub(in crate::store) fn new(
-        events: Vec<NewEvent>,
-        reply: oneshot::Sender<StoreResult<Vec<EventReceipt>>>,
-    ) -> Self {
+    pub(in crate::store) fn new(events: Vec<NewEvent>, reply: oneshot::Sender<StoreResult<Vec<EventReceipt>>>) -> Self {
         let bytes = events.iter().map(|event| event.body.len()).sum();
         Self { events, bytes, reply }
     }

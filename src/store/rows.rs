@@ -34,7 +34,12 @@ pub(in crate::store) fn lane(number: i16) -> Lane {
 }
 
 /// What a column holds, or which row is broken.
-pub(in crate::store) fn read<T>(found: Option<T>, table: &'static str, column: &'static str, id: impl Display) -> StoreResult<T> {
+pub(in crate::store) fn read<T>(
+    found: Option<T>,
+    table: &'static str,
+    column: &'static str,
+    id: impl Display,
+) -> StoreResult<T> {
     found.ok_or_else(|| StoreError::Corrupt { table, column, id: id.to_string() })
 }
 

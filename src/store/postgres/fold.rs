@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::PostgresStore;
 use super::rows::{self, readable_option};
 use super::time::Time;
-use super::PostgresStore;
 use crate::domain::ids::LeadKey;
 use crate::domain::time::Timestamp;
 use crate::store::{FoldedLead, StoreResult};
@@ -38,9 +38,8 @@ pub(super) async fn save(store: &PostgresStore, folded: &[FoldedLead]) -> StoreR
 /// which of them were saved.
 async fn save_some(store: &PostgresStore, folded: &[&FoldedLead]) -> StoreResult<HashSet<(String, String)>> {
     let (sources, leads) = rows::columns(folded.iter().map(|folded| &folded.lead.key));
-    let events = || {
-        (1i64..).zip(folded).flat_map(|(place, folded)| folded.events.iter().map(move |event| (place, event)))
-    };
+    let events =
+        || (1i64..).zip(folded).flat_map(|(place, folded)| folded.events.iter().map(move |event| (place, event)));
     let saved = sqlx::query_as(
         "WITH given AS MATERIALIZED (
              SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::boolean[],

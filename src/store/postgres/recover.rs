@@ -40,8 +40,8 @@ pub(super) async fn recover(store: &PostgresStore, whose: LeasesOf, now: Timesta
         },
     };
     let mut db = store.pool.acquire().await?;
-    let only_late = died.of.is_none()
-        && sqlx::query_scalar(OTHERS_LIVE).bind(store.replica).fetch_one(&mut *db).await?;
+    let only_late =
+        died.of.is_none() && sqlx::query_scalar(OTHERS_LIVE).bind(store.replica).fetch_one(&mut *db).await?;
     let mut recovered = Recovered::default();
     loop {
         let released = release_leases(&mut db, died.of, only_late, now).await?;
@@ -109,11 +109,7 @@ async fn release_leases(
 
 /// Writes that were announced and of which nothing is known: logged, and kept open while they may land. A piece of them;
 /// within the caller's transaction, where the rows stay locked.
-pub(super) async fn open_unsettled(
-    db: &mut PgConnection,
-    whose: &Unsettled<'_>,
-    now: Timestamp,
-) -> StoreResult<u64> {
+pub(super) async fn open_unsettled(db: &mut PgConnection, whose: &Unsettled<'_>, now: Timestamp) -> StoreResult<u64> {
     let (source, lead) = whose.lead.map(|lead| (lead.source.as_str(), lead.id.as_str())).unzip();
     let unsettled = sqlx::query(
         "SELECT id, destination, source, lead_id, object, record_id, attempt, request_id, decisions::text AS decisions

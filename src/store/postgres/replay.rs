@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashSet};
 
 use sqlx::PgConnection;
 
+use super::PostgresStore;
 use super::dirty::{self, Why};
 use super::rows::readable_option;
 use super::time::Time;
-use super::PostgresStore;
 use crate::domain::ids::{DestinationName, EventId, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::lead::Lead;
@@ -89,13 +89,11 @@ async fn replay_one(
 
 /// Locks the lead's row; answers its document. Nobody folds the lead meanwhile.
 async fn lock(db: &mut PgConnection, lead: &LeadKey) -> StoreResult<Option<String>> {
-    let document = sqlx::query_scalar(
-        "SELECT document::text FROM leads WHERE source = $1 AND lead_id = $2 FOR UPDATE",
-    )
-    .bind(lead.source.as_str())
-    .bind(lead.id.as_str())
-    .fetch_optional(db)
-    .await?;
+    let document = sqlx::query_scalar("SELECT document::text FROM leads WHERE source = $1 AND lead_id = $2 FOR UPDATE")
+        .bind(lead.source.as_str())
+        .bind(lead.id.as_str())
+        .fetch_optional(db)
+        .await?;
     Ok(document)
 }
 

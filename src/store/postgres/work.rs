@@ -181,7 +181,8 @@ async fn load_links(
     destination: &DestinationName,
     work: &mut [Work],
 ) -> StoreResult<()> {
-    let sql = "SELECT k.place, l.object, l.record_id, l.matched_by, l.owner, l.bases::text, l.kept::text, l.fingerprint,
+    let sql =
+        "SELECT k.place, l.object, l.record_id, l.matched_by, l.owner, l.bases::text, l.kept::text, l.fingerprint,
                       l.revision, l.left_out::text
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(source, lead_id, place)
                  JOIN links l ON l.destination = $3 AND l.source = k.source AND l.lead_id = k.lead_id";
