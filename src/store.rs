@@ -6,6 +6,8 @@
 
 mod paging;
 pub mod postgres;
+mod requests;
+mod rows;
 pub mod sqlite;
 pub mod stored;
 pub mod types;

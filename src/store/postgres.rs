@@ -5,6 +5,7 @@
 
 mod cells;
 mod connect;
+mod keys;
 mod migrations;
 mod partitions;
 mod time;

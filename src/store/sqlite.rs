@@ -32,7 +32,6 @@ mod private;
 mod prune;
 mod runs;
 
-mod rows;
 mod verbs;
 mod walk;
 
@@ -47,7 +46,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio::sync::watch;
 
-use super::{StoreError, StoreResult};
+use super::{StoreError, StoreResult, rows};
 pub use backup::back_up;
 use lock::DatabaseLock;
 use writer::Writer;

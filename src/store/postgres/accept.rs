@@ -1,26 +1,226 @@
-#![expect(unused, clippy::todo, reason = "not written yet")]
-use std::sync::Arc;
+//! Intake: the events of many requests in one commit.
+//!
+//! Handlers put their requests into a bounded queue; a few tasks, each with a connection of its own, take what is there,
+//! store it and answer. There is no timer: a batch gathers by itself while those before it are committed.
 
-use sqlx::PgPool;
-use tokio::sync::watch;
+mod batch;
+mod repeats;
 
-use crate::store::*;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-pub(super) struct Intake;
+use futures_util::FutureExt;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::store::requests::{IntakeRequest, WaitingRequests};
+use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
+
+/// How many commits are under way at once. More only make the batches smaller.
+const WRITERS: usize = 2;
+/// How long connecting may take, and how long it is not tried again after it failed.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+const RECONNECT_AFTER: Duration = Duration::from_millis(250);
+/// How long storing one batch may take. After that nobody knows what became of it.
+const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The way to the tasks that store events. Dropping it lets them finish what was handed in, and end.
+pub(super) struct Intake {
+    shared: Arc<Shared>,
+    writers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+    max_batch: usize,
+    connect: PgConnectOptions,
+    on_commit: Box<dyn Fn(usize) + Send + Sync>,
+    due: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: WaitingRequests,
+    closed: bool,
+}
 
 impl Intake {
+    /// Starts the tasks; they connect when there is something to store.
     pub(super) fn start(
         pool: &PgPool,
         max_batch: usize,
         on_commit: Box<dyn Fn(usize) + Send + Sync>,
         due: Arc<watch::Sender<u64>>,
     ) -> Self {
-        Self
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            changed: Notify::new(),
+            max_batch,
+            connect: (*pool.connect_options()).clone(),
+            on_commit,
+            due,
+        });
+        let writers = (0..WRITERS).map(|_| tokio::spawn(Writer::new(Arc::clone(&shared)).run())).collect();
+        Self { shared, writers: Mutex::new(writers) }
     }
 
+    /// Stores the events of one request, together with those of other requests that arrive meanwhile.
     pub(super) async fn accept(&self, events: Vec<NewEvent>) -> StoreResult<Vec<EventReceipt>> {
-        todo!()
+        let events = events.into_iter().map(batch::storable).collect();
+        let (reply, answer) = oneshot::channel();
+        self.shared.push(IntakeRequest::new(events, reply))?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    pub(super) async fn close(&self) {}
+    /// Takes nothing more in, and waits until what was handed in is done.
+    pub(super) async fn close(&self) {
+        self.shared.close();
+        let writers = std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
+        for writer in writers {
+            // A panic was reported when it happened; there is nothing more to wait for.
+            let _ = writer.await;
+        }
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn push(&self, request: IntakeRequest) -> StoreResult<()> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(gone());
+        }
+        waiting.requests.push(request)?;
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for requests; `None`: closed, and all are taken.
+    async fn next(&self) -> Option<Vec<IntakeRequest>> {
+        loop {
+            // Made before the look, so that nothing that comes after it is missed.
+            let changed = self.changed.notified();
+            {
+                let mut waiting = self.lock();
+                let batch = waiting.requests.take_batch(self.max_batch);
+                if !batch.is_empty() {
+                    if !waiting.requests.is_empty() {
+                        self.changed.notify_one();
+                    }
+                    return Some(batch);
+                }
+                if waiting.closed {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}
+
+/// One of the tasks that store.
+struct Writer {
+    shared: Arc<Shared>,
+    db: Option<PgConnection>,
+    /// When connecting failed last, and why.
+    failed: Option<(Instant, String)>,
+}
+
+impl Writer {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, db: None, failed: None }
+    }
+
+    async fn run(mut self) {
+        while let Some(requests) = self.shared.next().await {
+            match self.connection().await {
+                Ok(db) => self.store(db, requests).await,
+                Err(reason) => refuse(requests, &reason),
+            }
+        }
+        if let Some(db) = self.db {
+            // It has nothing open; the server notices if the farewell is lost.
+            let _ = timeout(CONNECT_WITHIN, db.close()).await;
+        }
+    }
+
+    /// The connection, made anew if there is none; for a moment after that failed it fails at once.
+    async fn connection(&mut self) -> Result<PgConnection, String> {
+        if let Some(db) = self.db.take() {
+            return Ok(db);
+        }
+        if let Some((at, reason)) = &self.failed
+            && at.elapsed() < RECONNECT_AFTER
+        {
+            return Err(reason.clone());
+        }
+        let reason = match timeout(CONNECT_WITHIN, PgConnection::connect_with(&self.shared.connect)).await {
+            Ok(Ok(db)) => {
+                self.failed = None;
+                return Ok(db);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the database does not answer".to_owned(),
+        };
+        tracing::warn!("the database cannot be reached to store events: {reason}");
+        self.failed = Some((Instant::now(), reason.clone()));
+        Err(reason)
+    }
+
+    /// Stores a batch and answers everybody in it. After a failure that leaves in doubt what is on disk the connection is
+    /// dropped, and nothing is tried again: whoever sent it will.
+    async fn store(&mut self, mut db: PgConnection, requests: Vec<IntakeRequest>) {
+        let mut stored = batch::Stored::default();
+        let storing = batch::store(&mut db, &requests, &mut stored, &*self.shared.on_commit);
+        let outcome = match timeout(COMMIT_WITHIN, AssertUnwindSafe(storing).catch_unwind()).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(StoreError::Unavailable("storing events panicked".to_owned())),
+            Err(_) => Err(StoreError::Unavailable("the database did not commit in time".to_owned())),
+        };
+        if stored.made_due {
+            self.shared.due.send_modify(|times| *times = times.wrapping_add(1));
+        }
+        let mut requests = requests.into_iter();
+        for receipts in stored.receipts {
+            let Some(request) = requests.next() else { break };
+            request.answer(receipts);
+        }
+        match outcome {
+            Ok(()) => self.db = Some(db),
+            Err(error) => {
+                tracing::warn!("events could not be stored, the database is connected to anew: {error}");
+                refuse(requests, &error.to_string());
+            }
+        }
+    }
+}
+
+fn refuse(requests: impl IntoIterator<Item = IntakeRequest>, reason: &str) {
+    for request in requests {
+        request.answer(Err(StoreError::Unavailable(reason.to_owned())));
+    }
 }

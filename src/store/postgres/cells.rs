@@ -1,6 +1,4 @@
-//! Reading columns by name, and writing texts that come from outside.
-
-use std::borrow::Cow;
+//! Reading columns by name.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row, Type};
@@ -56,9 +54,4 @@ impl<'r> Cells<'r> {
     pub(super) fn corrupt(&self, column: &'static str) -> StoreError {
         StoreError::Corrupt { table: self.table, column, id: self.id.clone() }
     }
-}
-
-/// A text that is only shown, as the database can hold it: U+0000, which it cannot, is replaced.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
 }

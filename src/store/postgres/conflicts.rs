@@ -1,14 +1,18 @@
-#![expect(unused, clippy::todo, reason = "not written yet")]
+//! Conflicts: listed, read and resolved.
+
 use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
 
 use super::PostgresStore;
 use super::cells::Cells;
-use super::walk::Numbered;
-use crate::domain::ids::*;
-use crate::domain::plan::*;
-use crate::domain::time::Timestamp;
-use crate::store::stored::{answer_from_json, question_from_json};
-use crate::store::*;
+use super::dirty::{self, Why};
+use super::time::Time;
+use super::walk::{Numbered, Span};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey};
+use crate::domain::job::Class;
+use crate::domain::plan::{Choice, ConflictKind, Question};
+use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
+use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
 pub(super) const CONFLICTS: Numbered = Numbered {
     select: "SELECT id, destination, source, lead_id, kind, field, state, revision, question::text AS question, \
@@ -17,20 +21,116 @@ pub(super) const CONFLICTS: Numbered = Numbered {
     probe: "SELECT id, opened_at FROM conflicts WHERE id >= $1 ORDER BY id LIMIT 1",
 };
 
+/// One page of conflicts, newest first.
 pub(super) async fn list(
     store: &PostgresStore,
     filter: &ConflictFilter,
     page: &Page,
 ) -> StoreResult<Listed<ConflictRow>> {
-    todo!()
+    let span = Span { from: None, to: None, narrow: filter.id.is_some() };
+    let conditions = |query: &mut QueryBuilder<Postgres>| {
+        if let Some(id) = filter.id {
+            query.push(" AND id = ").push_bind(id);
+        }
+        let equal = [
+            (" AND state = ", filter.state.as_deref()),
+            (" AND kind = ", filter.kind.map(ConflictKind::as_str)),
+            (" AND field = ", filter.field.as_deref()),
+            (" AND source = ", filter.source.as_deref()),
+            (" AND lead_id = ", filter.lead_id.as_deref()),
+            (" AND destination = ", filter.destination.as_deref()),
+        ];
+        for (condition, value) in equal {
+            match value {
+                None => {}
+                // No text in the database has it.
+                Some(value) if value.contains('\0') => {
+                    query.push(" AND false");
+                }
+                Some(value) => {
+                    query.push(condition).push_bind(value.to_owned());
+                }
+            }
+        }
+        if let Some(before) = filter.opened_before {
+            query.push(" AND opened_at < ").push_bind(Time(before));
+        }
+    };
+    CONFLICTS.page(&store.pool, page, &span, conditions, read_row).await
 }
 
+/// One conflict.
 pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<ConflictRow>> {
-    todo!()
+    let mut query = QueryBuilder::<Postgres>::new(CONFLICTS.select);
+    query.push("id = ").push_bind(id);
+    let row = query.build().fetch_optional(&store.pool).await?;
+    Ok(row.as_ref().map(read_row).transpose()?.map(|(_, conflict)| conflict))
 }
 
+/// Stores a person's answer beside the question that it answers, and makes the lead's job due, in one transaction.
+///
+/// Only an open conflict at the revision that the person saw is answered; repeating the answer finds it closed.
 pub(super) async fn resolve(store: &PostgresStore, answer: &Answer) -> StoreResult<Answered> {
-    todo!()
+    let Some(seen) = load(store, answer.conflict).await? else { return Ok(Answered::NotFound) };
+    let stale = answer.revision.is_some_and(|revision| revision != seen.revision);
+    if stale || !matches!(seen.state, ConflictState::Open) {
+        return Ok(Answered::Changed(Box::new(seen)));
+    }
+    if !fits(&seen.question, &answer.choice) {
+        return Ok(Answered::WrongChoice(Box::new(seen)));
+    }
+    let closed = close(store, &seen, answer).await?;
+    let Some(conflict) = load(store, seen.id).await? else { return Ok(Answered::NotFound) };
+    if closed {
+        store.wake_workers();
+        return Ok(Answered::Done(Box::new(conflict)));
+    }
+    Ok(Answered::Changed(Box::new(conflict)))
+}
+
+/// Closes the conflict as it was seen: what the answer was checked against is the question at this revision.
+async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> StoreResult<bool> {
+    let given = PersonsAnswer {
+        choice: answer.choice.clone(),
+        by: answer.by.clone(),
+        at: answer.now,
+        note: answer.note.clone(),
+    };
+    let mut tx = store.pool.begin().await?;
+    // The job before the conflict, as settling locks them.
+    dirty::touch(&mut tx, &seen.destination, &seen.lead, Class::Live, answer.now, Why::Forced).await?;
+    let closed = sqlx::query(
+        "UPDATE conflicts
+            SET state = 'resolved', revision = revision + 1, answer = $3::json, updated_at = $4, closed_at = $4
+          WHERE id = $1 AND state = 'open' AND revision = $2",
+    )
+    .bind(seen.id)
+    .bind(seen.revision)
+    .bind(answer_to_json(&given))
+    .bind(Time(answer.now))
+    .execute(&mut *tx)
+    .await?;
+    if closed.rows_affected() == 0 {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Whether a question of this kind can be answered so. A record must be one of those in question, where any are named.
+fn fits(question: &Question, choice: &Choice) -> bool {
+    let of_kind = match question.kind {
+        ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
+        ConflictKind::Match => matches!(choice, Choice::Record(_) | Choice::Create),
+        ConflictKind::SharedRecord => {
+            matches!(choice, Choice::Lead | Choice::Crm | Choice::Record(_) | Choice::Create)
+        }
+        ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
+    };
+    let Choice::Record(record) = choice else { return of_kind };
+    let mut named = question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record).peekable();
+    of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
 }
 
 pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, ConflictRow)> {

@@ -1,30 +1,69 @@
-#![expect(unused, clippy::todo, reason = "not written yet")]
-use super::PostgresStore;
-use crate::domain::ids::*;
-use crate::domain::time::Timestamp;
-use crate::store::*;
+//! Which lead owns a record, which leads may be getting one, and which lack some of their values there.
 
-type Span = (Timestamp, Timestamp);
+use std::collections::HashMap;
+
+use super::{PostgresStore, rows};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::store::stored::pairs_from_json;
+use crate::store::{OpenCreate, RecordOwner, StoreResult};
 
 pub(super) async fn find_owners(
     store: &PostgresStore,
     destination: &DestinationName,
     records: &[RecordRef],
 ) -> StoreResult<Vec<Option<RecordOwner>>> {
-    todo!()
+    let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !id.contains('\0')).collect();
+    let found: Vec<(String, String, String, bool)> = sqlx::query_as(
+        "SELECT l.record_id, l.source, l.lead_id,
+                EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted)
+           FROM links l WHERE l.owner AND l.destination = $1 AND l.record_id = ANY ($2::text[])",
+    )
+    .bind(destination.as_str())
+    .bind(ids)
+    .fetch_all(&store.pool)
+    .await?;
+    let owner = |(record, source, lead, deleted): (String, String, String, bool)| {
+        (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted })
+    };
+    let owners: HashMap<String, RecordOwner> = found.into_iter().map(owner).collect();
+    Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
+/// Leads with rows left out by other rules than these, in key order.
 pub(super) async fn with_rows_left_out(
     store: &PostgresStore,
     destination: &DestinationName,
     fingerprint: &str,
 ) -> StoreResult<Vec<LeadKey>> {
-    todo!()
+    let found: Vec<(String, String)> = sqlx::query_as(
+        r#"SELECT source, lead_id FROM links
+            WHERE destination = $1 AND lacks AND fingerprint <> $2 ORDER BY source COLLATE "C", lead_id COLLATE "C""#,
+    )
+    .bind(destination.as_str())
+    .bind(fingerprint)
+    .fetch_all(&store.pool)
+    .await?;
+    Ok(found.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
 }
 
+/// Creates that have no answer and may still land, of leads without a record.
 pub(super) async fn find_open_creates(
     store: &PostgresStore,
     destination: &DestinationName,
 ) -> StoreResult<Vec<OpenCreate>> {
-    todo!()
+    let found: Vec<(i64, String, String, String)> = sqlx::query_as(
+        "SELECT i.id, i.source, i.lead_id, i.value_pairs::text FROM intents i
+          WHERE i.destination = $1 AND i.record_id IS NULL AND i.settled = 1
+            AND NOT EXISTS (SELECT 1 FROM links l
+                             WHERE l.destination = i.destination AND l.source = i.source AND l.lead_id = i.lead_id)
+          ORDER BY i.id",
+    )
+    .bind(destination.as_str())
+    .fetch_all(&store.pool)
+    .await?;
+    let read = |(id, source, lead, pairs): (i64, String, String, String)| {
+        let announced = rows::read(pairs_from_json(&pairs).ok(), "intents", "value_pairs", id)?;
+        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows: announced })
+    };
+    found.into_iter().map(read).collect()
 }

@@ -1,12 +1,15 @@
-#![expect(unused, clippy::todo, reason = "not written yet")]
+//! What people did: pauses and the audit log.
+
 use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
 
 use super::PostgresStore;
 use super::cells::Cells;
-use super::walk::Numbered;
-use crate::domain::ids::*;
-use crate::domain::time::Timestamp;
-use crate::store::*;
+use super::rows::{readable, readable_option};
+use super::time::Time;
+use super::walk::{Numbered, Span};
+use crate::domain::ids::{DestinationName, LeadKey};
+use crate::store::{AuditEntry, AuditRow, Listed, Page, Pause, StoreResult};
 
 pub(super) const AUDIT: Numbered = Numbered {
     select: "SELECT id, at, by, action, target, source, lead_id, detail FROM audit WHERE ",
@@ -14,24 +17,74 @@ pub(super) const AUDIT: Numbered = Numbered {
     probe: "SELECT id, at FROM audit WHERE id >= $1 ORDER BY id LIMIT 1",
 };
 
+/// Pauses a destination; a pause that is there already is replaced.
 pub(super) async fn pause(store: &PostgresStore, pause: &Pause) -> StoreResult<()> {
-    todo!()
+    sqlx::query(
+        "INSERT INTO pauses (destination, by, note, since, until) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (destination) DO UPDATE
+         SET by = excluded.by, note = excluded.note, since = excluded.since, until = excluded.until",
+    )
+    .bind(pause.destination.as_str())
+    .bind(readable(&pause.by))
+    .bind(readable_option(pause.note.as_deref()))
+    .bind(Time(pause.since))
+    .bind(pause.until.map(Time))
+    .execute(&store.pool)
+    .await?;
+    Ok(())
 }
 
+/// Ends a pause; `false`: there was none.
 pub(super) async fn resume(store: &PostgresStore, destination: &DestinationName) -> StoreResult<bool> {
-    todo!()
+    let ended = sqlx::query("DELETE FROM pauses WHERE destination = $1")
+        .bind(destination.as_str())
+        .execute(&store.pool)
+        .await?;
+    Ok(ended.rows_affected() > 0)
 }
 
+/// Every pause, by destination. Whether one is over is for the caller to say.
 pub(super) async fn load_pauses(store: &PostgresStore) -> StoreResult<Vec<Pause>> {
-    todo!()
+    let rows =
+        sqlx::query(r#"SELECT destination, by, note, since, until FROM pauses ORDER BY destination COLLATE "C""#)
+            .fetch_all(&store.pool)
+            .await?;
+    let pauses = rows.iter().map(|row| {
+        let destination: String = Cells::new(row, "pauses", "?").get("destination")?;
+        let cells = Cells::new(row, "pauses", &destination);
+        Ok(Pause {
+            by: cells.get("by")?,
+            note: cells.get("note")?,
+            since: cells.time("since")?,
+            until: cells.maybe_time("until")?,
+            destination: DestinationName::new(destination),
+        })
+    });
+    pauses.collect()
 }
 
+/// Appends to the audit log.
 pub(super) async fn record_audit(store: &PostgresStore, entry: &AuditEntry) -> StoreResult<()> {
-    todo!()
+    sqlx::query(
+        "INSERT INTO audit (at, by, action, target, source, lead_id, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(Time(entry.at))
+    .bind(readable(&entry.by))
+    .bind(readable(&entry.action))
+    .bind(readable(&entry.target))
+    .bind(entry.lead.as_ref().map(|lead| readable(lead.source.as_str())))
+    .bind(entry.lead.as_ref().map(|lead| readable(lead.id.as_str())))
+    .bind(readable_option(entry.detail.as_deref()))
+    .execute(&store.pool)
+    .await?;
+    Ok(())
 }
 
+/// One page of the audit log, newest first.
 pub(super) async fn list_audit(store: &PostgresStore, page: &Page) -> StoreResult<Listed<AuditRow>> {
-    todo!()
+    let all = |_: &mut QueryBuilder<Postgres>| {};
+    let span = Span { from: None, to: None, narrow: true };
+    AUDIT.page(&store.pool, page, &span, all, read_row).await
 }
 
 pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, AuditRow)> {

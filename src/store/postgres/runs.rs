@@ -1,23 +1,101 @@
-#![expect(unused, clippy::todo, reason = "not written yet")]
+//! Bulk work and its progress.
+
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
+
 use super::PostgresStore;
-use crate::domain::ids::*;
-use crate::domain::time::Timestamp;
-use crate::store::*;
+use super::cells::Cells;
+use super::rows::{readable, readable_option};
+use super::time::Time;
+use super::walk::{Numbered, Span};
+use crate::domain::ids::LeadKey;
+use crate::store::{Listed, NewRun, Page, RunProgress, RunRow, StoreResult};
 
-type Span = (Timestamp, Timestamp);
+const RUNS: Numbered = Numbered {
+    select: "SELECT id, kind, by, started_at, updated_at, scope::text AS scope, total, done, position::text AS position, \
+             state, detail FROM runs WHERE ",
+    bounds: "SELECT (SELECT min(id) FROM runs), (SELECT max(id) FROM runs)",
+    probe: "SELECT id, started_at FROM runs WHERE id >= $1 ORDER BY id LIMIT 1",
+};
 
+/// Begins a run and answers its number.
 pub(super) async fn create(store: &PostgresStore, run: &NewRun) -> StoreResult<i64> {
-    todo!()
+    let id = sqlx::query_scalar(
+        "INSERT INTO runs (kind, by, started_at, updated_at, scope, total, done, state)
+         VALUES ($1, $2, $3, $3, $4::json, $5, 0, 'running') RETURNING id",
+    )
+    .bind(run.kind)
+    .bind(readable(&run.by))
+    .bind(Time(run.started_at))
+    .bind(&run.scope)
+    .bind(clamp(run.total))
+    .fetch_one(&store.pool)
+    .await?;
+    Ok(id)
 }
 
+/// Notes how far a run came.
 pub(super) async fn update(store: &PostgresStore, id: i64, progress: &RunProgress) -> StoreResult<()> {
-    todo!()
+    sqlx::query(
+        "UPDATE runs SET done = $2, position = $3::jsonb, state = $4, detail = $5, updated_at = $6 WHERE id = $1",
+    )
+    .bind(id)
+    .bind(clamp(progress.done))
+    .bind(progress.position.as_ref().map(position_text))
+    .bind(progress.state)
+    .bind(readable_option(progress.detail.as_deref()))
+    .bind(Time(progress.now))
+    .execute(&store.pool)
+    .await?;
+    Ok(())
 }
 
+/// One page of the runs, newest first.
 pub(super) async fn list(store: &PostgresStore, page: &Page) -> StoreResult<Listed<RunRow>> {
-    todo!()
+    let all = |_: &mut QueryBuilder<Postgres>| {};
+    RUNS.page(&store.pool, page, &Span { from: None, to: None, narrow: true }, all, read_row).await
 }
 
+/// One run.
 pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<RunRow>> {
-    todo!()
+    let mut query = QueryBuilder::<Postgres>::new(RUNS.select);
+    query.push("id = ").push_bind(id);
+    let row = query.build().fetch_optional(&store.pool).await?;
+    Ok(row.as_ref().map(read_row).transpose()?.map(|(_, run)| run))
+}
+
+fn read_row(row: &PgRow) -> StoreResult<(i64, RunRow)> {
+    let (cells, id) = Cells::numbered(row, "runs")?;
+    let position = match cells.get::<Option<&str>>("position")? {
+        Some(text) => Some(read_position(text).ok_or_else(|| cells.corrupt("position"))?),
+        None => None,
+    };
+    let run = RunRow {
+        id,
+        kind: cells.get("kind")?,
+        by: cells.get("by")?,
+        started_at: cells.time("started_at")?,
+        updated_at: cells.time("updated_at")?,
+        scope: cells.get("scope")?,
+        total: cells.count("total")?,
+        done: cells.count("done")?,
+        position,
+        state: cells.get("state")?,
+        detail: cells.get("detail")?,
+    };
+    Ok((id, run))
+}
+
+/// Source and ID as a JSON pair, since either may hold any character.
+fn position_text(lead: &LeadKey) -> String {
+    serde_json::json!([lead.source.as_str(), lead.id.as_str()]).to_string()
+}
+
+fn read_position(text: &str) -> Option<LeadKey> {
+    let (source, id): (String, String) = serde_json::from_str(text).ok()?;
+    Some(LeadKey::new(source.as_str(), id.as_str()))
+}
+
+fn clamp(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

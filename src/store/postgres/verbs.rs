@@ -248,7 +248,13 @@ impl Store for PostgresStore {
     }
 
     async fn ready(&self) -> StoreResult<()> {
-        todo!()
+        sqlx::query(
+            "INSERT INTO sweeps (name, position) VALUES ('heartbeat', 1)
+             ON CONFLICT (name) DO UPDATE SET position = sweeps.position + 1",
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     async fn close(&self) {

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::dirty::{self, Why};
-use super::writer::IntakeRequest;
 use super::writer::connection::{begin, commit, roll_back};
 use crate::domain::ids::{EventId, LeadKey, SourceName};
 use crate::domain::job::Class;
+use crate::store::requests::IntakeRequest;
 use crate::store::stored::headers_to_json;
 use crate::store::{EventReceipt, EventState, NewEvent, StoreError, StoreResult};
 

@@ -124,25 +124,12 @@ fn drop_one(db: &Connection, key: &JobKey, by: &str, now: Timestamp) -> StoreRes
         .query_row([destination, source, lead_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((attempt, code, detail)) = job else { return Ok(false) };
+    let lead = LeadKey::new(source.as_str(), lead_id.as_str());
     let row = NewLogRow {
-        at: now,
-        lead: LeadKey::new(source.as_str(), lead_id.as_str()),
-        destination: destination.as_str().into(),
-        operation: Operation::Skip,
-        outcome: Outcome::Ok,
-        record: None,
-        matched_by: None,
         error_code: code,
         error: Some(format!("discarded by {by}: {}", detail.unwrap_or_default())),
         attempt,
-        api_calls: 0,
-        batch: 1,
-        duration_ms: 0,
-        request_id: None,
-        event: None,
-        decisions: Vec::new(),
-        request: None,
-        response: None,
+        ..NewLogRow::note(now, lead, destination.as_str().into(), Operation::Skip, Outcome::Ok)
     };
     append::append(db, &row)?;
     Ok(true)

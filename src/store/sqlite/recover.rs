@@ -97,26 +97,17 @@ pub(super) fn open_unsettled(db: &Connection, whose: &Unsettled<'_>, now: Timest
             let (object, record): (String, Option<String>) = (row.get(4)?, row.get(5)?);
             let (request, decisions): (String, String) = (row.get(7)?, row.get(8)?);
             let record = record.map(|id| RecordRef { object: object.as_str().into(), id: id.as_str().into() });
+            let operation = if record.is_some() { Operation::Update } else { Operation::Create };
+            let lead = LeadKey::new(source.as_str(), lead.as_str());
             let log = NewLogRow {
-                at: now,
-                lead: LeadKey::new(source.as_str(), lead.as_str()),
-                destination: destination.as_str().into(),
-                operation: if record.is_some() { Operation::Update } else { Operation::Create },
-                outcome: Outcome::Unknown,
                 record,
-                matched_by: None,
                 error_code: Some(whose.code.to_owned()),
                 error: Some(whose.detail.to_owned()),
                 attempt: row.get(6)?,
-                api_calls: 0,
-                batch: 1,
-                duration_ms: 0,
                 request_id: Some(request.as_str().into()),
-                event: None,
                 // What cannot be read any more must not keep the program from starting.
                 decisions: decisions_from_json(&decisions).unwrap_or_default(),
-                request: None,
-                response: None,
+                ..NewLogRow::note(now, lead, destination.as_str().into(), operation, Outcome::Unknown)
             };
             Ok((row.get::<_, i64>(0)?, log))
         })?

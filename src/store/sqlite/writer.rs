@@ -18,8 +18,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
+use crate::store::requests::IntakeRequest;
 use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
-pub(super) use queues::IntakeRequest;
 use queues::{Queues, Step};
 
 /// How long the writer waits before it tries again to open a database that it could not open.

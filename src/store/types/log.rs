@@ -29,6 +29,38 @@ pub struct NewLogRow {
     pub response: Option<String>,
 }
 
+impl NewLogRow {
+    /// A row of something that no call was made for; what else is known of it, the caller fills in.
+    pub fn note(
+        at: Timestamp,
+        lead: LeadKey,
+        destination: DestinationName,
+        operation: Operation,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            at,
+            lead,
+            destination,
+            operation,
+            outcome,
+            record: None,
+            matched_by: None,
+            error_code: None,
+            error: None,
+            attempt: 0,
+            api_calls: 0,
+            batch: 1,
+            duration_ms: 0,
+            request_id: None,
+            event: None,
+            decisions: Vec::new(),
+            request: None,
+            response: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     Create,

@@ -168,27 +168,11 @@ fn hand_over(db: &Connection, settlement: &Settlement, record: RecordRef, heir: 
         settlement.now.as_micros(),
     ])?;
     dirty::touch(db, &settlement.destination, heir, Class::Live, settlement.now, Why::News)?;
-    append::append(
-        db,
-        &NewLogRow {
-            at: settlement.now,
-            lead: heir.clone(),
-            destination: settlement.destination.clone(),
-            operation: Operation::Skip,
-            outcome: Outcome::Ok,
-            record: Some(record),
-            matched_by: None,
-            error_code: Some("became_owner".to_owned()),
-            error: Some(format!("owns the record from now on, since lead {} is gone", settlement.lead)),
-            attempt: 0,
-            api_calls: 0,
-            batch: 1,
-            duration_ms: 0,
-            request_id: None,
-            event: None,
-            decisions: Vec::new(),
-            request: None,
-            response: None,
-        },
-    )
+    let became_owner = NewLogRow {
+        record: Some(record),
+        error_code: Some("became_owner".to_owned()),
+        error: Some(format!("owns the record from now on, since lead {} is gone", settlement.lead)),
+        ..NewLogRow::note(settlement.now, heir.clone(), settlement.destination.clone(), Operation::Skip, Outcome::Ok)
+    };
+    append::append(db, &became_owner)
 }

@@ -4,15 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::Work;
-use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
-
-/// The most requests and bytes that may wait to be stored. About 0.15 s of work on a quick disk and 0.5 s on a slow one,
-/// below every sender's time-out.
-const MAX_WAITING: usize = 4096;
-const MAX_WAITING_BYTES: usize = 16 << 20;
+use crate::store::requests::{IntakeRequest, WaitingRequests};
+use crate::store::{StoreError, StoreResult};
 
 /// While webhooks keep coming, other work has its turn this long after its last one began, so that a webhook waits for few
 /// of its pieces.
@@ -21,28 +15,6 @@ const TURN: Duration = Duration::from_millis(10);
 /// Webhooks keep coming until this long after the last one was stored. Senders who wait for their answers all send again
 /// right after a commit: that nothing waits at that moment does not mean that nothing comes.
 const LULL: Duration = Duration::from_millis(2);
-
-/// The most bytes in one commit.
-const MAX_BATCH_BYTES: usize = 4 << 20;
-
-/// The events of one request, and who waits for them.
-pub(in crate::store::sqlite) struct IntakeRequest {
-    pub(in crate::store::sqlite) events: Vec<NewEvent>,
-    bytes: usize,
-    reply: oneshot::Sender<StoreResult<Vec<EventReceipt>>>,
-}
-
-impl IntakeRequest {
-    pub(super) fn new(events: Vec<NewEvent>, reply: oneshot::Sender<StoreResult<Vec<EventReceipt>>>) -> Self {
-        let bytes = events.iter().map(|event| event.body.len()).sum();
-        Self { events, bytes, reply }
-    }
-
-    pub(super) fn answer(self, outcome: StoreResult<Vec<EventReceipt>>) {
-        // The sender may have gone away; what was committed stays, and sending again is harmless.
-        let _ = self.reply.send(outcome);
-    }
-}
 
 /// What the writer does next: intake, and then, if no webhooks come or it is its turn, one piece of other work.
 pub(super) struct Step {
@@ -59,8 +31,7 @@ pub(super) struct Queues {
 
 #[derive(Default)]
 struct Waiting {
-    intake: VecDeque<IntakeRequest>,
-    intake_bytes: usize,
+    intake: WaitingRequests,
     /// Whether the writer is at a batch of webhooks, and when the last one was done.
     storing: bool,
     stored_at: Option<Instant>,
@@ -75,20 +46,13 @@ impl Queues {
         Self { waiting: Mutex::default(), changed: Condvar::new(), max_batch }
     }
 
-    /// Puts a request at the end; [`StoreError::Busy`] at once if too much waits already. One that alone is larger than
-    /// the bound is taken when nothing else waits.
+    /// Puts a request at the end; [`StoreError::Busy`] at once if too much waits already.
     pub(super) fn push_intake(&self, request: IntakeRequest) -> StoreResult<()> {
         let mut waiting = self.lock();
         if waiting.closed {
             return Err(super::gone());
         }
-        let full = waiting.intake.len() >= MAX_WAITING
-            || waiting.intake_bytes.saturating_add(request.bytes) > MAX_WAITING_BYTES;
-        if full && !waiting.intake.is_empty() {
-            return Err(StoreError::Busy);
-        }
-        waiting.intake_bytes += request.bytes;
-        waiting.intake.push_back(request);
+        waiting.intake.push(request)?;
         drop(waiting);
         self.changed.notify_one();
         Ok(())
@@ -124,7 +88,7 @@ impl Queues {
             waiting.stored_at = Some(Instant::now());
         }
         loop {
-            let intake = waiting.take_batch(self.max_batch);
+            let intake = waiting.intake.take_batch(self.max_batch);
             waiting.storing = !intake.is_empty();
             let held_up = waiting.work_is_held_up();
             let work = if held_up.is_none() { waiting.take_work() } else { None };
@@ -147,8 +111,7 @@ impl Queues {
             let waited = self.changed.wait_timeout(waiting, pause);
             waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let refused = std::mem::take(&mut waiting.intake);
-        waiting.intake_bytes = 0;
+        let refused = waiting.intake.take_all();
         let work = std::mem::take(&mut waiting.work);
         let closed = waiting.closed;
         drop(waiting);
@@ -182,26 +145,5 @@ impl Waiting {
         let work = self.work.pop_front()?;
         self.worked_at = Some(Instant::now());
         Some(work)
-    }
-
-    /// Takes the requests of the next commit: as many as fit, but at least one if there is one. Those whose sender has
-    /// gone are dropped, so that an overloaded store does not spend itself on answers that nobody reads.
-    fn take_batch(&mut self, max_events: usize) -> Vec<IntakeRequest> {
-        let (mut batch, mut events, mut bytes) = (Vec::new(), 0usize, 0usize);
-        while let Some(next) = self.intake.front() {
-            let gone = next.reply.is_closed();
-            let fits = events + next.events.len() <= max_events && bytes + next.bytes <= MAX_BATCH_BYTES;
-            if !gone && !fits && !batch.is_empty() {
-                break;
-            }
-            let Some(request) = self.intake.pop_front() else { break };
-            self.intake_bytes = self.intake_bytes.saturating_sub(request.bytes);
-            if !gone {
-                events += request.events.len();
-                bytes += request.bytes;
-                batch.push(request);
-            }
-        }
-        batch
     }
 }
