@@ -7,6 +7,7 @@
 //! the ratios are what counts.
 
 mod load;
+#[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 

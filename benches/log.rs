@@ -5,8 +5,10 @@
 //! asked for a page of 50, with other values each time; the answer may be short with a cursor, where much had to be looked
 //! through in vain.
 
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
 mod load;
 mod log_rows;
+#[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 
@@ -87,8 +89,7 @@ fn main() -> io::Result<()> {
 fn configuration(url: StoreUrl) -> io::Result<Config> {
     let text = include_str!("../leadrelay.toml");
     let read = |path: &Path| std::fs::read_to_string(path);
-    let mut config =
-        Config::parse(text, Path::new("leadrelay.toml"), &|_| None, &read).map_err(io::Error::other)?;
+    let mut config = Config::parse(text, Path::new("leadrelay.toml"), &|_| None, &read).map_err(io::Error::other)?;
     config.server.listen.set_port(0);
     config.admin.listen.set_port(0);
     config.store.url = url;

@@ -47,7 +47,8 @@ const VALUES: &str = "
          WHEN i % 50 = 7 THEN 'The record is locked by another user' END,
     1, 2, 200, 120, 'req_' || (i / 20), i, CASE WHEN i % 2 = 0 THEN 1 + i % 50 END";
 
-const COLUMNS: &str = "at, source, lead_id, destination, operation, outcome, object, record_id, matched_by, error_code, error,
+const COLUMNS: &str =
+    "at, source, lead_id, destination, operation, outcome, object, record_id, matched_by, error_code, error,
                        attempt, api_calls, batch, duration_ms, request_id, event_id, field_set";
 
 impl Rows {

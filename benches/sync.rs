@@ -7,6 +7,7 @@
 //! for one machine only; CPU time a lead is the steadier one.
 
 mod load;
+#[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 mod sync_claims;

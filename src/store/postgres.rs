@@ -70,8 +70,10 @@ pub struct PostgresStore {
 pub struct Options {
     /// Whether missing migrations are applied; else a database that lacks one is refused.
     pub migrate: bool,
-    /// The most events in one commit. Anything but the default is for measuring what group commit is worth.
+    /// The most events in one commit, and how many commits of events may be under way at once: more only make the batches
+    /// smaller. Anything but the default is for measuring what group commit is worth.
     pub max_batch: usize,
+    pub writers: usize,
     /// Whether a server is accepted that may forget what it has committed.
     pub accept_unsafe_server: bool,
     /// Hears of every commit that was synced, with the number of events that it stored.
@@ -80,7 +82,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { migrate: true, max_batch: 512, accept_unsafe_server: false, on_commit: Box::new(|_| {}) }
+        Self { migrate: true, max_batch: 512, writers: 2, accept_unsafe_server: false, on_commit: Box::new(|_| {}) }
     }
 }
 
@@ -101,7 +103,7 @@ impl PostgresStore {
         let pool = connect::pool(connect);
         let (here, moved_here) = watch::channel(0);
         let (here, due, replica) = (Arc::new(here), Arc::new(watch::channel(0).0), Uuid::new_v4());
-        let intake = Intake::start(&pool, options.max_batch, options.on_commit, Arc::clone(&here));
+        let intake = Intake::start(&pool, options.writers, options.max_batch, options.on_commit, Arc::clone(&here));
         let notifier = Notifier::start(&pool, replica, moved_here, &due).await;
         Ok(Self { pool, intake, here, due, notifier, replica })
     }

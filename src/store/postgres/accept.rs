@@ -20,8 +20,6 @@ use tokio::time::timeout;
 use crate::store::requests::{IntakeRequest, WaitingRequests};
 use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
 
-/// How many commits are under way at once. More only make the batches smaller.
-const WRITERS: usize = 2;
 /// How long connecting may take, and how long it is not tried again after it failed.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const RECONNECT_AFTER: Duration = Duration::from_millis(250);
@@ -53,6 +51,7 @@ impl Intake {
     /// Starts the tasks; they connect when there is something to store.
     pub(super) fn start(
         pool: &PgPool,
+        writers: usize,
         max_batch: usize,
         on_commit: Box<dyn Fn(usize) + Send + Sync>,
         due: Arc<watch::Sender<u64>>,
@@ -65,7 +64,7 @@ impl Intake {
             on_commit,
             due,
         });
-        let writers = (0..WRITERS).map(|_| tokio::spawn(Writer::new(Arc::clone(&shared)).run())).collect();
+        let writers = (0..writers).map(|_| tokio::spawn(Writer::new(Arc::clone(&shared)).run())).collect();
         Self { shared, writers: Mutex::new(writers) }
     }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use self::rows::{Row, Source, Target};
 use self::tables::{TABLES, Table};
@@ -22,7 +22,7 @@ use crate::store::{StoreError, StoreResult};
 /// Rows compared at once.
 const PIECE: i64 = 1000;
 
-/// The mark of a database that a copy is being made to; opening it for service removes the mark.
+/// The mark of a database that a copy is being made to; a process that serves it removes the mark.
 const MARK: &str = "copying";
 
 /// Where a copy stands.
@@ -91,7 +91,7 @@ pub async fn copy_from(path: &Path, url: &str, mut tell: impl FnMut(Progress)) -
 }
 
 /// A database that is being served has no mark; what is in it came from webhooks and must not be removed.
-pub(super) async fn end_copying(db: &mut PgConnection) -> StoreResult<()> {
+pub(super) async fn end_copying(db: &PgPool) -> StoreResult<()> {
     sqlx::query("DELETE FROM sweeps WHERE name = $1").bind(MARK).execute(db).await?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::time::Time;
-use super::{PostgresStore, leases};
+use super::{PostgresStore, copy, leases};
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::{Closure, GateElsewhere, Other, Pause, Replica, ReplicaRow, StoreResult};
@@ -32,6 +32,7 @@ pub(super) async fn appear(store: &PostgresStore, who: &Replica) -> StoreResult<
     .bind(Time(who.started_at))
     .execute(&store.pool)
     .await?;
+    copy::end_copying(&store.pool).await?;
     let long_ago = store.time().await?.before(SHOWN_FOR);
     let gone: Vec<Uuid> = sqlx::query_scalar("DELETE FROM replicas WHERE seen_at < $1 RETURNING id")
         .bind(Time(long_ago))

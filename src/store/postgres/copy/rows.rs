@@ -10,8 +10,8 @@ use sqlx::{Connection, PgConnection, Postgres, QueryBuilder, Row as _, Sqlite};
 use super::tables::{Column, Kind, Table};
 use super::{PIECE, Summed};
 use crate::domain::time::Timestamp;
-use crate::store::postgres::time::Time;
 use crate::store::StoreResult;
+use crate::store::postgres::time::Time;
 
 /// One value: numbers, flags and times as numbers, tokens as bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
