@@ -20,7 +20,7 @@ use super::{edits, report};
 /// Webhooks under way at a time.
 const SENDERS: u64 = 6;
 /// Later than any late write of the sandbox.
-const ALL_LANDED: Duration = Duration::from_millis(2_500);
+pub const ALL_LANDED: Duration = Duration::from_millis(2_500);
 
 /// A test run before its service is there.
 pub struct Run {

@@ -131,7 +131,7 @@ async fn play(scenario: Scenario) -> Option<String> {
         }
     }
     if scenario.steps.contains(&Step::Late) {
-        tokio::time::sleep(super::ALL_LANDED).await;
+        tokio::time::sleep(super::run::ALL_LANDED).await;
     }
     service.until_drained().await;
     let leads = [lead, other];
