@@ -148,7 +148,3 @@ mod tests {
         }
     }
 }
-#[cfg(test)]
-pub(super) async fn make_one(db: &mut PgConnection, monthly: &Monthly, month: Month) -> sqlx::Result<()> {
-    make(db, monthly, month).await
-}
