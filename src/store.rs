@@ -257,7 +257,12 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(said) => said.code().is_some_and(|code| passes_by_itself(&code)),
             _ => false,
         };
-        if passes { StoreError::Unavailable(error.to_string()) } else { StoreError::Database(Box::new(error)) }
+        match error {
+            // With its place in the server's own source it would only confuse.
+            sqlx::Error::Database(said) if passes => StoreError::Unavailable(said.message().to_owned()),
+            error if passes => StoreError::Unavailable(error.to_string()),
+            error => StoreError::Database(Box::new(error)),
+        }
     }
 }
 

@@ -101,7 +101,7 @@ impl PostgresStore {
         let (here, moved_here) = watch::channel(0);
         let (here, due, replica) = (Arc::new(here), Arc::new(watch::channel(0).0), Uuid::new_v4());
         let intake = Intake::start(&pool, options.max_batch, options.on_commit, Arc::clone(&here));
-        let notifier = Notifier::start(&pool, replica, moved_here, &due);
+        let notifier = Notifier::start(&pool, replica, moved_here, &due).await;
         Ok(Self { pool, intake, here, due, notifier, replica })
     }
 

@@ -25,6 +25,7 @@ mod recover;
 mod refused;
 mod rows;
 mod settle;
+mod shared;
 mod sync_log;
 mod values;
 mod work;

@@ -77,5 +77,5 @@ async fn what_a_person_must_mend_is_said() {
     assert!(refused(&cluster.url("no_such_database"), options()).await.contains("createdb"));
     assert!(refused("postgres://:::", options()).await.contains("postgres://user:password@host/database"));
     let nobody_there = PostgresStore::open("postgres://postgres@127.0.0.1:1/x", options()).await.err();
-    assert!(matches!(nobody_there, Some(StoreError::Unavailable(_))), "{nobody_there:?}");
+    assert!(matches!(nobody_there, Some(StoreError::Unreachable(_))), "{nobody_there:?}");
 }

@@ -180,13 +180,22 @@ impl Writer {
         }
         let reason = match timeout(CONNECT_WITHIN, PgConnection::connect_with(&self.shared.connect)).await {
             Ok(Ok(db)) => {
-                self.failed = None;
+                if self.failed.take().is_some() {
+                    tracing::info!("the database takes events again");
+                }
                 return Ok(db);
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => match error.as_database_error() {
+                Some(said) => said.message().to_owned(),
+                None => error.to_string(),
+            },
             Err(_) => "the database does not answer".to_owned(),
         };
-        tracing::warn!("the database cannot be reached to store events: {reason}");
+        if self.failed.is_none() {
+            tracing::warn!(
+                "the database cannot be reached to store events: {reason}; senders are answered 503 until it is back"
+            );
+        }
         self.failed = Some((Instant::now(), reason.clone()));
         Err(reason)
     }

@@ -17,12 +17,13 @@ const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(5);
 
 /// Settings of every connection: none may hang on a lock or a statement for ever, nor keep a transaction open. Compiling a
 /// plan, or starting workers for it, takes longer than our statements do.
-const SESSION: [(&str, &str); 7] = [
+const SESSION: [(&str, &str); 8] = [
     ("statement_timeout", "30s"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "30s"),
     ("default_transaction_isolation", "read committed"),
     ("timezone", "UTC"),
+    ("client_min_messages", "warning"),
     ("jit", "off"),
     ("max_parallel_workers_per_gather", "0"),
 ];
@@ -66,6 +67,8 @@ pub(super) fn pool(options: PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(WAIT_FOR_CONNECTION)
+        // Who waited says so where it matters.
+        .acquire_slow_threshold(WAIT_FOR_CONNECTION * 2)
         .test_before_acquire(false)
         .connect_lazy_with(options)
 }
@@ -73,10 +76,12 @@ pub(super) fn pool(options: PgConnectOptions) -> PgPool {
 /// Why the database cannot be opened, with what to do about it where a person must.
 pub(super) fn told(error: sqlx::Error) -> StoreError {
     let said = match &error {
-        sqlx::Error::Io(cause) => return StoreError::Unreachable(reasons(cause)),
-        sqlx::Error::Tls(cause) => {
-            return StoreError::Unreachable(format!("no TLS with it: {}", reasons(cause.as_ref())));
+        sqlx::Error::Io(cause) if reasons(cause).contains("certificate") => return no_tls(cause),
+        sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            return unfit("a file or a socket that `store.url` names is not there");
         }
+        sqlx::Error::Io(cause) => return StoreError::Unreachable(reasons(cause)),
+        sqlx::Error::Tls(cause) => return no_tls(cause.as_ref()),
         sqlx::Error::Configuration(cause) => {
             return unfit(&format!("`store.url` is wrong: {}", reasons(cause.as_ref())));
         }
@@ -100,6 +105,13 @@ pub(super) fn told(error: sqlx::Error) -> StoreError {
         Some(code) if code.starts_with("57P") || code.starts_with("53") => StoreError::Unreachable(message.to_owned()),
         _ => error.into(),
     }
+}
+
+fn no_tls(cause: &(dyn std::error::Error + 'static)) -> StoreError {
+    unfit(&format!(
+        "the connection cannot be made private: {}; see `sslmode` and `sslrootcert` in `store.url`, and the server's certificate",
+        reasons(cause)
+    ))
 }
 
 /// An error and what stands behind it.

@@ -33,7 +33,9 @@ impl Drop for Notifier {
 
 impl Notifier {
     /// Whenever `here` moves, `due` does, and the other processes are told; when they tell us, `due` moves.
-    pub(super) fn start(
+    ///
+    /// Answers once they are heard, so that nothing is missed between a worker's first look and then.
+    pub(super) async fn start(
         pool: &PgPool,
         replica: Uuid,
         here: watch::Receiver<u64>,
@@ -41,7 +43,8 @@ impl Notifier {
     ) -> Self {
         let hand_on = tokio::spawn(hand_on(here.clone(), Arc::clone(due)));
         let tell = tokio::spawn(tell(pool.clone(), replica, here));
-        let listen = tokio::spawn(listen(pool.clone(), replica, Arc::clone(due)));
+        let first = connect(pool).await;
+        let listen = tokio::spawn(listen(pool.clone(), first, replica, Arc::clone(due)));
         Self { tasks: vec![hand_on, tell, listen] }
     }
 
@@ -74,17 +77,17 @@ async fn tell(pool: PgPool, replica: Uuid, mut here: watch::Receiver<u64>) {
     }
 }
 
-async fn listen(pool: PgPool, replica: Uuid, due: Arc<watch::Sender<u64>>) {
+async fn listen(pool: PgPool, first: Result<PgListener, sqlx::Error>, replica: Uuid, due: Arc<watch::Sender<u64>>) {
     let ours = replica.to_string();
-    let mut lost = false;
+    let (mut connected, mut lost) = (first, false);
     loop {
-        match connect(&pool).await {
+        match connected {
             Ok(mut listener) => {
                 if std::mem::take(&mut lost) {
                     info!("notifications of other processes come in again");
+                    // Whatever was told meanwhile.
+                    wake(&due);
                 }
-                // Whatever was told meanwhile.
-                wake(&due);
                 let error = hear(&mut listener, &ours, &due).await;
                 lost = true;
                 warn!("notifications of other processes do not come in: {error}; looking every few seconds instead");
@@ -98,6 +101,7 @@ async fn listen(pool: PgPool, replica: Uuid, due: Arc<watch::Sender<u64>>) {
             }
         }
         tokio::time::sleep(AGAIN_AFTER).await;
+        connected = connect(&pool).await;
     }
 }
 

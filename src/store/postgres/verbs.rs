@@ -1,6 +1,7 @@
 //! The verbs, each handed on to the file that holds its SQL.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -11,6 +12,9 @@ use super::{
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 use crate::store::*;
+
+/// Whoever asks whether the store is ready will not wait for long.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl EventLog for PostgresStore {
@@ -256,13 +260,14 @@ impl Store for PostgresStore {
     }
 
     async fn ready(&self) -> StoreResult<()> {
-        sqlx::query(
+        let beat = sqlx::query(
             "INSERT INTO sweeps (name, position) VALUES ('heartbeat', 1)
              ON CONFLICT (name) DO UPDATE SET position = sweeps.position + 1",
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        );
+        match tokio::time::timeout(READY_WITHIN, beat.execute(&self.pool)).await {
+            Ok(beaten) => beaten.map(|_| ()).map_err(Into::into),
+            Err(_) => Err(StoreError::Unavailable("the database does not answer".to_owned())),
+        }
     }
 
     async fn close(&self) {

@@ -352,3 +352,73 @@ proptest! {
         }
     }
 }
+
+/// Another process, and why it keeps away since that second.
+fn neighbour(id: u128, closed: Option<(&str, i64)>) -> Neighbour {
+    let closing = closed.map(|(reason, since)| Closing {
+        reason: GateReason::elsewhere(reason, None, "it fails".into()),
+        since: at(since),
+        until: None,
+    });
+    Neighbour { id, goes_first: id == 1, closing }
+}
+
+fn hear(gate: &mut GateState, now: i64, neighbours: Vec<Neighbour>) -> bool {
+    gate.set_elsewhere(at(now), &BudgetSnapshot::default(), neighbours)
+}
+
+#[test]
+fn another_process_that_found_trouble_keeps_us_away_until_it_is_over_or_the_process_died() {
+    let mut gate = gate();
+    assert!(!hear(&mut gate, 10, vec![neighbour(1, Some(("failing", 5)))]));
+    assert_eq!(live(&mut gate, 10), "failing");
+    assert_eq!(gate.own_closing(at(10)), None, "it is not ours to tell");
+    assert!(gate.status(at(10)).reason.unwrap().to_string().contains("another replica"));
+    assert!(hear(&mut gate, 20, vec![neighbour(1, None)]));
+    assert_eq!(live(&mut gate, 20), "open");
+    hear(&mut gate, 30, vec![neighbour(1, Some(("drift", 25)))]);
+    assert_eq!(live(&mut gate, 30), "drift");
+    assert!(hear(&mut gate, 45, vec![]), "it died");
+    assert_eq!(live(&mut gate, 45), "open");
+    assert_eq!(gate.closed_time_since(at(45), at(0)), Duration::from_secs(25));
+}
+
+#[test]
+fn of_several_that_found_the_same_trouble_the_first_one_tries_and_all_open_with_it() {
+    let fail = |gate: &mut GateState, now| {
+        for _ in 0..3 {
+            gate.answered(at(now), None, Err(&unavailable()), 0.0);
+        }
+    };
+    let (mut first, mut second) = (gate(), gate());
+    fail(&mut first, 10);
+    fail(&mut second, 11);
+    hear(&mut first, 12, vec![neighbour(2, Some(("failing", 11)))]);
+    hear(&mut second, 12, vec![neighbour(1, Some(("failing", 10)))]);
+    assert_eq!(live(&mut first, 20), "probe Single");
+    assert_eq!(live(&mut second, 20), "failing");
+    first.answered(at(21), Some(Batch::Single), Ok(()), 0.0);
+    assert_eq!(first.own_closing(at(21)), None);
+    assert_eq!(live(&mut first, 21), "open", "what the second one still says is old");
+    assert!(hear(&mut second, 22, vec![neighbour(1, None)]));
+    assert_eq!((live(&mut second, 22), second.own_closing(at(22))), ("open".to_owned(), None));
+    // Whoever is left tries for itself.
+    fail(&mut second, 30);
+    hear(&mut second, 31, vec![neighbour(1, Some(("failing", 29)))]);
+    assert_eq!(live(&mut second, 40), "failing");
+    hear(&mut second, 41, vec![]);
+    assert_eq!(live(&mut second, 41), "probe Single");
+}
+
+#[test]
+fn a_pause_that_was_ordered_elsewhere_holds_unless_somebody_ordered_something_here_since() {
+    let mut gate = gate();
+    let pause = || Some(Pause { by: "ops".into(), note: None, until: None });
+    let before = gate.orders();
+    assert!(gate.set_pause(at(1), before, pause()));
+    assert_eq!(live(&mut gate, 1), "paused");
+    assert!(!gate.set_pause(at(2), before, pause()), "it is known");
+    gate.resume(at(3));
+    assert!(!gate.set_pause(at(3), before, pause()), "what was read before is old");
+    assert_eq!(live(&mut gate, 3), "open");
+}

@@ -1,0 +1,184 @@
+//! Several processes on one database: people in hand, chores, gates, wake-ups. On SQLite there is only one process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leadrelay::domain::ids::DestinationName;
+use leadrelay::store::*;
+use uuid::Uuid;
+
+use crate::fixture::*;
+
+fn hold(token: LeaseToken, wants: &[&[&str]], at_second: i64) -> KeyHold {
+    let wants = wants.iter().map(|keys| keys.iter().map(ToString::to_string).collect()).collect();
+    KeyHold { destination: crm(), token, wants, now: secs(at_second), until: secs(at_second + 90) }
+}
+
+fn replica(name: &str) -> Replica {
+    Replica { name: name.to_owned(), version: "0.1.0".to_owned(), started_at: secs(1) }
+}
+
+async fn two_stores() -> Option<(Fixture, Vec<Arc<dyn Store>>)> {
+    let fixture = Fixture::postgres().await?;
+    let stores = fixture.stores(2).await;
+    Some((fixture, stores))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_that_want_the_same_people_each_is_had_by_one_and_no_lead_has_half_of_its_keys() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    let batches = (0..16).map(|n: usize| {
+        let store = Arc::clone(&stores[n % 2]);
+        tokio::spawn(async move {
+            let mut wants: Vec<Vec<String>> =
+                (0..200).map(|lead| vec![format!("id:{lead}"), format!("email:{}", (lead + n) % 200)]).collect();
+            wants.rotate_left(n * 13);
+            let token = Uuid::new_v4();
+            let hold = KeyHold { destination: crm(), token, wants: wants.clone(), now: secs(1), until: secs(90) };
+            let held = store.hold_keys(&hold).await.unwrap();
+            (
+                token,
+                wants.into_iter().zip(held).filter(|(_, held)| *held).flat_map(|(keys, _)| keys).collect::<Vec<_>>(),
+            )
+        })
+    });
+    let mut holders: BTreeMap<String, Uuid> = BTreeMap::new();
+    for batch in batches.collect::<Vec<_>>() {
+        let (token, keys) = batch.await.unwrap();
+        for key in keys {
+            assert_eq!(holders.insert(key, token), None, "two have it");
+        }
+    }
+    assert!(!holders.is_empty());
+    assert_eq!(fixture.count("SELECT count(*) FROM leases").await, holders.len() as i64);
+    for token in holders.values() {
+        stores[1].release_keys(*token).await.unwrap();
+    }
+    assert_eq!(fixture.count("SELECT count(*) FROM leases").await, 0);
+}
+
+#[tokio::test]
+async fn what_is_in_hand_elsewhere_is_had_once_it_is_released_or_ran_out_and_announcing_renews_it() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    let (token, job) = fixture.claimed("ada", 10).await;
+    let other = Uuid::new_v4();
+    let long = "x".repeat(10_000);
+    assert_eq!(stores[0].hold_keys(&hold(token, &[&["a", "b\0", &long]], 10)).await.unwrap(), [true]);
+    let wants: [&[&str]; 4] = [&["a", "c"], &["d"], &[], &["b\0"]];
+    assert_eq!(stores[1].hold_keys(&hold(other, &wants, 11)).await.unwrap(), [false, true, true, false]);
+    let elsewhere = KeyHold { destination: DestinationName::new("another"), ..hold(other, &[&["a"]], 11) };
+    assert_eq!(stores[1].hold_keys(&elsewhere).await.unwrap(), [true], "of another destination");
+    fixture.store.announce(&announcement(token, job.lead.id.as_str(), 60)).await.unwrap();
+    assert_eq!(stores[1].hold_keys(&hold(other, &[&["c", "a"]], 120)).await.unwrap(), [false], "it was renewed");
+    assert_eq!(stores[1].hold_keys(&hold(other, &[&["c", "a"]], 160)).await.unwrap(), [true], "it ran out");
+    stores[0].release_keys(token).await.unwrap();
+    assert_eq!(
+        stores[0].hold_keys(&hold(token, &[&["a"]], 161)).await.unwrap(),
+        [false],
+        "no longer its own to release"
+    );
+    stores[1].release_keys(other).await.unwrap();
+    assert_eq!(stores[0].hold_keys(&hold(token, &[&["a", &long]], 162)).await.unwrap(), [true]);
+}
+
+#[tokio::test]
+async fn a_create_whose_process_died_is_known_to_whoever_takes_its_people_over() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    let (token, _) = fixture.claimed("ada", 10).await;
+    stores[0].hold_keys(&hold(token, &[&["ada"]], 10)).await.unwrap();
+    fixture.store.announce(&announcement(token, "ada", 11)).await.unwrap();
+    let open = async |at_second| {
+        let open = stores[1].find_open_creates(&crm(), &[], secs(at_second)).await.unwrap();
+        open.into_iter().map(|create| create.lead.id.to_string()).collect::<Vec<_>>()
+    };
+    assert!(open(50).await.is_empty(), "its batch has its people in hand");
+    assert_eq!(open(200).await, ["ada"]);
+    assert_eq!(stores[1].recover_ran_out(&crm(), secs(50)).await.unwrap(), Recovered::default());
+    assert_eq!(stores[1].recover_ran_out(&"another".into(), secs(200)).await.unwrap(), Recovered::default());
+    let recovered = stores[1].recover_ran_out(&crm(), secs(200)).await.unwrap();
+    assert_eq!(recovered, Recovered { leases: 1, unknown_writes: 1 });
+    assert_eq!(open(200).await, ["ada"], "it may still land");
+    let again = fixture.claim(200).await;
+    assert_eq!((again[0].suspicion, again[0].attempt, again[0].lease_expired), (1, 2, false));
+}
+
+#[tokio::test]
+async fn a_chore_is_one_process_at_a_time() {
+    let Some((_fixture, stores)) = two_stores().await else { return };
+    let asks = async |who: usize, at_second| {
+        stores[who].hold_lease("upkeep", secs(at_second), secs(at_second + 30)).await.unwrap()
+    };
+    assert!(asks(0, 1).await);
+    assert!(!asks(1, 2).await);
+    assert!(asks(0, 20).await, "it renews its own");
+    assert!(!asks(1, 49).await);
+    assert!(asks(1, 50).await, "it ran out");
+    stores[0].release_lease("upkeep").await.unwrap();
+    assert!(!asks(0, 51).await, "another's is not its to release");
+    stores[1].release_lease("upkeep").await.unwrap();
+    assert!(asks(0, 52).await);
+}
+
+#[tokio::test]
+async fn processes_hear_of_each_others_calls_closed_gates_and_orders_while_they_live() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    for (store, name) in stores.iter().zip(["one/1", "two/2"]) {
+        store.appear(&replica(name)).await.unwrap();
+    }
+    let hour = stores[0].time().await.unwrap().unwrap();
+    stores[0].save_calls(&crm(), hour, 7).await.unwrap();
+    let closure = Closure {
+        reason: "failing".to_owned(),
+        code: Some("503".to_owned()),
+        text: "the CRM fails\0".to_owned(),
+        since: secs(5),
+        until: Some(secs(9)),
+    };
+    stores[0].exchange_gate(&crm(), Some(&closure)).await.unwrap();
+    let heard = async || stores[1].exchange_gate(&crm(), None).await.unwrap().unwrap();
+    let seen = heard().await;
+    assert_eq!(seen.hours.iter().map(|(_, calls)| *calls).collect::<Vec<_>>(), [7]);
+    let told = seen.others[0].closure.as_ref().unwrap();
+    assert_eq!(
+        (told.reason.as_str(), told.text.as_str(), told.until),
+        ("failing", "the CRM fails\u{fffd}", Some(secs(9)))
+    );
+    let back = stores[0].exchange_gate(&crm(), Some(&closure)).await.unwrap().unwrap();
+    assert!(back.hours.is_empty() && back.others[0].closure.is_none());
+    assert_ne!(back.others[0].goes_first, seen.others[0].goes_first);
+
+    assert_eq!((seen.pause, seen.resumed_at), (None, None));
+    let pause = Pause { destination: crm(), by: "ops".to_owned(), note: None, since: secs(3), until: None };
+    stores[0].pause(&pause).await.unwrap();
+    assert_eq!(heard().await.pause, Some(pause));
+    stores[0].resume(&crm()).await.unwrap();
+    let seen = heard().await;
+    assert!(seen.pause.is_none() && seen.resumed_at.is_some());
+
+    fixture.execute("UPDATE replicas SET seen_at = seen_at - interval '16 seconds' WHERE name = 'one/1'").await;
+    assert!(heard().await.others.is_empty(), "the dead keep nobody away");
+    let rows = stores[1].list_replicas().await.unwrap();
+    let alive: Vec<_> = rows.iter().map(|row| (row.replica.name.as_str(), row.alive)).collect();
+    assert_eq!(BTreeMap::from_iter(alive), BTreeMap::from([("one/1", false), ("two/2", true)]));
+    stores[1].leave().await.unwrap();
+    assert_eq!(stores[1].list_replicas().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn workers_of_every_process_are_woken() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    let (mut here, mut elsewhere) = (stores[0].subscribe(), stores[1].subscribe());
+    fixture.accept(event("ada", "{}")).await;
+    let woken = async { tokio::try_join!(here.changed(), elsewhere.changed()).unwrap() };
+    tokio::time::timeout(Duration::from_secs(10), woken).await.unwrap();
+}
+
+#[tokio::test]
+async fn spans_that_several_processes_saw_closed_count_once() {
+    let Some((_fixture, stores)) = two_stores().await else { return };
+    stores[0].save_closed_spans(&crm(), &[(secs(10), secs(20)), (secs(50), secs(60))]).await.unwrap();
+    stores[1].save_closed_spans(&crm(), &[(secs(11), secs(22)), (secs(30), secs(31))]).await.unwrap();
+    let all = [(secs(10), secs(22)), (secs(30), secs(31)), (secs(50), secs(60))];
+    assert_eq!(stores[0].closed_spans(&crm()).await.unwrap(), all);
+}
