@@ -1,6 +1,6 @@
 //! Storing a batch of events in one statement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -107,6 +107,7 @@ pub(super) async fn store(
         Err(error @ StoreError::Unavailable(_)) => return Err(error),
         Err(error) => tracing::warn!("a batch of events was refused and is stored one by one: {error}"),
     }
+    let mut doubt = None;
     for request in requests {
         let done = match commit(db, &request.events.iter().collect::<Vec<_>>()).await {
             Err(StoreError::Database(_) | StoreError::Corrupt { .. }) => commit_at_any_rate(db, &request.events).await,
@@ -120,15 +121,14 @@ pub(super) async fn store(
             }
             Err(error @ StoreError::Unavailable(_)) => return Err(error),
             Err(error) => {
-                let reason = error.to_string();
                 tracing::error!("events could not be stored even as bytes: {error}");
-                stored.receipts.push(Err(error));
                 // Perhaps it is the connection, though the server does not say so.
-                return Err(StoreError::Unavailable(reason));
+                doubt = Some(StoreError::Unavailable(error.to_string()));
+                stored.receipts.push(Err(error));
             }
         }
     }
-    Ok(())
+    doubt.map_or(Ok(()), Err)
 }
 
 /// The event as PostgreSQL can hold it: where its identity contains U+0000, which a `text` cannot, the bytes of it are kept.
@@ -274,8 +274,7 @@ async fn run(
     let is_stored = |place: &usize| decided.fates[*place] == Fate::Stored;
     let places: Vec<usize> = (0..events.len()).filter(is_stored).collect();
     let stored: Vec<&NewEvent> = places.iter().map(|place| events[*place]).collect();
-    let among =
-        |set: &std::collections::HashSet<usize>| places.iter().map(|place| set.contains(place)).collect::<Vec<_>>();
+    let among = |set: &HashSet<usize>| places.iter().map(|place| set.contains(place)).collect::<Vec<_>>();
     let owed = Owed::by(&stored);
     let counts = Counts::of(events, decided);
     let found: Vec<(i64, bool)> = sqlx::query_as(AssertSqlSafe(STORE.as_str()))

@@ -99,3 +99,72 @@ pub(super) fn decide(events: &[&NewEvent], known: &HashMap<usize, Known>) -> Dec
     }
     decided
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::store::EventKind;
+
+    /// An event of the lead `ada`: the sender's ID, the content, and whether it can be read.
+    type Given = (&'static str, u8, bool);
+
+    fn event((sender_id, content, readable): Given) -> NewEvent {
+        NewEvent {
+            source: "klozeo".into(),
+            lead: Some("ada".into()),
+            kind: EventKind::Upsert,
+            event_type: None,
+            sender_id: (!sender_id.is_empty()).then(|| sender_id.to_owned()),
+            content_hash: [content; 32],
+            state: if readable { EventState::Stored } else { EventState::Quarantined },
+            reason: None,
+            received_at: Timestamp::from_seconds(10),
+            request_id: "req-1".into(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            destinations: Vec::new(),
+        }
+    }
+
+    /// `expected`: the place of the event that each one repeats, its own where it is stored, 100 for the known one.
+    fn check(given: &[Given], known: &[(usize, bool, bool)], expected: &[usize]) -> Decided {
+        let events: Vec<NewEvent> = given.iter().copied().map(event).collect();
+        let known = known.iter().map(|(place, unread, moved_on)| {
+            (*place, Known { id: EventId(100), unread: *unread, moved_on: *moved_on })
+        });
+        let decided = decide(&events.iter().collect::<Vec<_>>(), &known.collect());
+        let found: Vec<usize> = (decided.fates.iter().enumerate())
+            .map(|(place, fate)| match fate {
+                Fate::Stored => place,
+                Fate::Repeats(First::InBatch(first)) => *first,
+                Fate::Repeats(First::Known(_)) => 100,
+            })
+            .collect();
+        assert_eq!(found, expected, "{given:?}");
+        decided
+    }
+
+    #[test]
+    fn events_of_a_batch_are_decided_as_if_they_came_one_after_another() {
+        check(&[("", 1, true), ("", 1, true)], &[], &[0, 1]);
+        check(&[("e", 1, true), ("e", 1, true), ("e", 1, true)], &[], &[0, 0, 0]);
+        check(&[("e", 1, true), ("", 2, true), ("e", 1, true), ("e", 1, true)], &[], &[0, 1, 2, 2]);
+        check(&[("e", 1, true), ("", 2, false), ("e", 1, true)], &[], &[0, 1, 0]);
+        check(&[("e", 1, false), ("e", 1, false), ("e", 1, true), ("e", 1, true)], &[], &[0, 0, 2, 2]);
+        check(&[("e", 1, true), ("e", 1, true)], &[(0, false, false), (1, false, false)], &[100, 100]);
+        check(&[("e", 1, true), ("e", 1, true)], &[(0, false, true), (1, false, true)], &[0, 0]);
+        check(&[("e", 1, true), ("e", 1, true)], &[(0, true, false), (1, true, false)], &[0, 0]);
+        check(&[("", 2, true), ("e", 1, true)], &[(1, false, false)], &[0, 1]);
+        check(&[("", 2, false), ("e", 1, true)], &[(1, false, false)], &[0, 100]);
+    }
+
+    #[test]
+    fn the_last_event_under_a_key_is_named_by_it_and_reused_ids_are_counted() {
+        let decided = check(&[("e", 1, true), ("e", 2, true), ("e", 1, true), ("f", 1, true)], &[], &[0, 1, 2, 3]);
+        assert_eq!(decided.keyed, HashSet::from([1, 2, 3]));
+        assert_eq!((decided.reused, decided.maybe_reused), (HashSet::from([1]), HashSet::from([0, 3])));
+    }
+}
