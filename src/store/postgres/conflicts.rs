@@ -6,6 +6,7 @@ use sqlx::{Postgres, QueryBuilder};
 use super::PostgresStore;
 use super::cells::Cells;
 use super::dirty::{self, Why};
+use super::log::{cannot_be, nothing};
 use super::time::Time;
 use super::walk::{Numbered, Span};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
@@ -27,29 +28,25 @@ pub(super) async fn list(
     filter: &ConflictFilter,
     page: &Page,
 ) -> StoreResult<Listed<ConflictRow>> {
+    let equal = [
+        (" AND state = ", filter.state.as_deref()),
+        (" AND kind = ", filter.kind.map(ConflictKind::as_str)),
+        (" AND field = ", filter.field.as_deref()),
+        (" AND source = ", filter.source.as_deref()),
+        (" AND lead_id = ", filter.lead_id.as_deref()),
+        (" AND destination = ", filter.destination.as_deref()),
+    ];
+    if equal.iter().filter_map(|(_, value)| *value).any(cannot_be) {
+        return Ok(nothing());
+    }
     let span = Span { from: None, to: None, narrow: filter.id.is_some() };
     let conditions = |query: &mut QueryBuilder<Postgres>| {
         if let Some(id) = filter.id {
             query.push(" AND id = ").push_bind(id);
         }
-        let equal = [
-            (" AND state = ", filter.state.as_deref()),
-            (" AND kind = ", filter.kind.map(ConflictKind::as_str)),
-            (" AND field = ", filter.field.as_deref()),
-            (" AND source = ", filter.source.as_deref()),
-            (" AND lead_id = ", filter.lead_id.as_deref()),
-            (" AND destination = ", filter.destination.as_deref()),
-        ];
         for (condition, value) in equal {
-            match value {
-                None => {}
-                // No text in the database has it.
-                Some(value) if value.contains('\0') => {
-                    query.push(" AND false");
-                }
-                Some(value) => {
-                    query.push(condition).push_bind(value.to_owned());
-                }
+            if let Some(value) = value {
+                query.push(condition).push_bind(value.to_owned());
             }
         }
         if let Some(before) = filter.opened_before {

@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use super::append;
 use super::cells::Cells;
 use super::dirty::{self, Why};
+use super::log::cannot_be;
 use super::time::Time;
 use super::{PostgresStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey};
@@ -190,8 +191,7 @@ fn conditions(query: &mut QueryBuilder<Postgres>, filter: &DeadLetterFilter) {
     for (condition, value) in equal {
         match value {
             None => {}
-            // No text in the database has it.
-            Some(value) if value.contains('\0') => {
+            Some(value) if cannot_be(value) => {
                 query.push(" AND false");
             }
             Some(value) => {
@@ -200,7 +200,7 @@ fn conditions(query: &mut QueryBuilder<Postgres>, filter: &DeadLetterFilter) {
         }
     }
     if !filter.leads.is_empty() {
-        let is_text = |lead: &&LeadKey| !lead.source.as_str().contains('\0') && !lead.id.as_str().contains('\0');
+        let is_text = |lead: &&LeadKey| !cannot_be(lead.source.as_str()) && !cannot_be(lead.id.as_str());
         let (sources, leads): (Vec<String>, Vec<String>) = filter
             .leads
             .iter()

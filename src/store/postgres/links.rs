@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 
-use super::PostgresStore;
+use super::log::cannot_be;
 use super::time::Time;
+use super::{PostgresStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
 use crate::store::stored::pairs_from_json;
-use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreError, StoreResult};
+use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreResult};
 
 pub(super) async fn find_owners(
     store: &PostgresStore,
     destination: &DestinationName,
     records: &[RecordRef],
 ) -> StoreResult<Vec<Option<RecordOwner>>> {
-    let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !id.contains('\0')).collect();
-    let rows: Vec<(String, String, String, bool)> = sqlx::query_as(
+    let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !cannot_be(id)).collect();
+    let found: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT l.record_id, l.source, l.lead_id,
                 EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted)
            FROM links l WHERE l.owner AND l.destination = $1 AND l.record_id = ANY ($2::text[])",
@@ -27,7 +28,7 @@ pub(super) async fn find_owners(
     let owner = |(record, source, lead, deleted): (String, String, String, bool)| {
         (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted })
     };
-    let owners: HashMap<String, RecordOwner> = rows.into_iter().map(owner).collect();
+    let owners: HashMap<String, RecordOwner> = found.into_iter().map(owner).collect();
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
@@ -37,7 +38,7 @@ pub(super) async fn with_rows_left_out(
     destination: &DestinationName,
     fingerprint: &str,
 ) -> StoreResult<Vec<LeadKey>> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
+    let found: Vec<(String, String)> = sqlx::query_as(
         r#"SELECT source, lead_id FROM links
             WHERE destination = $1 AND lacks AND fingerprint <> $2 ORDER BY source COLLATE "C", lead_id COLLATE "C""#,
     )
@@ -45,7 +46,7 @@ pub(super) async fn with_rows_left_out(
     .bind(fingerprint)
     .fetch_all(&store.pool)
     .await?;
-    Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+    Ok(found.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
 }
 
 /// Creates that may still land, of leads without a record: without an answer, or of batches that ended without settling.
@@ -71,12 +72,8 @@ pub(super) async fn find_open_creates(
     .fetch_all(&store.pool)
     .await?;
     let read = |(id, source, lead, pairs): (i64, String, String, String)| {
-        let rows = pairs_from_json(&pairs).map_err(|_| StoreError::Corrupt {
-            table: "intents",
-            column: "value_pairs",
-            id: id.to_string(),
-        })?;
-        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows })
+        let announced = rows::read(pairs_from_json(&pairs).ok(), "intents", "value_pairs", id)?;
+        Ok(OpenCreate { lead: LeadKey::new(source.as_str(), lead.as_str()), rows: announced })
     };
     found.into_iter().map(read).collect()
 }

@@ -203,27 +203,17 @@ fn unknown_write(row: &PgRow, whose: &Unsettled<'_>, now: Timestamp) -> StoreRes
     let (object, record): (&str, Option<&str>) = (row.try_get("object")?, row.try_get("record_id")?);
     let record = record.map(|id| RecordRef { object: object.into(), id: id.into() });
     let lead = LeadKey::new(source, lead);
+    let operation = if record.is_some() { Operation::Update } else { Operation::Create };
     let attempt: i32 = row.try_get("attempt")?;
     Ok(NewLogRow {
-        at: now,
-        destination: destination.into(),
-        operation: if record.is_some() { Operation::Update } else { Operation::Create },
-        outcome: Outcome::Unknown,
         record,
-        matched_by: None,
         error_code: Some(whose.code.to_owned()),
         error: Some(whose.detail.to_owned()),
         attempt: rows::read(attempt.try_into().ok(), "intents", "attempt", &lead)?,
-        api_calls: 0,
-        batch: 1,
-        duration_ms: 0,
         request_id: Some(row.try_get::<&str, _>("request_id")?.into()),
-        event: None,
         // What cannot be read any more must not keep the program from starting.
         decisions: decisions_from_json(row.try_get("decisions")?).unwrap_or_default(),
-        request: None,
-        response: None,
-        lead,
+        ..NewLogRow::note(now, lead, destination.into(), operation, Outcome::Unknown)
     })
 }
 
