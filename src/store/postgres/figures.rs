@@ -96,18 +96,22 @@ pub(super) async fn errors(store: &PostgresStore, since: Timestamp) -> StoreResu
     let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
     let first = LOG.first_after_disorder(&store.pool, lowest, highest, since).await?;
     let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT destination, error_code, count(*) AS n, count(DISTINCT (source, lead_id)) AS leads,
-                min(at) AS first_seen, max(at) AS last_seen FROM (",
+        "SELECT destination, error_code, sum(n)::bigint AS n, count(*) AS leads, min(first_seen) AS first_seen,
+                max(last_seen) AS last_seen
+           FROM (SELECT destination, error_code, count(*) AS n, min(at) AS first_seen, max(at) AS last_seen FROM (",
     );
     let failures = [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown, Outcome::Conflict];
     for (number, outcome) in failures.into_iter().enumerate() {
         query.push(if number == 0 { "(" } else { " UNION ALL (" });
         query.push("SELECT destination, error_code, source, lead_id, at FROM sync_log WHERE outcome = ");
         query.push_bind(outcome.as_str()).push(" AND outcome <> 'ok' AND id >= ").push_bind(first);
-        query.push(" AND at >= ").push_bind(Time(since)).push(" AND error_code IS NOT NULL ORDER BY id DESC LIMIT ");
+        query.push(" AND at >= ").push_bind(Time(since)).push(" ORDER BY id DESC LIMIT ");
         query.push_bind(MOST_FAILURES).push(")");
     }
-    query.push(") AS failures GROUP BY destination, error_code ORDER BY n DESC, destination, error_code");
+    query.push(
+        ") AS failures WHERE error_code IS NOT NULL GROUP BY destination, error_code, source, lead_id) AS leads
+          GROUP BY destination, error_code ORDER BY n DESC, destination, error_code",
+    );
     let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
     let groups = rows.iter().map(|row| {
         let cells = Cells::new(row, "sync_log", "?");
@@ -163,7 +167,7 @@ pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigur
         figures.open_conflicts.push((DestinationName::new(destination), kind, n.unsigned_abs()));
     }
     let shared: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT destination, count(DISTINCT record_id) FROM links WHERE NOT owner
+        "SELECT destination, count(*) FROM (SELECT DISTINCT destination, record_id FROM links WHERE NOT owner) AS shared
           GROUP BY destination",
     )
     .fetch_all(&store.pool)

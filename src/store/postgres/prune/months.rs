@@ -10,6 +10,9 @@ use crate::store::postgres::partitions::{Month, Monthly, attach, create_apart, r
 /// Up to how many rows that stay of a month go into the rest: few, since the rest is read whole when a month is attached.
 const LITTLE: i64 = 500;
 
+/// How many events may have changed since they were copied when the copy takes the month's place.
+const FEW_CHANGES: i64 = 20;
+
 /// The tables of one month: its partitions, and those for what stays of them.
 struct Tables<'m> {
     monthly: &'m Monthly,
@@ -62,6 +65,7 @@ impl<'m> Tables<'m> {
         let position = copied_up_to(db, &self.table).await?;
         match self.copy_piece(db, position).await? {
             Some(last) => save_copied(db, &self.table, last).await?,
+            None if self.many_changes(db).await? => self.catch_up(db).await?,
             None => self.swap(db).await?,
         }
         Ok(true)
@@ -125,22 +129,40 @@ impl<'m> Tables<'m> {
         run(db, format!("LOCK TABLE ONLY {table}, ONLY {with_it} IN ACCESS EXCLUSIVE MODE")).await
     }
 
-    /// Copies anew what changed since it was looked at, and what a job that came since has to fold.
+    /// Whether more changed than should be copied anew while everyone waits.
+    async fn many_changes(&self, db: &mut PgConnection) -> sqlx::Result<bool> {
+        if !self.changes() {
+            return Ok(false);
+        }
+        let count = "SELECT count(*) > $1 FROM (SELECT 1 FROM pruning_changes LIMIT $1 + 1) AS changes";
+        sqlx::query_scalar(count).bind(FEW_CHANGES).fetch_one(db).await
+    }
+
+    /// Copies anew what changed since it was looked at, and what a job that came since has to fold. A change is noted by
+    /// the transaction that makes it: what is not seen yet is seen the next time.
     async fn catch_up(&self, db: &mut PgConnection) -> sqlx::Result<()> {
         let Self { monthly, table, with_it, kept, with_kept, .. } = self;
         let (needed, of) = (needed(monthly), monthly.of);
-        let changed = "SELECT event_id FROM pruning_changes";
-        let catch_up = format!(
-            "DELETE FROM {with_kept} WHERE {of} IN ({changed});
-             DELETE FROM {kept} WHERE id IN ({changed});
-             INSERT INTO {kept} SELECT e.* FROM {table} e WHERE e.id IN ({changed}) AND {needed};
-             INSERT INTO {kept} SELECT e.* FROM {table} e WHERE e.state = 'stored' AND {needed} ON CONFLICT DO NOTHING;
-             INSERT INTO {with_kept} SELECT b.* FROM {with_it} b
-              WHERE b.{of} IN ({changed} UNION SELECT id FROM {kept} WHERE state = 'stored')
-                AND EXISTS (SELECT 1 FROM {kept} k WHERE k.id = b.{of}) ON CONFLICT DO NOTHING;
-             DELETE FROM pruning_changes"
-        );
-        run(db, catch_up).await
+        let changed: Vec<i64> =
+            sqlx::query_scalar("DELETE FROM pruning_changes RETURNING event_id").fetch_all(&mut *db).await?;
+        for sql in [
+            format!("DELETE FROM {with_kept} WHERE {of} = ANY($1)"),
+            format!("DELETE FROM {kept} WHERE id = ANY($1)"),
+            format!(
+                "INSERT INTO {kept} SELECT e.* FROM {table} e
+                  WHERE (e.id = ANY($1) OR e.state = 'stored')
+                    AND NOT EXISTS (SELECT 1 FROM {kept} k WHERE k.id = e.id OFFSET 0) AND {needed}"
+            ),
+            format!(
+                "INSERT INTO {with_kept} SELECT b.* FROM {with_it} b
+                  WHERE b.{of} = ANY(ARRAY(
+                      SELECT id FROM {kept} WHERE id = ANY($1) UNION SELECT id FROM {kept} WHERE state = 'stored'))
+                     ON CONFLICT DO NOTHING"
+            ),
+        ] {
+            sqlx::query(AssertSqlSafe(sql)).bind(&changed).execute(&mut *db).await?;
+        }
+        Ok(())
     }
 
     async fn kept_is_little(&self, db: &mut PgConnection) -> sqlx::Result<bool> {
