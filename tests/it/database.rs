@@ -35,6 +35,11 @@ impl TestDatabase {
         }
     }
 
+    /// Whether other processes might use it, too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
     /// As `[store] url` names it.
     pub fn url(&self) -> String {
         match self {

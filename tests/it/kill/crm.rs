@@ -75,7 +75,7 @@ impl Crm {
         self.post("limits", &json!({ "max": 1_000_000_000u64 })).await;
     }
 
-    /// Loses 5 % of the answers after executing, resets 5 % before, lands 1 % late, answers 5 % with 503, throttles 1 %.
+    /// Loses 5 % of the answers after executing, resets 5 % before, lands 1 % late, answers 5 % with 503, throttles 2 %.
     pub async fn order_faults(&self, seed: u64) {
         let wanted = [
             (0.025, json!({ "fault": "reset_after" })),
@@ -84,7 +84,7 @@ impl Crm {
             (0.005, json!({ "fault": "late_write" })),
             (0.005, json!({ "fault": "late_write", "status": 504 })),
             (0.05, json!({ "fault": "status", "status": 503 })),
-            (0.01, json!({ "fault": "throttle" })),
+            (0.02, json!({ "fault": "throttle" })),
         ];
         // Each rule draws only for what the ones before it spared.
         let mut spared = 1.0;
