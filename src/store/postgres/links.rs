@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-<<<<<<< HEAD
 use super::PostgresStore;
 use super::log::cannot_be;
 use super::time::Time;
@@ -10,15 +9,6 @@ use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
 use crate::store::stored::pairs_from_json;
 use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreError, StoreResult};
-=======
-use super::log::cannot_be;
-use super::time::Time;
-use super::{PostgresStore, rows};
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
-use crate::domain::time::Timestamp;
-use crate::store::stored::pairs_from_json;
-use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreResult};
->>>>>>> 4665eb94f352b282678abc43d659e66873fdaf9e
 
 pub(super) async fn find_owners(
     store: &PostgresStore,
