@@ -75,7 +75,7 @@ impl Bench {
     /// The address of a fresh database on the server, if there is one.
     fn database(&self) -> io::Result<Option<String>> {
         let Some(server) = &self.server else { return Ok(None) };
-        Ok(Some(runtime()?.block_on(server.create_database())))
+        Ok(Some(server.url(&runtime()?.block_on(server.create_database()))))
     }
 
     /// The same without our tables.

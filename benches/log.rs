@@ -54,7 +54,7 @@ fn main() -> io::Result<()> {
     let rows = Rows { rows, now };
     let url = match &server {
         Some(server) => {
-            let url = runtime.block_on(server.create_database());
+            let url = server.url(&runtime.block_on(server.create_database()));
             runtime.block_on(rows.make_on_postgres(&url));
             StoreUrl::Postgres(ServerUrl::parse(&url).map_err(io::Error::other)?)
         }

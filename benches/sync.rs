@@ -79,7 +79,7 @@ impl Databases {
     fn fresh(&self) -> io::Result<Option<String>> {
         let Some(server) = &self.server else { return Ok(None) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Some(runtime.block_on(server.create_database())))
+        Ok(Some(server.url(&runtime.block_on(server.create_database()))))
     }
 }
 

@@ -102,7 +102,7 @@ async fn time_claims(kind: &Kind, due: Due, server: Option<&Cluster>) -> io::Res
                 Claimed::File(open(&path).await?)
             }
             Some(server) => {
-                let url = server.create_database().await;
+                let url = server.url(&server.create_database().await);
                 fill_server(&url, rows, kind.on_postgres, due).await.map_err(io::Error::other)?;
                 let opened = PostgresStore::open(&url, shared::Options::default()).await;
                 Claimed::Server(opened.map_err(io::Error::other)?)

@@ -21,7 +21,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(10);
 async fn nothing_is_lost_or_doubled_where_three_replicas_are_killed_and_their_database_too() {
     let Some(cluster) = Cluster::new("") else { return };
     let mut run = Run::prepare("kill test with replicas").await;
-    let url = cluster.create_database().await;
+    let url = cluster.url(&cluster.create_database().await);
     let service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
     kill_and_judge(run, service, Some(&cluster)).await;
 }
@@ -32,7 +32,7 @@ async fn a_standby_takes_over_and_nothing_acknowledged_is_lost() {
     let mut run = Run::prepare("failover").await;
     let standby = primary.standby().await;
     let address = Proxy::start(vec![primary.port()]).await;
-    let name = primary.create_database().await.rsplit('/').next().unwrap().to_owned();
+    let name = primary.create_database().await;
     let url = format!("postgres://postgres@127.0.0.1:{}/{name}", address.port);
     let mut service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
     service.start();
@@ -60,7 +60,7 @@ async fn a_standby_takes_over_and_nothing_acknowledged_is_lost() {
 async fn replicas_are_restarted_one_by_one_and_senders_do_not_notice() {
     let Some(cluster) = Cluster::new("") else { return };
     let mut run = Run::prepare("restarts").await;
-    let url = cluster.create_database().await;
+    let url = cluster.url(&cluster.create_database().await);
     let mut service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
     service.start();
     service.until_ready().await;
@@ -84,7 +84,7 @@ async fn replicas_are_restarted_one_by_one_and_senders_do_not_notice() {
 async fn a_replica_that_was_frozen_beyond_its_lease_changes_nothing_that_its_successor_wrote() {
     let Some(cluster) = Cluster::new("") else { return };
     let mut run = Run::prepare("freezes").await;
-    let url = cluster.create_database().await;
+    let url = cluster.url(&cluster.create_database().await);
     let mut service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
     service.start();
     service.until_ready().await;
