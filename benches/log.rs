@@ -8,7 +8,11 @@
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
 mod load;
 mod log_rows;
-#[allow(dead_code, reason = "each test program uses a part of it")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test program uses a part of it, and ends at what it does not expect"
+)]
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 

@@ -7,7 +7,11 @@
 //! for one machine only; CPU time a lead is the steadier one.
 
 mod load;
-#[allow(dead_code, reason = "each test program uses a part of it")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test program uses a part of it, and ends at what it does not expect"
+)]
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 mod sync_claims;
