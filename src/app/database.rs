@@ -73,7 +73,7 @@ pub async fn copy(from: &Path, to: &str, tell: impl FnMut(Progress)) -> Result<C
         Err(StoreError::InUse { .. }) => None,
         Err(error) => return Err(error).with_context(|| format!("cannot open {}", from.display())),
     };
-    let tables = copy_from(from, to, tell).await.context("cannot copy")?;
+    let tables = copy_from(from, to, false, tell).await.context("cannot copy")?;
     let complete = held.is_some();
     if let Some(store) = held {
         store.close().await;

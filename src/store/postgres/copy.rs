@@ -52,11 +52,16 @@ pub struct CopiedTable {
 ///
 /// The file may be in use: it is read as it is when the copy begins. [`StoreError::Unfit`] if the database already holds
 /// something that is not from a copy, or if somebody else changed it meanwhile.
-pub async fn copy_from(path: &Path, url: &str, mut tell: impl FnMut(Progress)) -> StoreResult<Vec<CopiedTable>> {
+pub async fn copy_from(
+    path: &Path,
+    url: &str,
+    accept_unsafe_server: bool,
+    mut tell: impl FnMut(Progress),
+) -> StoreResult<Vec<CopiedTable>> {
     let source = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
     let mut source = Source(source);
     sqlx::query("BEGIN").execute(&mut source.0).await?;
-    let (_, target) = connect::first(url, false).await?;
+    let (_, target) = connect::first(url, accept_unsafe_server).await?;
     let mut target = Target(target);
     migrations::apply(&mut target.0, true).await?;
     claim_for_copy(&mut target.0).await?;

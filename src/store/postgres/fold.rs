@@ -85,7 +85,8 @@ async fn save_some(store: &PostgresStore, folded: &[&FoldedLead]) -> StoreResult
     Ok(saved.into_iter().collect())
 }
 
-fn indexed(text: &str) -> &str {
+/// As much of a text as an index can hold.
+pub(super) fn indexed(text: &str) -> &str {
     let mut end = text.len().min(MOST_INDEXED_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

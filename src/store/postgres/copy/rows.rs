@@ -1,7 +1,8 @@
 //! Rows of either database in one form, so that they can be compared.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use serde_json::Value as Json;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -11,6 +12,7 @@ use super::tables::{Column, Kind, Table};
 use super::{PIECE, Summed};
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
+use crate::store::postgres::fold::indexed;
 use crate::store::postgres::time::Time;
 
 /// One value: numbers, flags and times as numbers, tokens as bytes.
@@ -59,10 +61,23 @@ fn without_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-/// JSON in a form that does not depend on how it was written.
+/// JSON in a form that does not depend on how it was written, and as `jsonb` can hold it.
 fn plain_json(text: &str) -> String {
-    let parsed: Result<serde_json::Value, _> = serde_json::from_str(text);
-    parsed.map_or_else(|_| text.to_owned(), |json| json.to_string())
+    let parsed: Result<Json, _> = serde_json::from_str(text);
+    let plain = parsed.map_or_else(|_| text.to_owned(), |json| in_key_order(json).to_string());
+    plain.replace("\\u0000", "\u{fffd}")
+}
+
+fn in_key_order(json: Json) -> Json {
+    match json {
+        Json::Object(map) => {
+            let sorted: BTreeMap<String, Json> =
+                map.into_iter().map(|(key, value)| (key, in_key_order(value))).collect();
+            Json::Object(sorted.into_iter().collect())
+        }
+        Json::Array(values) => Json::Array(values.into_iter().map(in_key_order).collect()),
+        plain => plain,
+    }
 }
 
 fn names(columns: &[Column]) -> String {
@@ -156,6 +171,10 @@ fn read_there(table: &Table, row: &SqliteRow) -> StoreResult<Row> {
             Kind::Text | Kind::Json => {
                 row.try_get_unchecked::<Option<String>, _>(n)?.map(|text| Cell::Text(without_nul(text)))
             }
+            Kind::Indexed => {
+                let text = row.try_get_unchecked::<Option<String>, _>(n)?.map(without_nul);
+                text.map(|text| Cell::Text(indexed(&text).to_owned()))
+            }
             Kind::Jsonb => row.try_get_unchecked::<Option<String>, _>(n)?.map(|text| Cell::Text(plain_json(&text))),
             Kind::Bytes | Kind::Uuid => row.try_get_unchecked::<Option<Vec<u8>>, _>(n)?.map(Cell::Bytes),
         };
@@ -240,7 +259,7 @@ impl Target {
                 Kind::Bool => format!("{name}::int::bigint"),
                 Kind::Json | Kind::Jsonb => format!("{name}::text"),
                 Kind::Uuid => format!("uuid_send({name})"),
-                Kind::Text | Kind::Time | Kind::Bytes => name,
+                Kind::Text | Kind::Indexed | Kind::Time | Kind::Bytes => name,
             }
         };
         let columns: Vec<String> = table.columns.iter().map(read).collect();
@@ -258,7 +277,7 @@ fn read_here(table: &Table, row: &PgRow) -> StoreResult<Row> {
         let cell = match column.kind {
             Kind::Small | Kind::Int | Kind::Big | Kind::Bool => row.try_get::<Option<i64>, _>(n)?.map(Cell::Number),
             Kind::Time => row.try_get::<Option<Time>, _>(n)?.map(|time| Cell::Number(time.0.as_micros())),
-            Kind::Text | Kind::Json => row.try_get::<Option<String>, _>(n)?.map(Cell::Text),
+            Kind::Text | Kind::Indexed | Kind::Json => row.try_get::<Option<String>, _>(n)?.map(Cell::Text),
             Kind::Jsonb => row.try_get::<Option<String>, _>(n)?.map(|text| Cell::Text(plain_json(&text))),
             Kind::Bytes | Kind::Uuid => row.try_get::<Option<Vec<u8>>, _>(n)?.map(Cell::Bytes),
         };
@@ -292,7 +311,7 @@ fn with_keys(table: &Table) -> String {
 fn array(column: &Column, n: usize) -> String {
     let of = match column.kind {
         Kind::Small | Kind::Int | Kind::Big | Kind::Bool => "bigint",
-        Kind::Text | Kind::Json | Kind::Jsonb => "text",
+        Kind::Text | Kind::Indexed | Kind::Json | Kind::Jsonb => "text",
         Kind::Time => "timestamptz",
         Kind::Bytes | Kind::Uuid => "bytea",
     };
@@ -313,7 +332,7 @@ fn cast(column: &Column, element: &str) -> String {
         Kind::Json => format!("{element}::json"),
         Kind::Jsonb => format!("{element}::jsonb"),
         Kind::Uuid => format!("encode({element}, 'hex')::uuid"),
-        Kind::Big | Kind::Text | Kind::Time | Kind::Bytes => element.to_owned(),
+        Kind::Big | Kind::Text | Kind::Indexed | Kind::Time | Kind::Bytes => element.to_owned(),
     }
 }
 
@@ -327,16 +346,16 @@ fn bind<'q>(
         rows.iter().map(|row| take(&row.0[n])).collect()
     }
     let number = |cell: &Cell| if let Cell::Number(number) = cell { Some(*number) } else { None };
+    let time = |cell: &Cell| number(cell).map(|at| Time(Timestamp::from_micros(at)));
+    let text = |cell: &Cell| if let Cell::Text(text) = cell { Some(text.clone()) } else { None };
+    let bytes = |cell: &Cell| if let Cell::Bytes(bytes) = cell { Some(bytes.clone()) } else { None };
     for (n, column) in columns.iter().enumerate() {
-        query =
-            match column.kind {
-                Kind::Small | Kind::Int | Kind::Big | Kind::Bool => query.bind(each(rows, n, number)),
-                Kind::Time => query.bind(each(rows, n, |cell| number(cell).map(|at| Time(Timestamp::from_micros(at))))),
-                Kind::Text | Kind::Json | Kind::Jsonb => query
-                    .bind(each(rows, n, |cell| if let Cell::Text(text) = cell { Some(text.clone()) } else { None })),
-                Kind::Bytes | Kind::Uuid => query
-                    .bind(each(rows, n, |cell| if let Cell::Bytes(bytes) = cell { Some(bytes.clone()) } else { None })),
-            };
+        query = match column.kind {
+            Kind::Small | Kind::Int | Kind::Big | Kind::Bool => query.bind(each(rows, n, number)),
+            Kind::Time => query.bind(each(rows, n, time)),
+            Kind::Text | Kind::Indexed | Kind::Json | Kind::Jsonb => query.bind(each(rows, n, text)),
+            Kind::Bytes | Kind::Uuid => query.bind(each(rows, n, bytes)),
+        };
     }
     query
 }

@@ -1,0 +1,252 @@
+//! Moving from SQLite to PostgreSQL: everything comes along, and the new store goes on where the old one was.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use leadrelay::domain::ids::EventId;
+use leadrelay::domain::job::Class;
+use leadrelay::domain::lead::Lead;
+use leadrelay::domain::plan::{Decision, Rule};
+use leadrelay::domain::record::CrmValue;
+use leadrelay::store::postgres::copy::{CopiedTable, copy_from};
+use leadrelay::store::postgres::{self, PostgresStore};
+use leadrelay::store::sqlite::{self, SqliteStore};
+use leadrelay::store::*;
+
+use crate::fixture::*;
+use crate::postgres::{Database, connect, shared_or_skipped};
+
+/// A database with something in every table, still open.
+struct Old {
+    store: SqliteStore,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+const LEADS: usize = 1_500;
+
+impl Old {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("leadrelay.db");
+        let store = SqliteStore::open(&file, sqlite::Options::default()).await.unwrap();
+        let old = Self { store, file, _folder: folder };
+        old.live().await;
+        old
+    }
+
+    /// Leads that were synced, that wait, that failed and that nobody could read.
+    async fn live(&self) {
+        let store = &self.store;
+        let events = (0..LEADS).map(|n| with_id(&format!("e{n}"), event(&format!("lead {n}"), &format!("body {n}"))));
+        store.accept_events(events.collect()).await.unwrap();
+        let unreadable =
+            NewEvent { lead: None, state: EventState::Quarantined, reason: text("no\0 lead"), ..event("x", "?") };
+        store.accept_events(vec![unreadable]).await.unwrap();
+        let folded: Vec<FoldedLead> = (0..LEADS).step_by(3).map(|n| self.folded(n)).collect();
+        assert!(store.save_leads(&folded).await.unwrap().into_iter().all(|saved| saved));
+        let claim = claim(20);
+        let jobs = store.claim_jobs(&claim).await.unwrap();
+        let announcement = Announcement {
+            writes: jobs.iter().flat_map(|job| announcement(claim.token, job.lead.id.as_str(), 21).writes).collect(),
+            ..announcement(claim.token, "any", 21)
+        };
+        store.announce(&announcement).await.unwrap();
+        let settlements = jobs.iter().enumerate().skip(50).map(|(n, job)| end(n, settlement(claim.token, job, 22)));
+        for settled in store.settle(settlements.collect()).await {
+            settled.unwrap();
+        }
+        let mark = DirtyMark {
+            destination: crm(),
+            leads: vec![key("new")],
+            class: Class::Backfill,
+            now: secs(23),
+            forced: true,
+        };
+        store.mark_dirty(&mark).await.unwrap();
+        store.save_calls(&crm(), secs(3_600), 12).await.unwrap();
+        store.save_closed_spans(&crm(), &[(secs(10), secs(20))]).await.unwrap();
+        store
+            .pause(&Pause { destination: crm(), by: "ops".into(), note: None, since: secs(5), until: Some(secs(9)) })
+            .await
+            .unwrap();
+        let entry = AuditEntry {
+            at: secs(5),
+            by: "ops".into(),
+            action: "pause".into(),
+            target: "destination crm".into(),
+            lead: Some(key("lead 1")),
+            detail: None,
+        };
+        store.record_audit(&entry).await.unwrap();
+        let scope = r#"{ "destination": "crm",  "sources": ["klozeo"] }"#.to_owned();
+        let run = NewRun { kind: "resync", by: "ops".into(), started_at: secs(6), scope, total: 3 };
+        let run = store.create_run(&run).await.unwrap();
+        let position = Some(key("lead 7"));
+        store
+            .update_run(run, &RunProgress { done: 1, position, state: "running", detail: None, now: secs(7) })
+            .await
+            .unwrap();
+    }
+
+    fn folded(&self, n: usize) -> FoldedLead {
+        FoldedLead {
+            lead: Lead::new(key(&format!("lead {n}"))),
+            expected: None,
+            events: vec![(EventId(n as i64 + 1), EventState::Folded)],
+            email: text(&format!("{n}@example.com")),
+            // Longer than an index can hold, and with what a text cannot.
+            name: (n % 30 == 0).then(|| "Ada\0 ".repeat(1_000)),
+        }
+    }
+}
+
+fn decision(field: &str) -> Decision {
+    Decision {
+        field: field.into(),
+        base: None,
+        lead: Some(CrmValue::Text("Köln\0".into())),
+        crm: Some(CrmValue::Null),
+        written: None,
+        rule: Rule::LeadWins,
+        note: None,
+    }
+}
+
+/// One of each kind of ending.
+fn end(n: usize, mut settlement: Settlement) -> Settlement {
+    for row in &mut settlement.log {
+        row.decisions = vec![decision("City")];
+        (row.error, row.request, row.response) = (text("an\0 error"), text("sent"), text("got\0"));
+    }
+    let again = Some(secs(90_000));
+    let refusal = Some(Refusal { fingerprint: "f\0".into(), code: "REFUSED".into(), at: secs(22), tries: 2 });
+    let linked = LinkChange::Put { link: link(&format!("record {n}"), true), planned_with: None };
+    match n % 4 {
+        0 => Settlement { link: linked, questions: vec![question("a\0 question")], ..settlement },
+        1 => Settlement {
+            end: JobEnd::Held { code: "h".into(), detail: "d\0".into(), look_again_at: again },
+            ..settlement
+        },
+        2 => Settlement {
+            end: JobEnd::Dead { code: "c".into(), detail: "d".into(), refusal, look_again_at: again },
+            ..settlement
+        },
+        _ => Settlement { end: JobEnd::Retry { due_at: secs(80), error: "e".into(), failed: true }, ..settlement },
+    }
+}
+
+async fn copy(file: &Path, database: &Database) -> StoreResult<Vec<CopiedTable>> {
+    copy_from(file, &database.url, true, |_| {}).await
+}
+
+async fn open(database: &Database) -> PostgresStore {
+    let options = postgres::Options { accept_unsafe_server: true, ..Default::default() };
+    PostgresStore::open(&database.url, options).await.unwrap()
+}
+
+fn written(copied: &[CopiedTable]) -> u64 {
+    copied.iter().map(|table| table.written + table.removed).sum()
+}
+
+#[tokio::test]
+async fn a_copy_has_everything_and_is_worked_on_where_the_old_store_stopped() {
+    let Some(server) = shared_or_skipped() else { return };
+    let (old, database) = (Old::new().await, server.database().await);
+    let copied = copy(&old.file, &database).await.unwrap();
+    for table in &copied {
+        assert!(table.rows > 0, "the test shows nothing of {}", table.table);
+        assert_eq!(table.written, table.rows, "{}", table.table);
+    }
+    let new = open(&database).await;
+    for n in 0..LEADS {
+        let lead = key(&format!("lead {n}"));
+        let there = old.store.load_work(&crm(), std::slice::from_ref(&lead)).await.unwrap();
+        let here = new.load_work(&crm(), std::slice::from_ref(&lead)).await.unwrap();
+        assert_eq!(format!("{there:?}"), format!("{here:?}"));
+    }
+    let counts = |figures: Vec<QueueFigures>| {
+        let counts = |queue: QueueFigures| (queue.ready, queue.leased, queue.retrying, queue.held, queue.dead);
+        figures.into_iter().map(counts).collect::<Vec<_>>()
+    };
+    let here = counts(new.queue_figures(secs(30)).await.unwrap());
+    assert_eq!(here, counts(old.store.queue_figures(secs(30)).await.unwrap()));
+    // The same event again is a repeat, and a new one has a number of its own.
+    let repeated = with_id("e1", event("lead 1", "body 1"));
+    assert!(new.accept_events(vec![repeated]).await.unwrap()[0].duplicate);
+    let receipt = new.accept_events(vec![event("later", "l")]).await.unwrap().remove(0);
+    assert!(receipt.id.0 > LEADS as i64 + 1 && !receipt.duplicate);
+    let claim = claim(30);
+    let jobs = new.claim_jobs(&claim).await.unwrap();
+    assert!(!jobs.is_empty());
+    let settlements = jobs.iter().map(|job| settlement(claim.token, job, 31)).collect();
+    assert!(new.settle(settlements).await.into_iter().all(|settled| settled.is_ok()));
+}
+
+#[tokio::test]
+async fn a_copy_that_was_broken_off_goes_on_and_one_more_copies_only_what_changed() {
+    let Some(server) = shared_or_skipped() else { return };
+    let (old, database) = (Old::new().await, server.database().await);
+    let mut told = 0;
+    let broken_off = async {
+        copy_from(&old.file, &database.url, true, |_| {
+            told += 1;
+            assert!(told < 4, "broken off");
+        })
+        .await
+    };
+    let broken_off = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(broken_off)).await;
+    assert!(broken_off.is_err());
+    let copied = copy(&old.file, &database).await.unwrap();
+    let total: u64 = copied.iter().map(|table| table.rows).sum();
+    assert!(written(&copied) < total, "what was copied before is copied again");
+    assert_eq!(written(&copy(&old.file, &database).await.unwrap()), 0);
+
+    let claim = claim(200);
+    let jobs = old.store.claim_jobs(&claim).await.unwrap();
+    old.store.settle(jobs.iter().take(5).map(|job| settlement(claim.token, job, 201)).collect()).await;
+    old.store.accept_events(vec![event("lead 0", "newer")]).await.unwrap();
+    let copied = copy(&old.file, &database).await.unwrap();
+    let of = |name: &str| copied.iter().find(|table| table.table == name).unwrap();
+    assert_eq!((of("events").written, of("jobs").removed), (1, 5));
+    assert!((5..50).contains(&of("sync_log").written), "{copied:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_in_use_is_not_copied_over() {
+    let Some(server) = shared_or_skipped() else { return };
+    let (old, database) = (Old::new().await, server.database().await);
+    let new = open(&database).await;
+    new.accept_events(vec![event("ada", "a")]).await.unwrap();
+    let refused = copy(&old.file, &database).await;
+    assert!(matches!(&refused, Err(StoreError::Unfit(why)) if why.contains("in use already")), "{refused:?}");
+
+    // Nor one that was copied to and has been served since.
+    let database = server.database().await;
+    copy(&old.file, &database).await.unwrap();
+    let new = open(&database).await;
+    let who = Replica { name: "a".into(), version: "1".into(), started_at: secs(1) };
+    new.appear(&who).await.unwrap();
+    new.leave().await.unwrap();
+    let refused = copy(&old.file, &database).await;
+    assert!(matches!(&refused, Err(StoreError::Unfit(why)) if why.contains("in use already")), "{refused:?}");
+    let mut db = connect(&database.url).await;
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut db).await.unwrap();
+    assert_eq!(events, LEADS as i64 + 1);
+}
+
+#[tokio::test]
+async fn a_copy_of_a_store_that_is_written_to_is_of_one_moment() {
+    let Some(server) = shared_or_skipped() else { return };
+    let (old, database) = (Old::new().await, server.database().await);
+    let writing = async {
+        for n in 0..200 {
+            old.store.accept_events(vec![event(&format!("more {n}"), "m")]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let (copied, ()) = tokio::join!(copy(&old.file, &database), writing);
+    let copied = copied.unwrap();
+    let rows = |name: &str| copied.iter().find(|table| table.table == name).unwrap().rows;
+    assert_eq!(rows("events"), rows("bodies"));
+}
