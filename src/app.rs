@@ -179,6 +179,7 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     let cannot_open = || format!("cannot open {url}");
     match url {
         StoreUrl::Sqlite(path) => {
+            database::must_not_be_moved(path)?;
             let options = sqlite::Options { migrate: *migrate, on_commit, ..Default::default() };
             Ok(Arc::new(SqliteStore::open(path, options).await.with_context(cannot_open)?))
         }

@@ -1,12 +1,13 @@
 //! What is done to the database without running the service.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::open_store;
-use crate::config::{Config, StoreUrl};
+use crate::clock::Clock;
+use crate::config::{Config, ServerUrl, StoreUrl};
 use crate::domain::ids::SourceName;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::copy::{CopiedTable, Progress, copy_from};
@@ -67,16 +68,45 @@ pub struct Copied {
 
 /// Copies an SQLite database to PostgreSQL; a copy that was begun goes on. No service can open the file meanwhile; one that
 /// has it open already goes on, and what it writes from now on is not in the copy.
-pub async fn copy(from: &Path, to: &str, tell: impl FnMut(Progress)) -> Result<Copied> {
+pub async fn copy(from: &Path, to: &ServerUrl, tell: impl FnMut(Progress)) -> Result<Copied> {
     let held = match SqliteStore::open(from, Options::default()).await {
         Ok(store) => Some(store),
         Err(StoreError::InUse { .. }) => None,
         Err(error) => return Err(error).with_context(|| format!("cannot open {}", from.display())),
     };
-    let tables = copy_from(from, to, false, tell).await.context("cannot copy")?;
+    let tables = copy_from(from, to.expose(), false, held.is_some(), tell).await.context("cannot copy")?;
     let complete = held.is_some();
+    if complete {
+        note_move(from, to)?;
+    }
     if let Some(store) = held {
         store.close().await;
     }
     Ok(Copied { tables, complete })
+}
+
+/// Says beside the file that it is not served any more: a service that is started on it by mistake would send the CRM what
+/// is old by then.
+fn note_move(from: &Path, to: &ServerUrl) -> Result<()> {
+    let beside = moved_note(from);
+    let note = format!("moved to {to} at {}\n", Clock::system().now());
+    std::fs::write(&beside, note).with_context(|| format!("cannot write {}", beside.display()))
+}
+
+/// Refuses a file that was moved to another database.
+pub(super) fn must_not_be_moved(file: &Path) -> Result<()> {
+    let beside = moved_note(file);
+    let Ok(note) = std::fs::read_to_string(&beside) else { return Ok(()) };
+    bail!(
+        "{} was {}; what came since is there. To go back to the file all the same, delete {}",
+        file.display(),
+        note.trim(),
+        beside.display()
+    )
+}
+
+fn moved_note(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".moved");
+    PathBuf::from(name)
 }

@@ -19,7 +19,8 @@ pub(super) struct Args {
     /// Copy everything from this SQLite database: sqlite:// and the path of its file.
     #[arg(long, value_name = "URL", requires = "to")]
     copy_from: Option<String>,
-    /// Copy it to this PostgreSQL database, which must be empty: postgres://user:password@host/database.
+    /// Copy it to this PostgreSQL database, which must hold nothing of leadrelay's: postgres://user:password@host/database,
+    /// or '${NAME}' for what the environment holds.
     #[arg(long, value_name = "URL", requires = "copy_from")]
     to: Option<String>,
     /// Print one JSON object.
@@ -47,7 +48,8 @@ async fn copy(from: &str, to: &str, as_json: bool) -> Result<Exit> {
     let wrong = |argument: &str, why: &str| WrongUsage(format!("{argument}: {why}"));
     let path = from.strip_prefix("sqlite://").map(Path::new);
     let path = path.ok_or_else(|| wrong("--copy-from", "write sqlite:// and the path of the file"))?;
-    let to = ServerUrl::parse(to).map_err(|why| wrong("--to", why))?;
+    let to =
+        expanded(to).and_then(|to| ServerUrl::parse(&to).map_err(str::to_owned)).map_err(|why| wrong("--to", &why))?;
     if !path.exists() {
         return Err(WrongUsage(format!("there is no database {} to copy", path.display())).into());
     }
@@ -64,9 +66,17 @@ async fn copy(from: &str, to: &str, as_json: bool) -> Result<Exit> {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let copied = database::copy(path, to.expose(), tell).await;
+    let copied = database::copy(path, &to, tell).await;
     bar.finish_and_clear();
     show(&copied?, path, as_json)
+}
+
+/// `${NAME}` is what the environment holds under that name: a password does not belong on a command line.
+fn expanded(text: &str) -> Result<String, String> {
+    let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
+        return Ok(text.to_owned());
+    };
+    std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))
 }
 
 fn show(copied: &Copied, from: &Path, as_json: bool) -> Result<Exit> {

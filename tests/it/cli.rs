@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::postgres::Cluster;
+
 const CONFIGURATION: &str = r#"
 [sources.klozeo]
 preset = "klozeo"
@@ -79,11 +81,9 @@ fn a_crm_out_of_reach_is_a_finding_and_ends_with_1() {
 #[test]
 fn what_is_not_built_yet_says_so_and_ends_with_2() {
     let folder = folder(CONFIGURATION);
-    for command in [["check", "--create-missing"].as_slice(), &["migrate", "--copy-from", "a", "--to", "b"]] {
-        let (code, _, err) = run(folder.path(), command);
-        assert_eq!(code, 2);
-        assert!(err.contains("not built yet"), "{err}");
-    }
+    let (code, _, err) = run(folder.path(), &["check", "--create-missing"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("not built yet"), "{err}");
 }
 
 #[test]
@@ -163,4 +163,36 @@ async fn what_hides_people_from_us_is_a_finding_that_ends_with_1() {
         assert!(errors[0].contains("\"Contact\"") && errors[0].contains("read access to Contact"), "{errors:?}");
     }
     sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_moved_to_postgresql_and_the_old_file_is_not_served_any_more() {
+    let Some(server) = Cluster::new("") else { return };
+    let url = server.url(&server.create_database().await);
+    let folder =
+        folder(&format!("[admin]\nlisten = \"127.0.0.1:0\"\n[server]\nlisten = \"127.0.0.1:0\"\n{CONFIGURATION}"));
+    assert_eq!(run(folder.path(), &["migrate"]).0, 0);
+    let copy = ["migrate", "--copy-from", "sqlite://leadrelay.db", "--to", "${NEW_DATABASE}"];
+    let (code, _, err) = run(folder.path(), &copy);
+    assert_eq!((code, err.contains("NEW_DATABASE is not set")), (2, true), "{err}");
+
+    let mut serving = leadrelay(folder.path(), &["serve"]).stderr(Stdio::null()).spawn().unwrap();
+    while !run(folder.path(), &["migrate"]).2.contains("in use") {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let copied = || told(leadrelay(folder.path(), &copy).env("NEW_DATABASE", &url).output().unwrap());
+    let (code, out, err) = copied();
+    assert_eq!((code, err.contains("still runs")), (1, true), "{out}{err}");
+    let new = format!("[store]\nurl = \"{url}\"\n{CONFIGURATION}");
+    fs::write(folder.path().join("new.toml"), new).unwrap();
+    let (code, _, err) = run(folder.path(), &["serve", "--config", "new.toml"]);
+    assert_eq!((code, err.contains("is not complete")), (1, true), "{err}");
+
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let (code, out, err) = copied();
+    assert_eq!((code, out.contains("Everything was copied")), (0, true), "{out}{err}");
+    let (code, _, err) = run(folder.path(), &["serve"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("leadrelay.db was moved to 127.0.0.1") && err.contains("leadrelay.db.moved"), "{err}");
 }

@@ -137,7 +137,7 @@ fn end(n: usize, mut settlement: Settlement) -> Settlement {
 }
 
 async fn copy(file: &Path, database: &Database) -> StoreResult<Vec<CopiedTable>> {
-    copy_from(file, &database.url, true, |_| {}).await
+    copy_from(file, &database.url, true, true, |_| {}).await
 }
 
 async fn open(database: &Database) -> PostgresStore {
@@ -189,7 +189,7 @@ async fn a_copy_that_was_broken_off_goes_on_and_one_more_copies_only_what_change
     let (old, database) = (Old::new().await, server.database().await);
     let mut told = 0;
     let broken_off = async {
-        copy_from(&old.file, &database.url, true, |_| {
+        copy_from(&old.file, &database.url, true, true, |_| {
             told += 1;
             assert!(told < 4, "broken off");
         })
@@ -233,6 +233,30 @@ async fn a_database_that_is_in_use_is_not_copied_over() {
     let mut db = connect(&database.url).await;
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut db).await.unwrap();
     assert_eq!(events, LEADS as i64 + 1);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_complete_is_not_served() {
+    let Some(server) = shared_or_skipped() else { return };
+    let (old, database) = (Old::new().await, server.database().await);
+    copy_from(&old.file, &database.url, true, false, |_| {}).await.unwrap();
+    let who = Replica { name: "a".into(), version: "1".into(), started_at: secs(1) };
+    let refused = open(&database).await.appear(&who).await;
+    assert!(matches!(&refused, Err(StoreError::Unfit(why)) if why.contains("not complete")), "{refused:?}");
+    copy(&old.file, &database).await.unwrap();
+    open(&database).await.appear(&who).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_file_is_not_copied_over_what_was_copied() {
+    let Some(server) = shared_or_skipped() else { return };
+    let (old, database) = (Old::new().await, server.database().await);
+    copy(&old.file, &database).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("leadrelay.db");
+    SqliteStore::open(&other, sqlite::Options::default()).await.unwrap().close().await;
+    let refused = copy(&other, &database).await;
+    assert!(matches!(&refused, Err(StoreError::Unfit(why)) if why.contains("another SQLite file")), "{refused:?}");
 }
 
 #[tokio::test]

@@ -22,8 +22,10 @@ use crate::store::{StoreError, StoreResult};
 /// Rows compared at once.
 const PIECE: i64 = 1000;
 
-/// The mark of a database that a copy is being made to; a process that serves it removes the mark.
+/// The mark of a database that is being copied to. Whoever serves it removes the mark, if the copy is complete.
 const MARK: &str = "copying";
+const INCOMPLETE: i64 = 1;
+const COMPLETE: i64 = 2;
 
 /// Where a copy stands.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +52,14 @@ pub struct CopiedTable {
 
 /// Brings the database at `url` to exactly what the SQLite file holds.
 ///
-/// The file may be in use: it is read as it is when the copy begins. [`StoreError::Unfit`] if the database already holds
+/// The file may be in use: it is read as it is when the copy begins, and then the copy is not complete; `at_rest`: nobody can
+/// write to it. [`StoreError::Unfit`] if the database already holds
 /// something that is not from a copy, or if somebody else changed it meanwhile.
 pub async fn copy_from(
     path: &Path,
     url: &str,
     accept_unsafe_server: bool,
+    at_rest: bool,
     mut tell: impl FnMut(Progress),
 ) -> StoreResult<Vec<CopiedTable>> {
     let source = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
@@ -65,6 +69,7 @@ pub async fn copy_from(
     let mut target = Target(target);
     migrations::apply(&mut target.0, true).await?;
     claim_for_copy(&mut target.0).await?;
+    must_be_the_same(&mut source.0, &mut target.0).await?;
     // The tables are not analysed yet, so the planner would rather read them whole than look keys up.
     sqlx::raw_sql("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
         .execute(&mut target.0)
@@ -90,15 +95,32 @@ pub async fn copy_from(
         let Summed { rows, sum } = here;
         verified.push(CopiedTable { table: table.name, rows, written, removed, checksum: format!("{sum:032x}") });
     }
+    if at_rest {
+        mark(&mut target.0, COMPLETE).await?;
+    }
     source.0.close().await?;
     target.0.close().await?;
     Ok(verified)
 }
 
-/// A database that is being served has no mark; what is in it came from webhooks and must not be removed.
+/// Lets a database be served: from now on what is in it came from webhooks, too, and nothing is copied over it.
+///
+/// [`StoreError::Unfit`] if it was copied to and the copy is not complete.
 pub(super) async fn end_copying(db: &PgPool) -> StoreResult<()> {
-    sqlx::query("DELETE FROM sweeps WHERE name = $1").bind(MARK).execute(db).await?;
-    Ok(())
+    let stage: Option<i64> =
+        sqlx::query_scalar("SELECT position FROM sweeps WHERE name = $1").bind(MARK).fetch_optional(db).await?;
+    match stage {
+        None => Ok(()),
+        Some(COMPLETE) => {
+            sqlx::query("DELETE FROM sweeps WHERE name = $1").bind(MARK).execute(db).await?;
+            Ok(())
+        }
+        Some(_) => Err(StoreError::Unfit(
+            "the copy from SQLite to this database is not complete; stop leadrelay on the SQLite file and run `leadrelay \
+             migrate --copy-from … --to …` once more, until it says that everything was copied"
+                .to_owned(),
+        )),
+    }
 }
 
 async fn claim_for_copy(db: &mut PgConnection) -> StoreResult<()> {
@@ -112,14 +134,41 @@ async fn claim_for_copy(db: &mut PgConnection) -> StoreResult<()> {
     .await?;
     if used && !marked {
         return Err(StoreError::Unfit(
-            "the database to copy to is in use already; give an empty one, so that nothing in it is lost".to_owned(),
+            "the database to copy to is in use already; give an empty one, so that nothing in it is lost. If it was only \
+             copied to and then served by mistake, drop it, make it anew and copy again"
+                .to_owned(),
         ));
     }
-    sqlx::query("INSERT INTO sweeps (name, position) VALUES ($1, 1) ON CONFLICT DO NOTHING")
-        .bind(MARK)
-        .execute(db)
-        .await?;
+    mark(db, INCOMPLETE).await
+}
+
+async fn mark(db: &mut PgConnection, stage: i64) -> StoreResult<()> {
+    sqlx::query(
+        "INSERT INTO sweeps (name, position) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+    )
+    .bind(MARK)
+    .bind(stage)
+    .execute(db)
+    .await?;
     Ok(())
+}
+
+/// What was copied before must have come from the same file: another one would take its place row by row.
+async fn must_be_the_same(source: &mut SqliteConnection, target: &mut PgConnection) -> StoreResult<()> {
+    let newest = "SELECT id, request_id FROM events ORDER BY id DESC LIMIT 1";
+    let Some((id, request)): Option<(i64, String)> = sqlx::query_as(newest).fetch_optional(target).await? else {
+        return Ok(());
+    };
+    let there: Option<String> =
+        sqlx::query_scalar("SELECT request_id FROM events WHERE id = ?").bind(id).fetch_optional(source).await?;
+    if there.as_ref() == Some(&request) {
+        return Ok(());
+    }
+    Err(StoreError::Unfit(
+        "what was copied to this database before came from another SQLite file; see which is the right one, or give an \
+         empty database"
+            .to_owned(),
+    ))
 }
 
 /// Makes a partition for each month that has rows.

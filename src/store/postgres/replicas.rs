@@ -22,6 +22,7 @@ fn text(text: &str) -> String {
 
 /// By the database's clock. Forgets who died long ago, and what batches of the dead had in hand.
 pub(super) async fn appear(store: &PostgresStore, who: &Replica) -> StoreResult<()> {
+    copy::end_copying(&store.pool).await?;
     sqlx::query(
         "INSERT INTO replicas (id, name, version, started_at, seen_at) VALUES ($1, $2, $3, $4, clock_timestamp())
          ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
@@ -32,7 +33,6 @@ pub(super) async fn appear(store: &PostgresStore, who: &Replica) -> StoreResult<
     .bind(Time(who.started_at))
     .execute(&store.pool)
     .await?;
-    copy::end_copying(&store.pool).await?;
     let long_ago = store.time().await?.before(SHOWN_FOR);
     let gone: Vec<Uuid> = sqlx::query_scalar("DELETE FROM replicas WHERE seen_at < $1 RETURNING id")
         .bind(Time(long_ago))
