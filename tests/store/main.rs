@@ -10,6 +10,7 @@ mod claim;
 mod cluster;
 mod concurrent;
 mod conflicts;
+mod copy;
 mod figures;
 mod gates;
 mod intents;
