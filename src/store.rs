@@ -4,6 +4,7 @@
 //! Two promises hold for every method: it happens whole or not at all, and what it answered is on disk. No transaction
 //! leaves the store, and none is open while a CRM is called.
 
+mod decided;
 mod paging;
 pub mod postgres;
 mod requests;

@@ -191,6 +191,23 @@ pub struct Question {
     pub detail: String,
 }
 
+impl Question {
+    /// Whether a question of this kind can be answered so. A record must be one of those in question, where any are named.
+    pub fn takes(&self, choice: &Choice) -> bool {
+        let of_kind = match self.kind {
+            ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
+            ConflictKind::Match => matches!(choice, Choice::Record(_) | Choice::Create),
+            ConflictKind::SharedRecord => {
+                matches!(choice, Choice::Lead | Choice::Crm | Choice::Record(_) | Choice::Create)
+            }
+            ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
+        };
+        let Choice::Record(record) = choice else { return of_kind };
+        let mut named = self.candidates.iter().map(|candidate| &candidate.record).chain(&self.record).peekable();
+        of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CandidateSummary {
     pub record: RecordRef,

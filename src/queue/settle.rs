@@ -379,25 +379,13 @@ impl Settling<'_> {
     }
 
     fn blank_row(&self, job: &ClaimedJob, event: Option<EventId>) -> NewLogRow {
+        let (now, destination) = (self.batch.destination.clock.now(), self.batch.destination.name.clone());
         NewLogRow {
-            at: self.batch.destination.clock.now(),
-            lead: job.lead.clone(),
-            destination: self.batch.destination.name.clone(),
-            operation: Operation::Unchanged,
-            outcome: Outcome::Ok,
-            record: None,
-            matched_by: None,
-            error_code: None,
-            error: None,
             attempt: job.attempt,
             api_calls: self.lookup_calls,
             batch: self.leads,
-            duration_ms: 0,
-            request_id: None,
             event,
-            decisions: Vec::new(),
-            request: None,
-            response: None,
+            ..NewLogRow::note(now, job.lead.clone(), destination, Operation::Unchanged, Outcome::Ok)
         }
     }
 

@@ -48,7 +48,8 @@ pub trait Shared: Send + Sync {
         Ok(())
     }
 
-    /// Says that this process lives. Nobody who has not said so for 15 seconds counts as living.
+    /// Says that this process lives. Nobody who has not said so for 15 seconds counts as living; but what it had leased stays
+    /// its own until the leases run out, since it may only be frozen or cut off.
     async fn appear(&self, who: &Replica) -> StoreResult<()> {
         let _ = who;
         Ok(())

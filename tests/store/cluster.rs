@@ -2,6 +2,7 @@
 
 use sqlx::{Connection, PgConnection};
 
+use crate::fixture::Fixture;
 use crate::postgres::{Cluster, connect};
 
 async fn count(db: &mut PgConnection) -> i64 {
@@ -27,4 +28,11 @@ async fn a_server_comes_back_with_what_it_committed_and_its_standby_takes_over()
     let mut db = connect(&standby.url(&name)).await;
     assert_eq!(count(&mut db).await, 2, "the primary answered before its standby had it");
     sqlx::query("INSERT INTO promises VALUES (3)").execute(&mut db).await.unwrap();
+}
+
+#[tokio::test]
+async fn databases_of_tests_do_not_put_text_in_the_order_of_its_bytes() {
+    let Some(fixture) = Fixture::postgres().await else { return };
+    let ordered = "SELECT (current_setting('server_version_num')::integer < 150000 OR 'a' < 'B')::integer";
+    assert_eq!(fixture.count(ordered).await, 1);
 }

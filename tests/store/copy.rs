@@ -14,7 +14,8 @@ use leadrelay::store::sqlite::{self, SqliteStore};
 use leadrelay::store::*;
 
 use crate::fixture::*;
-use crate::postgres::{Database, connect, shared_or_skipped};
+use crate::postgres::{Cluster, Database, connect, shared_or_skipped};
+use crate::rows::*;
 
 /// A database with something in every table, still open.
 struct Old {
@@ -96,7 +97,7 @@ impl Old {
             events: vec![(EventId(n as i64 + 1), EventState::Folded)],
             email: text(&format!("{n}@example.com")),
             // Longer than an index can hold, and with what a text cannot.
-            name: (n % 30 == 0).then(|| "Ada\0 ".repeat(1_000)),
+            name: (n.is_multiple_of(30)).then(|| "Ada\0 ".repeat(1_000)),
         }
     }
 }
@@ -273,4 +274,57 @@ async fn a_copy_of_a_store_that_is_written_to_is_of_one_moment() {
     let copied = copied.unwrap();
     let rows = |name: &str| copied.iter().find(|table| table.table == name).unwrap().rows;
     assert_eq!(rows("events"), rows("bodies"));
+}
+
+/// A file to copy from, a server that keeps what it commits, and a new database there.
+async fn file_and_server() -> Option<(Fixture, Cluster, String)> {
+    let server = Cluster::new("")?;
+    let url = server.url(&server.create_database().await);
+    Some((Fixture::sqlite().await, server, url))
+}
+
+fn written_and_removed(copied: &[CopiedTable], table: &str) -> (u64, u64, u64) {
+    let of = copied.iter().find(|copied| copied.table == table).unwrap();
+    (of.rows, of.written, of.removed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_holds_what_the_file_does_and_a_second_one_brings_it_up_to_date() {
+    let Some((fixture, _server, url)) = file_and_server().await else { return };
+    fixture.execute(LOG_ROWS).await;
+    fixture.execute(CONFLICT).await;
+    insert_dead(&fixture).await;
+    insert_link(&fixture, "cl_1", "00Q2", false).await;
+    insert_link(&fixture, "cl_2", "00Q2", true).await;
+    fixture.accept(with_id("e1", event("ada", "a"))).await;
+    fixture.accept(event("bob", "b\0")).await;
+    let claim = claim(10);
+    assert_eq!(fixture.store.claim_jobs(&claim).await.unwrap().len(), 2);
+    assert!(fixture.store.announce(&announcement(claim.token, "ada", 11)).await.unwrap()[0].is_some());
+    let copied = copy_from(&fixture.file(), &url, false, true, |_| {}).await.unwrap();
+    assert_eq!(written_and_removed(&copied, "events"), (2, 2, 0));
+    assert_eq!(written_and_removed(&copied, "jobs"), (5, 5, 0));
+    assert_eq!(written_and_removed(&copied, "intents"), (1, 1, 0));
+    assert_eq!(written_and_removed(&copied, "sync_log"), (4, 4, 0));
+
+    // The record went to the other lead, a dead letter was dropped and an event came.
+    fixture
+        .execute("UPDATE links SET owner = 0 WHERE lead_id = 'cl_2'; UPDATE links SET owner = 1 WHERE lead_id = 'cl_1'")
+        .await;
+    fixture.execute("DELETE FROM jobs WHERE lead_id = 'cl_1'").await;
+    fixture.accept(event("ada", "z")).await;
+    let copied = copy_from(&fixture.file(), &url, false, true, |_| {}).await.unwrap();
+    assert_eq!(written_and_removed(&copied, "events"), (3, 1, 0));
+    assert_eq!(written_and_removed(&copied, "bodies"), (3, 1, 0));
+    assert_eq!(written_and_removed(&copied, "links"), (2, 2, 0));
+    assert_eq!(written_and_removed(&copied, "jobs"), (4, 1, 1));
+    assert_eq!(written_and_removed(&copied, "conflicts"), (1, 0, 0));
+
+    let store = PostgresStore::open(&url, postgres::Options::default()).await.unwrap();
+    let owners = store.find_owners(&crm(), &[record("00Q2")]).await.unwrap();
+    assert_eq!(owners[0].as_ref().map(|owner| owner.lead.id.as_str()), Some("cl_1"));
+    let receipt = store.accept_events(vec![with_id("e1", event("bob", "a"))]).await.unwrap().remove(0);
+    assert!(receipt.id.0 > 3, "its number was given before");
+    let queue = store.queue_figures(secs(20)).await.unwrap().remove(0);
+    assert_eq!((queue.leased + queue.ready, queue.dead, queue.held), (2, 1, 1));
 }

@@ -1,6 +1,6 @@
 //! What the tests start from: a store of either kind, and events, claims and settlements to feed it with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -193,6 +193,14 @@ impl Fixture {
         }
     }
 
+    /// Where SQLite's database is.
+    pub fn file(&self) -> PathBuf {
+        match &self.place {
+            Place::Sqlite(folder) => database_in(folder.path()),
+            Place::Postgres(_) => panic!("this store has no file"),
+        }
+    }
+
     pub fn is_postgres(&self) -> bool {
         matches!(self.place, Place::Postgres(_))
     }
@@ -259,7 +267,7 @@ impl Place {
     }
 }
 
-fn database_in(folder: &Path) -> std::path::PathBuf {
+fn database_in(folder: &Path) -> PathBuf {
     folder.join("leadrelay.db")
 }
 

@@ -104,6 +104,46 @@ async fn a_create_whose_process_died_is_known_to_whoever_takes_its_people_over()
 }
 
 #[tokio::test]
+async fn a_start_leaves_alone_what_another_process_has_in_hand_until_that_one_must_be_dead() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    stores[0].appear(&replica("one/1")).await.unwrap();
+    let (token, _) = fixture.claimed("ada", 10).await;
+    let until = stores[0].time().await.unwrap().unwrap();
+    stores[0].hold_keys(&KeyHold { until, ..hold(token, &[&["ada"]], 10) }).await.unwrap();
+    fixture.execute("UPDATE replicas SET seen_at = seen_at - interval '10 minutes'").await;
+    let start = async |at_second| {
+        stores[1].appear(&replica("two/2")).await.unwrap();
+        stores[1].recover_leases(LeasesOf::DeadProcess, secs(at_second)).await.unwrap()
+    };
+    assert_eq!(start(50).await, Recovered::default(), "it may be frozen, or cut off from the database");
+    assert_eq!(fixture.count("SELECT count(*) FROM leases").await, 1);
+    fixture.execute("UPDATE replicas SET seen_at = seen_at - interval '2 hours' WHERE name = 'one/1'").await;
+    assert_eq!(start(50).await, Recovered { leases: 1, unknown_writes: 0 });
+    assert_eq!(fixture.count("SELECT count(*) FROM leases").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_releases_nothing_that_another_process_leases_meanwhile() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    fixture.claimed("ada", 10).await;
+    let held = fixture.hold("UPDATE jobs SET wanted = wanted").await;
+    stores[0].appear(&replica("one/1")).await.unwrap();
+    let store = Arc::clone(&stores[0]);
+    let starting = tokio::spawn(async move { store.recover_leases(LeasesOf::DeadProcess, secs(11)).await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!starting.is_finished(), "it has released what a transaction holds");
+    stores[1].appear(&replica("two/2")).await.unwrap();
+    fixture.accept(event("bob", "{}")).await;
+    let claim = claim(11);
+    assert_eq!(stores[1].claim_jobs(&claim).await.unwrap().len(), 1);
+    stores[1].hold_keys(&hold(claim.token, &[&["bob"]], 11)).await.unwrap();
+    held.commit().await;
+    assert_eq!(starting.await.unwrap(), Recovered { leases: 1, unknown_writes: 0 });
+    assert_eq!(fixture.count("SELECT count(*) FROM jobs WHERE lead_id = 'bob' AND lease_token IS NOT NULL").await, 1);
+    assert_eq!(fixture.count("SELECT count(*) FROM leases").await, 1);
+}
+
+#[tokio::test]
 async fn a_chore_is_one_process_at_a_time() {
     let Some((_fixture, stores)) = two_stores().await else { return };
     let asks = async |who: usize, at_second| {
@@ -163,6 +203,16 @@ async fn processes_hear_of_each_others_calls_closed_gates_and_orders_while_they_
     assert_eq!(BTreeMap::from_iter(alive), BTreeMap::from([("one/1", false), ("two/2", true)]));
     stores[1].leave().await.unwrap();
     assert_eq!(stores[1].list_replicas().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_is_ready_while_it_commits_whether_it_appeared_or_not() {
+    let Some(fixture) = Fixture::postgres().await else { return };
+    let held = fixture.hold("INSERT INTO sweeps (name, position) VALUES ('heartbeat', 9)").await;
+    assert!(matches!(fixture.store.ready().await, Err(StoreError::Unavailable(_))), "it has written nothing");
+    held.commit().await;
+    fixture.store.ready().await.unwrap();
+    assert!(fixture.count("SELECT position FROM sweeps WHERE name = 'heartbeat'").await > 9);
 }
 
 #[tokio::test]

@@ -175,7 +175,13 @@ impl Cluster {
     }
 
     async fn make_template(&self) {
-        self.execute(&format!("CREATE DATABASE {TEMPLATE}")).await;
+        let mut db = connect(&self.url("postgres")).await;
+        // Text in an order of its own, which must not matter; such databases are made since PostgreSQL 15.
+        let ordered = format!("CREATE DATABASE {TEMPLATE} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'");
+        if sqlx::raw_sql(AssertSqlSafe(ordered)).execute(&mut db).await.is_err() {
+            self.execute(&format!("CREATE DATABASE {TEMPLATE}")).await;
+        }
+        db.close().await.unwrap();
         let options = Options { accept_unsafe_server: true, ..Options::default() };
         drop(PostgresStore::open(&self.url(TEMPLATE), options).await.unwrap());
         // A database that someone is connected to cannot be copied.

@@ -1,33 +1,16 @@
 //! Appending to the sync log.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
-use super::rows::readable;
+use super::rows::readable_option;
 use super::time::Time;
-use crate::domain::plan::Rule;
 use crate::domain::time::Timestamp;
-use crate::store::stored::decisions_to_json;
+use crate::store::decided::Decided;
 use crate::store::{NewLogRow, StoreResult};
 
 const MINUTE_MICROS: i64 = 60_000_000;
-
-/// A row's decisions as they are stored. Apart, so that they can be made ready before anything is locked.
-pub(super) struct Decided {
-    json: String,
-    /// The fields that were decided otherwise than agreed: in order, one a line.
-    fields: String,
-}
-
-impl Decided {
-    pub(super) fn of(row: &NewLogRow) -> Self {
-        let decided = row.decisions.iter().filter(|decision| decision.rule != Rule::Agreed);
-        let fields: BTreeSet<&str> = decided.map(|decision| decision.field.as_str()).collect();
-        Self { json: decisions_to_json(&row.decisions), fields: fields.into_iter().collect::<Vec<_>>().join("\n") }
-    }
-}
 
 /// Appends rows with their decisions and bodies, and counts them for the error rate: the last thing that a transaction
 /// does, since others may wait for the counts.
@@ -75,9 +58,6 @@ async fn insert(db: &mut PgConnection, rows: &[(&NewLogRow, &Decided)]) -> Store
     fn column<'r, T>(rows: &[(&'r NewLogRow, &'r Decided)], of: impl Fn(&'r NewLogRow) -> T) -> Vec<T> {
         rows.iter().map(|(row, _)| of(row)).collect()
     }
-    fn text(text: &Option<String>) -> Option<Cow<'_, str>> {
-        text.as_deref().map(readable)
-    }
     let narrow = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let decisions: Vec<Option<&str>> = rows
         .iter()
@@ -117,8 +97,8 @@ async fn insert(db: &mut PgConnection, rows: &[(&NewLogRow, &Decided)]) -> Store
     .bind(column(rows, |row| row.record.as_ref().map(|record| record.object.as_str())))
     .bind(column(rows, |row| row.record.as_ref().map(|record| record.id.as_str())))
     .bind(column(rows, |row| row.matched_by.map(|by| by.as_str())))
-    .bind(column(rows, |row| text(&row.error_code)))
-    .bind(column(rows, |row| text(&row.error)))
+    .bind(column(rows, |row| readable_option(row.error_code.as_deref())))
+    .bind(column(rows, |row| readable_option(row.error.as_deref())))
     .bind(column(rows, |row| narrow(row.attempt)))
     .bind(column(rows, |row| narrow(row.api_calls)))
     .bind(column(rows, |row| narrow(row.batch)))
@@ -127,8 +107,8 @@ async fn insert(db: &mut PgConnection, rows: &[(&NewLogRow, &Decided)]) -> Store
     .bind(column(rows, |row| row.event.map(|event| event.0)))
     .bind(rows.iter().map(|(_, decided)| decided.fields.as_str()).collect::<Vec<_>>())
     .bind(decisions)
-    .bind(column(rows, |row| text(&row.request)))
-    .bind(column(rows, |row| text(&row.response)))
+    .bind(column(rows, |row| readable_option(row.request.as_deref())))
+    .bind(column(rows, |row| readable_option(row.response.as_deref())))
     .execute(db)
     .await?;
     Ok(())

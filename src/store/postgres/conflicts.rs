@@ -6,12 +6,13 @@ use sqlx::{Postgres, QueryBuilder};
 use super::PostgresStore;
 use super::cells::Cells;
 use super::dirty::{self, Why};
-use super::log::{cannot_be, nothing};
+use super::log::nothing;
+use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::job::Class;
-use crate::domain::plan::{Choice, ConflictKind, Question};
+use crate::domain::plan::ConflictKind;
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
@@ -73,7 +74,7 @@ pub(super) async fn resolve(store: &PostgresStore, answer: &Answer) -> StoreResu
     if stale || !matches!(seen.state, ConflictState::Open) {
         return Ok(Answered::Changed(Box::new(seen)));
     }
-    if !fits(&seen.question, &answer.choice) {
+    if !seen.question.takes(&answer.choice) {
         return Ok(Answered::WrongChoice(Box::new(seen)));
     }
     let closed = close(store, &seen, answer).await?;
@@ -113,21 +114,6 @@ async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> St
     }
     tx.commit().await?;
     Ok(true)
-}
-
-/// Whether a question of this kind can be answered so. A record must be one of those in question, where any are named.
-fn fits(question: &Question, choice: &Choice) -> bool {
-    let of_kind = match question.kind {
-        ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
-        ConflictKind::Match => matches!(choice, Choice::Record(_) | Choice::Create),
-        ConflictKind::SharedRecord => {
-            matches!(choice, Choice::Lead | Choice::Crm | Choice::Record(_) | Choice::Create)
-        }
-        ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
-    };
-    let Choice::Record(record) = choice else { return of_kind };
-    let mut named = question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record).peekable();
-    of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
 }
 
 pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, ConflictRow)> {

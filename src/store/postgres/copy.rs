@@ -1,8 +1,8 @@
 //! Moving everything from an SQLite database here.
 //!
-//! Each table is read in pieces and compared row by row with what is here; only what differs is written. So a copy that was
-//! broken off goes on where it was, and one made while the service still runs is brought up to date by a second one after
-//! it has stopped. At the end every table is counted and summed up on both sides.
+//! Each table is read in pieces and compared row by row with what is here: what differs is removed, and then what is missing
+//! is written. So a copy that was broken off goes on where it was, and one made while the service still runs is brought up to
+//! date by a second one after it has stopped. At the end every table is counted and summed up on both sides.
 
 mod rows;
 mod tables;
@@ -77,8 +77,8 @@ pub async fn copy_from(
     make_months(&mut source.0, &mut target.0).await?;
     let mut copied = Vec::new();
     for table in &TABLES {
-        let written = write_what_differs(&mut source, &mut target, table, &mut tell).await?;
-        let removed = remove_what_is_gone(&mut source, &mut target, table).await?;
+        let removed = remove_what_differs(&mut source, &mut target, table).await?;
+        let written = write_what_is_missing(&mut source, &mut target, table, &mut tell).await?;
         copied.push((table, written, removed));
     }
     set_sequences(&mut target.0).await?;
@@ -171,6 +171,21 @@ async fn must_be_the_same(source: &mut SqliteConnection, target: &mut PgConnecti
     ))
 }
 
+/// Keeps everybody from serving the database until this transaction ends; refused if somebody already does.
+async fn go_on_copying(db: &mut PgConnection) -> StoreResult<()> {
+    let marked: Option<i64> = sqlx::query_scalar("SELECT position FROM sweeps WHERE name = $1 FOR SHARE")
+        .bind(MARK)
+        .fetch_optional(db)
+        .await?;
+    marked.map(|_| ()).ok_or_else(|| {
+        StoreError::Unfit(
+            "leadrelay was started on the new database before the copy was complete, and what it took in since is kept; \
+             to copy again, stop it and give an empty database"
+                .to_owned(),
+        )
+    })
+}
+
 /// Makes a partition for each month that has rows.
 async fn make_months(source: &mut SqliteConnection, target: &mut PgConnection) -> StoreResult<()> {
     let months: Vec<i64> = sqlx::query_scalar(
@@ -186,7 +201,22 @@ async fn make_months(source: &mut SqliteConnection, target: &mut PgConnection) -
     Ok(())
 }
 
-async fn write_what_differs(
+/// Removes what is no longer there, and what is there in another form: first of all, so that no row is in the way of another
+/// one that has its place by now, such as the owner of a record. Answers how many are no longer there.
+async fn remove_what_differs(source: &mut Source, target: &mut Target, table: &Table) -> StoreResult<u64> {
+    let (mut after, mut gone) = (None, 0);
+    loop {
+        let here = target.page(table, after.as_ref(), PIECE).await?;
+        let Some(last) = here.last() else { return Ok(gone) };
+        after = Some(last.clone());
+        let there = source.with_keys_of(table, &here).await?;
+        gone += here.iter().filter(|row| !there.contains_key(row.key(table))).count() as u64;
+        let differing: Vec<Row> = here.into_iter().filter(|row| there.get(row.key(table)) != Some(row)).collect();
+        target.remove(table, &differing).await?;
+    }
+}
+
+async fn write_what_is_missing(
     source: &mut Source,
     target: &mut Target,
     table: &Table,
@@ -201,28 +231,16 @@ async fn write_what_differs(
         after = Some(last.clone());
         done += there.len() as u64;
         let here = target.with_keys_of(table, &there).await?;
-        let differing: Vec<Row> = there.into_iter().filter(|row| here.get(row.key(table)) != Some(row)).collect();
-        written += differing.len() as u64;
-        target.replace(table, &differing).await?;
-    }
-}
-
-/// What is here and no longer there: jobs that were paid, rows that were pruned.
-async fn remove_what_is_gone(source: &mut Source, target: &mut Target, table: &Table) -> StoreResult<u64> {
-    let (mut after, mut removed) = (None, 0);
-    loop {
-        let here = target.page(table, after.as_ref(), PIECE).await?;
-        let Some(last) = here.last() else { return Ok(removed) };
-        after = Some(last.clone());
-        let there = source.with_keys_of(table, &here).await?;
-        let gone: Vec<Row> = here.into_iter().filter(|row| !there.contains_key(row.key(table))).collect();
-        removed += gone.len() as u64;
-        target.remove(table, &gone).await?;
+        let missing: Vec<Row> = there.into_iter().filter(|row| !here.contains_key(row.key(table))).collect();
+        written += missing.len() as u64;
+        target.insert(table, &missing).await?;
     }
 }
 
 /// So that new rows get numbers of their own.
 async fn set_sequences(db: &mut PgConnection) -> StoreResult<()> {
+    let mut transaction = db.begin().await?;
+    go_on_copying(&mut transaction).await?;
     for (sequence, of) in [
         ("'event_ids'", "SELECT max(id) FROM events"),
         ("'sync_log_ids'", "SELECT max(id) FROM sync_log"),
@@ -233,8 +251,9 @@ async fn set_sequences(db: &mut PgConnection) -> StoreResult<()> {
         ("pg_get_serial_sequence('runs', 'id')", "SELECT max(id) FROM runs"),
     ] {
         let set = format!("SELECT setval({sequence}, coalesce(({of}), 0) + 1, false)");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *db).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *transaction).await?;
     }
+    transaction.commit().await?;
     Ok(())
 }
 

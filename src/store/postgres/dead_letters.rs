@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use super::append;
 use super::cells::Cells;
 use super::dirty::{self, Why};
-use super::log::cannot_be;
+use super::rows::cannot_be;
 use super::time::Time;
 use super::{PostgresStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey};

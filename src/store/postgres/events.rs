@@ -5,7 +5,8 @@ use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
 use super::cells::Cells;
-use super::log::{cannot_be, nothing};
+use super::log::nothing;
+use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span};
 use crate::domain::ids::{EventId, LeadId, RequestId, SourceName};

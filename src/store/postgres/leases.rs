@@ -88,9 +88,9 @@ pub(super) async fn renew(db: &mut PgConnection, token: LeaseToken, until: Times
     Ok(())
 }
 
-/// Lets go of everything: no process lives that could hold anything.
-pub(super) async fn release_all(db: &mut PgConnection) -> StoreResult<()> {
-    sqlx::query::<Postgres>("DELETE FROM leases").execute(db).await?;
+/// Lets go of what holders left behind who are gone.
+pub(super) async fn release_left(db: &mut PgConnection, holders: &[Uuid]) -> StoreResult<()> {
+    sqlx::query("DELETE FROM leases WHERE holder = ANY ($1)").bind(holders).execute(db).await?;
     Ok(())
 }
 

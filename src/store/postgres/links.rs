@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::PostgresStore;
-use super::log::cannot_be;
+use super::rows::cannot_be;
 use super::time::Time;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::time::Timestamp;

@@ -5,6 +5,7 @@ use sqlx::{PgPool, Postgres, QueryBuilder};
 
 use super::PostgresStore;
 use super::cells::Cells;
+use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span, Window};
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, RequestId};
@@ -116,11 +117,6 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<L
     let cells = Cells::new(&bodies, "sync_log_bodies", id);
     let decisions = decisions_from_json(cells.get("decisions")?).map_err(|_| cells.corrupt("decisions"))?;
     Ok(Some(LogRowDetail { row, decisions, request: cells.get("request")?, response: cells.get("response")? }))
-}
-
-/// Whether no row can hold this text: the database knows no U+0000.
-pub(super) fn cannot_be(text: &str) -> bool {
-    text.contains('\0')
 }
 
 pub(super) fn nothing<T>() -> Listed<T> {

@@ -19,33 +19,34 @@ const PIECE: i64 = 100;
 /// Waits that are shortened in one statement.
 const WAITS: i64 = 5000;
 
-/// Whether any other process was seen in the last minute. If none was, all leases are those of processes that are gone.
-const OTHERS_LIVE: &str =
-    "SELECT EXISTS (SELECT 1 FROM replicas WHERE id <> $1 AND seen_at > clock_timestamp() - interval '1 minute')";
+/// Whose leases there are, if no other process can have any: each leaves its row until it ends, or has not been seen for
+/// long. Read at one moment, so that a process that starts just now is either known of or has nothing in here yet.
+const LEFT_BEHIND: &str =
+    "SELECT ARRAY(SELECT lease_token FROM jobs WHERE lease_token IS NOT NULL UNION SELECT holder FROM leases)
+      WHERE NOT EXISTS (SELECT 1 FROM replicas WHERE id <> $1)";
 
-/// Releases leases. While other processes live, nobody can tell theirs from those of a dead one until they run out.
+const PROCESS_DIED: Unsettled<'_> = Unsettled {
+    of: None,
+    lead: None,
+    code: "process_died",
+    detail: "the process ended before the answer was recorded; the record is read again",
+};
+
+/// Releases leases. While another process may live, nobody can tell its leases from those of a dead one until they run out.
 pub(super) async fn recover(store: &PostgresStore, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered> {
-    let died = match whose {
-        LeasesOf::DeadProcess => Unsettled {
-            of: None,
-            lead: None,
-            code: "process_died",
-            detail: "the process ended before the answer was recorded; the record is read again",
-        },
-        LeasesOf::Batch(token) => Unsettled {
-            of: Some(token),
-            lead: None,
-            code: "internal_error",
-            detail: "leadrelay failed before the answer was recorded; the record is read again",
-        },
-    };
     let mut db = store.pool.acquire().await?;
-    let only_late =
-        died.of.is_none() && sqlx::query_scalar(OTHERS_LIVE).bind(store.replica).fetch_one(&mut *db).await?;
-    if died.of.is_none() && !only_late {
-        leases::release_all(&mut db).await?;
-    }
-    let which = Which { of: died.of, destination: None, only_late };
+    let (died, of) = match whose {
+        LeasesOf::DeadProcess => {
+            let left = sqlx::query_scalar(LEFT_BEHIND).bind(store.replica).fetch_optional(&mut *db).await?;
+            (PROCESS_DIED, left)
+        }
+        LeasesOf::Batch(token) => {
+            let (code, detail) =
+                ("internal_error", "leadrelay failed before the answer was recorded; the record is read again");
+            (Unsettled { of: Some(token), lead: None, code, detail }, Some(vec![token]))
+        }
+    };
+    let which = Which { of, destination: None };
     let mut recovered = Recovered::default();
     loop {
         let released = release_leases(&mut db, &which, now).await?;
@@ -53,6 +54,9 @@ pub(super) async fn recover(store: &PostgresStore, whose: LeasesOf, now: Timesta
         if released == 0 {
             break;
         }
+    }
+    if let (LeasesOf::DeadProcess, Some(left)) = (whose, &which.of) {
+        leases::release_left(&mut db, left).await?;
     }
     loop {
         let mut piece = db.begin().await?;
@@ -85,13 +89,7 @@ pub(super) async fn ran_out(
     if !any {
         return Ok(recovered);
     }
-    let which = Which { of: None, destination: Some(destination), only_late: true };
-    let died = Unsettled {
-        of: None,
-        lead: None,
-        code: "process_died",
-        detail: "the process ended before the answer was recorded; the record is read again",
-    };
+    let which = Which { of: None, destination: Some(destination) };
     loop {
         let mut piece = store.pool.begin().await?;
         let released = release_leases(&mut piece, &which, now).await?;
@@ -99,7 +97,7 @@ pub(super) async fn ran_out(
             break;
         }
         loop {
-            let unknown = open_unsettled(&mut piece, &died, now).await?;
+            let unknown = open_unsettled(&mut piece, &PROCESS_DIED, now).await?;
             recovered.unknown_writes += unknown;
             if unknown == 0 {
                 break;
@@ -125,11 +123,10 @@ pub(super) struct Unsettled<'a> {
 
 /// Which leases are released.
 struct Which<'a> {
-    /// `None`: whoever's.
-    of: Option<LeaseToken>,
+    /// `None`: whoever's, but only those that ran out.
+    of: Option<Vec<LeaseToken>>,
     /// `None`: of all of them.
     destination: Option<&'a DestinationName>,
-    only_late: bool,
 }
 
 /// Makes leased jobs due now. Those that had announced are suspect; of the others the attempt never began.
@@ -137,8 +134,8 @@ async fn release_leases(db: &mut PgConnection, which: &Which<'_>, now: Timestamp
     let released = sqlx::query(
         "WITH held AS MATERIALIZED (
              SELECT destination, source, lead_id FROM jobs
-              WHERE lease_token IS NOT NULL AND ($3::uuid IS NULL OR lease_token = $3) AND (NOT $4 OR due_at <= $1)
-                AND ($5::text IS NULL OR destination = $5)
+              WHERE lease_token IS NOT NULL AND (lease_token = ANY ($3::uuid[]) OR $3 IS NULL AND due_at <= $1)
+                AND ($4::text IS NULL OR destination = $4)
               ORDER BY destination COLLATE \"C\", source COLLATE \"C\", lead_id COLLATE \"C\" LIMIT $2
                 FOR UPDATE),
          told AS MATERIALIZED (
@@ -154,8 +151,7 @@ async fn release_leases(db: &mut PgConnection, which: &Which<'_>, now: Timestamp
     )
     .bind(Time(now))
     .bind(PIECE)
-    .bind(which.of)
-    .bind(which.only_late)
+    .bind(&which.of)
     .bind(which.destination.map(DestinationName::as_str))
     .execute(db)
     .await?;

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::PostgresStore;
 use super::dirty::{self, Why};
-use super::rows::readable_option;
+use super::rows::{cannot_be, readable_option};
 use super::time::Time;
 use crate::domain::ids::{DestinationName, EventId, LeadKey};
 use crate::domain::job::Class;
@@ -31,7 +31,7 @@ pub(super) async fn replay(
 /// What PostgreSQL can hold of it: a lead or a type with U+0000 it cannot.
 fn storable(reread: Reread) -> Reread {
     let identity = [reread.lead.as_ref().map(|lead| lead.as_str()), reread.event_type.as_deref()];
-    if !identity.into_iter().flatten().any(|text| text.contains('\0')) {
+    if !identity.into_iter().flatten().any(cannot_be) {
         return reread;
     }
     let reason = Some("it cannot be stored: its lead or type contains U+0000".to_owned());

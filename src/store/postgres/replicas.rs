@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::rows::{readable, readable_option};
 use super::time::Time;
 use super::{PostgresStore, copy, leases};
 use crate::domain::ids::DestinationName;
@@ -15,11 +16,6 @@ const LIVES: &str = "r.seen_at > clock_timestamp() - interval '15 seconds'";
 /// A dead process is shown for so long.
 const SHOWN_FOR: Duration = Duration::from_secs(3600);
 
-/// What can stand in a `text`: PostgreSQL's holds no U+0000.
-fn text(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
-
 /// By the database's clock. Forgets who died long ago, and what batches of the dead had in hand.
 pub(super) async fn appear(store: &PostgresStore, who: &Replica) -> StoreResult<()> {
     copy::end_copying(&store.pool).await?;
@@ -28,7 +24,7 @@ pub(super) async fn appear(store: &PostgresStore, who: &Replica) -> StoreResult<
          ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
     )
     .bind(store.replica)
-    .bind(text(&who.name))
+    .bind(readable(&who.name))
     .bind(&who.version)
     .bind(Time(who.started_at))
     .execute(&store.pool)
@@ -134,8 +130,8 @@ async fn tell(store: &PostgresStore, destination: &DestinationName, closure: Opt
     .bind(destination.as_str())
     .bind(store.replica)
     .bind(&closure.reason)
-    .bind(closure.code.as_deref().map(text))
-    .bind(text(&closure.text))
+    .bind(readable_option(closure.code.as_deref()))
+    .bind(readable(&closure.text))
     .bind(Time(closure.since))
     .bind(closure.until.map(Time))
     .execute(&store.pool)

@@ -5,9 +5,14 @@ use std::borrow::Cow;
 use crate::domain::ids::LeadKey;
 pub(super) use crate::store::rows::*;
 
-/// A text for people to read. PostgreSQL has no U+0000 in a text; its place is taken by U+FFFD.
+/// Whether no column can hold this text: PostgreSQL has no U+0000 in one.
+pub(super) fn cannot_be(text: &str) -> bool {
+    text.contains('\0')
+}
+
+/// A text for people to read. The place of U+0000 is taken by U+FFFD.
 pub(super) fn readable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+    if cannot_be(text) { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// As [`readable`], for what may be absent.

@@ -14,12 +14,13 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::PostgresStore;
-use super::append::{Decided, append_decided};
+use super::append::append_decided;
 use super::dirty::{self, Why};
 use super::recover::{Unsettled, open_unsettled};
 use crate::domain::ids::{DestinationName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
+use crate::store::decided::Decided;
 use crate::store::{JobEnd, LinkChange, NewLogRow, Settled, Settlement, StoreError, StoreResult};
 use jobs::Locked;
 use links::Change;

@@ -1,30 +1,11 @@
 //! Appending to the sync log.
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::plan::Rule;
-use crate::store::stored::decisions_to_json;
+use crate::store::decided::Decided;
 use crate::store::{NewLogRow, StoreResult};
 
 const MINUTE_MICROS: i64 = 60_000_000;
-
-/// A row's decisions as they are stored. Apart, since making them takes longer than storing them and need not wait for the
-/// writer's turn.
-pub(super) struct Decided {
-    json: String,
-    /// The fields that were decided otherwise than agreed: in order, one a line.
-    fields: String,
-}
-
-impl Decided {
-    pub(super) fn of(row: &NewLogRow) -> Self {
-        let decided = row.decisions.iter().filter(|decision| decision.rule != Rule::Agreed);
-        let fields: BTreeSet<&str> = decided.map(|decision| decision.field.as_str()).collect();
-        Self { json: decisions_to_json(&row.decisions), fields: fields.into_iter().collect::<Vec<_>>().join("\n") }
-    }
-}
 
 /// Appends one row with its decisions and bodies, and counts it for the error rate.
 pub(super) fn append(db: &Connection, row: &NewLogRow) -> StoreResult<()> {

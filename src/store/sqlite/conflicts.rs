@@ -9,7 +9,7 @@ use super::dirty::{self, Why};
 use super::walk::{Cells, Numbered, Span};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::job::Class;
-use crate::domain::plan::{Choice, ConflictKind, Question};
+use crate::domain::plan::ConflictKind;
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
@@ -68,7 +68,7 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
     if stale || !matches!(seen.state, ConflictState::Open) {
         return Ok(Answered::Changed(Box::new(seen)));
     }
-    if !fits(&seen.question, &answer.choice) {
+    if !seen.question.takes(&answer.choice) {
         return Ok(Answered::WrongChoice(Box::new(seen)));
     }
     let given = PersonsAnswer {
@@ -102,21 +102,6 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
         return Ok(Answered::Done(Box::new(conflict)));
     }
     Ok(Answered::Changed(Box::new(conflict)))
-}
-
-/// Whether a question of this kind can be answered so. A record must be one of those in question, where any are named.
-fn fits(question: &Question, choice: &Choice) -> bool {
-    let of_kind = match question.kind {
-        ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
-        ConflictKind::Match => matches!(choice, Choice::Record(_) | Choice::Create),
-        ConflictKind::SharedRecord => {
-            matches!(choice, Choice::Lead | Choice::Crm | Choice::Record(_) | Choice::Create)
-        }
-        ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
-    };
-    let Choice::Record(record) = choice else { return of_kind };
-    let mut named = question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record).peekable();
-    of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
 }
 
 pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, ConflictRow)> {

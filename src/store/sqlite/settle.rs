@@ -9,10 +9,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
-use super::append::{Decided, append_decided};
+use super::append::append_decided;
 use super::dirty::{self, Why};
 use super::recover::{Unsettled, open_unsettled};
 use crate::domain::job::Class;
+use crate::store::decided::Decided;
 use crate::store::{IntentEnd, IntentId, JobEnd, Settled, Settlement, StoreError, StoreResult};
 
 /// When a lead is tried again whose settlement the database refused.

@@ -237,7 +237,7 @@ pub struct GiveBack {
 /// Whose leases are released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeasesOf {
-    /// All that the process before this one had; for its start. Where others share the database: those that ran out.
+    /// All that the process before this one had; for its start. Where others may be at work: those that ran out.
     DeadProcess,
     /// Those of one batch that panicked.
     Batch(LeaseToken),

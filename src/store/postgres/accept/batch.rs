@@ -10,7 +10,7 @@ use crate::domain::ids::EventId;
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
 use crate::store::postgres::dirty;
-use crate::store::postgres::rows::{self, readable_option};
+use crate::store::postgres::rows::{self, cannot_be, readable_option};
 use crate::store::postgres::time::Time;
 use crate::store::requests::IntakeRequest;
 use crate::store::stored::headers_to_json;
@@ -135,7 +135,7 @@ pub(super) async fn store(
 pub(super) fn storable(event: NewEvent) -> NewEvent {
     let identity =
         [event.lead.as_ref().map(|lead| lead.as_str()), event.sender_id.as_deref(), event.event_type.as_deref()];
-    if identity.into_iter().flatten().any(|text| text.contains('\0')) {
+    if identity.into_iter().flatten().any(cannot_be) {
         tracing::error!(source = %event.source, "an event of {} is quarantined: its lead, type or ID contains U+0000", event.source);
         return as_bytes(&event, "its lead, type or ID contains U+0000");
     }

@@ -9,10 +9,11 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, PgConnection, Postgres, QueryBuilder, Row as _, Sqlite};
 
 use super::tables::{Column, Kind, Table};
-use super::{PIECE, Summed};
+use super::{PIECE, Summed, go_on_copying};
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
 use crate::store::postgres::fold::indexed;
+use crate::store::postgres::rows::readable;
 use crate::store::postgres::time::Time;
 
 /// One value: numbers, flags and times as numbers, tokens as bytes.
@@ -54,11 +55,6 @@ impl Row {
 
 fn by_key(table: &Table, rows: Vec<Row>) -> ByKey {
     rows.into_iter().map(|row| (row.key(table).to_vec(), row)).collect()
-}
-
-/// Text as PostgreSQL can hold it.
-fn without_nul(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
 /// JSON in a form that does not depend on how it was written, and as `jsonb` can hold it.
@@ -169,11 +165,11 @@ fn read_there(table: &Table, row: &SqliteRow) -> StoreResult<Row> {
                 row.try_get_unchecked::<Option<i64>, _>(n)?.map(Cell::Number)
             }
             Kind::Text | Kind::Json => {
-                row.try_get_unchecked::<Option<String>, _>(n)?.map(|text| Cell::Text(without_nul(text)))
+                row.try_get_unchecked::<Option<String>, _>(n)?.map(|text| Cell::Text(readable(&text).into_owned()))
             }
             Kind::Indexed => {
-                let text = row.try_get_unchecked::<Option<String>, _>(n)?.map(without_nul);
-                text.map(|text| Cell::Text(indexed(&text).to_owned()))
+                let text = row.try_get_unchecked::<Option<String>, _>(n)?;
+                text.map(|text| Cell::Text(indexed(&readable(&text)).to_owned()))
             }
             Kind::Jsonb => row.try_get_unchecked::<Option<String>, _>(n)?.map(|text| Cell::Text(plain_json(&text))),
             Kind::Bytes | Kind::Uuid => row.try_get_unchecked::<Option<Vec<u8>>, _>(n)?.map(Cell::Bytes),
@@ -209,8 +205,7 @@ impl Target {
         Ok(by_key(table, self.read(table, query).await?))
     }
 
-    /// Puts the rows in the place of those with the same keys.
-    pub async fn replace(&mut self, table: &Table, rows: &[Row]) -> StoreResult<()> {
+    pub async fn insert(&mut self, table: &Table, rows: &[Row]) -> StoreResult<()> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -228,7 +223,7 @@ impl Target {
         );
         let rows: Vec<&Row> = rows.iter().collect();
         let mut transaction = self.0.begin().await?;
-        delete(table, &rows, &mut transaction).await?;
+        go_on_copying(&mut transaction).await?;
         bind(sqlx::query(sqlx::AssertSqlSafe(insert)), table.columns, &rows).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(())
@@ -238,7 +233,15 @@ impl Target {
         if rows.is_empty() {
             return Ok(());
         }
-        delete(table, &rows.iter().collect::<Vec<_>>(), &mut self.0).await
+        let rows: Vec<&Row> = rows.iter().collect();
+        let delete = format!("DELETE FROM {} t {}", table.name, with_keys(table));
+        let mut transaction = self.0.begin().await?;
+        go_on_copying(&mut transaction).await?;
+        bind(sqlx::query(sqlx::AssertSqlSafe(delete)), &table.columns[..table.keys], &rows)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     pub async fn sum_up(&mut self, table: &Table) -> StoreResult<Summed> {
@@ -284,12 +287,6 @@ fn read_here(table: &Table, row: &PgRow) -> StoreResult<Row> {
         Ok(cell.unwrap_or(Cell::Null))
     };
     table.columns.iter().enumerate().map(read).collect::<StoreResult<Vec<_>>>().map(Row)
-}
-
-async fn delete(table: &Table, rows: &[&Row], db: &mut PgConnection) -> StoreResult<()> {
-    let sql = format!("DELETE FROM {} t {}", table.name, with_keys(table));
-    bind(sqlx::query(sqlx::AssertSqlSafe(sql)), &table.columns[..table.keys], rows).execute(db).await?;
-    Ok(())
 }
 
 /// The rows whose keys are in the bound arrays.

@@ -43,6 +43,9 @@ const fn made(name: &'static str, kind: Kind, there: &'static str) -> Column {
     Column { name, kind, there }
 }
 
+/// Where there are no slots: 0, but not as a bare number, which names a column where rows are put in order.
+const NO_SLOT: &str = "0 + 0";
+
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
 pub(super) static TABLES: [Table; 19] = [
@@ -96,7 +99,7 @@ pub(super) static TABLES: [Table; 19] = [
             column("source", Text),
             column("hour", Time),
             column("state", Text),
-            made("slot", Small, "0 + 0"),
+            made("slot", Small, NO_SLOT),
             column("n", Big),
         ],
     },
@@ -258,7 +261,7 @@ pub(super) static TABLES: [Table; 19] = [
             column("destination", Text),
             column("operation", Text),
             column("outcome", Text),
-            made("slot", Small, "0 + 0"),
+            made("slot", Small, NO_SLOT),
             column("n", Big),
         ],
     },

@@ -172,12 +172,14 @@ impl Sweep {
         if piece.iter().all(|(_, at)| at.0 >= before) {
             return Ok(false);
         }
-        let delete = format!(
-            "DELETE FROM {name} WHERE id = ANY(ARRAY(
-                 SELECT e.id FROM {name} e WHERE e.id > $1 AND e.id <= $2 AND {old} AND NOT {needed}
-                    FOR UPDATE SKIP LOCKED))"
+        // Locked first, and then looked at anew: what a replay has just put back is needed for a job that came with it.
+        let lock = format!(
+            "SELECT e.id FROM {name} e WHERE e.id > $1 AND e.id <= $2 AND {old} AND NOT {needed} FOR UPDATE SKIP LOCKED"
         );
-        sqlx::query(AssertSqlSafe(delete)).bind(position).bind(last).bind(Time(before)).execute(&mut *db).await?;
+        let locked = sqlx::query_scalar(AssertSqlSafe(lock)).bind(position).bind(last).bind(Time(before));
+        let locked: Vec<i64> = locked.fetch_all(&mut *db).await?;
+        let delete = format!("DELETE FROM {name} e WHERE e.id = ANY($1) AND NOT {needed}");
+        sqlx::query(AssertSqlSafe(delete)).bind(locked).execute(&mut *db).await?;
         if let Some(with_it) = with_it {
             sqlx::query(AssertSqlSafe(with_it.clone())).bind(position).bind(last).execute(&mut *db).await?;
         }
