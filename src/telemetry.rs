@@ -9,8 +9,9 @@ use std::io;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// What is logged unless the environment says otherwise.
-const DEFAULT_FILTER: &str = "info";
+/// What is logged unless the environment says otherwise. What the database's library has to say of lost connections we say
+/// ourselves, once.
+const DEFAULT_FILTER: &str = "info,sqlx::postgres::notice=off,sqlx_core::pool=off";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,8 @@ mod tests {
             let env = move |name: &str| if name == "LEADRELAY_LOG" { ours.clone() } else { common.clone() };
             filter(&env).map(|filter| filter.to_string()).map_err(|error| error.to_string())
         };
-        assert_eq!(shown(None, None).unwrap(), "info");
+        let ours = shown(None, None).unwrap();
+        assert!(ours.contains("info") && ours.contains("sqlx_core::pool=off"), "{ours}");
         assert_eq!(shown(None, Some("debug")).unwrap(), "debug");
         assert_eq!(shown(Some("warn"), Some("debug")).unwrap(), "warn");
         assert_eq!(shown(Some(" "), Some("debug")).unwrap(), "debug");
