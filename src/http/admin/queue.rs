@@ -14,7 +14,10 @@ use super::state::{AdminState, Explanation};
 use crate::domain::time::Timestamp;
 use crate::http::error::{ApiError, Problem};
 use crate::http::figures::QueueTrend;
-use crate::store::{ErrorGroup, Replica, ReplicaRow};
+use crate::store::{ErrorGroup, Replica, ReplicaRow, StoreError};
+
+/// Whoever watches an outage needs to know of it soon.
+const LIST_WITHIN: Duration = Duration::from_secs(1);
 
 /// What one destination is owed; at most one second old.
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,7 +109,8 @@ pub struct QueuesView {
 #[utoipa::path(get, path = "/queue", tag = "operation", responses((status = 200, body = QueuesView)))]
 pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<QueuesView>, ApiError> {
     let snapshot = app.figures.look().await?;
-    let mut replicas = app.store.list_replicas().await?;
+    let replicas = tokio::time::timeout(LIST_WITHIN, app.store.list_replicas()).await;
+    let mut replicas = replicas.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
     let now = app.clock.now();
     if replicas.is_empty() {
         replicas.push(ReplicaRow { replica: app.replica.clone(), seen_at: now, alive: true });
