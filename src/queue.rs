@@ -143,7 +143,7 @@ async fn start_batch(
         Some(gate::Batch::Full) | None => u32::try_from(MAX_WRITES).unwrap_or(u32::MAX),
     };
     let lease = Lease::new(now, at, destination.settings.lease);
-    maintenance::recover_ran_out(&*destination.store, &destination.name, now).await?;
+    destination.recover_ran_out(now).await?;
     let token = uuid::Uuid::new_v4();
     let (name, lease_ends_at) = (destination.name.clone(), lease.ends_at);
     let claim = Claim { destination: name, lane: None, backfill, limit, now, lease_ends_at, token };
