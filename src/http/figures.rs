@@ -1,4 +1,5 @@
-//! The figures that operators watch: the queue, its trend, the alerts; read at most once a second, whoever asks.
+//! The figures that operators watch: the queue, its trend, the alerts; read at most once a second, whoever asks, and never
+//! waited for longer than that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -15,7 +16,6 @@ use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::intake::Intake;
 use crate::store::{Outcome, OutcomeCount, Pause, QueueFigures, StandingFigures, Store, StoreError, StoreResult};
-use crate::telemetry;
 use crate::telemetry::alerts::{self, Alert, AlertName, DepthHistory};
 use crate::telemetry::metrics::{self, Exposition};
 
@@ -143,7 +143,7 @@ impl Figures {
         let was_down = std::mem::replace(&mut self.known().down, error.is_some());
         match error {
             Some(error) if !was_down => {
-                let error = telemetry::chain(error);
+                let error = error.reason();
                 warn!("the figures of the queue cannot be read, and /metrics shows older ones until they can: {error}");
             }
             None if was_down => info!("the figures of the queue can be read again"),

@@ -19,7 +19,7 @@ use crate::store::{ErrorGroup, Replica, ReplicaRow, StoreError};
 /// Whoever watches an outage needs to know of it soon.
 const LIST_WITHIN: Duration = Duration::from_secs(1);
 
-/// What one destination is owed; at most one second old.
+/// What one destination is owed; a second old, or half a minute where counting takes that long.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QueueView {
     destination: String,
@@ -106,7 +106,13 @@ pub struct QueuesView {
 }
 
 /// Shows what each destination is owed, whether it becomes more, and which processes work on it.
-#[utoipa::path(get, path = "/queue", tag = "operation", responses((status = 200, body = QueuesView)))]
+#[utoipa::path(
+    get, path = "/queue", tag = "operation",
+    responses(
+        (status = 200, body = QueuesView),
+        (status = 503, description = "The store cannot be read now; told within two seconds", body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<QueuesView>, ApiError> {
     let snapshot = app.figures.look().await?;
     let replicas = tokio::time::timeout(LIST_WITHIN, app.store.list_replicas()).await;

@@ -349,9 +349,9 @@ async fn a_store_that_is_away_leaves_the_counters_and_no_figures_of_the_queue() 
     running.get("queue").await;
     running.store.close().await;
     let queue = running.call("GET", "/admin/v1/queue", Some("looks"), "").await;
-    assert_eq!(queue.status, 503, "{}", queue.text());
+    assert_eq!(queue.status, 503, "{}", queue.text);
     let metrics = running.call("GET", "/metrics", None, "").await;
-    assert!(metrics.text().contains("leadrelay_store_up "), "{}", metrics.text());
+    assert!(metrics.text.contains("leadrelay_store_up "), "{}", metrics.text);
 }
 
 #[tokio::test]
