@@ -33,7 +33,7 @@ use crate::crm::gate::{self, Entry, Permit, WorkClass};
 use crate::crm::{CrmError, MAX_WRITES};
 use crate::domain::time::Timestamp;
 use crate::store::{Claim, Shared, StoreResult};
-use crate::telemetry::metrics;
+use crate::telemetry::{Sparsely, metrics};
 
 /// How long the claimer sleeps at most; wake-ups and due times come sooner.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
@@ -43,12 +43,18 @@ pub async fn run(destination: Arc<Destination>, mut stop: watch::Receiver<bool>)
     let mut wakeups = destination.store.subscribe();
     let mut batches = JoinSet::new();
     let mut describe_again = false;
+    let mut waiting = Sparsely::default();
     while !*stop.borrow() {
         wakeups.borrow_and_update();
         let next = match step(&destination, &mut batches, &mut describe_again).await {
-            Ok(next) => next,
+            Ok(next) => {
+                waiting.reset();
+                next
+            }
             Err(error) => {
-                warn!(destination = %destination.name, "the queue of {} waits for the store: {error}", destination.name);
+                if waiting.is_due() {
+                    warn!(destination = %destination.name, "the queue of {} waits for the store: {}", destination.name, error.reason());
+                }
                 Next::LookAgainIn(Duration::from_secs(1))
             }
         };

@@ -5,6 +5,7 @@ pub mod metrics;
 
 use std::error::Error;
 use std::io;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -46,6 +47,26 @@ pub fn init(format: LogFormat, env: &dyn Fn(&str) -> Option<String>) -> Result<(
         LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).try_init(),
     };
     set.map_err(|_| TelemetryError::AlreadySet)
+}
+
+/// Lets what goes on for long be said at once, and then once a minute.
+#[derive(Debug, Default)]
+pub struct Sparsely(Option<Instant>);
+
+impl Sparsely {
+    /// Whether it is to be said now.
+    pub fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// It is over: the next time is said at once.
+    pub fn reset(&mut self) {
+        self.0 = None;
+    }
 }
 
 fn filter(env: &dyn Fn(&str) -> Option<String>) -> Result<EnvFilter, TelemetryError> {

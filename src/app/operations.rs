@@ -24,6 +24,7 @@ use crate::http::admin::state::{CheckFinding, CheckReport, DestinationState, Exp
 use crate::queue::destination::Destination;
 use crate::source;
 use crate::store::{NewRun, Page, ResyncScope, RunProgress, Store, StoreResult};
+use crate::telemetry::Sparsely;
 
 /// How often the CRM's schema is looked at again.
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
@@ -287,13 +288,18 @@ impl AppOperations {
     pub async fn resume_runs(self: Arc<Self>) {
         let mut stopped = self.stopped.clone();
         let mut ticks = tokio::time::interval(LOOK_FOR_RUNS_EVERY);
+        let mut failing = Sparsely::default();
         loop {
             tokio::select! {
                 _ = stopped.changed() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = self.take_up_runs().await {
-                warn!("resyncs that stand still are looked for again in a moment: {error}");
+            match self.take_up_runs().await {
+                Ok(()) => failing.reset(),
+                Err(error) if failing.is_due() => {
+                    warn!("resyncs that stand still are looked for again in a moment: {}", error.reason());
+                }
+                Err(_) => {}
             }
         }
     }

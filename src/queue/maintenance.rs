@@ -13,6 +13,7 @@ use crate::crm::gate::Gate;
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreResult};
+use crate::telemetry::Sparsely;
 
 /// A wall clock that is off by more than this against the time that really passed was set.
 const JUMP: Duration = Duration::from_secs(60);
@@ -85,14 +86,20 @@ impl Maintenance {
             spans: HashMap::new(),
             closed: HashMap::new(),
         };
+        let mut waiting = Sparsely::default();
         while !*stop.borrow() {
             tokio::select! {
                 _ = stop.changed() => continue,
                 () = tokio::time::sleep(if done.sweeping && done.is_ours() { BREATH } else { SECOND }) => {}
             }
-            if let Err(error) = self.round(&mut done).await {
-                warn!("housekeeping waits for the store: {error}");
-                tokio::time::sleep(SECOND).await;
+            match self.round(&mut done).await {
+                Ok(()) => waiting.reset(),
+                Err(error) => {
+                    if waiting.is_due() {
+                        warn!("housekeeping waits for the store: {}", error.reason());
+                    }
+                    tokio::time::sleep(SECOND).await;
+                }
             }
         }
         if let Err(error) = self.save_closed_spans(&mut done).await {
