@@ -154,7 +154,7 @@ impl App {
         };
         if tokio::time::timeout(self.grace, done).await.is_err() {
             warn!(
-                "not everything finished within {} s; what is open is due again at the next start",
+                "not everything finished within {} s; what is open is due again when its lease ends, or at the next start",
                 self.grace.as_secs()
             );
         }
