@@ -89,10 +89,9 @@ impl App {
         for destination in destinations.values() {
             workers.spawn_on(queue::run(Arc::clone(destination), stopped.clone()), queue_threads.handle());
         }
-        let gates = destinations.values().map(|known| (known.name.clone(), Arc::clone(&known.gate))).collect();
         let chores = Maintenance {
             store: Arc::clone(&store),
-            gates,
+            destinations: destinations.values().cloned().collect(),
             retention: config.store.retention,
             longest_wait: longest_wait(config),
             clock: clock.clone(),
@@ -155,7 +154,7 @@ impl App {
         };
         if tokio::time::timeout(self.grace, done).await.is_err() {
             warn!(
-                "not everything finished within {} s; what is open is due again at the next start",
+                "not everything finished within {} s; what is open is due again when its lease ends, or at the next start",
                 self.grace.as_secs()
             );
         }

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,8 +35,7 @@ pub struct Intake {
     /// What senders call, without a slash at the end; for schemes that sign the URL.
     public_url: Option<String>,
     clock: Clock,
-    /// The second in which it was last said that webhooks are not stored.
-    complained_at: AtomicI64,
+    not_stored: CountedAMinute,
 }
 
 /// One source as intake needs it.
@@ -90,6 +89,23 @@ impl OnceAMinute {
 impl Default for OnceAMinute {
     fn default() -> Self {
         Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+/// Lets something be said at once, and while it goes on once a minute with the number of times since.
+#[derive(Debug, Default)]
+struct CountedAMinute {
+    told: Mutex<(Option<Timestamp>, u64)>,
+}
+
+impl CountedAMinute {
+    /// How often it happened since it was last said, this time included, if it is to be said again.
+    fn one_more(&self, now: Timestamp) -> Option<u64> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, times) = *told;
+        let is_due = last.is_none_or(|last| now < last || now.since(last) >= Duration::from_secs(60));
+        *told = if is_due { (Some(now), 0) } else { (last, times + 1) };
+        is_due.then_some(times + 1)
     }
 }
 
@@ -240,7 +256,7 @@ impl Intake {
     pub fn new(log: Arc<dyn EventLog>, sources: Vec<SourceRuntime>, public_url: Option<String>, clock: Clock) -> Self {
         let sources = sources.into_iter().map(|source| (source.name.to_string(), Arc::new(source))).collect();
         let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
-        Self { log, sources, public_url, clock, complained_at: AtomicI64::new(i64::MIN) }
+        Self { log, sources, public_url, clock, not_stored: CountedAMinute::default() }
     }
 
     /// The source of this name.
@@ -269,7 +285,7 @@ impl Intake {
             Ok(Ok(receipts)) => receipts,
             Ok(Err(StoreError::Busy)) => return Err(Refusal::Busy),
             Ok(Err(error)) => {
-                self.complain(source, &request.request_id, &error.to_string());
+                self.complain(source, &request.request_id, &error.reason());
                 return Err(Refusal::NotCommitted);
             }
             Err(_) => {
@@ -294,11 +310,17 @@ impl Intake {
         Ok(Receipt { events: receipts.into_iter().zip(states).map(status).collect() })
     }
 
-    /// Says at most once a second that webhooks are not stored: on a full disk there are thousands of them.
+    /// Says at once that webhooks are not stored, and then once a minute how many: while a disk is full or a database away
+    /// there are thousands of them.
     fn complain(&self, source: &SourceRuntime, request_id: &RequestId, why: &str) {
-        let second = self.clock.now().as_seconds();
-        if self.complained_at.swap(second, Ordering::Relaxed) != second {
-            warn!(source = %source.name, request_id = %request_id, "could not store a webhook of {}: {why}", source.name);
+        match self.not_stored.one_more(self.clock.now()) {
+            None => {}
+            Some(1) => {
+                warn!(source = %source.name, request_id = %request_id, "could not store a webhook of {}, and answered 503: {why}", source.name);
+            }
+            Some(webhooks) => {
+                warn!(source = %source.name, request_id = %request_id, webhooks, "could not store {webhooks} webhooks since this was last said, the latest of {}, and answered 503: {why}", source.name);
+            }
         }
     }
 
@@ -426,5 +448,22 @@ impl SourceRuntime {
             event(body, Outline::of(reading.content, reading.event_type), sender_id, hash)
         };
         readings.into_iter().map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_said_at_once_and_then_counted_a_minute() {
+        let counted = CountedAMinute::default();
+        let at = |second| counted.one_more(Timestamp::from_seconds(second));
+        assert_eq!(at(0), Some(1));
+        assert_eq!((at(0), at(59)), (None, None));
+        assert_eq!(at(60), Some(3));
+        assert_eq!(at(61), None);
+        assert_eq!(at(10), Some(2), "the clock was set back");
+        assert_eq!(at(1000), Some(1));
     }
 }

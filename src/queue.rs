@@ -33,7 +33,7 @@ use crate::crm::gate::{self, Entry, Permit, WorkClass};
 use crate::crm::{CrmError, MAX_WRITES};
 use crate::domain::time::Timestamp;
 use crate::store::{Claim, Shared, StoreResult};
-use crate::telemetry::metrics;
+use crate::telemetry::{Sparsely, metrics};
 
 /// How long the claimer sleeps at most; wake-ups and due times come sooner.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
@@ -43,12 +43,18 @@ pub async fn run(destination: Arc<Destination>, mut stop: watch::Receiver<bool>)
     let mut wakeups = destination.store.subscribe();
     let mut batches = JoinSet::new();
     let mut describe_again = false;
+    let mut waiting = Sparsely::default();
     while !*stop.borrow() {
         wakeups.borrow_and_update();
         let next = match step(&destination, &mut batches, &mut describe_again).await {
-            Ok(next) => next,
+            Ok(next) => {
+                waiting.reset();
+                next
+            }
             Err(error) => {
-                warn!(destination = %destination.name, "the queue of {} waits for the store: {error}", destination.name);
+                if waiting.is_due() {
+                    warn!(destination = %destination.name, "the queue of {} waits for the store: {}", destination.name, error.reason());
+                }
                 Next::LookAgainIn(Duration::from_secs(1))
             }
         };
@@ -143,7 +149,7 @@ async fn start_batch(
         Some(gate::Batch::Full) | None => u32::try_from(MAX_WRITES).unwrap_or(u32::MAX),
     };
     let lease = Lease::new(now, at, destination.settings.lease);
-    maintenance::recover_ran_out(&*destination.store, &destination.name, now).await?;
+    destination.recover_ran_out(now).await?;
     let token = uuid::Uuid::new_v4();
     let (name, lease_ends_at) = (destination.name.clone(), lease.ends_at);
     let claim = Claim { destination: name, lane: None, backfill, limit, now, lease_ends_at, token };

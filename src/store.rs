@@ -246,6 +246,16 @@ pub enum StoreError {
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl StoreError {
+    /// What is behind it, for another error or sentence that says already that the store cannot be used.
+    pub fn reason(&self) -> String {
+        match self {
+            StoreError::Unavailable(reason) => reason.clone(),
+            error => crate::telemetry::chain(error),
+        }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let passes = match &error {
@@ -261,6 +271,7 @@ impl From<sqlx::Error> for StoreError {
         match error {
             // With its place in the server's own source it would only confuse.
             sqlx::Error::Database(said) if passes => StoreError::Unavailable(said.message().to_owned()),
+            sqlx::Error::PoolTimedOut => StoreError::Unavailable("the database does not answer".to_owned()),
             error if passes => StoreError::Unavailable(error.to_string()),
             error => StoreError::Database(Box::new(error)),
         }

@@ -5,12 +5,14 @@ pub mod metrics;
 
 use std::error::Error;
 use std::io;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// What is logged unless the environment says otherwise.
-const DEFAULT_FILTER: &str = "info";
+/// What is logged unless the environment says otherwise. What the database's library has to say of lost connections we say
+/// ourselves, once.
+const DEFAULT_FILTER: &str = "info,sqlx::postgres::notice=off,sqlx_core::pool=off";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,26 @@ pub fn init(format: LogFormat, env: &dyn Fn(&str) -> Option<String>) -> Result<(
         LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).try_init(),
     };
     set.map_err(|_| TelemetryError::AlreadySet)
+}
+
+/// Lets what goes on for long be said at once, and then once a minute.
+#[derive(Debug, Default)]
+pub struct Sparsely(Option<Instant>);
+
+impl Sparsely {
+    /// Whether it is to be said now.
+    pub fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// It is over: the next time is said at once.
+    pub fn reset(&mut self) {
+        self.0 = None;
+    }
 }
 
 fn filter(env: &dyn Fn(&str) -> Option<String>) -> Result<EnvFilter, TelemetryError> {
@@ -101,7 +123,8 @@ mod tests {
             let env = move |name: &str| if name == "LEADRELAY_LOG" { ours.clone() } else { common.clone() };
             filter(&env).map(|filter| filter.to_string()).map_err(|error| error.to_string())
         };
-        assert_eq!(shown(None, None).unwrap(), "info");
+        let ours = shown(None, None).unwrap();
+        assert!(ours.contains("info") && ours.contains("sqlx_core::pool=off"), "{ours}");
         assert_eq!(shown(None, Some("debug")).unwrap(), "debug");
         assert_eq!(shown(Some("warn"), Some("debug")).unwrap(), "warn");
         assert_eq!(shown(Some(" "), Some("debug")).unwrap(), "debug");

@@ -24,6 +24,7 @@ use crate::http::admin::state::{CheckFinding, CheckReport, DestinationState, Exp
 use crate::queue::destination::Destination;
 use crate::source;
 use crate::store::{NewRun, Page, ResyncScope, RunProgress, Store, StoreResult};
+use crate::telemetry::Sparsely;
 
 /// How often the CRM's schema is looked at again.
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
@@ -140,6 +141,15 @@ fn shown(finding: Finding) -> CheckFinding {
     }
 }
 
+/// Both as sentences; a remedy that begins with "Nothing" is an answer to a question that nobody asked here.
+fn with_remedy(reason: &str, remedy: &str) -> String {
+    let reason = reason.trim_end_matches('.');
+    match remedy.strip_prefix("Nothing") {
+        Some(but) => format!("{reason}. Nothing need be done{but}"),
+        None => format!("{reason}. {remedy}"),
+    }
+}
+
 #[async_trait]
 impl Operations for AppOperations {
     fn destinations(&self) -> Vec<DestinationState> {
@@ -151,7 +161,7 @@ impl Operations for AppOperations {
             let tried = status.until.is_some_and(|until| until <= now);
             let told = |reason: &GateReason| {
                 let remedy = reason.code().map(|code| explain(Some(&config.kind), code).remedy);
-                remedy.map_or_else(|| reason.to_string(), |remedy| format!("{reason}. {remedy}"))
+                remedy.map_or_else(|| reason.to_string(), |remedy| with_remedy(&reason.to_string(), remedy))
             };
             let needs_person = status.reason.as_ref().filter(|reason| reason.needs_person()).map(told);
             Some(DestinationState {
@@ -278,13 +288,18 @@ impl AppOperations {
     pub async fn resume_runs(self: Arc<Self>) {
         let mut stopped = self.stopped.clone();
         let mut ticks = tokio::time::interval(LOOK_FOR_RUNS_EVERY);
+        let mut failing = Sparsely::default();
         loop {
             tokio::select! {
                 _ = stopped.changed() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = self.take_up_runs().await {
-                warn!("resyncs that stand still are looked for again in a moment: {error}");
+            match self.take_up_runs().await {
+                Ok(()) => failing.reset(),
+                Err(error) if failing.is_due() => {
+                    warn!("resyncs that stand still are looked for again in a moment: {}", error.reason());
+                }
+                Err(_) => {}
             }
         }
     }
@@ -323,5 +338,18 @@ impl AppOperations {
             runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_and_its_remedy_are_sentences() {
+        let check = |reason, remedy, expected| assert_eq!(with_remedy(reason, remedy), expected);
+        check("timed out", "Nothing; it is read again.", "timed out. Nothing need be done; it is read again.");
+        check("it fails.", "Nothing if it passes.", "it fails. Nothing need be done if it passes.");
+        check("refused (x)", "Give the user a role.", "refused (x). Give the user a role.");
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::mapping::FieldRow;
 
 #[derive(Debug, Arguments)]
 pub(super) struct Args {
-    /// Look at the configuration only; ask no CRM.
+    /// Ask no CRM. The database is asked either way, if there is one: which fields leads had tells of slips in the mapping.
     #[arg(long)]
     offline: bool,
     /// Not built yet: create missing custom fields.

@@ -11,7 +11,24 @@ use super::output;
 use super::signals::Signals;
 use crate::sandbox::Sandbox;
 
+const FAULTS: &str = "\
+Trouble to order: POST {\"rules\": [{\"fault\": NAME, ...}]} to /_sandbox/faults replaces all rules, an empty list ends them.
+  reset_before, reset_after   the connection is reset before, or after, the request was executed
+  timeout_after               executed and never answered
+  late_write                  not answered (or with `status`), and executed two seconds later
+  hang, slow                  never answered and not executed; the right answer, a byte at a time
+  status                      answered with `status`, 503 if left out (also `code`, `message`, `retry_after`)
+  throttle                    told to slow down; with `retry_after` for so many seconds
+  daily_limit                 the day's calls are used up
+  garbage, huge               200 with a page of HTML, or with 100 MB
+  refuse                      a validation rule refuses records with `field` (only `when` it has that value)
+  rewrite                     a trigger appends `suffix` to `field`
+  usage_jitter                the usage header goes up and down
+Each takes `rate` (0 to 1), `count` (so often, then no more), `path`, `method` and `writes` (true: only writes).
+Beside it are records, stats, requests, fields, limits, expire_tokens and reset, such as GET /_sandbox/stats.";
+
 #[derive(Debug, Arguments)]
+#[command(after_help = FAULTS)]
 pub(super) struct Args {
     /// Where it listens; a loopback address, since it lets everybody in. Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]

@@ -51,6 +51,29 @@ pub struct ServerUrl {
     shown: String,
 }
 
+/// What may stand behind `?`: the library only warns of others, and would go on without what they were to bring about.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
 impl ServerUrl {
     /// Reads an address such as `postgres://user:password@host/database`; says what is wrong with it without showing it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
@@ -64,6 +87,20 @@ impl ServerUrl {
         }
         let host = url.query_pairs().find(|(key, _)| key == "host").map(|(_, host)| host.into_owned());
         let host = host.or(url.host_str().filter(|host| !host.is_empty()).map(str::to_owned)).ok_or("names no host")?;
+        for (key, value) in url.query_pairs() {
+            let known = PARAMETERS.contains(&&*key) || (key.starts_with("options[") && key.ends_with(']'));
+            if !known {
+                return Err(concat!(
+                    "has a parameter behind `?` that is not known; known are sslmode, sslrootcert, sslcert, sslkey, host, ",
+                    "hostaddr, port, dbname, user, password, application_name and options"
+                ));
+            }
+            if ["sslmode", "ssl-mode"].contains(&&*key) && !SSL_MODES.contains(&&*value) {
+                return Err(
+                    "has an unknown sslmode; it is one of disable, allow, prefer, require, verify-ca and verify-full",
+                );
+            }
+        }
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         Ok(Self { address: Secret::new(text), shown: format!("{host}{port}/{database}") })
     }
@@ -106,7 +143,8 @@ fn store_url(item: &Item<'_>) -> Result<StoreUrl, Wrong> {
     let remedy = "write \"sqlite://\" and the path of a file, such as \"sqlite://leadrelay.db\", or an address such as \
                   \"postgres://user:password@host/database\"";
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        let remedy = "write \"postgres://user:password@host/database\", with %40 for an @ in the password and the like";
+        let remedy = "write \"postgres://user:password@host/database\", with %40 for @, %3A for :, %2F for /, %3F for ?, %23 for # and %25 for % in \
+                      the password";
         return ServerUrl::parse(&text).map(StoreUrl::Postgres).map_err(|wrong| Wrong::new(wrong, remedy));
     }
     if text.contains(":memory:") || text.contains("mode=memory") {

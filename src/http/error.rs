@@ -143,15 +143,14 @@ impl From<StoreError> for ApiError {
     fn from(cause: StoreError) -> Self {
         match cause {
             StoreError::Busy | StoreError::Unavailable(_) => {
-                error!(error = %cause, "an admin request was not answered: {cause}");
+                error!("an admin request was not answered: {cause}");
                 ApiError::Unavailable { retry_after: 5, detail: "The store does not answer now." }
             }
             StoreError::BadCursor => {
                 ApiError::Invalid("cursor: write `next` of the page before, with the same filters".to_owned())
             }
             cause => {
-                let source = std::error::Error::source(&cause).map(ToString::to_string).unwrap_or_default();
-                error!(error = %cause, source, "an admin request failed: {cause}");
+                error!("an admin request failed: {}", crate::telemetry::chain(&cause));
                 ApiError::Internal
             }
         }

@@ -1,11 +1,13 @@
-//! The figures that operators watch: the queue, its trend, the alerts; read at most once a second, whoever asks.
+//! The figures that operators watch: the queue, its trend, the alerts; read at most once a second, whoever asks, and never
+//! waited for longer than that.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tracing::warn;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use super::admin::state::Operations;
 use crate::clock::Clock;
@@ -13,7 +15,7 @@ use crate::config::AlertsConfig;
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::intake::Intake;
-use crate::store::{Outcome, OutcomeCount, Pause, QueueFigures, StandingFigures, Store, StoreResult};
+use crate::store::{Outcome, OutcomeCount, Pause, QueueFigures, StandingFigures, Store, StoreError, StoreResult};
 use crate::telemetry::alerts::{self, Alert, AlertName, DepthHistory};
 use crate::telemetry::metrics::{self, Exposition};
 
@@ -22,6 +24,10 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 /// Outcomes are counted over many rows and move slowly.
 const OUTCOMES_FRESH_FOR: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Whoever asks gets an answer within a second.
+const ANSWER_WITHIN: Duration = Duration::from_millis(900);
+/// Where counting takes longer than that, what [`Figures::keep`] counted last will do.
+const OLD_AFTER: Duration = Duration::from_secs(30);
 /// Over which the rate of settling is taken.
 const RATE_WINDOW: Duration = Duration::from_secs(5 * 60);
 
@@ -33,13 +39,20 @@ pub struct Figures {
     config: AlertsConfig,
     clock: Clock,
     memory: Mutex<Memory>,
+    known: std::sync::Mutex<Known>,
+}
+
+/// What can be told at once.
+#[derive(Default)]
+struct Known {
+    latest: Option<Arc<Snapshot>>,
+    down: bool,
 }
 
 #[derive(Default)]
 struct Memory {
     history: DepthHistory,
     outcomes: Option<(Timestamp, Outcomes)>,
-    latest: Option<Arc<Snapshot>>,
     firing_since: HashMap<(AlertName, DestinationName), Timestamp>,
 }
 
@@ -85,7 +98,7 @@ impl Figures {
         config: AlertsConfig,
         clock: Clock,
     ) -> Self {
-        Self { store, operations, intake, config, clock, memory: Mutex::default() }
+        Self { store, operations, intake, config, clock, memory: Mutex::default(), known: std::sync::Mutex::default() }
     }
 
     /// Looks every ten seconds, so that there is a history when somebody asks; until it is dropped.
@@ -95,20 +108,54 @@ impl Figures {
         loop {
             ticks.tick().await;
             exposition.upkeep();
-            if let Err(error) = self.look().await {
-                warn!(%error, "could not read the queue's figures: {error}");
-            }
+            let read = self.read().await;
+            self.note(read.as_ref().err());
         }
     }
 
-    /// The figures now, or those of the last second.
+    /// The figures now, or those of the last second, or an error; within a second.
+    ///
+    /// Where the store answers and counting takes longer, the figures of the last half minute.
     pub async fn look(&self) -> StoreResult<Arc<Snapshot>> {
+        let silent = |_| StoreError::Unavailable("the database does not answer".to_owned());
+        let (read, answered) =
+            tokio::join!(timeout(ANSWER_WITHIN, self.read()), timeout(ANSWER_WITHIN, self.store.load_pauses()));
+        let looked = match (read, answered.map_err(silent)) {
+            (_, Err(error) | Ok(Err(error))) => Err(error),
+            (Ok(read), _) => read,
+            (Err(late), _) => self.known_since(self.clock.now(), OLD_AFTER).ok_or_else(|| silent(late)),
+        };
+        self.note(looked.as_ref().err());
+        looked
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_since(&self, now: Timestamp, length: Duration) -> Option<Arc<Snapshot>> {
+        self.known().latest.clone().filter(|latest| is_fresh(latest.at, now, length))
+    }
+
+    /// Shows whether the store could be read, and says so when that changes.
+    fn note(&self, error: Option<&StoreError>) {
+        metrics::show_store(error.is_none());
+        let was_down = std::mem::replace(&mut self.known().down, error.is_some());
+        match error {
+            Some(error) if !was_down => {
+                let error = error.reason();
+                warn!("the figures of the queue cannot be read, and /metrics shows older ones until they can: {error}");
+            }
+            None if was_down => info!("the figures of the queue can be read again"),
+            _ => {}
+        }
+    }
+
+    async fn read(&self) -> StoreResult<Arc<Snapshot>> {
         let mut memory = self.memory.lock().await;
         let now = self.clock.now();
-        if let Some(latest) = &memory.latest
-            && is_fresh(latest.at, now, FRESH_FOR)
-        {
-            return Ok(latest.clone());
+        if let Some(latest) = self.known_since(now, FRESH_FOR) {
+            return Ok(latest);
         }
         let queues = self.every_queue(now).await?;
         let standing = self.store.standing_figures().await?;
@@ -125,7 +172,7 @@ impl Figures {
         let alerts = self.alerts(now, &queues, &outcomes.alerting, &mut memory);
         let queues = queues.into_iter().map(|figures| trend(figures, &outcomes, &memory.history, now)).collect();
         let snapshot = Arc::new(Snapshot { at: now, queues, standing, alerts });
-        memory.latest = Some(snapshot.clone());
+        self.known().latest = Some(snapshot.clone());
         self.show(&snapshot, &pauses);
         Ok(snapshot)
     }

@@ -26,7 +26,7 @@ use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, create_keys, match_keys, plan_sync, planned_link};
 use crate::store::{
     Announced, Announcement, ClaimedJob, GiveBack, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, Pardoned,
-    RecordOwner, Settlement, StoreResult, Work,
+    RecordOwner, Settlement, StoreError, StoreResult, Work,
 };
 
 /// Why a lead is held that cannot be planned.
@@ -429,10 +429,19 @@ impl Batch {
         if settlements.is_empty() {
             return Ok(());
         }
-        for settled in self.destination.store.settle(settlements).await {
-            // Its lease runs out and it is planned again; what was written is found by its intent.
-            if let Err(error) = settled {
-                error!(destination = %self.destination.name, "what was done for a lead could not be recorded: {error}");
+        self.tell_retries(&settlements);
+        let leads: Vec<_> = settlements.iter().map(|settlement| settlement.lead.clone()).collect();
+        let settled = self.destination.store.settle(settlements).await;
+        let failed = leads.iter().zip(settled).filter_map(|(lead, settled)| Some((lead, settled.err()?)));
+        let failed: Vec<_> = failed.collect();
+        // Their leases run out and they are planned again; what was written is found by its intent.
+        if let Some((lead, error)) = failed.first() {
+            let (name, leads, example) = (&self.destination.name, failed.len(), format!("{}/{}", lead.source, lead.id));
+            let reason = error.reason();
+            if matches!(error, StoreError::Unavailable(_)) {
+                warn!(destination = %name, leads, "what was done for {leads} leads of {name} could not be recorded, e.g. {example}: {reason}; they are looked up and planned again when their lease ends, and nothing need be done");
+            } else {
+                error!(destination = %name, leads, "what was done for {leads} leads of {name} could not be recorded, e.g. {example}: {reason}; they are looked up and planned again when their lease ends");
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! One destination at work: its settings, its CRM, and the rules that its mapping and the CRM's schema make together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -22,7 +22,8 @@ use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnSh
 use crate::domain::plan::SyncRules;
 use crate::domain::record::Schema;
 use crate::domain::time::Timestamp;
-use crate::store::{DirtyMark, Store, StoreResult};
+use crate::store::{DirtyMark, Recovered, Store, StoreResult};
+use crate::telemetry::metrics;
 
 /// What the queue needs of a destination's settings.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Destination {
     pub clock: Clock,
     pub sources: Arc<BTreeMap<SourceName, SourceReading>>,
     pub(super) in_flight: InFlight,
+    /// Leases that ran out and of which the log does not tell yet.
+    ran_out: Mutex<Recovered>,
     rules: RwLock<Option<Arc<Rules>>>,
     /// The fingerprint of the rules by which leads with rows left out were marked dirty last.
     caught_up_with: tokio::sync::Mutex<Option<String>>,
@@ -112,6 +115,7 @@ impl Destination {
             clock,
             sources,
             in_flight: InFlight::default(),
+            ran_out: Mutex::default(),
             rules: RwLock::default(),
             caught_up_with: tokio::sync::Mutex::default(),
             last_error: RwLock::default(),
@@ -119,6 +123,24 @@ impl Destination {
             woken: Notify::new(),
             looking: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Makes due again what another process had in hand when it died, or lost the database: what it was writing is suspect,
+    /// which must be known before anyone claims it.
+    pub(super) async fn recover_ran_out(&self, now: Timestamp) -> StoreResult<()> {
+        let recovered = self.store.recover_ran_out(&self.name, now).await?;
+        if recovered.leases > 0 {
+            metrics::leases_expired(&self.name, recovered.leases);
+            let mut ran_out = self.ran_out.lock().unwrap_or_else(PoisonError::into_inner);
+            ran_out.leases += recovered.leases;
+            ran_out.unknown_writes += recovered.unknown_writes;
+        }
+        Ok(())
+    }
+
+    /// What ran out since this was asked last.
+    pub(super) fn take_ran_out(&self) -> Recovered {
+        std::mem::take(&mut *self.ran_out.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn observes(&self) -> bool {

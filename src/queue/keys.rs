@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::domain::ids::{DestinationName, RecordRef};
 use crate::domain::matching::MatchKeys;
@@ -129,8 +129,11 @@ impl Hold {
 
     /// Gives everything back.
     pub async fn release(mut self) {
-        if std::mem::take(&mut self.told) {
-            release_elsewhere(&*self.store, &self.destination, self.token).await;
+        if std::mem::take(&mut self.told)
+            && let Err(error) = self.store.release_keys(self.token).await
+        {
+            let destination = &self.destination;
+            warn!(%destination, "other processes wait until the people of a batch of {destination} run out, which could not be released: {error}");
         }
     }
 }
@@ -141,19 +144,18 @@ impl Drop for Hold {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let (store, destination, token) = (Arc::clone(&self.store), self.destination.clone(), self.token);
-            runtime.spawn(async move { release_elsewhere(&*store, &destination, token).await });
+            runtime.spawn(async move {
+                // A batch that was broken off, by a stop or since the store is away, which was said.
+                if let Err(error) = store.release_keys(token).await {
+                    debug!(%destination, "the people of a batch of {destination} run out by themselves: {error}");
+                }
+            });
         }
         let mut taken = self.in_flight.lock();
         taken.batches.remove(&self.token);
         for key in &self.keys {
             taken.keys.remove(key);
         }
-    }
-}
-
-async fn release_elsewhere(store: &dyn Shared, destination: &DestinationName, token: LeaseToken) {
-    if let Err(error) = store.release_keys(token).await {
-        warn!(%destination, "other processes wait until the people of a batch of {destination} run out, which could not be released: {error}");
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::destination::Destination;
 use crate::clock::Clock;
 use crate::crm::gate::Gate;
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreResult};
-use crate::telemetry::metrics;
+use crate::telemetry::Sparsely;
 
 /// A wall clock that is off by more than this against the time that really passed was set.
 const JUMP: Duration = Duration::from_secs(60);
@@ -34,7 +35,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Looks after the store.
 pub struct Maintenance {
     pub store: Arc<dyn Store>,
-    pub gates: Vec<(DestinationName, Arc<Gate>)>,
+    pub destinations: Vec<Arc<Destination>>,
     pub retention: Duration,
     /// The longest that a job may wait by itself.
     pub longest_wait: Duration,
@@ -47,6 +48,7 @@ struct Done {
     wall: Timestamp,
     late_intents: Instant,
     ran_out: Instant,
+    told_ran_out: Instant,
     closed_spans: Instant,
     sweep: Instant,
     sweeping: bool,
@@ -58,17 +60,6 @@ struct Done {
     spans: HashMap<DestinationName, Vec<(Timestamp, Timestamp)>>,
     /// Which destinations were said to be closed, and why.
     closed: HashMap<DestinationName, String>,
-}
-
-/// What another process had in hand when it died is due again: what it was writing is suspect, which must be known before
-/// anyone claims it.
-pub(super) async fn recover_ran_out(store: &dyn Store, name: &DestinationName, now: Timestamp) -> StoreResult<()> {
-    let recovered = store.recover_ran_out(name, now).await?;
-    if recovered.leases > 0 {
-        metrics::leases_expired(name, recovered.leases);
-        warn!(destination = %name, leads = recovered.leases, unknown_writes = recovered.unknown_writes, "another replica died: {} leads of {name} it had in hand are due again, {} writes have an unknown outcome", recovered.leases, recovered.unknown_writes);
-    }
-    Ok(())
 }
 
 impl Done {
@@ -86,6 +77,7 @@ impl Maintenance {
             wall: self.clock.now(),
             late_intents: started,
             ran_out: started,
+            told_ran_out: started,
             closed_spans: started,
             sweep: started,
             sweeping: true,
@@ -94,14 +86,20 @@ impl Maintenance {
             spans: HashMap::new(),
             closed: HashMap::new(),
         };
+        let mut waiting = Sparsely::default();
         while !*stop.borrow() {
             tokio::select! {
                 _ = stop.changed() => continue,
                 () = tokio::time::sleep(if done.sweeping && done.is_ours() { BREATH } else { SECOND }) => {}
             }
-            if let Err(error) = self.round(&mut done).await {
-                warn!("housekeeping waits for the store: {error}");
-                tokio::time::sleep(SECOND).await;
+            match self.round(&mut done).await {
+                Ok(()) => waiting.reset(),
+                Err(error) => {
+                    if waiting.is_due() {
+                        warn!("housekeeping waits for the store: {}", error.reason());
+                    }
+                    tokio::time::sleep(SECOND).await;
+                }
             }
         }
         if let Err(error) = self.save_closed_spans(&mut done).await {
@@ -117,7 +115,8 @@ impl Maintenance {
     async fn round(&self, done: &mut Done) -> StoreResult<()> {
         self.after_a_jump(done).await?;
         self.tell_of_gates(&mut done.closed);
-        for (name, gate) in &self.gates {
+        self.tell_of_ran_out(done);
+        for (name, gate) in self.gates() {
             // The hours before these are saved already.
             for (hour, calls) in gate.budget().hours.into_iter().rev().take(2) {
                 let saved = done.calls.entry((name.clone(), hour)).or_default();
@@ -136,8 +135,8 @@ impl Maintenance {
         }
         if done.ran_out.elapsed() >= RAN_OUT_EVERY {
             done.ran_out = Instant::now();
-            for (name, _) in &self.gates {
-                recover_ran_out(&*self.store, name, self.clock.now()).await?;
+            for destination in &self.destinations {
+                destination.recover_ran_out(self.clock.now()).await?;
             }
         }
         if done.late_intents.elapsed() >= LATE_INTENTS_EVERY {
@@ -169,9 +168,34 @@ impl Maintenance {
         Ok(ours)
     }
 
+    fn gates(&self) -> impl Iterator<Item = (&DestinationName, &Gate)> {
+        self.destinations.iter().map(|destination| (&destination.name, &*destination.gate))
+    }
+
+    /// One line for all that ran out since the last one, whoever found it.
+    fn tell_of_ran_out(&self, done: &mut Done) {
+        if done.told_ran_out.elapsed() < RAN_OUT_EVERY {
+            return;
+        }
+        done.told_ran_out = Instant::now();
+        let (mut leads, mut unknown_writes) = (0, 0);
+        for destination in &self.destinations {
+            let ran_out = destination.take_ran_out();
+            leads += ran_out.leases;
+            unknown_writes += ran_out.unknown_writes;
+        }
+        if leads > 0 {
+            warn!(
+                leads,
+                unknown_writes,
+                "leases ran out (a replica died, or was away from the database for longer than a lease): {leads} leads are due again, {unknown_writes} writes have an unknown outcome"
+            );
+        }
+    }
+
     /// Says once that nothing is sent to a destination, and once that it goes on. What passes within moments is not told.
     fn tell_of_gates(&self, closed: &mut HashMap<DestinationName, String>) {
-        for (destination, gate) in &self.gates {
+        for (destination, gate) in self.gates() {
             let status = gate.status();
             let lasts = status.since.is_some_and(|since| self.clock.now().since(since) >= WORTH_TELLING);
             match status.reason.map(|reason| reason.to_string()) {
@@ -191,7 +215,7 @@ impl Maintenance {
     }
 
     async fn save_closed_spans(&self, done: &mut Done) -> StoreResult<()> {
-        for (name, gate) in &self.gates {
+        for (name, gate) in self.gates() {
             let spans = gate.closed_spans();
             if done.spans.get(name).map_or(&[][..], Vec::as_slice) != spans {
                 self.store.save_closed_spans(name, &spans).await?;

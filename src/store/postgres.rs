@@ -100,10 +100,12 @@ impl PostgresStore {
         let now: time::Time = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut db).await?;
         partitions::make_ahead(&mut db, now.0).await?;
         sqlx::Connection::close(db).await?;
-        let pool = connect::pool(connect);
+        let check = connect::Check::new(options.accept_unsafe_server);
+        let pool = connect::pool(connect, check.clone());
         let (here, moved_here) = watch::channel(0);
         let (here, due, replica) = (Arc::new(here), Arc::new(watch::channel(0).0), Uuid::new_v4());
-        let intake = Intake::start(&pool, options.writers, options.max_batch, options.on_commit, Arc::clone(&here));
+        let intake =
+            Intake::start(&pool, check, options.writers, options.max_batch, options.on_commit, Arc::clone(&here));
         let notifier = Notifier::start(&pool, replica, moved_here, &due).await;
         Ok(Self { pool, intake, here, due, notifier, replica })
     }

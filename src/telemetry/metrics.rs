@@ -20,6 +20,7 @@ const WEBHOOK_SECONDS: &str = "leadrelay_webhook_duration_seconds";
 const EVENTS_STORED: &str = "leadrelay_events_stored_total";
 const INTAKE_BATCH: &str = "leadrelay_intake_batch_events";
 const STORE_SYNCS: &str = "leadrelay_store_syncs_total";
+const STORE_UP: &str = "leadrelay_store_up";
 const OPERATIONS: &str = "leadrelay_sync_operations_total";
 const SYNC_DELAY: &str = "leadrelay_sync_delay_seconds";
 const CRM_REQUESTS: &str = "leadrelay_crm_requests_total";
@@ -106,6 +107,10 @@ fn describe() {
     describe_counter!(EVENTS_STORED, "Events stored");
     describe_histogram!(INTAKE_BATCH, "Events that one commit of the intake stored");
     describe_counter!(STORE_SYNCS, "Times that the store's log was synced to disk");
+    describe_gauge!(
+        STORE_UP,
+        "1 while the store can be read; at 0 the figures of queue, conflicts and alerts are older ones"
+    );
     describe_counter!(OPERATIONS, "Operations in the sync log");
     describe_histogram!(SYNC_DELAY, "From the receipt of a lead's oldest owed event to its agreement with the CRM");
     describe_counter!(CRM_REQUESTS, "Requests to a CRM by status; none: no answer came");
@@ -138,6 +143,7 @@ pub fn register(sources: &[SourceName], destinations: &[DestinationLabels], aler
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     let _ = histogram!(INTAKE_BATCH);
     counter!(STORE_SYNCS).increment(0);
+    gauge!(STORE_UP).increment(0.0);
     for alert in alerts {
         gauge!(ALERT_FIRING, "alert" => *alert).increment(0.0);
     }
@@ -299,6 +305,11 @@ pub fn show_queue(figures: &QueueFigures, now: Timestamp) {
     gauge!(RETRY_OLDEST, "destination" => name).set(age(figures.oldest_retry));
 }
 
+/// Shows whether the store can be read.
+pub fn show_store(is_up: bool) {
+    gauge!(STORE_UP).set(f64::from(u8::from(is_up)));
+}
+
 /// Shows what waits for people. What is not named stands at nothing.
 pub fn show_standing(figures: &StandingFigures, sources: &[SourceName], destinations: &[DestinationName]) {
     for destination in destinations {
@@ -350,6 +361,7 @@ mod tests {
             r#"leadrelay_events_stored_total{source="fresh_source"} 0"#,
             "leadrelay_intake_batch_events_count",
             "leadrelay_store_syncs_total",
+            "leadrelay_store_up",
             r#"leadrelay_sync_operations_total{destination="fresh_crm",operation="create",outcome="unknown"} 0"#,
             r#"leadrelay_sync_delay_seconds_count{destination="fresh_crm"} 0"#,
             r#"leadrelay_crm_requests_total{destination="fresh_crm",endpoint="composite",status="429"} 0"#,

@@ -1,7 +1,9 @@
 //! Databases and servers that are not opened, and what is said of them.
 
-use leadrelay::store::StoreError;
+use std::time::Duration;
+
 use leadrelay::store::postgres::{Options, PostgresStore};
+use leadrelay::store::{EventLog, Store, StoreError};
 
 use crate::fixture::*;
 use crate::postgres::{Cluster, connect, shared_or_skipped};
@@ -68,6 +70,39 @@ async fn a_server_that_may_forget_is_refused_unless_it_was_said_to_be_right() {
     sqlx::query("REVOKE CREATE ON SCHEMA public FROM PUBLIC").execute(&mut db).await.unwrap();
     let weak = cluster.url("empty").replace("postgres@", "weak:right@");
     assert!(refused(&weak, options()).await.contains("GRANT CREATE"));
+}
+
+#[tokio::test]
+async fn a_server_that_came_back_with_other_settings_is_not_used() {
+    let Some(cluster) = Cluster::new("") else { return };
+    let name = cluster.create_database().await;
+    let store = PostgresStore::open(&cluster.url(&name), Options::default()).await.unwrap();
+    store.accept_events(vec![event("ada", "{}")]).await.unwrap();
+
+    cluster.execute("ALTER SYSTEM SET fsync = off").await;
+    cluster.stop_immediate();
+    cluster.start();
+    // What was connected notices first that it is not any more.
+    let refused = async || loop {
+        match store.accept_events(vec![event("bob", "{}")]).await {
+            Err(StoreError::Unavailable(why)) if why.contains("fsync = off") => break,
+            Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), refused()).await.unwrap();
+    // The first finds a lost connection, the second needs a new one.
+    let _ = store.load_pauses().await;
+    assert!(store.load_pauses().await.is_err(), "workers use it");
+
+    cluster.execute("ALTER SYSTEM SET fsync = on").await;
+    cluster.execute("SELECT pg_reload_conf()").await;
+    let taken_in = async || {
+        while store.accept_events(vec![event("bob", "{}")]).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), taken_in()).await.unwrap();
 }
 
 #[tokio::test]

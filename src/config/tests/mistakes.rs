@@ -130,10 +130,23 @@ fn the_store_is_a_file_that_keeps_what_it_must() {
     check_url("leadrelay.db", "is no address of a database");
     check_url("sqlite://", "names no file");
     check_url("sqlite://a.db?mode=ro", "takes no options behind `?`");
-    let remedy = "write \"postgres://user:password@host/database\", with %40 for an @ in the password and the like";
+    let remedy = "write \"postgres://user:password@host/database\", with %40 for @, %3A for :, %2F for /, %3F for ?, %23 for # \
+                  and %25 for % in the password";
     check("postgres://user:hunter2@host", "names no database", remedy);
     check("postgresql://user:hunter2@host/a/b", "names no database", remedy);
     check("postgres:///leadrelay", "names no host", remedy);
+    check("postgres://user:hun/ter2@host/db", "is no address of a database", remedy);
+    check(
+        "postgres://user:hunter2@host/db?sslmod=verify-full",
+        "has a parameter behind `?` that is not known; known are sslmode, sslrootcert, sslcert, sslkey, host, hostaddr, \
+         port, dbname, user, password, application_name and options",
+        remedy,
+    );
+    check(
+        "postgres://user:hunter2@host/db?sslmode=verify_full",
+        "has an unknown sslmode; it is one of disable, allow, prefer, require, verify-ca and verify-full",
+        remedy,
+    );
     check("postgres://user:hun@ter2@host:a/db", "is no address of a database", remedy);
     check_added("[store]\nretention = \"89d\"\n", "17: store.retention: \"89d\" is too short; write \"90d\" or longer");
 }

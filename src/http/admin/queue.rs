@@ -14,9 +14,12 @@ use super::state::{AdminState, Explanation};
 use crate::domain::time::Timestamp;
 use crate::http::error::{ApiError, Problem};
 use crate::http::figures::QueueTrend;
-use crate::store::{ErrorGroup, Replica, ReplicaRow};
+use crate::store::{ErrorGroup, Replica, ReplicaRow, StoreError};
 
-/// What one destination is owed; at most one second old.
+/// Whoever watches an outage needs to know of it soon.
+const LIST_WITHIN: Duration = Duration::from_secs(1);
+
+/// What one destination is owed; a second old, or half a minute where counting takes that long.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QueueView {
     destination: String,
@@ -103,10 +106,17 @@ pub struct QueuesView {
 }
 
 /// Shows what each destination is owed, whether it becomes more, and which processes work on it.
-#[utoipa::path(get, path = "/queue", tag = "operation", responses((status = 200, body = QueuesView)))]
+#[utoipa::path(
+    get, path = "/queue", tag = "operation",
+    responses(
+        (status = 200, body = QueuesView),
+        (status = 503, description = "The store cannot be read now; told within two seconds", body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<QueuesView>, ApiError> {
     let snapshot = app.figures.look().await?;
-    let mut replicas = app.store.list_replicas().await?;
+    let replicas = tokio::time::timeout(LIST_WITHIN, app.store.list_replicas()).await;
+    let mut replicas = replicas.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
     let now = app.clock.now();
     if replicas.is_empty() {
         replicas.push(ReplicaRow { replica: app.replica.clone(), seen_at: now, alive: true });

@@ -344,6 +344,17 @@ async fn a_failure_is_explained_in_the_words_of_its_destination() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_away_leaves_the_counters_and_no_figures_of_the_queue() {
+    let running = start().await;
+    running.get("queue").await;
+    running.store.close().await;
+    let queue = running.call("GET", "/admin/v1/queue", Some("looks"), "").await;
+    assert_eq!(queue.status, 503, "{}", queue.text);
+    let metrics = running.call("GET", "/metrics", None, "").await;
+    assert!(metrics.text.contains("leadrelay_store_up "), "{}", metrics.text);
+}
+
+#[tokio::test]
 async fn a_destination_that_was_never_owed_anything_has_an_empty_queue() {
     let queue = start().await.get("queue").await;
     assert_eq!((&queue["items"][0]["destination"], &queue["items"][0]["ready"]), (&json!("crm"), &json!(0)));

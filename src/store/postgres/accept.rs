@@ -17,12 +17,15 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::connect::Check;
 use crate::store::requests::{IntakeRequest, WaitingRequests};
 use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
 
 /// How long connecting may take, and how long it is not tried again after it failed.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const RECONNECT_AFTER: Duration = Duration::from_millis(250);
+/// A server's settings can be changed without a restart.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long storing one batch may take. After that nobody knows what became of it.
 const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -37,6 +40,7 @@ struct Shared {
     changed: Notify,
     max_batch: usize,
     connect: PgConnectOptions,
+    check: Check,
     on_commit: Box<dyn Fn(usize) + Send + Sync>,
     due: Arc<watch::Sender<u64>>,
 }
@@ -51,6 +55,7 @@ impl Intake {
     /// Starts the tasks; they connect when there is something to store.
     pub(super) fn start(
         pool: &PgPool,
+        check: Check,
         writers: usize,
         max_batch: usize,
         on_commit: Box<dyn Fn(usize) + Send + Sync>,
@@ -61,6 +66,7 @@ impl Intake {
             changed: Notify::new(),
             max_batch,
             connect: (*pool.connect_options()).clone(),
+            check,
             on_commit,
             due,
         });
@@ -110,6 +116,12 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut db = PgConnection::connect_with(&self.connect).await?;
+        self.check.look(&mut db).await?;
+        Ok(db)
+    }
+
     /// Waits for requests; `None`: closed, and all are taken.
     async fn next(&self) -> Option<Vec<IntakeRequest>> {
         loop {
@@ -145,13 +157,15 @@ fn gone() -> StoreError {
 struct Writer {
     shared: Arc<Shared>,
     db: Option<PgConnection>,
+    /// When it was last looked whether the server keeps what it commits.
+    looked: Instant,
     /// When connecting failed last, and why.
     failed: Option<(Instant, String)>,
 }
 
 impl Writer {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, db: None, failed: None }
+        Self { shared, db: None, looked: Instant::now(), failed: None }
     }
 
     async fn run(mut self) {
@@ -169,25 +183,31 @@ impl Writer {
 
     /// The connection, made anew if there is none; for a moment after that failed it fails at once.
     async fn connection(&mut self) -> Result<PgConnection, String> {
-        if let Some(db) = self.db.take() {
-            return Ok(db);
+        if let Some(mut db) = self.db.take() {
+            if self.looked.elapsed() < LOOK_AGAIN_AFTER {
+                return Ok(db);
+            }
+            self.looked = Instant::now();
+            if matches!(timeout(CONNECT_WITHIN, self.shared.check.look(&mut db)).await, Ok(Ok(()))) {
+                return Ok(db);
+            }
         }
         if let Some((at, reason)) = &self.failed
             && at.elapsed() < RECONNECT_AFTER
         {
             return Err(reason.clone());
         }
-        let reason = match timeout(CONNECT_WITHIN, PgConnection::connect_with(&self.shared.connect)).await {
+        let reason = match timeout(CONNECT_WITHIN, self.shared.connect()).await {
             Ok(Ok(db)) => {
+                self.looked = Instant::now();
                 if self.failed.take().is_some() {
                     tracing::info!("the database takes events again");
                 }
                 return Ok(db);
             }
-            Ok(Err(error)) => match error.as_database_error() {
-                Some(said) => said.message().to_owned(),
-                None => error.to_string(),
-            },
+            Ok(Err(sqlx::Error::Database(said))) => said.message().to_owned(),
+            Ok(Err(sqlx::Error::Configuration(why))) => why.to_string(),
+            Ok(Err(error)) => error.to_string(),
             Err(_) => "the database does not answer".to_owned(),
         };
         if self.failed.is_none() {
@@ -220,8 +240,9 @@ impl Writer {
         match outcome {
             Ok(()) => self.db = Some(db),
             Err(error) => {
-                tracing::warn!("events could not be stored, the database is connected to anew: {error}");
-                refuse(requests, &error.to_string());
+                let reason = error.reason();
+                tracing::warn!("events could not be stored, the database is connected to anew: {reason}");
+                refuse(requests, &reason);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Reaching the server, and saying what is wrong with it where a person must act.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
@@ -14,6 +15,8 @@ const CONNECTIONS: u32 = 16;
 const OLDEST_SERVER: i32 = 140_000;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(5);
+/// Between two lines that say why a server is not used.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Settings of every connection: none may hang on a lock or a statement for ever, nor keep a transaction open. Compiling a
 /// plan, or starting workers for it, takes longer than our statements do.
@@ -40,36 +43,72 @@ pub(super) async fn first(url: &str, accept_unsafe: bool) -> StoreResult<(PgConn
         .await
         .map_err(|_| StoreError::Unreachable(format!("no answer within {} s", CONNECT_WITHIN.as_secs())))?
         .map_err(told)?;
-    let (version, fsync, commit): (String, String, String) = sqlx::query_as(
-        "SELECT current_setting('server_version_num'), current_setting('fsync'), current_setting('synchronous_commit')",
-    )
-    .fetch_one(&mut db)
-    .await?;
-    if version.parse::<i32>().unwrap_or(0) < OLDEST_SERVER {
-        let version = version.parse::<i32>().unwrap_or(0) / 10_000;
+    let version: String = sqlx::query_scalar("SELECT current_setting('server_version_num')").fetch_one(&mut db).await?;
+    let version = version.parse::<i32>().unwrap_or(0);
+    if version < OLDEST_SERVER {
+        let version = version / 10_000;
         return Err(unfit(&format!(
             "the server is PostgreSQL {version}, and 14 is the oldest that will do; upgrade it"
         )));
     }
-    if !accept_unsafe && fsync != "on" {
-        return Err(unfit("the server has fsync = off: a crash would lose leads that were answered 202; set it to on"));
-    }
-    if !accept_unsafe && commit == "off" {
-        return Err(unfit(
-            "the server has synchronous_commit = off: a crash would lose leads that were answered 202; set it to on",
-        ));
+    if !accept_unsafe && let Some(why) = may_forget(&mut db).await? {
+        return Err(unfit(&why));
     }
     Ok((options, db))
 }
 
+/// Why the server may forget what it has committed, if so.
+async fn may_forget(db: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let (fsync, commit): (String, String) =
+        sqlx::query_as("SELECT current_setting('fsync'), current_setting('synchronous_commit')").fetch_one(db).await?;
+    let off = match (fsync.as_str(), commit.as_str()) {
+        ("on", "off") => "synchronous_commit",
+        ("on", _) => return Ok(None),
+        _ => "fsync",
+    };
+    Ok(Some(format!("the server has {off} = off: a crash would lose leads that were answered 202; set it to on")))
+}
+
+/// Looks at every new connection: the server may have been restarted with other settings, or another one have taken over.
+#[derive(Clone)]
+pub(super) struct Check {
+    accept_unsafe: bool,
+    /// When it was last said that the server may forget.
+    told: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Check {
+    pub(super) fn new(accept_unsafe: bool) -> Self {
+        Self { accept_unsafe, told: Arc::default() }
+    }
+
+    /// Fails on a connection to a server that may forget what it commits, and says why once a minute.
+    pub(super) async fn look(&self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.accept_unsafe {
+            return Ok(());
+        }
+        let Some(why) = may_forget(db).await? else { return Ok(()) };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            *told = Some(Instant::now());
+            tracing::error!("the database is not used, and nothing is taken in: {why}");
+        }
+        Err(sqlx::Error::Configuration(why.into()))
+    }
+}
+
 /// The pool of connections, which are made when they are needed.
-pub(super) fn pool(options: PgConnectOptions) -> PgPool {
+pub(super) fn pool(options: PgConnectOptions, check: Check) -> PgPool {
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(WAIT_FOR_CONNECTION)
         // Who waited says so where it matters.
         .acquire_slow_threshold(WAIT_FOR_CONNECTION * 2)
         .test_before_acquire(false)
+        .after_connect(move |db, _| {
+            let check = check.clone();
+            Box::pin(async move { check.look(db).await })
+        })
         .connect_lazy_with(options)
 }
 

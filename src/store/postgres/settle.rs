@@ -100,7 +100,7 @@ async fn settle_run(store: &PostgresStore, run: &[Part]) -> Vec<StoreResult<Sett
             Ok(settled) => settled,
             Err(StoreError::Database(_) | StoreError::Corrupt { .. }) => vec![None; run.len()],
             Err(error) => {
-                let reason = error.to_string();
+                let reason = error.reason();
                 return run.iter().map(|_| Err(StoreError::Unavailable(reason.clone()))).collect();
             }
         },

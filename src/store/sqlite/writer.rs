@@ -117,7 +117,7 @@ impl Writer {
                 }
                 Err(error) => {
                     // What this piece did was taken back, or nobody knows; the rest was not begun.
-                    let reason = error.to_string();
+                    let reason = error.reason();
                     outcomes.resize_with(total, || Err(StoreError::Unavailable(reason.clone())));
                     break;
                 }
@@ -300,7 +300,7 @@ impl WriterThread {
                 true
             }
             Err(error) => {
-                let reason = error.to_string();
+                let reason = error.reason();
                 for request in requests {
                     request.answer(Err(StoreError::Unavailable(reason.clone())));
                 }
