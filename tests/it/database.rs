@@ -14,8 +14,16 @@ use crate::postgres::{self, Database};
 const VARIABLE: &str = "LEADRELAY_TEST_STORE";
 
 /// What shows nothing more on PostgreSQL: files of SQLite's, tests without a database, and those that use a server anyway.
-const NOT_AGAIN: [&str; 7] =
-    ["cli::", "database::", "disk_full::", "kill::replicas::", "sandbox_jsforce::", "strace::", "tidy::"];
+const NOT_AGAIN: [&str; 8] = [
+    "cli::",
+    "database::",
+    "disk_full::",
+    "kill::no_lead_is_lost",
+    "kill::replicas::",
+    "sandbox_jsforce::",
+    "strace::",
+    "tidy::",
+];
 
 /// One service's database.
 pub enum TestDatabase {
@@ -33,11 +41,6 @@ impl TestDatabase {
             Ok("postgres") => Self::Server(postgres::shared().expect("PostgreSQL was asked for").database().await),
             Ok(other) => panic!("{VARIABLE} is {other}, neither sqlite nor postgres"),
         }
-    }
-
-    /// Whether other processes might use it, too.
-    pub fn is_shared(&self) -> bool {
-        matches!(self, Self::Server(_))
     }
 
     /// As `[store] url` names it.

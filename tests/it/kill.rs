@@ -65,9 +65,7 @@ async fn kill(run: &mut Run, kills: u64, service: &mut Service, sent: &Sent, dat
     let (mut killed, mut before_ready, mut restarts) = (0, 0, 0);
     while killed < kills || (killed < 3 * kills && !met_work(service, sent, crm).await) {
         // Some die while they start and recover, the others in the midst of intake and sync.
-        // Where processes share a database, what a dead one had leased is left alone until its lease ends.
-        let longest = if service.database.is_shared() { 9_000 } else { 2_500 };
-        let wait = if rng.u8(0..10) < 2 { rng.u64(0..300) } else { rng.u64(300..longest) };
+        let wait = if rng.u8(0..10) < 2 { rng.u64(0..300) } else { rng.u64(300..2_500) };
         tokio::time::sleep(Duration::from_millis(wait)).await;
         before_ready += u64::from(!service.is_ready().await);
         if let Some(cluster) = database.filter(|_| restarts * kills <= killed * DATABASE_RESTARTS) {

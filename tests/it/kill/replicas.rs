@@ -13,8 +13,8 @@ use crate::proxy::Proxy;
 /// Processes on one database.
 const REPLICAS: usize = 3;
 /// What a test run without `RESTARTS` does.
-const RESTARTS: u64 = 8;
-const FREEZES: u64 = 4;
+const RESTARTS: u64 = 5;
+const FREEZES: u64 = 2;
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
