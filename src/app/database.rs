@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::open_store;
 use crate::clock::Clock;
@@ -97,12 +97,10 @@ fn note_move(from: &Path, to: &ServerUrl) -> Result<()> {
 pub(super) fn must_not_be_moved(file: &Path) -> Result<()> {
     let beside = moved_note(file);
     let Ok(note) = std::fs::read_to_string(&beside) else { return Ok(()) };
-    bail!(
-        "{} was {}; what came since is there. To go back to the file all the same, delete {}",
-        file.display(),
-        note.trim(),
-        beside.display()
-    )
+    let (file, note, beside) = (file.display(), note.trim(), beside.display());
+    let why =
+        format!("{file} was {note}; what came since is there. To go back to the file all the same, delete {beside}");
+    Err(StoreError::Unfit(why).into())
 }
 
 fn moved_note(file: &Path) -> PathBuf {

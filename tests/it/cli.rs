@@ -189,13 +189,13 @@ async fn a_database_is_moved_to_postgresql_and_the_old_file_is_not_served_any_mo
     let new = format!("[store]\nurl = \"{url}\"\n{CONFIGURATION}");
     fs::write(folder.path().join("new.toml"), new).unwrap();
     let (code, _, err) = run(folder.path(), &["serve", "--config", "new.toml"]);
-    assert_eq!((code, err.contains("is not complete")), (1, true), "{err}");
+    assert_eq!((code, err.contains("is not complete")), (2, true), "{err}");
 
     serving.kill().unwrap();
     serving.wait().unwrap();
     let (code, out, err) = copied();
     assert_eq!((code, out.contains("Everything was copied")), (0, true), "{out}{err}");
     let (code, _, err) = run(folder.path(), &["serve"]);
-    assert_eq!(code, 1, "{err}");
+    assert_eq!(code, 2, "{err}");
     assert!(err.contains("leadrelay.db was moved to 127.0.0.1") && err.contains("leadrelay.db.moved"), "{err}");
 }
