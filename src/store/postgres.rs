@@ -92,8 +92,9 @@ impl PostgresStore {
 
     /// Connects to the database at `url` and brings its schema up to date.
     ///
-    /// [`super::StoreError::TooNew`]: a newer program has been here; [`super::StoreError::TooOld`]: migrations are missing and `options`
-    /// do not allow to apply them; [`super::StoreError::Unfit`] says what about the server or the account must be changed.
+    /// [`super::StoreError::TooNew`]: a newer program has been here; [`super::StoreError::TooOld`]: migrations are missing and
+    /// `options` do not allow to apply them; [`super::StoreError::Unfit`] says what about the server or the account must be
+    /// changed.
     pub async fn open(url: &str, options: Options) -> StoreResult<Self> {
         let (connect, mut db) = connect::first(url, options.accept_unsafe_server).await?;
         migrations::apply(&mut db, options.migrate).await?;
