@@ -39,7 +39,7 @@ pub(super) fn convert(sent: &str, country: Option<Id>, field: Option<&FieldSchem
         ),
         _ => Invalid::new("not_a_phone", "has too few or too many digits for a phone number of its country"),
     })?;
-    let mut out = format!("+{}{}", parsed.code().value(), parsed.national());
+    let mut out = e164(&parsed);
     if let Some(extension) = extension {
         out = format!("{out} x{extension}");
     }
@@ -54,7 +54,10 @@ fn parse(dialled: &str, country: Option<Id>) -> Option<PhoneNumber> {
         country.and_then(|country| possible(Some(country), dialled))
     };
     // 00 is how most of the world dials +.
-    as_sent.or_else(|| possible(None, &format!("+{}", dialled.strip_prefix("00")?)))
+    as_sent
+        .or_else(|| possible(None, &format!("+{}", dialled.strip_prefix("00")?)))
+        // A row of zeros reads as another number each time it is read.
+        .filter(|number| possible(None, &e164(number)).is_some_and(|again| e164(&again) == e164(number)))
 }
 
 fn possible(country: Option<Id>, dialled: &str) -> Option<PhoneNumber> {
@@ -65,6 +68,10 @@ fn possible(country: Option<Id>, dialled: &str) -> Option<PhoneNumber> {
         plan.descriptors().get(kind).is_some_and(|numbers| numbers.possible_length().contains(&length))
     };
     plans.iter().any(|plan| KINDS.iter().any(|kind| lengths(plan, *kind))).then_some(number)
+}
+
+fn e164(number: &PhoneNumber) -> String {
+    format!("+{}{}", number.code().value(), number.national())
 }
 
 /// The number's digits, with a leading `+` if it had one; `None` where anything else than digits and punctuation stands.
