@@ -68,6 +68,7 @@ impl App {
         let clock = neighbours::shared_clock(&*store, &clock).await?;
         let now = clock.now();
         let replica = replica::this_one(now);
+        store.begin_serving().await?;
         store.appear(&replica).await?;
         let recovered = store.recover_leases(LeasesOf::DeadProcess, now).await?;
         if recovered.leases > 0 {

@@ -101,7 +101,7 @@ impl Cli {
             Command::Check(args) => check::run(args, &self.config, load()).await,
             Command::Mapping(args) => mapping::run(args, &load()?).await,
             Command::Sandbox(args) => sandbox::run(args).await,
-            Command::Migrate(args) => migrate::run(args, load).await,
+            Command::Migrate(args) => migrate::run(args, &self.config, load).await,
             Command::Backup(args) => backup::run(args, &load()?).await,
             Command::Token(args) => token::run(args),
             Command::Sign(args) => sign::run(args, &load()?),

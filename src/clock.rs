@@ -1,8 +1,11 @@
-//! The time of day: the system's, another one that is followed, or one that a test moves by hand.
+//! The time of day: the system's, another one that is followed, or one that a test moves by hand. And the time since the
+//! machine was started, which nobody sets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::domain::time::Timestamp;
 
@@ -17,17 +20,17 @@ enum Source {
     Manual(Arc<AtomicI64>),
 }
 
-/// Goes on by the monotonic clock from where it was set last.
+/// Goes on by the time since boot from where it was set last.
 #[derive(Debug)]
 struct Following {
-    base: Instant,
+    base: SinceBoot,
     /// What the time was at `base`, in microseconds.
     offset: AtomicI64,
 }
 
 impl Following {
-    fn at(&self, moment: Instant) -> i64 {
-        let passed = i64::try_from(moment.saturating_duration_since(self.base).as_micros()).unwrap_or(i64::MAX);
+    fn at(&self, moment: SinceBoot) -> i64 {
+        let passed = i64::try_from(moment.since(self.base).as_micros()).unwrap_or(i64::MAX);
         self.offset.load(Ordering::SeqCst).saturating_add(passed)
     }
 }
@@ -36,8 +39,49 @@ impl Following {
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     pub said: Timestamp,
-    pub asked_at: Instant,
-    pub answered_at: Instant,
+    pub asked_at: SinceBoot,
+    pub answered_at: SinceBoot,
+}
+
+/// A moment of the clock that counts since the machine was started and that nobody sets.
+///
+/// Leases are measured by it, and what may be sent under them. Unlike [`std::time::Instant`] it goes on while the system is
+/// suspended, so that a process that wakes up finds its leases ended (where a system has such a clock: Linux). Nothing in
+/// the machine tells when a hypervisor has stopped it as a whole and lets it go on: a write may then be sent after its lease
+/// ended, as may one that was long under way. Such a write is like any whose answer was lost: the database takes nothing
+/// from who lost a lease, a create is refused since the external ID is taken, and an update is known to whoever took the
+/// lead over as an announced one that may land late: its values count as ours, and the lead is looked at once more when it
+/// can land no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SinceBoot(Duration);
+
+impl SinceBoot {
+    pub fn now() -> Self {
+        #[cfg(target_os = "linux")]
+        const CLOCK: ClockId = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        const CLOCK: ClockId = ClockId::Monotonic;
+        let passed = clock_gettime(CLOCK);
+        let (seconds, nanos) = (u64::try_from(passed.tv_sec), u32::try_from(passed.tv_nsec));
+        Self(Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default()))
+    }
+
+    /// Nothing if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    pub fn elapsed(self) -> Duration {
+        Self::now().since(self)
+    }
+
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
 }
 
 impl Clock {
@@ -82,7 +126,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => system_now(),
-            Source::Following(following) => Timestamp::from_micros(following.at(Instant::now())),
+            Source::Following(following) => Timestamp::from_micros(following.at(SinceBoot::now())),
             Source::Manual(micros) => Timestamp::from_micros(micros.load(Ordering::SeqCst)),
         }
     }
@@ -97,9 +141,9 @@ impl Clock {
 
 impl Reading {
     /// When it was most likely said, and how far from there it may have been.
-    fn middle(&self) -> (Instant, Duration) {
-        let half = self.answered_at.saturating_duration_since(self.asked_at) / 2;
-        (self.asked_at + half, half)
+    fn middle(&self) -> (SinceBoot, Duration) {
+        let half = self.answered_at.since(self.asked_at) / 2;
+        (self.asked_at.after(half), half)
     }
 }
 
@@ -114,11 +158,11 @@ mod tests {
 
     #[test]
     fn a_clock_follows_another_and_ignores_what_the_way_may_have_taken() {
-        let base = Instant::now();
+        let base = SinceBoot::now();
         let reading = |asked: u64, answered: u64, said: i64| Reading {
             said: Timestamp::from_micros(said * 1_000),
-            asked_at: base + Duration::from_millis(asked),
-            answered_at: base + Duration::from_millis(answered),
+            asked_at: base.after(Duration::from_millis(asked)),
+            answered_at: base.after(Duration::from_millis(answered)),
         };
         let clock = Clock::system().following(&reading(0, 10, 5_000_000));
         let ahead = |clock: &Clock| clock.now().as_micros() / 1_000 - 5_000_000;
@@ -129,10 +173,20 @@ mod tests {
         assert!((-1_000_005..-940_000).contains(&ahead(&clock)), "it goes back, too");
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_time_since_boot_counts_what_the_system_was_suspended_for() {
+        let uptime = || std::fs::read_to_string("/proc/uptime").unwrap();
+        let seconds = |text: String| text.split(' ').next().unwrap().parse::<f64>().unwrap();
+        let (before, now, after) = (seconds(uptime()), SinceBoot::now(), seconds(uptime()));
+        let now = now.0.as_secs_f64();
+        assert!(before - 0.02 <= now && now <= after + 0.02, "{before} {now} {after}");
+    }
+
     #[test]
     fn a_clock_moved_by_hand_follows_nobody() {
         let clock = Clock::manual(Timestamp::from_seconds(10));
-        let now = Instant::now();
+        let now = SinceBoot::now();
         let reading = Reading { said: Timestamp::from_seconds(99), asked_at: now, answered_at: now };
         assert_eq!(clock.following(&reading).now(), Timestamp::from_seconds(10));
         assert_eq!(clock.follow(&reading), None);

@@ -7,10 +7,11 @@ pub mod gate;
 pub mod salesforce;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clock::SinceBoot;
 use crate::domain::ids::{FieldName, ObjectName, RecordId, RecordRef, RequestId};
 use crate::domain::matching::{Candidates, MatchKeys, PersonObject};
 use crate::domain::record::{CrmRecord, CrmValue, Schema};
@@ -71,7 +72,7 @@ pub struct WriteRequest {
     pub auto_assign: bool,
     /// Nothing is sent later than this: the right to write is going to end. What was not sent for it is
     /// [`CrmError::too_late`].
-    pub send_until: Instant,
+    pub send_until: SinceBoot,
 }
 
 /// One record to be created or changed.

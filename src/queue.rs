@@ -12,6 +12,7 @@ mod lease;
 mod left_out;
 pub mod maintenance;
 pub mod neighbours;
+mod record;
 mod redact;
 mod settle;
 mod suspects;
@@ -20,7 +21,7 @@ pub mod verdict;
 mod writes;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,6 +30,7 @@ use tracing::{error, warn};
 use self::batch::{Batch, Report};
 use self::destination::{Destination, Rules};
 use self::lease::Lease;
+use crate::clock::SinceBoot;
 use crate::crm::gate::{self, Entry, Permit, WorkClass};
 use crate::crm::{CrmError, MAX_WRITES};
 use crate::domain::time::Timestamp;
@@ -143,7 +145,7 @@ async fn start_batch(
     backfill: bool,
     batches: &mut Batches,
 ) -> StoreResult<bool> {
-    let (at, now) = (Instant::now(), destination.clock.now());
+    let (at, now) = (SinceBoot::now(), destination.clock.now());
     let limit = match permit.probe() {
         Some(gate::Batch::Single) => 1,
         Some(gate::Batch::Full) | None => u32::try_from(MAX_WRITES).unwrap_or(u32::MAX),

@@ -57,7 +57,8 @@ pub trait Store: EventLog + Shared {
     async fn save_leads(&self, folded: &[FoldedLead]) -> StoreResult<Vec<bool>>;
 
     /// Renews the leases and commits the intended values, before anything is written outside. Answers per lead whether
-    /// the lease still held; where not, nothing was announced for it. A link that moved meanwhile stays as it is.
+    /// the lease still held, and where several processes share the database, all its keys were still in hand; where not,
+    /// nothing was announced for it. A link that moved meanwhile stays as it is.
     async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<Announced>>>;
 
     /// Records what came of the attempts: links, bases, conflicts, log and jobs, each lead for itself, in the order given.

@@ -110,6 +110,7 @@ CREATE TABLE jobs (
     class           smallint NOT NULL CHECK (class IN (0, 1)), -- 0 live, 1 backfill
     due_at          timestamptz NOT NULL,                      -- while leased: the lease's end
     lease_token     uuid,
+    held_by         uuid,                                      -- while leased: the replica
     attempt         integer NOT NULL,
     wanted          bigint NOT NULL,
     owed_since      timestamptz NOT NULL,
@@ -358,7 +359,8 @@ CREATE TABLE replicas (
     name       text NOT NULL,                                  -- host and process
     version    text NOT NULL,
     started_at timestamptz NOT NULL,
-    seen_at    timestamptz NOT NULL
+    seen_at    timestamptz NOT NULL,
+    back_at    timestamptz                                     -- seen again after it had seemed dead
 );
 
 -- What one process at a time has in hand: a run, the upkeep, and by hash the people and records of a batch.

@@ -68,13 +68,19 @@ pub struct Copied {
 
 /// Copies an SQLite database to PostgreSQL; a copy that was begun goes on. No service can open the file meanwhile; one that
 /// has it open already goes on, and what it writes from now on is not in the copy.
-pub async fn copy(from: &Path, to: &ServerUrl, tell: impl FnMut(Progress)) -> Result<Copied> {
+pub async fn copy(
+    from: &Path,
+    to: &ServerUrl,
+    accept_unsafe_server: bool,
+    tell: impl FnMut(Progress),
+) -> Result<Copied> {
     let held = match SqliteStore::open(from, Options::default()).await {
         Ok(store) => Some(store),
         Err(StoreError::InUse { .. }) => None,
         Err(error) => return Err(error).with_context(|| format!("cannot open {}", from.display())),
     };
-    let tables = copy_from(from, to.expose(), false, held.is_some(), tell).await.context("cannot copy")?;
+    let tables =
+        copy_from(from, to.expose(), accept_unsafe_server, held.is_some(), tell).await.context("cannot copy")?;
     let complete = held.is_some();
     if complete {
         note_move(from, to)?;

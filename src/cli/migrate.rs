@@ -29,9 +29,15 @@ pub(super) struct Args {
 }
 
 /// Creates or upgrades the database; doing it again changes nothing. On SQLite refused while the service has it open.
-pub(super) async fn run(args: Args, load: impl FnOnce() -> Result<Config, ConfigErrors>) -> Result<Exit> {
+pub(super) async fn run(
+    args: Args,
+    configuration: &Path,
+    load: impl FnOnce() -> Result<Config, ConfigErrors>,
+) -> Result<Exit> {
     if let (Some(from), Some(to)) = (&args.copy_from, &args.to) {
-        return copy(from, to, args.json).await;
+        // Both databases are named, so nothing else is needed of a configuration, nor any at all.
+        let accept_unsafe_server = configuration.exists() && load()?.store.allow_unsafe_server;
+        return copy(from, to, accept_unsafe_server, args.json).await;
     }
     let config = load()?;
     let version = database::migrate(&config).await?;
@@ -44,7 +50,7 @@ pub(super) async fn run(args: Args, load: impl FnOnce() -> Result<Config, Config
     Ok(Exit::Good)
 }
 
-async fn copy(from: &str, to: &str, as_json: bool) -> Result<Exit> {
+async fn copy(from: &str, to: &str, accept_unsafe_server: bool, as_json: bool) -> Result<Exit> {
     let wrong = |argument: &str, why: &str| WrongUsage(format!("{argument}: {why}"));
     let path = from.strip_prefix("sqlite://").map(Path::new);
     let path = path.ok_or_else(|| wrong("--copy-from", "write sqlite:// and the path of the file"))?;
@@ -66,7 +72,7 @@ async fn copy(from: &str, to: &str, as_json: bool) -> Result<Exit> {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let copied = database::copy(path, &to, tell).await;
+    let copied = database::copy(path, &to, accept_unsafe_server, tell).await;
     bar.finish_and_clear();
     show(&copied?, path, as_json)
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tracing::{debug, error, warn};
@@ -14,28 +13,24 @@ use super::fold;
 use super::keys::{self, Deferred, Hold, InHand};
 use super::lease::Lease;
 use super::left_out::without_known;
+use super::record::{A_MOMENT, A_WHILE};
 use super::settle::Settling;
 use super::suspects::{by_suspicion, died_alone};
-use super::verdict::after_the_probe;
 use super::writes::{Call, Sent, announced_write, record_write};
-use crate::crm::gate::{Pardon, Permit, outcome_of};
+use crate::clock::SinceBoot;
+use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, WriteRequest};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, create_keys, match_keys, plan_sync, planned_link};
 use crate::store::{
-    Announced, Announcement, ClaimedJob, GiveBack, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, Pardoned,
-    RecordOwner, Settlement, StoreError, StoreResult, Work,
+    Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, RecordOwner, StoreResult,
+    Work,
 };
 
 /// Why a lead is held that cannot be planned.
 pub(super) const INTERNAL_ERROR: &str = "internal_error";
-
-/// Whoever waits for a neighbour in flight waits a moment, so that it is not asked for again and again.
-const A_MOMENT: Duration = Duration::from_millis(20);
-/// The same for a neighbour in another process: its end is not seen from here, and it may have died.
-const A_WHILE: Duration = Duration::from_millis(200);
 
 /// Jobs that one worker has leased together.
 pub(super) struct Batch {
@@ -56,6 +51,8 @@ pub(super) struct Member {
     pub external_id: String,
     /// By which its record is looked up.
     pub keys: MatchKeys,
+    /// What the batch holds for it.
+    pub in_hand: Vec<String>,
 }
 
 impl Member {
@@ -104,7 +101,7 @@ impl Batch {
         let mut deferred = Deferred::default();
         let (poison, jobs): (Vec<ClaimedJob>, _) = jobs.into_iter().partition(|job| died_alone(job.suspicion));
         let settling = Settling { batch: &self, leads: 1, lookup_calls: 0 };
-        self.settle(poison.iter().map(|job| settling.poisoned(job)).collect()).await?;
+        self.settle(poison.iter().map(|job| settling.poisoned(job)).collect(), &self.lease).await?;
         for chunk in by_suspicion(jobs) {
             let members = self.load(chunk, &mut deferred).await?;
             self.sync(members, &mut deferred, &mut report).await?;
@@ -121,21 +118,6 @@ impl Batch {
         Ok(report)
     }
 
-    /// Owes again what was refused by the CRM's fault, as came to light since; it comes after the leads not refused yet.
-    async fn pardon(&self) -> StoreResult<()> {
-        let Destination { name, gate, store, clock, .. } = &*self.destination;
-        for Pardon { code, since } in gate.take_pardons() {
-            let due_at = gate.refuses_all().map_or_else(|| clock.now(), |(_, until)| after_the_probe(until));
-            let pardoned = Pardoned { destination: name.clone(), code, since, due_at };
-            let leads = store.owe_refused_again(&pardoned).await?;
-            if leads > 0 {
-                let code = &pardoned.code;
-                warn!(destination = %name, code, leads, "{name} refuses most leads with {code}, so that is not the leads' fault: {leads} dead letters of it are owed again");
-            }
-        }
-        Ok(())
-    }
-
     /// Folds the leads' events and takes their keys in hand; leads whose key another one has wait.
     async fn load(&mut self, jobs: Vec<ClaimedJob>, deferred: &mut Deferred) -> StoreResult<Vec<Member>> {
         let (mut members, mut wants) = (Vec::new(), Vec::new());
@@ -145,8 +127,9 @@ impl Batch {
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
             let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &self.rules.sync);
-            wants.push(keys::of_lead(&keys));
-            members.push(Member { job, lead, work, external_id, keys });
+            let in_hand = keys::of_lead(&keys);
+            wants.push(in_hand.clone());
+            members.push(Member { job, lead, work, external_id, keys, in_hand });
         }
         let members = self.reserve(members, wants, deferred, |member| member.job).await?;
         self.without_doubtful(members).await
@@ -268,8 +251,11 @@ impl Batch {
             records.dedup();
             records
         };
-        let members: Vec<(Member, &Candidates)> = members.into_iter().zip(found).collect();
-        let wants = members.iter().map(|(member, found)| records_of(member, found)).collect();
+        let mut members: Vec<(Member, &Candidates)> = members.into_iter().zip(found).collect();
+        let wants: Vec<Vec<String>> = members.iter().map(|(member, found)| records_of(member, found)).collect();
+        for ((member, _), records) in members.iter_mut().zip(&wants) {
+            member.in_hand.extend(records.iter().cloned());
+        }
         let members = self.reserve(members, wants, deferred, |(member, _)| member.job).await?;
         let mut planned = Vec::with_capacity(members.len());
         for (n, (member, found)) in members.into_iter().enumerate() {
@@ -322,13 +308,15 @@ impl Batch {
                 settlements.push(settling.without_write(planned));
             }
         }
-        self.settle(settlements).await?;
+        self.settle(settlements, &self.lease).await?;
         let mut parts = vec![writing];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            let Some(mut sent) = self.announce_and_write(part, report).await? else { continue };
+            let (sent, lost) = self.announce_and_write(part, report).await?;
+            self.leave(lost, &settling).await?;
+            let Some(mut sent) = sent else { continue };
             if sent.planned.len() > 1 && sent.is_refused_as_a_whole() {
                 warn!(destination = %self.destination.name, leads = sent.planned.len(), "the CRM refused a batch as a whole; trying it in halves");
                 settling.note_refused_batch(&mut sent);
@@ -336,9 +324,10 @@ impl Batch {
                 parts.extend([half, sent.planned]);
                 continue;
             }
+            let lease = sent.call.lease;
             let (settlements, again) = settling.after_write(sent);
             let refused = settlements.iter().any(|settlement| matches!(settlement.end, JobEnd::Dead { .. }));
-            self.settle(settlements).await?;
+            self.settle(settlements, &lease).await?;
             if refused {
                 // It may have come to light while these were being settled.
                 self.destination.gate.pardon_late();
@@ -349,11 +338,15 @@ impl Batch {
         Ok(())
     }
 
-    /// Announces and writes; leads whose lease is lost are left to whoever has it now.
-    async fn announce_and_write(&self, planned: Vec<Planned>, report: &mut Report) -> StoreResult<Option<Sent>> {
+    /// Announces and writes; answers besides the leads of which the lease or a key is lost.
+    async fn announce_and_write(
+        &self,
+        planned: Vec<Planned>,
+        report: &mut Report,
+    ) -> StoreResult<(Option<Sent>, Vec<Planned>)> {
         let destination = &self.destination;
         let request_id = new_request_id();
-        let (at, now) = (Instant::now(), destination.clock.now());
+        let (at, now) = (SinceBoot::now(), destination.clock.now());
         let lease = Lease::new(now, at, destination.settings.lease);
         let announcement = Announcement {
             destination: destination.name.clone(),
@@ -364,9 +357,12 @@ impl Batch {
             writes: planned.iter().map(|planned| announced_write(planned, &self.rules.fingerprint)).collect(),
         };
         let announced = destination.store.announce(&announcement).await?;
-        let (mut kept, mut intents) = (Vec::new(), Vec::new());
+        let (mut kept, mut intents, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for ((mut planned, write), announced) in planned.into_iter().zip(announcement.writes).zip(announced) {
-            let Some(Announced { intent, linked }) = announced else { continue };
+            let Some(Announced { intent, linked }) = announced else {
+                lost.push(planned);
+                continue;
+            };
             if let (Some((link, _)), Some(revision)) = (write.known, linked) {
                 planned.member.work.link = Some(Link { revision, ..link });
             }
@@ -374,7 +370,7 @@ impl Batch {
             intents.push(intent);
         }
         if kept.is_empty() {
-            return Ok(None);
+            return Ok((None, lost));
         }
         let request = WriteRequest {
             request_id,
@@ -382,7 +378,7 @@ impl Batch {
             reading: self.rules.reading.clone(),
             auto_assign: destination.settings.auto_assign,
             // No call is sent with less than its time-out left on the lease.
-            send_until: lease.until.checked_sub(destination.settings.timeout).unwrap_or(at),
+            send_until: lease.until.before(destination.settings.timeout),
         };
         debug!(destination = %destination.name, leads = kept.len(), request.id = %request.request_id, "writing {} leads", kept.len());
         let (results, calls) = counted(destination.crm.write(&request)).await;
@@ -394,8 +390,8 @@ impl Batch {
             destination.note_error(error);
         }
         report.drift |= results.iter().any(|result| matches!(result.outcome, Err(CrmError::SchemaDrift { .. })));
-        let call = Call { request_id: request.request_id, sent_at: now, calls };
-        Ok(Some(Sent { call, planned: kept, intents, results }))
+        let call = Call { request_id: request.request_id, sent_at: now, lease, calls };
+        Ok((Some(Sent { call, planned: kept, intents, results }), lost))
     }
 
     /// No call is sent with less than its time-out left on the lease.
@@ -421,49 +417,8 @@ impl Batch {
                 None => waiting.push(member.job),
             }
         }
-        self.settle(settlements).await?;
+        self.settle(settlements, &self.lease).await?;
         self.give_back(waiting, A_MOMENT, Some(error)).await
-    }
-
-    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
-        if settlements.is_empty() {
-            return Ok(());
-        }
-        self.tell_retries(&settlements);
-        let leads: Vec<_> = settlements.iter().map(|settlement| settlement.lead.clone()).collect();
-        let settled = self.destination.store.settle(settlements).await;
-        let failed = leads.iter().zip(settled).filter_map(|(lead, settled)| Some((lead, settled.err()?)));
-        let failed: Vec<_> = failed.collect();
-        // Their leases run out and they are planned again; what was written is found by its intent.
-        if let Some((lead, error)) = failed.first() {
-            let (name, leads, example) = (&self.destination.name, failed.len(), format!("{}/{}", lead.source, lead.id));
-            let reason = error.reason();
-            if matches!(error, StoreError::Unavailable(_)) {
-                warn!(destination = %name, leads, "what was done for {leads} leads of {name} could not be recorded, e.g. {example}: {reason}; they are looked up and planned again when their lease ends, and nothing need be done");
-            } else {
-                error!(destination = %name, leads, "what was done for {leads} leads of {name} could not be recorded, e.g. {example}: {reason}; they are looked up and planned again when their lease ends");
-            }
-        }
-        Ok(())
-    }
-
-    /// Owed as before, and due again after `wait`; behind a closed gate nothing claims them.
-    async fn give_back(&self, jobs: Vec<ClaimedJob>, wait: Duration, closed_by: Option<&CrmError>) -> StoreResult<()> {
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let now = self.destination.clock.now();
-        let back: Vec<GiveBack> = jobs
-            .into_iter()
-            .map(|job| GiveBack {
-                destination: self.destination.name.clone(),
-                lead: job.lead,
-                token: self.token,
-                due_at: now.after(wait),
-                waiting_since: closed_by.map(|_| now),
-            })
-            .collect();
-        self.destination.store.give_back(&back).await
     }
 }
 

@@ -1,25 +1,26 @@
 //! How long a batch may be at work.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::SinceBoot;
 use crate::domain::time::Timestamp;
 
 /// By the clock that all processes share, and by one that nobody sets: a process that was stopped for a while must notice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub ends_at: Timestamp,
-    pub until: Instant,
+    pub until: SinceBoot,
 }
 
 impl Lease {
     /// From `now` on, which the clock said at `at`.
-    pub fn new(now: Timestamp, at: Instant, length: Duration) -> Self {
-        Self { ends_at: now.after(length), until: at + length }
+    pub fn new(now: Timestamp, at: SinceBoot, length: Duration) -> Self {
+        Self { ends_at: now.after(length), until: at.after(length) }
     }
 
     /// What is left of it.
     pub fn left(&self, now: Timestamp) -> Duration {
-        self.ends_at.since(now).min(self.until.saturating_duration_since(Instant::now()))
+        self.ends_at.since(now).min(self.until.since(SinceBoot::now()))
     }
 }
 
@@ -30,10 +31,10 @@ mod tests {
     #[test]
     fn what_is_left_is_what_either_clock_says_is_left() {
         let (now, length) = (Timestamp::from_seconds(100), Duration::from_secs(90));
-        let lease = Lease::new(now, Instant::now(), length);
+        let lease = Lease::new(now, SinceBoot::now(), length);
         assert!(lease.left(now) > Duration::from_secs(80));
         assert_eq!(lease.left(now.after(Duration::from_secs(60))), Duration::from_secs(30));
-        let stopped = Instant::now().checked_sub(Duration::from_secs(89)).unwrap();
+        let stopped = SinceBoot::now().before(Duration::from_secs(89));
         assert!(
             Lease::new(now, stopped, length).left(now) <= Duration::from_secs(1),
             "the clock was set back meanwhile"

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::destination::Destination;
-use crate::clock::Clock;
+use crate::clock::{Clock, SinceBoot};
 use crate::crm::gate::Gate;
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
@@ -44,7 +44,7 @@ pub struct Maintenance {
 
 /// When each chore was done last.
 struct Done {
-    at: Instant,
+    at: SinceBoot,
     wall: Timestamp,
     late_intents: Instant,
     ran_out: Instant,
@@ -73,7 +73,7 @@ impl Maintenance {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let started = Instant::now();
         let mut done = Done {
-            at: started,
+            at: SinceBoot::now(),
             wall: self.clock.now(),
             late_intents: started,
             ran_out: started,
@@ -227,8 +227,8 @@ impl Maintenance {
 
     /// A job must not wait for the old time to come round again.
     async fn after_a_jump(&self, done: &mut Done) -> StoreResult<()> {
-        let (at, wall) = (Instant::now(), self.clock.now());
-        let expected = done.wall.after(at.duration_since(done.at));
+        let (at, wall) = (SinceBoot::now(), self.clock.now());
+        let expected = done.wall.after(at.since(done.at));
         if wall.since(expected).max(expected.since(wall)) > JUMP {
             warn!("the clock was set; waits are shortened where they would last too long");
             self.store.shorten_waits(wall.after(self.longest_wait)).await?;

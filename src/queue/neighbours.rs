@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::destination::Destination;
-use crate::clock::{Clock, Reading};
+use crate::clock::{Clock, Reading, SinceBoot};
 use crate::crm::gate::{BudgetSnapshot, Closing, Gate, GateReason, Neighbour, Pause};
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
@@ -56,7 +56,7 @@ pub async fn shared_clock(store: &dyn Shared, clock: &Clock) -> StoreResult<Cloc
     let mut best: Option<Reading> = None;
     for _ in 0..3 {
         let Some(reading) = read_clock(store).await? else { return Ok(clock.clone()) };
-        let took = |reading: &Reading| reading.answered_at - reading.asked_at;
+        let took = |reading: &Reading| reading.answered_at.since(reading.asked_at);
         if best.is_none_or(|best| took(&reading) < took(&best)) {
             best = Some(reading);
         }
@@ -65,9 +65,9 @@ pub async fn shared_clock(store: &dyn Shared, clock: &Clock) -> StoreResult<Cloc
 }
 
 async fn read_clock(store: &dyn Shared) -> StoreResult<Option<Reading>> {
-    let asked_at = Instant::now();
+    let asked_at = SinceBoot::now();
     let said = store.time().await?;
-    Ok(said.map(|said| Reading { said, asked_at, answered_at: Instant::now() }))
+    Ok(said.map(|said| Reading { said, asked_at, answered_at: SinceBoot::now() }))
 }
 
 /// Lets a gate know of the others' calls and closed gates; answers whether it opened by that.
@@ -137,7 +137,7 @@ impl Neighbours {
 
     async fn follow_clock(&self) -> StoreResult<()> {
         let Some(reading) = read_clock(&*self.store).await? else { return Ok(()) };
-        if reading.answered_at - reading.asked_at > LONGEST_READING {
+        if reading.answered_at.since(reading.asked_at) > LONGEST_READING {
             return Ok(());
         }
         if let Some(step) = self.clock.follow(&reading).filter(|step| *step >= WORTH_TELLING) {

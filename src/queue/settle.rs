@@ -228,6 +228,17 @@ impl Settling<'_> {
         settlement
     }
 
+    /// Settles a lead that is left to somebody else after calls that were refused: they are logged, and what the lead still
+    /// needs is looked for after `wait`.
+    pub fn left(&self, mut planned: Planned, wait: Duration) -> Settlement {
+        let mut settlement = self.blank_settlement(&planned.member.job);
+        let error = "another replica has this lead, its person or its record in hand".to_owned();
+        settlement.end = JobEnd::Retry { due_at: settlement.now.after(wait), error, failed: false };
+        settlement.wrote = true;
+        take_refused_calls(&mut planned, &mut settlement);
+        settlement
+    }
+
     /// Notes for each lead that the call was refused as a whole; logged when the lead is settled.
     pub fn note_refused_batch(&self, sent: &mut Sent) {
         let Sent { call, planned, intents, results } = sent;
@@ -320,6 +331,7 @@ impl Settling<'_> {
             log: Vec::new(),
             wrote: false,
             looked: false,
+            again: false,
         }
     }
 

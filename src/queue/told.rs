@@ -132,6 +132,7 @@ mod tests {
                 log: vec![NewLogRow { error_code: Some(code.to_owned()), ..row }],
                 wrote: false,
                 looked: false,
+                again: false,
             }
         };
         let again =

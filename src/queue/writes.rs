@@ -1,6 +1,7 @@
 //! A plan as what is announced and sent.
 
 use super::batch::Planned;
+use super::lease::Lease;
 use crate::crm::{CrmError, RecordWrite, WriteResult};
 use crate::domain::ids::RequestId;
 use crate::domain::matching::MatchedBy;
@@ -20,6 +21,8 @@ pub(super) struct Sent {
 pub(super) struct Call {
     pub request_id: RequestId,
     pub sent_at: Timestamp,
+    /// Under which it was announced.
+    pub lease: Lease,
     /// What it cost of the allowance: more than one where it was sent in parts.
     pub calls: u32,
 }
@@ -43,6 +46,7 @@ pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> Announced
         lead: planned.member.lead.key.clone(),
         object: object.clone(),
         record,
+        keys: planned.member.in_hand.clone(),
         rows: planned.plan.announced.clone(),
         known: known_before(planned, fingerprint),
         decisions: planned.plan.decisions.clone(),
@@ -171,7 +175,8 @@ mod tests {
             ..SyncPlan::without_record(Action::Update { record: record(), fields: BTreeMap::new() })
         };
         let external_id = "cl_1".to_owned();
-        let member = Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default() };
+        let member =
+            Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default(), in_hand: Vec::new() };
         Planned { member, plan, refused_calls: Vec::new() }
     }
 

@@ -51,7 +51,6 @@ use uuid::Uuid;
 use self::accept::Intake;
 use self::notify::Notifier;
 use super::StoreResult;
-use crate::domain::time::Timestamp;
 
 /// The store of one process in a shared database.
 pub struct PostgresStore {
@@ -114,11 +113,5 @@ impl PostgresStore {
     /// Tells waiting workers that jobs may have become due, those of other processes as well.
     fn wake_workers(&self) {
         self.here.send_modify(|times| *times = times.wrapping_add(1));
-    }
-
-    /// The time by the database's clock, which all processes share.
-    pub async fn time(&self) -> StoreResult<Timestamp> {
-        let now: time::Time = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await?;
-        Ok(now.0)
     }
 }

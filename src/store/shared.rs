@@ -48,6 +48,12 @@ pub trait Shared: Send + Sync {
         Ok(())
     }
 
+    /// From now on the database is served: nothing is copied over what it takes in. [`super::StoreError::Unfit`] if it was
+    /// copied to and the copy is not complete.
+    async fn begin_serving(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
     /// Says that this process lives. Nobody who has not said so for 15 seconds counts as living; but what it had leased stays
     /// its own until the leases run out, since it may only be frozen or cut off.
     async fn appear(&self, who: &Replica) -> StoreResult<()> {

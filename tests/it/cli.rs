@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::postgres::Cluster;
 
@@ -32,6 +32,17 @@ fn leadrelay(folder: &Path, arguments: &[&str]) -> Command {
         command.env_remove(variable);
     }
     command
+}
+
+/// A process that is killed when the test ends, however it does.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A folder with a configuration.
@@ -167,7 +178,7 @@ async fn what_hides_people_from_us_is_a_finding_that_ends_with_1() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_is_moved_to_postgresql_and_the_old_file_is_not_served_any_more() {
-    let Some(server) = Cluster::new("") else { return };
+    let Some(server) = Cluster::new("fsync = off\n") else { return };
     let url = server.url(&server.create_database().await);
     let folder =
         folder(&format!("[admin]\nlisten = \"127.0.0.1:0\"\n[server]\nlisten = \"127.0.0.1:0\"\n{CONFIGURATION}"));
@@ -176,23 +187,28 @@ async fn a_database_is_moved_to_postgresql_and_the_old_file_is_not_served_any_mo
     let (code, _, err) = run(folder.path(), &copy);
     assert_eq!((code, err.contains("NEW_DATABASE is not set")), (2, true), "{err}");
 
-    let mut serving = leadrelay(folder.path(), &["serve"]).stderr(Stdio::null()).spawn().unwrap();
+    let copied = || told(leadrelay(folder.path(), &copy).env("NEW_DATABASE", &url).output().unwrap());
+    let (code, _, err) = copied();
+    assert_eq!((code, err.contains("fsync")), (2, true), "a server that may forget: {err}");
+    let unsafe_server = "[store]\nallow_unsafe_server = true\n";
+    let old = fs::read_to_string(folder.path().join("leadrelay.toml")).unwrap();
+    fs::write(folder.path().join("leadrelay.toml"), format!("{unsafe_server}{old}")).unwrap();
+
+    let mut serving = Serving(leadrelay(folder.path(), &["serve"]).stderr(Stdio::null()).spawn().unwrap());
     // It writes its number where a second process would find the database locked.
     let holder = || fs::read_to_string(folder.path().join("leadrelay.db.lock")).unwrap_or_default();
-    while holder().trim() != serving.id().to_string() {
-        assert!(serving.try_wait().unwrap().is_none(), "it ended by itself");
+    while holder().trim() != serving.0.id().to_string() {
+        assert!(serving.0.try_wait().unwrap().is_none(), "it ended by itself");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    let copied = || told(leadrelay(folder.path(), &copy).env("NEW_DATABASE", &url).output().unwrap());
     let (code, out, err) = copied();
     assert_eq!((code, err.contains("still runs")), (1, true), "{out}{err}");
-    let new = format!("[store]\nurl = \"{url}\"\n{CONFIGURATION}");
+    let new = format!("{unsafe_server}url = \"{url}\"\n{CONFIGURATION}");
     fs::write(folder.path().join("new.toml"), new).unwrap();
     let (code, _, err) = run(folder.path(), &["serve", "--config", "new.toml"]);
     assert_eq!((code, err.contains("is not complete")), (2, true), "{err}");
 
-    serving.kill().unwrap();
-    serving.wait().unwrap();
+    drop(serving);
     let (code, out, err) = copied();
     assert_eq!((code, out.contains("Everything was copied")), (0, true), "{out}{err}");
     let (code, _, err) = run(folder.path(), &["serve"]);

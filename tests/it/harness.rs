@@ -25,7 +25,7 @@ pub struct Stage {
     pub clock: Clock,
     client: reqwest::Client,
     database: TestDatabase,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 /// A running service and the CRM that it syncs to.
@@ -38,13 +38,19 @@ pub struct Harness {
 impl Stage {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let database = TestDatabase::new(folder.path()).await;
+        Self { _folder: Some(folder), ..Self::on(database).await }
+    }
+
+    /// The same on a database that is there.
+    pub async fn on(database: TestDatabase) -> Self {
         Self {
-            database: TestDatabase::new(folder.path()).await,
+            database,
             sandbox: Sandbox::start(([127, 0, 0, 1], 0).into()).await.unwrap(),
             text: include_str!("../../leadrelay.toml").to_owned(),
             clock: Clock::system(),
             client: reqwest::Client::new(),
-            _folder: folder,
+            _folder: None,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::postgres::Cluster;
 use crm::Crm;
 use run::{Run, number};
 use senders::Sent;
-use service::Service;
+use service::{LEASE, Service};
 
 /// What a test run without `KILLS` does.
 const KILLS: u64 = 10;
@@ -64,9 +64,14 @@ async fn kill(run: &mut Run, kills: u64, service: &mut Service, sent: &Sent, dat
     let Run { rng, crm, .. } = run;
     let (mut killed, mut before_ready, mut restarts) = (0, 0, 0);
     while killed < kills || (killed < 3 * kills && !met_work(service, sent, crm).await) {
-        // Some die while they start and recover, the others in the midst of intake and sync.
-        let wait = if rng.u8(0..10) < 2 { rng.u64(0..300) } else { rng.u64(300..2_500) };
-        tokio::time::sleep(Duration::from_millis(wait)).await;
+        // Some die while they start and recover, the others in the midst of intake and sync; where others take over from the
+        // dead, some after that.
+        let wait = match rng.u8(0..10) {
+            0..2 => Duration::from_millis(rng.u64(0..300)),
+            2..4 if service.replicas.len() > 1 => LEASE + Duration::from_millis(rng.u64(0..1_500)),
+            _ => Duration::from_millis(rng.u64(300..2_500)),
+        };
+        tokio::time::sleep(wait).await;
         before_ready += u64::from(!service.is_ready().await);
         if let Some(cluster) = database.filter(|_| restarts * kills <= killed * DATABASE_RESTARTS) {
             cluster.stop_immediate();

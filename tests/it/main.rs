@@ -5,6 +5,7 @@
 mod bad_crm;
 mod bad_webhooks;
 mod cli;
+mod cut_off;
 mod database;
 mod disk_full;
 mod end_states;

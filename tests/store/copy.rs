@@ -226,9 +226,7 @@ async fn a_database_that_is_in_use_is_not_copied_over() {
     let database = server.database().await;
     copy(&old.file, &database).await.unwrap();
     let new = open(&database).await;
-    let who = Replica { name: "a".into(), version: "1".into(), started_at: secs(1) };
-    new.appear(&who).await.unwrap();
-    new.leave().await.unwrap();
+    new.begin_serving().await.unwrap();
     let refused = copy(&old.file, &database).await;
     assert!(matches!(&refused, Err(StoreError::Unfit(why)) if why.contains("in use already")), "{refused:?}");
     let mut db = connect(&database.url).await;
@@ -241,11 +239,10 @@ async fn a_copy_that_is_not_complete_is_not_served() {
     let Some(server) = shared_or_skipped() else { return };
     let (old, database) = (Old::new().await, server.database().await);
     copy_from(&old.file, &database.url, true, false, |_| {}).await.unwrap();
-    let who = Replica { name: "a".into(), version: "1".into(), started_at: secs(1) };
-    let refused = open(&database).await.appear(&who).await;
+    let refused = open(&database).await.begin_serving().await;
     assert!(matches!(&refused, Err(StoreError::Unfit(why)) if why.contains("not complete")), "{refused:?}");
     copy(&old.file, &database).await.unwrap();
-    open(&database).await.appear(&who).await.unwrap();
+    open(&database).await.begin_serving().await.unwrap();
 }
 
 #[tokio::test]

@@ -358,6 +358,7 @@ pub fn announcement(token: LeaseToken, lead: &str, at_second: i64) -> Announceme
         lease_ends_at: secs(at_second + 90),
         request_id: "req-9".into(),
         writes: vec![AnnouncedWrite {
+            keys: Vec::new(),
             lead: key(lead),
             object: "Lead".into(),
             record: None,
@@ -384,6 +385,7 @@ pub fn settlement(token: LeaseToken, job: &ClaimedJob, at_second: i64) -> Settle
         log: vec![log_row(&job.lead, at_second)],
         wrote: false,
         looked: true,
+        again: false,
     }
 }
 

@@ -8,6 +8,7 @@ on_both_stores! {
     the_job_goes_when_both_agree_and_the_log_stays,
     an_event_that_came_during_the_attempt_is_owed_again_at_once,
     a_stale_token_changes_nothing_but_the_log,
+    what_an_earlier_try_may_have_recorded_is_recorded_once,
     one_conflict_is_open_per_question_and_its_revision_moves_with_what_it_says,
     one_bad_row_fails_alone_and_is_tried_later,
     a_write_whose_settlement_the_database_refused_is_open_for_a_while_and_logged,
@@ -52,6 +53,23 @@ async fn a_stale_token_changes_nothing_but_the_log(fixture: Fixture) {
     assert_eq!(fixture.settle(Settlement { wrote: true, ..late }).await, Settled::LeaseLost);
     let settled = fixture.settle(settlement(second.token, &later[0], 102)).await;
     assert_eq!(settled, Settled::Recorded { again: true }, "a write under a lost lease has to be read once more");
+}
+
+async fn what_an_earlier_try_may_have_recorded_is_recorded_once(fixture: Fixture) {
+    let (token, job) = fixture.claimed("ada", 10).await;
+    let done = Settlement { link: put("r1", true), wrote: true, ..settlement(token, &job, 11) };
+    let again = Settlement { again: true, ..done.clone() };
+    assert_eq!(fixture.settle(again.clone()).await, Settled::Recorded { again: false }, "it was not recorded");
+    assert_eq!(fixture.settle(again).await, Settled::LeaseLost);
+    let (other, bob) = fixture.claimed("bob", 20).await;
+    let end = JobEnd::Retry { due_at: secs(99), error: "503".to_owned(), failed: true };
+    let retried = Settlement { end, wrote: true, ..settlement(other, &bob, 21) };
+    fixture.settle(retried.clone()).await;
+    let both = vec![Settlement { again: true, ..retried }, Settlement { again: true, ..done }];
+    fixture.store.settle(both).await.into_iter().for_each(|settled| assert_eq!(settled.unwrap(), Settled::LeaseLost));
+    assert_eq!(fixture.count("SELECT count(*) FROM sync_log").await, 2);
+    assert_eq!(fixture.count("SELECT count(*) FROM jobs").await, 1, "what is agreed is owed again");
+    assert!(fixture.claim(98).await.is_empty(), "a back-off was shortened");
 }
 
 async fn one_conflict_is_open_per_question_and_its_revision_moves_with_what_it_says(fixture: Fixture) {

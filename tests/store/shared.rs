@@ -83,6 +83,97 @@ async fn what_is_in_hand_elsewhere_is_had_once_it_is_released_or_ran_out_and_ann
 }
 
 #[tokio::test]
+async fn nothing_is_announced_for_a_lead_of_which_a_key_is_in_other_hands() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    for lead in ["ada", "bob"] {
+        fixture.accept(event(lead, "{}")).await;
+    }
+    let first = claim(10);
+    assert_eq!(stores[0].claim_jobs(&first).await.unwrap().len(), 2);
+    let keys: [&[&str]; 2] = [&["ada", "both"], &["bob"]];
+    assert_eq!(stores[0].hold_keys(&hold(first.token, &keys, 10)).await.unwrap(), [true, true]);
+    let mut both = announcement(first.token, "ada", 60);
+    both.writes.push(announcement(first.token, "bob", 60).writes.remove(0));
+    for (write, keys) in both.writes.iter_mut().zip(keys) {
+        write.keys = keys.iter().map(ToString::to_string).collect();
+    }
+    let of_ada = "SELECT CAST(extract(epoch FROM due_at) AS bigint) FROM jobs WHERE lead_id = 'ada'";
+    let due_at = fixture.count(of_ada).await;
+    // Its own clock stood for a while: to it, the lease has not ended.
+    let other = Uuid::new_v4();
+    assert_eq!(stores[1].hold_keys(&hold(other, &[&["both"]], 200)).await.unwrap(), [true]);
+    let announced = stores[0].announce(&both).await.unwrap();
+    assert_eq!(announced.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(fixture.count("SELECT count(*) FROM intents").await, 1);
+    assert_eq!(fixture.count(of_ada).await, due_at, "its lease was renewed");
+    stores[1].release_keys(other).await.unwrap();
+    assert_eq!(stores[0].announce(&both).await.unwrap()[0], None, "nobody has it, who may have been there meanwhile");
+    stores[0].hold_keys(&hold(first.token, &[&["both"]], 60)).await.unwrap();
+    assert!(stores[0].announce(&both).await.unwrap()[0].is_some());
+}
+
+/// Whether the lead is suspect, and what the log says of its write, once this store finds that its lease ran out, which it
+/// did at second 101.
+async fn found_by(fixture: &Fixture, store: &dyn Store) -> (u32, bool) {
+    let recovered = store.recover_ran_out(&crm(), secs(200)).await.unwrap();
+    assert_eq!(recovered, Recovered { leases: 1, unknown_writes: 1 });
+    let logged = |code| format!("SELECT count(*) FROM sync_log WHERE outcome = 'unknown' AND error_code = '{code}'");
+    let died = fixture.count(&logged("process_died")).await;
+    assert_eq!(died + fixture.count(&logged("not_recorded")).await, 1);
+    let job = fixture.claim(200).await.remove(0);
+    assert_eq!(job.attempt, 2);
+    (job.suspicion, died == 1)
+}
+
+/// Two processes, of which the first has announced a write. `seen`: when each of them was seen last, in SQL.
+async fn announced_and_seen(seen: [&str; 2]) -> Option<(Fixture, Vec<Arc<dyn Store>>)> {
+    let (fixture, stores) = two_stores().await?;
+    for (store, name) in stores.iter().zip(["one/1", "two/2"]) {
+        store.appear(&replica(name)).await.unwrap();
+    }
+    let (token, _) = fixture.claimed("ada", 10).await;
+    fixture.store.announce(&announcement(token, "ada", 11)).await.unwrap();
+    for (at, name) in seen.iter().zip(["one/1", "two/2"]) {
+        fixture.execute(&format!("UPDATE replicas SET seen_at = {at} WHERE name = '{name}'")).await;
+    }
+    Some((fixture, stores))
+}
+
+const BEFORE_THE_LEASE_ENDED: &str = "timestamptz 'epoch' + interval '50 seconds'";
+const NOW: &str = "clock_timestamp()";
+
+#[tokio::test]
+async fn a_lease_that_ran_out_with_its_process_makes_the_lead_suspect() {
+    let Some((fixture, stores)) = announced_and_seen([BEFORE_THE_LEASE_ENDED, NOW]).await else { return };
+    assert_eq!(found_by(&fixture, &*stores[1]).await, (1, true));
+}
+
+#[tokio::test]
+async fn a_lease_that_its_own_process_finds_to_have_run_out_tells_of_no_death() {
+    let Some((fixture, stores)) = announced_and_seen([BEFORE_THE_LEASE_ENDED, NOW]).await else { return };
+    assert_eq!(found_by(&fixture, &*stores[0]).await, (0, false));
+}
+
+#[tokio::test]
+async fn a_lease_that_its_process_outlived_tells_of_no_death() {
+    let Some((fixture, stores)) = announced_and_seen([NOW, NOW]).await else { return };
+    assert_eq!(found_by(&fixture, &*stores[1]).await, (0, false));
+}
+
+#[tokio::test]
+async fn leases_that_ran_out_while_the_database_was_away_tell_of_no_death() {
+    for appears in [false, true] {
+        let seen = [BEFORE_THE_LEASE_ENDED, "clock_timestamp() - interval '5 minutes'"];
+        let Some((fixture, stores)) = announced_and_seen(seen).await else { return };
+        if appears {
+            stores[1].appear(&replica("two/2")).await.unwrap();
+            stores[1].appear(&replica("two/2")).await.unwrap();
+        }
+        assert_eq!(found_by(&fixture, &*stores[1]).await, (0, false), "the other one may be on its way back");
+    }
+}
+
+#[tokio::test]
 async fn a_create_whose_process_died_is_known_to_whoever_takes_its_people_over() {
     let Some((fixture, stores)) = two_stores().await else { return };
     let (token, _) = fixture.claimed("ada", 10).await;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use self::org::{Org, Reply};
 use super::*;
+use crate::clock::SinceBoot;
 use crate::crm::{Call, Reading, RecordWrite, Usage, Written};
 use crate::domain::ids::{FieldName, RecordId, RecordRef, RequestId};
 use crate::domain::matching::{MatchKeys, MatchedBy, NameAndDomain};
@@ -69,7 +70,7 @@ fn update(id: &str) -> RecordWrite {
 }
 
 fn write_request(writes: Vec<RecordWrite>) -> WriteRequest {
-    let send_until = Instant::now() + Duration::from_secs(60);
+    let send_until = SinceBoot::now().after(Duration::from_secs(60));
     WriteRequest { request_id: RequestId::new("req-2"), writes, reading: reading(), auto_assign: true, send_until }
 }
 

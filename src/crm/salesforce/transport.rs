@@ -10,6 +10,7 @@ use reqwest::{Client, RequestBuilder, redirect};
 
 use super::auth::{Login, Session};
 use super::classify;
+use crate::clock::SinceBoot;
 use crate::crm::{Call, CallMeter, CrmError, Usage};
 use crate::domain::ids::RequestId;
 
@@ -31,7 +32,7 @@ pub(super) struct Outgoing {
     /// Whether the org's assignment rules run; `None` where nothing is written, or each part says it itself.
     pub auto_assign: Option<bool>,
     /// After this it is not sent; `None`: it does no harm at any time.
-    pub send_until: Option<Instant>,
+    pub send_until: Option<SinceBoot>,
 }
 
 impl Outgoing {
@@ -128,7 +129,7 @@ impl Transport {
 
     async fn send_with(&self, session: &Session, request: &Outgoing) -> Result<Answer, SendError> {
         // Asked here, after whatever a login took.
-        if request.send_until.is_some_and(|until| Instant::now() > until) {
+        if request.send_until.is_some_and(|until| SinceBoot::now() > until) {
             return Err(SendError::NotSent(CrmError::too_late()));
         }
         let url = format!("{}{}", session.instance, request.path);

@@ -330,6 +330,7 @@ async fn settled_as(running: &Running, outcome: Outcome, code: Option<&str>) {
         log: vec![row],
         wrote: false,
         looked: true,
+        again: false,
     };
     running.store.settle(vec![settlement]).await.remove(0).unwrap();
 }

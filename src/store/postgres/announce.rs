@@ -13,7 +13,7 @@ use crate::domain::plan::Link;
 use crate::store::stored::{decisions_to_json, pairs_to_json};
 use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, StoreResult};
 
-/// A write whose lease holds, and which attempt it is of.
+/// A write whose lease holds and whose keys are in hand, and which attempt it is of.
 struct Held<'a> {
     write: &'a AnnouncedWrite,
     attempt: i32,
@@ -28,23 +28,27 @@ pub(super) async fn announce(
     let writes: Vec<&Held<'_>> = held.iter().flatten().collect();
     let linked = note_links(&mut tx, announcement, &writes).await?;
     let intents = insert_intents(&mut tx, announcement, &writes).await?;
-    leases::renew(&mut tx, announcement.token, announcement.lease_ends_at).await?;
     tx.commit().await?;
     let mut announced = intents.into_iter().zip(linked).map(|(intent, linked)| Announced { intent, linked });
     Ok(held.iter().map(|held| held.as_ref().and_then(|_| announced.next())).collect())
 }
 
-/// Renews the leases that still hold.
+/// Renews the leases that still hold, of jobs and of keys. Whoever had a key meanwhile may have made the person a record, or
+/// looked when this write was not announced yet.
 async fn renew<'a>(db: &mut PgConnection, announcement: &'a Announcement) -> StoreResult<Vec<Option<Held<'a>>>> {
     let destination = &announcement.destination;
     let leads: BTreeSet<&LeadKey> = announcement.writes.iter().map(|write| &write.lead).collect();
     let locked = jobs::lock(db, leads.iter().map(|lead| (destination, *lead))).await?;
+    let in_hand = leases::renew(db, announcement.token, announcement.lease_ends_at).await?;
+    let lost_a_key =
+        |write: &&AnnouncedWrite| !write.keys.iter().all(|key| in_hand.contains(&leases::name(destination, key)));
+    let lost: BTreeSet<&LeadKey> = announcement.writes.iter().filter(lost_a_key).map(|write| &write.lead).collect();
     let attempts: HashMap<&LeadKey, i32> = leads
         .into_iter()
         .zip(locked)
         .filter_map(|(lead, job)| {
             let job = job.filter(|job| job.token == Some(announcement.token) && job.due_at > announcement.now)?;
-            Some((lead, job.attempt))
+            (!lost.contains(lead)).then_some((lead, job.attempt))
         })
         .collect();
     let renewed: JobKeys = attempts.keys().map(|lead| (destination, *lead)).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
 
 use super::time::Time;
 use super::{PostgresStore, rows};
@@ -47,7 +48,8 @@ impl PostgresStore {
         };
         let mut look = self.pool.begin_with(BEGIN).await?;
         let explain = AssertSqlSafe(format!("EXPLAIN {}", lease_sql(&claim)));
-        let mut lines = bind(sqlx::query(explain), &claim).persistent(false).fetch_all(&mut *look).await?;
+        let mut lines =
+            bind(sqlx::query(explain), &claim, self.replica).persistent(false).fetch_all(&mut *look).await?;
         let revive = sqlx::query(AssertSqlSafe(format!("EXPLAIN {REVIVE}"))).persistent(false);
         lines.extend(revive.bind(claim.destination.as_str()).bind(now).fetch_all(&mut *look).await?);
         look.rollback().await?;
@@ -58,14 +60,15 @@ impl PostgresStore {
 pub(super) async fn claim(store: &PostgresStore, claim: &Claim) -> StoreResult<Vec<ClaimedJob>> {
     let mut transaction = store.pool.begin_with(BEGIN).await?;
     sqlx::query(REVIVE).bind(claim.destination.as_str()).bind(Time(claim.now)).execute(&mut *transaction).await?;
-    let leased = bind(sqlx::query(AssertSqlSafe(lease_sql(claim))), claim).fetch_all(&mut *transaction).await?;
+    let leased =
+        bind(sqlx::query(AssertSqlSafe(lease_sql(claim))), claim, store.replica).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     leased.iter().map(read_job).collect()
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-fn bind<'q>(query: Query<'q>, claim: &'q Claim) -> Query<'q> {
+fn bind<'q>(query: Query<'q>, claim: &'q Claim, replica: Uuid) -> Query<'q> {
     query
         .bind(claim.destination.as_str())
         .bind(Time(claim.now))
@@ -73,6 +76,7 @@ fn bind<'q>(query: Query<'q>, claim: &'q Claim) -> Query<'q> {
         .bind(Time(claim.lease_ends_at))
         .bind(claim.token)
         .bind(Time(claim.now.after(MAY_LAND_FOR)))
+        .bind(replica)
 }
 
 /// Leases jobs in one statement: the longest due of each lane from the partial index, live before backfill, locked as they
@@ -117,7 +121,7 @@ fn lease_sql(claim: &Claim) -> String {
                            OFFSET 0) i
                      WHERE d.expired))),
          leased AS (
-             UPDATE jobs SET due_at = $4, attempt = attempt + 1, waiting_since = NULL, lease_token = $5
+             UPDATE jobs SET due_at = $4, attempt = attempt + 1, waiting_since = NULL, lease_token = $5, held_by = $7
               WHERE ctid = ANY (ARRAY(SELECT tid FROM due))
           RETURNING source, lead_id, lane, class, attempt, wanted, owed_since, first_failed_at, detail, suspicion,
                     refusal::text AS refusal, forced)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::PostgresStore;
@@ -66,8 +66,8 @@ pub(super) async fn hold_keys(store: &PostgresStore, hold: &KeyHold) -> StoreRes
     Ok(held)
 }
 
-/// The name under which a key is held. Keys are of any length and hold what senders wrote, addresses of people included.
-fn name(destination: &DestinationName, key: &str) -> String {
+/// The name under which a key of a destination is held. Keys are of any length and hold what senders wrote, addresses of people included.
+pub(super) fn name(destination: &DestinationName, key: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(destination.as_str());
     hash.update([0]);
@@ -75,17 +75,17 @@ fn name(destination: &DestinationName, key: &str) -> String {
     format!("key/{}", hex::encode(&hash.finalize()[..16]))
 }
 
-/// Lets a batch keep its keys until then, as part of what it announces.
-pub(super) async fn renew(db: &mut PgConnection, token: LeaseToken, until: Timestamp) -> StoreResult<()> {
-    sqlx::query::<Postgres>(
+/// Lets a batch keep its keys until then, as part of what it announces; answers the names of those that it still has.
+pub(super) async fn renew(db: &mut PgConnection, token: LeaseToken, until: Timestamp) -> StoreResult<HashSet<String>> {
+    let renewed: Vec<String> = sqlx::query_scalar(
         "WITH mine AS MATERIALIZED (SELECT name FROM leases WHERE holder = $1 ORDER BY name COLLATE \"C\" FOR UPDATE)
-         UPDATE leases l SET until = $2 FROM mine WHERE l.name = mine.name",
+         UPDATE leases l SET until = $2 FROM mine WHERE l.name = mine.name RETURNING l.name",
     )
     .bind(token)
     .bind(Time(until))
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(())
+    Ok(renewed.into_iter().collect())
 }
 
 /// Lets go of what holders left behind who are gone.
@@ -133,19 +133,6 @@ pub(super) async fn shorten(store: &PostgresStore, latest: Timestamp) -> StoreRe
          UPDATE leases l SET until = $1 FROM long WHERE l.name = long.name",
     )
     .bind(Time(latest))
-    .execute(&store.pool)
-    .await?;
-    Ok(())
-}
-
-/// Forgets what was let run out and nobody wanted again: the people of a batch whose process died.
-pub(super) async fn forget_old(store: &PostgresStore, before: Timestamp) -> StoreResult<()> {
-    sqlx::query(
-        "WITH old AS MATERIALIZED (SELECT name FROM leases WHERE until < $1
-                                   ORDER BY name COLLATE \"C\" LIMIT 1000 FOR UPDATE SKIP LOCKED)
-         DELETE FROM leases l USING old WHERE l.name = old.name",
-    )
-    .bind(Time(before))
     .execute(&store.pool)
     .await?;
     Ok(())

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use uuid::Uuid;
 
 use super::dirty::{self, Why};
+use super::replicas::{OF_LATE, nobody_died};
 use super::time::Time;
 use super::{PostgresStore, append, leases, rows};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
@@ -19,12 +21,6 @@ const PIECE: i64 = 100;
 /// Waits that are shortened in one statement.
 const WAITS: i64 = 5000;
 
-/// Whose leases there are, if no other process can have any: each leaves its row until it ends, or has not been seen for
-/// long. Read at one moment, so that a process that starts just now is either known of or has nothing in here yet.
-const LEFT_BEHIND: &str =
-    "SELECT ARRAY(SELECT lease_token FROM jobs WHERE lease_token IS NOT NULL UNION SELECT holder FROM leases)
-      WHERE NOT EXISTS (SELECT 1 FROM replicas WHERE id <> $1)";
-
 const PROCESS_DIED: Unsettled<'_> = Unsettled {
     of: None,
     lead: None,
@@ -32,21 +28,24 @@ const PROCESS_DIED: Unsettled<'_> = Unsettled {
     detail: "the process ended before the answer was recorded; the record is read again",
 };
 
+const NOT_RECORDED: Unsettled<'_> = Unsettled {
+    code: "not_recorded",
+    detail: "the answer could not be recorded before the lease ended; the record is read again",
+    ..PROCESS_DIED
+};
+
 /// Releases leases. While another process may live, nobody can tell its leases from those of a dead one until they run out.
 pub(super) async fn recover(store: &PostgresStore, whose: LeasesOf, now: Timestamp) -> StoreResult<Recovered> {
     let mut db = store.pool.acquire().await?;
     let (died, of) = match whose {
-        LeasesOf::DeadProcess => {
-            let left = sqlx::query_scalar(LEFT_BEHIND).bind(store.replica).fetch_optional(&mut *db).await?;
-            (PROCESS_DIED, left)
-        }
+        LeasesOf::DeadProcess => (PROCESS_DIED, left_behind(&mut db, store.replica).await?),
         LeasesOf::Batch(token) => {
             let (code, detail) =
                 ("internal_error", "leadrelay failed before the answer was recorded; the record is read again");
             (Unsettled { of: Some(token), lead: None, code, detail }, Some(vec![token]))
         }
     };
-    let which = Which { of, destination: None };
+    let which = Which { of, destination: None, as_told_by: None };
     let mut recovered = Recovered::default();
     loop {
         let released = release_leases(&mut db, &which, now).await?;
@@ -71,8 +70,18 @@ pub(super) async fn recover(store: &PostgresStore, whose: LeasesOf, now: Timesta
     Ok(recovered)
 }
 
+/// Whose leases there are, if no other process can have any: each leaves its row until it ends, or has not been seen for
+/// long. Read at one moment, so that a process that starts just now is either known of or has nothing in here yet.
+async fn left_behind(db: &mut PgConnection, this: Uuid) -> StoreResult<Option<Vec<LeaseToken>>> {
+    let left = format!(
+        "SELECT ARRAY(SELECT lease_token FROM jobs WHERE lease_token IS NOT NULL UNION SELECT holder FROM leases)
+          WHERE NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id <> $1 AND {OF_LATE})"
+    );
+    Ok(sqlx::query_scalar(AssertSqlSafe(left)).bind(this).fetch_optional(db).await?)
+}
+
 /// Releases the leases of a destination that ran out, and makes of their writes what a start does; together, so that
-/// nothing is left behind by whoever does this.
+/// nothing is left behind by whoever does this. First those of which nobody died, and then the others.
 pub(super) async fn ran_out(
     store: &PostgresStore,
     destination: &DestinationName,
@@ -89,22 +98,24 @@ pub(super) async fn ran_out(
     if !any {
         return Ok(recovered);
     }
-    let which = Which { of: None, destination: Some(destination) };
-    loop {
-        let mut piece = store.pool.begin().await?;
-        let released = release_leases(&mut piece, &which, now).await?;
-        if released == 0 {
-            break;
-        }
+    for (as_told_by, what_of_it) in [(Some(store.replica), NOT_RECORDED), (None, PROCESS_DIED)] {
+        let which = Which { of: None, destination: Some(destination), as_told_by };
         loop {
-            let unknown = open_unsettled(&mut piece, &PROCESS_DIED, now).await?;
-            recovered.unknown_writes += unknown;
-            if unknown == 0 {
+            let mut piece = store.pool.begin().await?;
+            let released = release_leases(&mut piece, &which, now).await?;
+            if released == 0 {
                 break;
             }
+            loop {
+                let unknown = open_unsettled(&mut piece, &what_of_it, now).await?;
+                recovered.unknown_writes += unknown;
+                if unknown == 0 {
+                    break;
+                }
+            }
+            piece.commit().await?;
+            recovered.leases += released;
         }
-        piece.commit().await?;
-        recovered.leases += released;
     }
     store.wake_workers();
     Ok(recovered)
@@ -127,15 +138,17 @@ struct Which<'a> {
     of: Option<Vec<LeaseToken>>,
     /// `None`: of all of them.
     destination: Option<&'a DestinationName>,
+    /// Only those of which nobody died, as this process can tell; they are not suspect.
+    as_told_by: Option<Uuid>,
 }
 
 /// Makes leased jobs due now. Those that had announced are suspect; of the others the attempt never began.
 async fn release_leases(db: &mut PgConnection, which: &Which<'_>, now: Timestamp) -> StoreResult<u64> {
-    let released = sqlx::query(
+    let release = format!(
         "WITH held AS MATERIALIZED (
-             SELECT destination, source, lead_id FROM jobs
+             SELECT destination, source, lead_id FROM jobs j
               WHERE lease_token IS NOT NULL AND (lease_token = ANY ($3::uuid[]) OR $3 IS NULL AND due_at <= $1)
-                AND ($4::text IS NULL OR destination = $4)
+                AND ($4::text IS NULL OR destination = $4) AND ($5::uuid IS NULL OR {})
               ORDER BY destination COLLATE \"C\", source COLLATE \"C\", lead_id COLLATE \"C\" LIMIT $2
                 FOR UPDATE),
          told AS MATERIALIZED (
@@ -145,16 +158,19 @@ async fn release_leases(db: &mut PgConnection, which: &Which<'_>, now: Timestamp
                FROM held h)
          UPDATE jobs j SET lease_token = NULL, due_at = $1,
                 attempt = CASE WHEN t.announced THEN j.attempt ELSE greatest(j.attempt - 1, 0) END,
-                suspicion = j.suspicion + t.announced::integer
+                suspicion = j.suspicion + (t.announced AND $5 IS NULL)::integer
            FROM told t
           WHERE j.destination = t.destination AND j.source = t.source AND j.lead_id = t.lead_id",
-    )
-    .bind(Time(now))
-    .bind(PIECE)
-    .bind(&which.of)
-    .bind(which.destination.map(DestinationName::as_str))
-    .execute(db)
-    .await?;
+        nobody_died("$5")
+    );
+    let released = sqlx::query(AssertSqlSafe(release))
+        .bind(Time(now))
+        .bind(PIECE)
+        .bind(&which.of)
+        .bind(which.destination.map(DestinationName::as_str))
+        .bind(which.as_told_by)
+        .execute(db)
+        .await?;
     Ok(released.rows_affected())
 }
 

@@ -1,27 +1,38 @@
 //! The processes that share the database: who lives, and what each knows of the gates.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use super::rows::{readable, readable_option};
 use super::time::Time;
-use super::{PostgresStore, copy, leases};
+use super::{PostgresStore, leases};
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::{Closure, GateElsewhere, Other, Pause, Replica, ReplicaRow, StoreResult};
 
 /// Whether a row of `replicas`, as `r`, is of a process that lives.
 const LIVES: &str = "r.seen_at > clock_timestamp() - interval '15 seconds'";
-/// A dead process is shown for so long.
-const SHOWN_FOR: Duration = Duration::from_secs(3600);
+/// Whether a row of `replicas`, as `r`, is of a process that lives, may only be frozen or cut off, or died not long ago.
+pub(super) const OF_LATE: &str = "r.seen_at > clock_timestamp() - interval '1 hour'";
 
-/// By the database's clock. Forgets who died long ago, and what batches of the dead had in hand.
+/// Whether nobody died of a job `j` that was let run out, as far as can be told. It was the process's that asks, which has
+/// the parameter `this`; its process was seen later; or some process, perhaps the one that asks, had seemed dead until just
+/// now: then the database was out of reach, and the others may be on their way back.
+pub(super) fn nobody_died(this: &str) -> String {
+    format!(
+        "(j.held_by = {this}
+          OR EXISTS (SELECT 1 FROM replicas r WHERE r.id = j.held_by AND r.seen_at > j.due_at)
+          OR EXISTS (SELECT 1 FROM replicas r WHERE r.back_at > clock_timestamp() - interval '15 seconds'
+                        OR r.id = {this} AND NOT {LIVES}))"
+    )
+}
+
+/// By the database's clock.
 pub(super) async fn appear(store: &PostgresStore, who: &Replica) -> StoreResult<()> {
-    copy::end_copying(&store.pool).await?;
     sqlx::query(
         "INSERT INTO replicas (id, name, version, started_at, seen_at) VALUES ($1, $2, $3, $4, clock_timestamp())
-         ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
+         ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at,
+            back_at = CASE WHEN replicas.seen_at > clock_timestamp() - interval '15 seconds' THEN replicas.back_at
+                           ELSE excluded.seen_at END",
     )
     .bind(store.replica)
     .bind(readable(&who.name))
@@ -29,15 +40,7 @@ pub(super) async fn appear(store: &PostgresStore, who: &Replica) -> StoreResult<
     .bind(Time(who.started_at))
     .execute(&store.pool)
     .await?;
-    let long_ago = store.time().await?.before(SHOWN_FOR);
-    let gone: Vec<Uuid> = sqlx::query_scalar("DELETE FROM replicas WHERE seen_at < $1 RETURNING id")
-        .bind(Time(long_ago))
-        .fetch_all(&store.pool)
-        .await?;
-    if !gone.is_empty() {
-        sqlx::query("DELETE FROM closures WHERE replica = ANY ($1)").bind(&gone).execute(&store.pool).await?;
-    }
-    leases::forget_old(store, long_ago).await
+    Ok(())
 }
 
 pub(super) async fn leave(store: &PostgresStore) -> StoreResult<()> {
@@ -50,7 +53,8 @@ pub(super) async fn leave(store: &PostgresStore) -> StoreResult<()> {
 
 pub(super) async fn list(store: &PostgresStore) -> StoreResult<Vec<ReplicaRow>> {
     let list = format!(
-        "SELECT r.name, r.version, r.started_at, r.seen_at, {LIVES} FROM replicas r ORDER BY r.started_at, r.id"
+        "SELECT r.name, r.version, r.started_at, r.seen_at, {LIVES} FROM replicas r WHERE {OF_LATE}
+          ORDER BY r.started_at, r.id"
     );
     let rows: Vec<(String, String, Time, Time, bool)> =
         sqlx::query_as(sqlx::AssertSqlSafe(list)).fetch_all(&store.pool).await?;

@@ -48,6 +48,8 @@ impl From<Settlement> for Part {
 enum Fate {
     /// The lease is somebody else's by now.
     Lost,
+    /// The same, and an earlier try may have recorded it: there is nothing to do.
+    Over,
     /// The link moved meanwhile, or another lead owns the record.
     Unlinked,
     /// `moved`: the lead has changed since it was planned.
@@ -145,6 +147,7 @@ fn first_fate(part: &Part, job: Option<Locked>) -> Option<Fate> {
         Some(job) if job.token == Some(settlement.token) => {
             Some(Fate::Linked { moved: job.wanted != settlement.wanted })
         }
+        _ if settlement.again => Some(Fate::Over),
         None if settlement.wrote => None,
         _ => Some(Fate::Lost),
     }
@@ -213,12 +216,13 @@ async fn change_alone(db: &mut PgConnection, part: &Part, heir: Option<&LeadKey>
             let change = links::change(db, settlement, heir).await?;
             Ok((if change.linked { fate } else { Fate::Unlinked }, change))
         }
-        _ => Ok((Fate::Lost, Change::default())),
+        fate => Ok((fate.unwrap_or(Fate::Lost), Change::default())),
     }
 }
 
 /// Records all but the links, which were changed already, and what the log says of a hand-over.
 async fn record(db: &mut PgConnection, parts: &[(&Part, Fate)], handed_over: Option<&NewLogRow>) -> StoreResult<()> {
+    let parts: Vec<_> = parts.iter().filter(|(_, fate)| *fate != Fate::Over).copied().collect();
     let settlements: Vec<_> = parts.iter().map(|(part, fate)| (&part.settlement, *fate)).collect();
     touch_lost(db, &settlements).await?;
     for (settlement, fate) in &settlements {
@@ -252,7 +256,7 @@ async fn touch_lost(db: &mut PgConnection, settlements: &[(&Settlement, Fate)]) 
 
 fn settled(settlement: &Settlement, fate: Fate) -> Settled {
     match fate {
-        Fate::Lost => Settled::LeaseLost,
+        Fate::Lost | Fate::Over => Settled::LeaseLost,
         Fate::Unlinked => Settled::Recorded { again: true },
         Fate::Linked { moved } => Settled::Recorded { again: moved && !matches!(settlement.end, JobEnd::Retry { .. }) },
     }

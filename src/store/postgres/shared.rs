@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{PostgresStore, leases, recover, replicas};
+use super::time::Time;
+use super::{PostgresStore, copy, leases, recover, replicas};
 use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
 use crate::store::{Closure, GateElsewhere, KeyHold, LeaseToken, Recovered, Replica, ReplicaRow, Shared, StoreResult};
@@ -10,7 +11,8 @@ use crate::store::{Closure, GateElsewhere, KeyHold, LeaseToken, Recovered, Repli
 #[async_trait]
 impl Shared for PostgresStore {
     async fn time(&self) -> StoreResult<Option<Timestamp>> {
-        PostgresStore::time(self).await.map(Some)
+        let now: Time = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await?;
+        Ok(Some(now.0))
     }
 
     async fn hold_keys(&self, hold: &KeyHold) -> StoreResult<Vec<bool>> {
@@ -31,6 +33,10 @@ impl Shared for PostgresStore {
 
     async fn release_lease(&self, name: &str) -> StoreResult<()> {
         leases::let_go(self, name).await
+    }
+
+    async fn begin_serving(&self) -> StoreResult<()> {
+        copy::end_copying(&self.pool).await
     }
 
     async fn appear(&self, who: &Replica) -> StoreResult<()> {

@@ -65,10 +65,14 @@ fn settle_or_postpone(db: &mut Connection, part: &Part) -> StoreResult<Settled> 
 }
 
 fn settle_one(db: &mut Connection, Part { settlement, decided }: &Part) -> StoreResult<Settled> {
+    let leased = leased(db, settlement)?;
+    if leased.is_none() && settlement.again {
+        return Ok(Settled::LeaseLost);
+    }
     for (row, decided) in settlement.log.iter().zip(decided) {
         append_decided(db, row, decided)?;
     }
-    let Some(wanted) = leased(db, settlement)? else {
+    let Some(wanted) = leased else {
         for (intent, end) in &settlement.intents {
             end_intent(db, settlement, *intent, *end, false)?;
         }

@@ -124,6 +124,8 @@ pub struct AnnouncedWrite {
     pub object: ObjectName,
     /// `None`: a create.
     pub record: Option<RecordRef>,
+    /// What the batch took in hand for it by [`crate::store::Shared::hold_keys`] and must still have.
+    pub keys: Vec<String>,
     pub rows: BTreeMap<FieldName, BasePair>,
     /// What the look before the write made of earlier writes without an answer, and the link's revision (`None`: no link
     /// yet). Committed with the announcement: else, if this write has no answer either, it could no longer be told.
@@ -170,6 +172,9 @@ pub struct Settlement {
     pub wrote: bool,
     /// Whether the record was looked at and what was found is in the link: then writes that can land no more are forgotten.
     pub looked: bool,
+    /// Whether an earlier try to settle this may have been recorded, since its commit was not answered. Then nothing is
+    /// recorded without the lease: it was, or whoever took the lease over logged the write as unknown.
+    pub again: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::store::postgres::partitions::{MONTHLY, Month};
 use crate::store::postgres::time::Time;
 
 /// Tables of which nothing old has to stay, and which rows are old: `$1` is the time.
-const DELETES: [(&str, &str); 8] = [
+const DELETES: [(&str, &str); 7] = [
     ("event_keys", "received_at < $1"),
     ("audit", "at < $1"),
     ("outcome_counts", "minute < $1"),
@@ -16,16 +16,14 @@ const DELETES: [(&str, &str); 8] = [
     ("budget", "hour < $1"),
     ("closed_spans", "opened_at < $1"),
     ("runs", "updated_at < $1 AND state <> 'running'"),
-    ("leases", "until < $1"),
 ];
 
-/// What replicas leave behind that ended long ago by the database's clock, which they go by.
-const GONE: [(&str, &str); 2] = [
-    ("replicas", "seen_at < clock_timestamp() - interval '7 days'"),
-    (
-        "closures",
-        "since < clock_timestamp() - interval '7 days' AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = closures.replica)",
-    ),
+/// What replicas leave behind that died, by the database's clock, which they go by: their rows, which nobody heeds any more,
+/// their closed gates, and the people of their batches that nobody wanted since.
+const GONE: [(&str, &str); 3] = [
+    ("replicas", "seen_at < clock_timestamp() - interval '1 hour'"),
+    ("closures", "NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = closures.replica)"),
+    ("leases", "until < clock_timestamp() - interval '1 hour'"),
 ];
 
 /// Where the round's own marks are kept, among the positions of sweeps.

@@ -58,7 +58,7 @@ pub(super) async fn end(db: &mut PgConnection, settlements: &[(&Settlement, Fate
     let (mut stopped, mut remembered) = (Vec::new(), Vec::new());
     for (settlement, fate) in settlements {
         let moved = match fate {
-            Fate::Lost => continue,
+            Fate::Lost | Fate::Over => continue,
             Fate::Unlinked => {
                 again.push(*settlement);
                 continue;
