@@ -9,10 +9,12 @@ mod paging;
 pub mod postgres;
 mod requests;
 mod rows;
+mod searching;
 pub mod shared;
 pub mod sqlite;
 pub mod stored;
 pub mod types;
+mod walking;
 
 use async_trait::async_trait;
 

@@ -1,6 +1,10 @@
-//! Medians and percentiles.
+//! Medians and percentiles, and whether they met their targets.
 
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+static MISSED: AtomicBool = AtomicBool::new(false);
 
 /// The middle one.
 pub fn median(mut figures: Vec<f64>) -> f64 {
@@ -14,7 +18,15 @@ pub fn percentile(sorted: &[Duration], part: f64) -> f64 {
     sorted.get(place).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }
 
-/// Prints a figure beside its target.
+/// Prints a figure beside its target, for [`verdict`] to remember.
 pub fn judge(what: &str, figure: f64, good: bool, target: &str) {
+    if !good {
+        MISSED.store(true, Ordering::Relaxed);
+    }
     println!("{:<72} {figure:>10.2}   {} ({target})", what, if good { "met" } else { "MISSED" });
+}
+
+/// How the benchmark ends: 1 if any target was missed.
+pub fn verdict() -> ExitCode {
+    if MISSED.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

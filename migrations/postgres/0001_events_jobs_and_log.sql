@@ -246,11 +246,13 @@ CREATE INDEX sync_log_record ON sync_log (record_id, id) WHERE record_id IS NOT 
 CREATE INDEX sync_log_request ON sync_log (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX sync_log_error ON sync_log (error_code, id) WHERE error_code IS NOT NULL;
 CREATE INDEX sync_log_outcome ON sync_log (outcome, id) WHERE outcome <> 'ok';
--- Words of errors, rare operations and rare ways of matching are found without walking through all that went well. Most
--- rows are in none of these three. Times need no index: where a moment is among the IDs is found by halving.
+-- Rows come in few combinations of these columns, and the index has those of each together: a search by any of the columns
+-- looks at the newest of each combination that fits. Times need no index: where a moment is among the IDs is found by
+-- halving.
+CREATE INDEX sync_log_kind ON sync_log (source, destination, operation, outcome, coalesce(matched_by, ''), id);
+CREATE INDEX sync_log_field ON sync_log (field_set, id) WHERE field_set IS NOT NULL;
+-- Words of errors are found without walking through all that went well.
 CREATE INDEX sync_log_told ON sync_log (id) WHERE error IS NOT NULL;
-CREATE INDEX sync_log_operation ON sync_log (operation, id) WHERE operation NOT IN ('create', 'update', 'unchanged');
-CREATE INDEX sync_log_matched ON sync_log (matched_by, id) WHERE matched_by <> 'link';
 
 -- Decisions per field, request and response. By month, as `events`.
 CREATE TABLE sync_log_bodies (

@@ -209,12 +209,18 @@ CREATE TABLE sync_log (
     event_id    INTEGER,
     field_set   INTEGER
 );
-CREATE INDEX sync_log_at ON sync_log (at, id);
 CREATE INDEX sync_log_lead ON sync_log (lead_id, id);
 CREATE INDEX sync_log_record ON sync_log (record_id, id) WHERE record_id IS NOT NULL;
 CREATE INDEX sync_log_request ON sync_log (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX sync_log_error ON sync_log (error_code, id) WHERE error_code IS NOT NULL;
 CREATE INDEX sync_log_outcome ON sync_log (outcome, id) WHERE outcome <> 'ok';
+-- Rows come in few combinations of these columns, and the index has those of each together: a search by any of the columns
+-- looks at the newest of each combination that fits. Times need no index: where a moment is among the IDs is found by
+-- halving.
+CREATE INDEX sync_log_kind ON sync_log (source, destination, operation, outcome, ifnull(matched_by, ''), id);
+CREATE INDEX sync_log_field ON sync_log (field_set, id) WHERE field_set IS NOT NULL;
+-- Words of errors are found here alone.
+CREATE INDEX sync_log_told ON sync_log (id, error) WHERE error IS NOT NULL;
 
 -- Decisions per field, request and response.
 CREATE TABLE sync_log_bodies (

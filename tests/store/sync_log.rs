@@ -12,6 +12,7 @@ on_both_stores! {
     paging_shows_every_row_once_while_rows_are_appended,
     a_row_that_does_not_fit_is_named,
     a_row_far_away_in_the_log_is_found_by_walking_in_pieces,
+    pages_show_every_row_once_whatever_combination_of_columns_it_has,
 }
 
 async fn found(fixture: &Fixture, filter: &LogFilter) -> Vec<i64> {
@@ -113,6 +114,52 @@ async fn a_row_far_away_in_the_log_is_found_by_walking_in_pieces(fixture: Fixtur
     fixture.execute("UPDATE sync_log SET id = 500000, at = us(250) WHERE id = 4").await;
     let operation = LogFilter { operation: Some(Operation::Create), ..Default::default() };
     assert_eq!(found(&fixture, &operation).await, [1]);
+    let word = LogFilter { q: text("data"), ..Default::default() };
+    assert_eq!(found(&fixture, &word).await, [2]);
     let early = LogFilter { to: Some(micros(100)), ..Default::default() };
     assert_eq!(found(&fixture, &early).await, [1]);
+}
+
+/// Two values of each column that has few, and rows of every combination, some of which have no way of matching.
+async fn pages_show_every_row_once_whatever_combination_of_columns_it_has(fixture: Fixture) {
+    fixture
+        .execute(
+            "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)
+             INSERT INTO sync_log (id, at, source, lead_id, destination, operation, outcome, matched_by,
+                                   attempt, api_calls, batch, duration_ms)
+             SELECT i + 1, us(100), CASE i % 2 WHEN 0 THEN 'klozeo' ELSE 'other' END, 'cl_1',
+                    CASE i / 2 % 2 WHEN 0 THEN 'crm' ELSE 'second' END,
+                    CASE i / 4 % 2 WHEN 0 THEN 'update' ELSE 'create' END,
+                    CASE i / 8 % 2 WHEN 0 THEN 'ok' ELSE 'dead' END,
+                    CASE i / 16 % 3 WHEN 0 THEN 'link' WHEN 1 THEN 'email' END, 1, 1, 1, 1 FROM n",
+        )
+        .await;
+    let none = LogFilter::default;
+    for (filter, expected) in [
+        (LogFilter { source: text("other"), ..none() }, 150),
+        (LogFilter { destination: text("second"), ..none() }, 150),
+        (LogFilter { outcome: Some(Outcome::Dead), operation: Some(Operation::Create), ..none() }, 72),
+        (LogFilter { matched_by: Some(MatchedBy::Email), source: text("klozeo"), ..none() }, 48),
+        (LogFilter { source: text("none"), ..none() }, 0),
+    ] {
+        let (mut seen, mut cursor) = (Vec::new(), None);
+        loop {
+            let listed = fixture.store.search_sync_log(&filter, &page(7, cursor)).await.unwrap();
+            let fit = |row: &LogRow| {
+                filter.source.as_ref().is_none_or(|source| row.lead.source.as_str() == source)
+                    && filter.destination.as_ref().is_none_or(|name| row.destination.as_str() == name)
+                    && filter.outcome.is_none_or(|outcome| row.outcome == outcome)
+                    && filter.operation.is_none_or(|operation| row.operation == operation)
+                    && filter.matched_by.is_none_or(|way| row.matched_by == Some(way))
+            };
+            assert!(listed.items.iter().all(fit), "{filter:?}");
+            seen.extend(listed.items.iter().map(|row| row.id));
+            cursor = listed.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert!(seen.is_sorted_by(|newer, older| newer > older), "{filter:?}: {seen:?}");
+        assert_eq!(seen.len(), expected, "{filter:?}");
+    }
 }

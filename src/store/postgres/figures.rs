@@ -94,7 +94,7 @@ pub(super) async fn queue(store: &PostgresStore, _now: Timestamp) -> StoreResult
 pub(super) async fn errors(store: &PostgresStore, since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
     let (lowest, highest): (Option<i64>, Option<i64>) = sqlx::query_as(LOG.bounds).fetch_one(&store.pool).await?;
     let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
-    let first = LOG.first_after_disorder(&store.pool, lowest, highest, since).await?;
+    let first = LOG.find(&store.pool, lowest, highest, since).await?.before();
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT destination, error_code, sum(n)::bigint AS n, count(*) AS leads, min(first_seen) AS first_seen,
                 max(last_seen) AS last_seen

@@ -7,9 +7,10 @@ use super::PostgresStore;
 use super::cells::Cells;
 use super::rows::cannot_be;
 use super::time::Time;
-use super::walk::{Numbered, Span, Window};
+use super::walk::{Numbered, Span, Window, push_bounds, push_order};
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, RequestId};
 use crate::domain::matching::MatchedBy;
+use crate::store::searching::{Text, Way, equal};
 use crate::store::stored::decisions_from_json;
 use crate::store::{Listed, LogFilter, LogRow, LogRowDetail, Operation, Outcome, Page, StoreResult};
 
@@ -20,10 +21,20 @@ pub(super) const LOG: Numbered = Numbered {
     probe: "SELECT id, at FROM sync_log WHERE id >= $1 ORDER BY id LIMIT 1",
 };
 
-/// The longest text that is searched for; more can be in no error's word.
-const LONGEST_WORD: usize = 100;
-/// Up to how many leads of one address are looked up one by one; with more, the log is walked through.
-const FEW_LEADS: usize = 200;
+/// Up to how many leads of one address, or sets of fields, are looked up one by one; with more, the log is walked through.
+const FEW: usize = 200;
+
+/// What combinations of source, destination, operation, outcome and way of matching there are, one after the other by
+/// their index: each costs one look into it, however many rows it has.
+const KINDS: &str = "WITH RECURSIVE kinds AS (
+    (SELECT source, destination, operation, outcome, coalesce(matched_by, '') AS matched_by FROM sync_log
+      ORDER BY source, destination, operation, outcome, coalesce(matched_by, '') LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM kinds k CROSS JOIN LATERAL (
+        SELECT l.source, l.destination, l.operation, l.outcome, coalesce(l.matched_by, '') FROM sync_log l
+         WHERE (l.source, l.destination, l.operation, l.outcome, coalesce(l.matched_by, ''))
+             > (k.source, k.destination, k.operation, k.outcome, k.matched_by)
+         ORDER BY l.source, l.destination, l.operation, l.outcome, coalesce(l.matched_by, '') LIMIT 1) AS n) ";
 
 /// One page of the rows that pass every filter, newest first.
 ///
@@ -49,12 +60,19 @@ pub(super) async fn search(store: &PostgresStore, filter: &LogFilter, page: &Pag
     if field_sets.as_ref().is_some_and(Vec::is_empty) {
         return Ok(nothing());
     }
-    let few = leads.as_ref().is_some_and(|leads| leads.0.len() <= FEW_LEADS);
-    let narrow = filter.lead_id.is_some()
-        || filter.record_id.is_some()
-        || filter.request_id.is_some()
-        || few
-        || matches!(text, Some(Query::Id(_)));
+    let way = Way::of(filter, text.as_ref());
+    let few = match way {
+        Way::Address => leads.as_ref().is_some_and(|leads| leads.0.len() <= FEW),
+        Way::Field => field_sets.as_ref().is_some_and(|sets| sets.len() <= FEW),
+        _ => false,
+    };
+    let alone = equal(filter).count() == 0 && text.is_none();
+    let narrow = match way {
+        Way::Lead | Way::Record | Way::Request | Way::Id | Way::Kind => true,
+        Way::Address => few,
+        Way::Field => few && alone,
+        Way::Error | Way::Word | Way::Time => false,
+    };
     let span = Span { from: filter.from, to: filter.to, narrow };
     let conditions = |query: &mut QueryBuilder<Postgres>, text| {
         push_conditions(query, filter, text);
@@ -62,8 +80,9 @@ pub(super) async fn search(store: &PostgresStore, filter: &LogFilter, page: &Pag
             query.push(" AND field_set = ANY(").push_bind(sets.clone()).push(")");
         }
     };
-    let piece = |query: &mut QueryBuilder<Postgres>, window: Window| match (&text, &leads) {
-        (Some(Query::Id(id)), leads) => {
+    let piece = |query: &mut QueryBuilder<Postgres>, window: Window| match (way, &text, &leads, &field_sets) {
+        (Way::Kind, ..) => push_by_kind(query, filter, window),
+        (_, Some(Text::Id(id)), leads, _) => {
             push_named(query, id, window, |query| {
                 conditions(query, None);
                 if let Some((sources, ids)) = leads {
@@ -72,30 +91,60 @@ pub(super) async fn search(store: &PostgresStore, filter: &LogFilter, page: &Pag
                 }
             });
         }
-        (text, Some((sources, ids))) if few => {
+        (Way::Address, text, Some((sources, ids)), _) if few => {
             // Each lead's newest rows by the index, so that a lead of many rows costs no more than others.
             query.push("SELECT l.* FROM unnest(").push_bind(sources.clone()).push("::text[], ");
             query.push_bind(ids.clone()).push("::text[]) AS k (s, i) CROSS JOIN LATERAL (").push(LOG.select);
-            window.push_bounds(query);
+            push_bounds(query, window);
             query.push(" AND source = k.s AND lead_id = k.i");
             conditions(query, text.as_ref());
-            window.push_order(query);
+            push_order(query, window);
             query.push(") AS l");
-            window.push_order(query);
+            push_order(query, window);
         }
-        (text, leads) => {
+        (Way::Field, text, _, Some(sets)) if few => {
+            query
+                .push("SELECT l.* FROM unnest(")
+                .push_bind(sets.clone())
+                .push("::bigint[]) AS k (f) CROSS JOIN LATERAL (");
             query.push(LOG.select);
-            window.push_bounds(query);
+            push_bounds(query, window);
+            query.push(" AND field_set = k.f");
+            push_conditions(query, filter, text.as_ref());
+            push_order(query, window);
+            query.push(") AS l");
+            push_order(query, window);
+        }
+        (_, text, leads, _) => {
+            query.push(LOG.select);
+            push_bounds(query, window);
             conditions(query, text.as_ref());
             if let (Some(email), Some(_)) = (&filter.email, leads) {
                 query.push(" AND (source, lead_id) IN (SELECT source, lead_id FROM leads WHERE ");
                 push_email(query, email);
                 query.push(")");
             }
-            window.push_order(query);
+            push_order(query, window);
         }
     };
     LOG.walk(db, page, &span, piece, read_row).await
+}
+
+/// The newest rows of each combination of columns that fits, and of these the newest.
+fn push_by_kind(query: &mut QueryBuilder<Postgres>, filter: &LogFilter, window: Window) {
+    query.push(KINDS).push("SELECT l.* FROM kinds k CROSS JOIN LATERAL (").push(LOG.select);
+    push_bounds(query, window);
+    query.push(
+        " AND source = k.source AND destination = k.destination AND operation = k.operation
+          AND outcome = k.outcome AND coalesce(matched_by, '') = k.matched_by",
+    );
+    push_times(query, filter);
+    push_order(query, window);
+    query.push(") AS l WHERE true");
+    for (column, value) in equal(filter) {
+        query.push(" AND k.").push(column).push(" = ").push_bind(value.to_owned());
+    }
+    push_order(query, window);
 }
 
 /// One row with all that was kept of it.
@@ -141,7 +190,7 @@ fn texts(filter: &LogFilter) -> [Option<&str>; 9] {
 async fn leads_of(db: &PgPool, email: &str) -> StoreResult<(Vec<String>, Vec<String>)> {
     let mut query = QueryBuilder::new("SELECT source, lead_id FROM leads WHERE ");
     push_email(&mut query, email);
-    query.push(" LIMIT ").push_bind(FEW_LEADS as i64 + 1);
+    query.push(" LIMIT ").push_bind(FEW as i64 + 1);
     let leads: Vec<(String, String)> = query.build_query_as().fetch_all(db).await?;
     Ok(leads.into_iter().unzip())
 }
@@ -151,14 +200,7 @@ async fn sets_with(db: &PgPool, field: &str) -> StoreResult<Vec<i64>> {
     Ok(sqlx::query_scalar("SELECT set_id FROM field_set_members WHERE field = $1").bind(field).fetch_all(db).await?)
 }
 
-/// What a person may have meant by `q`.
-enum Query {
-    Id(String),
-    /// A pattern for the error, in lower case.
-    Word(String),
-}
-
-async fn read_query(db: &PgPool, q: &str) -> StoreResult<Query> {
+async fn read_query(db: &PgPool, q: &str) -> StoreResult<Text> {
     let q = q.trim();
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM sync_log WHERE lead_id = $1)
@@ -169,17 +211,17 @@ async fn read_query(db: &PgPool, q: &str) -> StoreResult<Query> {
     .persistent(false)
     .fetch_one(db)
     .await?;
-    Ok(if known { Query::Id(q.to_owned()) } else { Query::Word(word_pattern(q)) })
+    Ok(if known { Text::Id(q.to_owned()) } else { Text::word(q) })
 }
 
-/// A regular expression for a word that begins so, in any letter case.
-fn word_pattern(q: &str) -> String {
+/// A regular expression for errors in which a word begins so, in lower case.
+fn word_pattern(word: &str) -> String {
     let mut pattern = "[^a-z0-9]".to_owned();
-    for letter in q.chars().take(LONGEST_WORD) {
+    for letter in word.chars() {
         if letter.is_ascii_punctuation() {
             pattern.push('\\');
         }
-        pattern.push(letter.to_ascii_lowercase());
+        pattern.push(letter);
     }
     pattern
 }
@@ -194,42 +236,35 @@ fn push_named(
     query.push("SELECT * FROM (");
     for (number, column) in ["lead_id", "record_id", "request_id"].into_iter().enumerate() {
         query.push(if number == 0 { "(" } else { " UNION (" }).push(LOG.select);
-        window.push_bounds(query);
+        push_bounds(query, window);
         query.push(" AND ").push(column).push(" = ").push_bind(id.to_owned());
         conditions(query);
-        window.push_order(query);
+        push_order(query, window);
         query.push(")");
     }
     query.push(") AS named");
-    window.push_order(query);
+    push_order(query, window);
 }
 
 /// All filters but the address and the field.
-fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &LogFilter, text: Option<&Query>) {
-    let equal = [
-        (" AND lead_id = ", filter.lead_id.as_deref()),
-        (" AND record_id = ", filter.record_id.as_deref()),
-        (" AND source = ", filter.source.as_deref()),
-        (" AND destination = ", filter.destination.as_deref()),
-        (" AND operation = ", filter.operation.map(Operation::as_str)),
-        (" AND outcome = ", filter.outcome.map(Outcome::as_str)),
-        (" AND error_code = ", filter.error.as_deref()),
-        (" AND matched_by = ", filter.matched_by.map(MatchedBy::as_str)),
-        (" AND request_id = ", filter.request_id.as_deref()),
-    ];
-    for (condition, value) in equal {
-        if let Some(value) = value {
-            query.push(condition).push_bind(value.to_owned());
-        }
+fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &LogFilter, text: Option<&Text>) {
+    for (column, value) in equal(filter) {
+        query.push(" AND ").push(column).push(" = ").push_bind(value.to_owned());
     }
+    push_times(query, filter);
+    if let Some(Text::Word(word)) = text {
+        // Where it does not stand at all is told much sooner than where no word begins with it.
+        query.push(" AND error IS NOT NULL AND strpos(lower(error COLLATE \"C\"), ").push_bind(word.clone());
+        query.push(") > 0 AND ' ' || lower(error COLLATE \"C\") ~ ").push_bind(word_pattern(word));
+    }
+}
+
+fn push_times(query: &mut QueryBuilder<Postgres>, filter: &LogFilter) {
     if let Some(from) = filter.from {
         query.push(" AND at >= ").push_bind(Time(from));
     }
     if let Some(to) = filter.to {
         query.push(" AND at <= ").push_bind(Time(to));
-    }
-    if let Some(Query::Word(pattern)) = text {
-        query.push(" AND error IS NOT NULL AND ' ' || lower(error COLLATE \"C\") ~ ").push_bind(pattern.clone());
     }
 }
 
@@ -275,7 +310,7 @@ mod tests {
 
     #[test]
     fn what_is_searched_for_is_taken_as_it_is_written() {
-        for (q, pattern) in [("Lock", "[^a-z0-9]lock"), ("[a]*", r"[^a-z0-9]\[a\]\*"), ("ü.", r"[^a-z0-9]ü\.")] {
+        for (q, pattern) in [("lock", "[^a-z0-9]lock"), ("[a]*", r"[^a-z0-9]\[a\]\*"), ("ü.", r"[^a-z0-9]ü\.")] {
             assert_eq!(word_pattern(q), pattern);
         }
     }

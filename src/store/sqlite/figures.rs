@@ -86,7 +86,7 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
 pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
     let (lowest, highest): (Option<i64>, Option<i64>) = sqlx::query_as(LOG.bounds).fetch_one(&store.readers).await?;
     let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
-    let first = LOG.first_after_disorder(&store.readers, lowest, highest, since).await?;
+    let first = LOG.find(&store.readers, lowest, highest, since).await?.before();
     let mut groups: BTreeMap<(String, String), (ErrorGroup, Leads)> = BTreeMap::new();
     for outcome in [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown, Outcome::Conflict] {
         let rows = sqlx::query(

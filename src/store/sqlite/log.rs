@@ -4,9 +4,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::SqliteStore;
-use super::walk::{Cells, Numbered, Span};
+use super::walk::{Cells, Numbered, Span, Window, push_bounds, push_order};
 use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, RequestId};
 use crate::domain::matching::MatchedBy;
+use crate::store::searching::{Text, Way, equal};
 use crate::store::stored::decisions_from_json;
 use crate::store::{Listed, LogFilter, LogRow, LogRowDetail, Operation, Outcome, Page, StoreResult};
 
@@ -17,8 +18,27 @@ pub(super) const LOG: Numbered = Numbered {
     probe: "SELECT id, at FROM sync_log WHERE id >= ? ORDER BY id LIMIT 1",
 };
 
-/// The longest text that is searched for; more can be in no error's word.
-const LONGEST_WORD: usize = 100;
+/// What combinations of source, destination, operation, outcome and way of matching there are, one after the other by
+/// their index: each costs a few looks into it, however many rows it has.
+const KINDS: &str = "WITH RECURSIVE kinds (source, destination, operation, outcome, matched_by) AS (
+    SELECT * FROM (SELECT source, destination, operation, outcome, ifnull(matched_by, '') FROM sync_log
+                    ORDER BY source, destination, operation, outcome, ifnull(matched_by, ''), id LIMIT 1)
+    UNION ALL
+    SELECT n.source, n.destination, n.operation, n.outcome, ifnull(n.matched_by, '')
+      FROM kinds k CROSS JOIN sync_log n ON n.id = coalesce(
+        (SELECT id FROM sync_log l WHERE l.source = k.source AND l.destination = k.destination
+            AND l.operation = k.operation AND l.outcome = k.outcome AND ifnull(l.matched_by, '') > k.matched_by
+          ORDER BY ifnull(l.matched_by, ''), id LIMIT 1),
+        (SELECT id FROM sync_log l WHERE l.source = k.source AND l.destination = k.destination
+            AND l.operation = k.operation AND l.outcome > k.outcome
+          ORDER BY l.outcome, ifnull(l.matched_by, ''), id LIMIT 1),
+        (SELECT id FROM sync_log l WHERE l.source = k.source AND l.destination = k.destination
+            AND l.operation > k.operation
+          ORDER BY l.operation, l.outcome, ifnull(l.matched_by, ''), id LIMIT 1),
+        (SELECT id FROM sync_log l WHERE l.source = k.source AND l.destination > k.destination
+          ORDER BY l.destination, l.operation, l.outcome, ifnull(l.matched_by, ''), id LIMIT 1),
+        (SELECT id FROM sync_log l WHERE l.source > k.source
+          ORDER BY l.source, l.destination, l.operation, l.outcome, ifnull(l.matched_by, ''), id LIMIT 1))) ";
 
 /// One page of the rows that pass every filter, newest first.
 ///
@@ -29,13 +49,55 @@ pub(super) async fn search(store: &SqliteStore, filter: &LogFilter, page: &Page)
         Some(q) => Some(read_query(&store.readers, q).await?),
         None => None,
     };
-    let narrow = filter.lead_id.is_some()
-        || filter.record_id.is_some()
-        || filter.request_id.is_some()
-        || filter.email.is_some()
-        || matches!(text, Some(Query::Id(_)));
-    let span = Span { from: filter.from, to: filter.to, narrow };
-    LOG.page(&store.readers, page, &span, |query| conditions(query, filter, text.as_ref()), read_row).await
+    let way = Way::of(filter, text.as_ref());
+    let alone = match way {
+        Way::Error => equal(filter).count() == 1 && filter.field.is_none() && text.is_none(),
+        Way::Field => equal(filter).count() == 0 && text.is_none(),
+        Way::Kind | Way::Time => true,
+        _ => false,
+    };
+    let span = Span { from: filter.from, to: filter.to, narrow: alone || way.leaves_few() };
+    let piece = |query: &mut QueryBuilder<Sqlite>, window: Window| push_piece(query, window, filter, text.as_ref());
+    LOG.walk(&store.readers, page, &span, piece, read_row).await
+}
+
+/// The newest rows of a piece, their IDs found by one index.
+fn push_piece(query: &mut QueryBuilder<Sqlite>, window: Window, filter: &LogFilter, text: Option<&Text>) {
+    let by = match Way::of(filter, text) {
+        Way::Kind => return push_by_kind(query, window, filter),
+        Way::Lead | Way::Address => "INDEXED BY sync_log_lead",
+        Way::Record => "INDEXED BY sync_log_record",
+        Way::Request => "INDEXED BY sync_log_request",
+        Way::Error => "INDEXED BY sync_log_error",
+        Way::Field => "INDEXED BY sync_log_field",
+        Way::Word => "INDEXED BY sync_log_told",
+        Way::Id | Way::Time => "NOT INDEXED",
+    };
+    query.push(LOG.select).push("id IN (SELECT id FROM sync_log ").push(by).push(" WHERE ");
+    push_bounds(query, window);
+    for (column, value) in equal(filter) {
+        query.push(" AND ").push(column).push(" = ").push_bind(value.to_owned());
+    }
+    push_times(query, filter);
+    push_conditions(query, filter, text);
+    push_order(query, window);
+    query.push(") ORDER BY id DESC");
+}
+
+/// The same where each combination of columns has its rows together.
+fn push_by_kind(query: &mut QueryBuilder<Sqlite>, window: Window, filter: &LogFilter) {
+    query.push(KINDS).push(LOG.select).push(
+        "id IN (SELECT id FROM kinds k CROSS JOIN sync_log l INDEXED BY sync_log_kind
+                    ON l.source = k.source AND l.destination = k.destination AND l.operation = k.operation
+                   AND l.outcome = k.outcome AND ifnull(l.matched_by, '') = k.matched_by WHERE ",
+    );
+    push_bounds(query, window);
+    for (column, value) in equal(filter) {
+        query.push(" AND k.").push(column).push(" = ").push_bind(value.to_owned());
+    }
+    push_times(query, filter);
+    push_order(query, window);
+    query.push(") ORDER BY id DESC");
 }
 
 /// One row with all that was kept of it.
@@ -56,14 +118,7 @@ pub(super) async fn load(store: &SqliteStore, id: i64) -> StoreResult<Option<Log
     Ok(Some(LogRowDetail { row, decisions, request: cells.get("request")?, response: cells.get("response")? }))
 }
 
-/// What a person may have meant by `q`.
-enum Query {
-    Id(String),
-    /// A pattern for the error, in lower case.
-    Word(String),
-}
-
-async fn read_query(db: &SqlitePool, q: &str) -> StoreResult<Query> {
+async fn read_query(db: &SqlitePool, q: &str) -> StoreResult<Text> {
     let q = q.trim();
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM sync_log WHERE lead_id = ?1)
@@ -73,47 +128,33 @@ async fn read_query(db: &SqlitePool, q: &str) -> StoreResult<Query> {
     .bind(q)
     .fetch_one(db)
     .await?;
-    if known {
-        return Ok(Query::Id(q.to_owned()));
-    }
+    Ok(if known { Text::Id(q.to_owned()) } else { Text::word(q) })
+}
+
+/// A pattern for errors in which a word begins so, in lower case.
+fn word_pattern(word: &str) -> String {
     let mut pattern = "*[^a-z0-9]".to_owned();
-    for letter in q.chars().take(LONGEST_WORD) {
+    for letter in word.chars() {
         match letter {
             '[' | '*' | '?' => pattern.extend(['[', letter, ']']),
-            _ => pattern.push(letter.to_ascii_lowercase()),
+            _ => pattern.push(letter),
         }
     }
     pattern.push('*');
-    Ok(Query::Word(pattern))
+    pattern
 }
 
-fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &LogFilter, text: Option<&Query>) {
-    let equal = [
-        (" AND lead_id = ", filter.lead_id.as_deref()),
-        (" AND record_id = ", filter.record_id.as_deref()),
-        (" AND source = ", filter.source.as_deref()),
-        (" AND destination = ", filter.destination.as_deref()),
-        (" AND operation = ", filter.operation.map(Operation::as_str)),
-        (" AND outcome = ", filter.outcome.map(Outcome::as_str)),
-        (" AND error_code = ", filter.error.as_deref()),
-        (" AND matched_by = ", filter.matched_by.map(MatchedBy::as_str)),
-        (" AND request_id = ", filter.request_id.as_deref()),
-    ];
-    for (condition, value) in equal {
-        if let Some(value) = value {
-            query.push(condition).push_bind(value.to_owned());
-        }
-    }
-    if filter.outcome.is_some_and(|outcome| outcome != Outcome::Ok) {
-        // Said once more in the words of the partial index.
-        query.push(" AND outcome <> 'ok'");
-    }
+fn push_times(query: &mut QueryBuilder<Sqlite>, filter: &LogFilter) {
     if let Some(from) = filter.from {
-        query.push(" AND +at >= ").push_bind(from.as_micros());
+        query.push(" AND at >= ").push_bind(from.as_micros());
     }
     if let Some(to) = filter.to {
-        query.push(" AND +at <= ").push_bind(to.as_micros());
+        query.push(" AND at <= ").push_bind(to.as_micros());
     }
+}
+
+/// Address, field and text.
+fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &LogFilter, text: Option<&Text>) {
     if let Some(email) = &filter.email {
         query.push(" AND lead_id IN (SELECT lead_id FROM leads WHERE email IN (");
         push_email(query, email);
@@ -129,13 +170,15 @@ fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &LogFilter, text: Option
         query.push_bind(field.clone()).push(")");
     }
     match text {
-        Some(Query::Id(id)) => {
+        Some(Text::Id(id)) => {
             query.push(" AND id IN (SELECT id FROM sync_log WHERE lead_id = ").push_bind(id.clone());
             query.push(" UNION SELECT id FROM sync_log WHERE record_id = ").push_bind(id.clone());
             query.push(" UNION SELECT id FROM sync_log WHERE request_id = ").push_bind(id.clone()).push(")");
         }
-        Some(Query::Word(pattern)) => {
-            query.push(" AND error IS NOT NULL AND ' ' || lower(error) GLOB ").push_bind(pattern.clone());
+        Some(Text::Word(word)) => {
+            // Where it does not stand at all is told much sooner than where no word begins with it.
+            query.push(" AND error IS NOT NULL AND instr(lower(error), ").push_bind(word.clone());
+            query.push(") > 0 AND ' ' || lower(error) GLOB ").push_bind(word_pattern(word));
         }
         None => {}
     }
@@ -176,8 +219,14 @@ pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, LogRow)> {
     Ok((id, log_row))
 }
 
-/// How the database would carry out a search.
+/// How the database would carry out a piece of a search.
 #[cfg(test)]
 pub(super) async fn plan(db: &SqlitePool, filter: &LogFilter) -> String {
-    LOG.plan(db, |query| conditions(query, filter, None)).await
+    let mut query = QueryBuilder::new("");
+    let text = filter.q.as_ref().map(|q| Text::Word(q.clone()));
+    push_piece(&mut query, Window { floor: 1, below: 1_000_000, limit: 50 }, filter, text.as_ref());
+    let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", query.sql().as_str()));
+    let rows = sqlx::raw_sql(sql).fetch_all(db).await.unwrap();
+    let details = rows.iter().map(|row| sqlx::Row::get::<String, _>(row, "detail"));
+    details.collect::<Vec<_>>().join("; ")
 }
