@@ -7,21 +7,29 @@
 //! A request goes `server` → `rest` (or `oauth`, `control`) → `records`, `collections`, `composite`,
 //! `query` → `write` and `table`, all inside one lock around the `world`.
 
+mod checks;
 mod collections;
 mod composite;
+mod conditions;
 mod control;
+mod convert;
+mod derive;
 mod describe;
+mod duplicates;
 mod error;
 mod faults;
 mod fields;
 mod ids;
+mod merge;
 mod oauth;
 mod query;
 mod records;
 mod references;
 mod rest;
 mod schema;
+mod seed;
 mod server;
+mod soap;
 mod soql;
 mod table;
 #[cfg(test)]
@@ -31,6 +39,7 @@ mod value;
 mod wire;
 mod world;
 mod write;
+mod xml;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;

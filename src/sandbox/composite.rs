@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value as Json, json};
 
+use super::duplicates::OnDuplicates;
 use super::error::{Refusal, Refusals};
 use super::references::{self, refers};
 use super::rest;
@@ -120,6 +121,7 @@ fn answer_part(
         Ok(call) => {
             let writer = Writer {
                 assign: rest::assigns(&call),
+                duplicates: OnDuplicates::read(&call),
                 target: call.target.clone(),
                 method: call.method.to_string(),
                 ..writer.clone()

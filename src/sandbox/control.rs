@@ -5,7 +5,11 @@
 //! | `POST faults` | replaces the rules ([`Plan`]); `DELETE faults` clears them |
 //! | `GET records?object=&id=&deleted=true` | records with their history, deleted ones only if asked for |
 //! | `POST records`, `PATCH records/{id}` | makes and edits as a person; `IsConverted` and its kin may be set |
-//! | `DELETE records/{id}?merged_into=` | deletes as a person, or merges into another record |
+//! | `DELETE records/{id}?merged_into=` | deletes as a person, or as the loser of a merge |
+//! | `POST convert` | converts a lead as a person: `{"id", "account_id", "contact_id", "opportunity": false}` |
+//! | `POST merge` | merges as a person: `{"master", "losers": [one or two]}` |
+//! | `POST undelete` | takes a record out of the recycle bin: `{"id"}` |
+//! | `POST duplicate-rules` | replaces the active rules ([`DuplicatePlan`]); an empty list ends them |
 //! | `GET stats`, `GET requests` | counters, faults that struck; what was asked, and how many records it wrote |
 //! | `POST fields`, `DELETE fields` | adds or changes a field; removes or hides one |
 //! | `POST limits` | `{"max", "used_by_others"}`: the org's calls in 24 hours |
@@ -16,6 +20,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
+use super::convert::Conversion;
+use super::duplicates::DuplicatePlan;
 use super::error::Refusal;
 use super::faults::{Faults, Plan};
 use super::fields;
@@ -36,6 +42,40 @@ struct NewRecord {
 #[serde(deny_unknown_fields)]
 struct EditedRecord {
     fields: Map<String, Json>,
+}
+
+/// `POST /_sandbox/convert`: what is not named is made, the opportunity only if it is wanted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedConversion {
+    id: String,
+    account_id: Option<String>,
+    contact_id: Option<String>,
+    #[serde(default = "yes")]
+    opportunity: bool,
+    opportunity_name: Option<String>,
+    owner_id: Option<String>,
+    #[serde(default)]
+    overwrite_lead_source: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `POST /_sandbox/merge`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedMerge {
+    master: String,
+    losers: Vec<String>,
+}
+
+/// `POST /_sandbox/undelete`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedBack {
+    id: String,
 }
 
 /// `POST /_sandbox/limits`
@@ -99,6 +139,46 @@ fn route(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8
                 Err(refusals) => Answer::refused(&refusals),
             })
         }
+        (&Method::POST, ["convert"]) => {
+            let wanted: WantedConversion = read(body)?;
+            let conversion = Conversion {
+                lead: wanted.id,
+                account: wanted.account_id,
+                contact: wanted.contact_id,
+                opportunity_name: wanted.opportunity_name,
+                without_opportunity: !wanted.opportunity,
+                owner: wanted.owner_id,
+                overwrite_lead_source: wanted.overwrite_lead_source,
+                ..Conversion::default()
+            };
+            Ok(match world.convert(&conversion, &Writer::person(now())) {
+                Ok(made) => Answer::json(
+                    200,
+                    json!({ "account_id": made.account, "contact_id": made.contact, "opportunity_id": made.opportunity }),
+                ),
+                Err(refusals) => Answer::refused(&refusals),
+            })
+        }
+        (&Method::POST, ["merge"]) => {
+            let wanted: WantedMerge = read(body)?;
+            Ok(match world.merge(&wanted.master, &wanted.losers, &Writer::person(now())) {
+                Ok(moved) => Answer::json(200, json!({ "master": wanted.master, "moved": moved })),
+                Err(refusals) => Answer::refused(&refusals),
+            })
+        }
+        (&Method::POST, ["undelete"]) => {
+            let wanted: WantedBack = read(body)?;
+            let (table, row) = find_record(world, &wanted.id)?;
+            Ok(match world.undelete(table, row, &Writer::person(now())) {
+                Ok(()) => Answer::json(200, show(&world.tables[table], world.tables[table].row(row))),
+                Err(refusals) => Answer::refused(&refusals),
+            })
+        }
+        (&Method::POST, ["duplicate-rules"]) => {
+            let plan: DuplicatePlan = read(body)?;
+            world.set_duplicate_rules(plan).map_err(invalid)?;
+            Ok(done())
+        }
         (&Method::GET, ["stats"]) => Ok(Answer::json(200, world.stats())),
         (&Method::GET, ["requests"]) => Ok(Answer::json(200, world.requests.to_json())),
         (&Method::POST, ["fields"]) => fields::add(world, read(body)?),
@@ -116,7 +196,10 @@ fn route(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8
         }
         (
             _,
-            ["faults" | "records" | "stats" | "requests" | "fields" | "limits" | "expire_tokens" | "reset"]
+            [
+                "faults" | "records" | "stats" | "requests" | "fields" | "limits" | "expire_tokens" | "reset"
+                | "convert" | "merge" | "undelete" | "duplicate-rules",
+            ]
             | ["records", _],
         ) => Err(Refusal::method_not_allowed(method)),
         _ => Err(Refusal::no_such_resource()),
@@ -133,7 +216,7 @@ fn list_records(world: &World, object: Option<&str>, id: Option<&str>, deleted: 
         .tables
         .iter()
         .enumerate()
-        .filter(|(place, _)| only.is_none_or(|only| only == *place))
+        .filter(|(place, table)| only.map_or(!table.object.setup, |only| only == *place))
         .flat_map(|(_, table)| table.rows().iter().map(move |row| (table, row)))
         .filter(|(_, row)| deleted || !row.deleted)
         .map(|(table, row)| show(table, row))
@@ -168,8 +251,7 @@ fn find_object(world: &World, name: &str) -> Result<TableId, Refusal> {
 }
 
 fn find_record(world: &World, id: &str) -> Result<(TableId, RowId), Refusal> {
-    let found = world.table_of(id).and_then(|table| Some((table, world.tables[table].find(id)?)));
-    found.ok_or_else(Refusal::no_such_resource)
+    world.find_record(id).ok_or_else(Refusal::no_such_resource)
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

@@ -7,7 +7,11 @@ use super::schema::{Field, Kind, Object};
 /// `GET sobjects/{object}/describe`.
 pub(super) fn object(object: &Object, version: &str) -> Json {
     let mut answer = summary(object, version);
-    let fields: Vec<Json> = object.visible().map(|(_, field)| describe_field(field)).collect();
+    let mut fields: Vec<Json> = object.visible().map(|(_, field)| describe_field(field)).collect();
+    for field in fields.iter_mut().filter(|_| !object.writable) {
+        field["createable"] = json!(false);
+        field["updateable"] = json!(false);
+    }
     let more = json!({
         "actionOverrides": [],
         "childRelationships": [],
@@ -42,13 +46,13 @@ pub(super) fn object(object: &Object, version: &str) -> Json {
 pub(super) fn summary(object: &Object, version: &str) -> Json {
     let url = url(object, version);
     json!({
-        "activateable": false, "associateEntityType": null, "associateParentEntity": null, "createable": true,
-        "custom": false, "customSetting": false, "deepCloneable": false, "deletable": true,
+        "activateable": false, "associateEntityType": null, "associateParentEntity": null, "createable": object.writable,
+        "custom": false, "customSetting": false, "deepCloneable": false, "deletable": object.writable,
         "deprecatedAndHidden": false, "feedEnabled": true, "hasSubtypes": false, "isInterface": false,
         "isSubtype": false, "keyPrefix": object.prefix, "label": object.label, "labelPlural": object.label_plural,
-        "layoutable": true, "mergeable": true, "mruEnabled": true, "name": object.name, "queryable": true,
-        "replicateable": true, "retrieveable": true, "searchable": true, "triggerable": true, "undeletable": true,
-        "updateable": true,
+        "layoutable": true, "mergeable": object.mergeable, "mruEnabled": true, "name": object.name, "queryable": true,
+        "replicateable": true, "retrieveable": true, "searchable": true, "triggerable": true, "undeletable": object.writable,
+        "updateable": object.writable,
         "urls": {
             "sobject": url, "describe": format!("{url}/describe"), "rowTemplate": format!("{url}/{{ID}}"),
         },
@@ -70,13 +74,6 @@ fn describe_field(field: &Field) -> Json {
         })
         .collect();
     let custom = field.is_custom();
-    let compound = match field.name.as_str() {
-        "FirstName" | "LastName" | "Salutation" => Some("Name"),
-        "Street" | "City" | "State" | "PostalCode" | "Country" | "Latitude" | "Longitude" => Some("Address"),
-        name if name.starts_with("Mailing") && name != "MailingAddress" => Some("MailingAddress"),
-        name if name.starts_with("Other") && !matches!(name, "OtherAddress" | "OtherPhone") => Some("OtherAddress"),
-        _ => None,
-    };
     let default_value = match field.kind {
         Kind::Boolean => json!(false),
         _ => json!(field.default),
@@ -87,7 +84,7 @@ fn describe_field(field: &Field) -> Json {
         "autoNumber": false, "byteLength": if text { field.length * 3 } else { 0 },
         "calculated": false, "calculatedFormula": null, "cascadeDelete": false,
         "caseSensitive": field.case_sensitive && !matches!(field.kind, Kind::Id | Kind::Reference),
-        "compoundFieldName": compound, "controllerName": null, "createable": field.createable, "custom": custom,
+        "compoundFieldName": compound_of(&field.name), "controllerName": null, "createable": field.createable, "custom": custom,
         "defaultValue": default_value, "defaultValueFormula": null, "defaultedOnCreate": field.defaulted,
         "dependentPicklist": false, "deprecatedAndHidden": false,
         "digits": if field.kind == Kind::Int { field.precision } else { 0 },
@@ -111,6 +108,16 @@ fn describe_field(field: &Field) -> Json {
     });
     extend(&mut answer, more);
     answer
+}
+
+/// The compound field that a part belongs to.
+fn compound_of(name: &str) -> Option<String> {
+    const PARTS: [&str; 7] = ["Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude"];
+    if matches!(name, "FirstName" | "LastName" | "Salutation") {
+        return Some("Name".to_owned());
+    }
+    let side = PARTS.iter().find_map(|part| name.strip_suffix(part))?;
+    matches!(side, "" | "Mailing" | "Other" | "Billing" | "Shipping").then(|| format!("{side}Address"))
 }
 
 /// Adds the keys of one JSON object to another; the macro has a limit on how many it takes at once.

@@ -15,6 +15,8 @@ pub(super) struct Refusal {
     pub message: String,
     /// The fields at fault; `None` where the org leaves the key out.
     pub fields: Option<Vec<String>>,
+    /// What a duplicate rule found.
+    pub duplicates: Option<Box<Json>>,
 }
 
 /// Everything that was wrong with one record, never empty.
@@ -22,7 +24,7 @@ pub(super) type Refusals = Vec<Refusal>;
 
 impl Refusal {
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code: Cow::Borrowed(code), message: message.into(), fields: None }
+        Self { status, code: Cow::Borrowed(code), message: message.into(), fields: None, duplicates: None }
     }
 
     /// A refusal of data: 400 and the fields at fault.
@@ -60,11 +62,18 @@ impl Refusal {
         if let Some(fields) = &self.fields {
             error["fields"] = json!(fields);
         }
+        if let Some(found) = &self.duplicates {
+            // Spelt like this by every org.
+            error["duplicateResut"] = Json::clone(found);
+        }
         error
     }
 
-    /// The shape inside a collections item.
+    /// The shape inside a collections item, which does not tell what a duplicate rule found.
     pub fn as_item_error(&self) -> Json {
+        if self.duplicates.is_some() {
+            return json!({ "statusCode": self.code, "message": "Use one of these records?", "fields": [] });
+        }
         json!({ "statusCode": self.code, "message": self.message, "fields": self.fields.as_deref().unwrap_or_default() })
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn token(world: &mut World, method: &http::Method, headers: &HeaderMa
         return refused("invalid_client", "invalid client credentials");
     }
     let token = world.sessions.issue();
-    let url = header(HOST).map_or_else(|| world.url.clone(), |host| format!("http://{host}"));
+    let url = world.address(header(HOST));
     let identity = format!("{url}/id/{}/{}", ids::make("00D", 0), ids::user(ids::API_USER));
     let issued = now().as_millisecond().to_string();
     Answer::json(

@@ -3,13 +3,13 @@
 use http::Method;
 use serde_json::{Value as Json, json};
 
+use super::conditions::{self, State};
 use super::describe;
 use super::error::{Refusal, Refusals};
 use super::query;
 use super::soql::{self, Selection};
-use super::value::{http_date, parse_http_date};
 use super::wire::{Answer, Call, versions};
-use super::world::{Cursor, TableId, World};
+use super::world::{Cursor, World};
 use super::write::Writer;
 use super::{collections, composite, records};
 
@@ -72,9 +72,12 @@ fn route(world: &mut World, call: &Call, writer: &Writer) -> Result<Answer, Refu
         (&Method::GET, [name @ ("query" | "queryAll")]) => Ok(run_query(world, call, *name == "queryAll")?),
         (&Method::GET, [name @ ("query" | "queryAll"), locator]) => Ok(next_page(world, call, name, locator)?),
         (&Method::GET, ["sobjects"]) => {
-            let all: Vec<Json> =
-                world.tables.iter().map(|table| describe::summary(&table.object, &call.version)).collect();
-            Ok(Answer::json(200, json!({ "encoding": "UTF-8", "maxBatchSize": 200, "sobjects": all })))
+            let changed_at = world.tables.iter().map(|table| table.object.changed_at).max().unwrap_or_default();
+            let all = || -> Vec<Json> {
+                world.tables.iter().map(|table| describe::summary(&table.object, &call.version)).collect()
+            };
+            let body = || json!({ "encoding": "UTF-8", "maxBatchSize": 200, "sobjects": all() });
+            Ok(described(changed_at, call, body)?)
         }
         (&Method::GET, ["sobjects", name]) => {
             let table = object(world, name)?;
@@ -85,7 +88,10 @@ fn route(world: &mut World, call: &Call, writer: &Writer) -> Result<Answer, Refu
             let table = object(world, name)?;
             records::create(world, table, call, writer)
         }
-        (&Method::GET, ["sobjects", name, "describe"]) => Ok(describe_object(world, object(world, name)?, call)),
+        (&Method::GET, ["sobjects", name, "describe"]) => {
+            let object = &world.tables[object(world, name)?].object;
+            Ok(described(object.changed_at, call, || describe::object(object, &call.version))?)
+        }
         (&Method::POST, ["sobjects", name, "Id" | "id"]) => {
             let table = object(world, name)?;
             records::create(world, table, call, writer)
@@ -138,13 +144,13 @@ fn limits(world: &World) -> Json {
     })
 }
 
-fn describe_object(world: &World, table: TableId, call: &Call) -> Answer {
-    let object = &world.tables[table].object;
-    let stamp = http_date(object.changed_at);
-    if call.header("if-modified-since").and_then(parse_http_date).is_some_and(|since| object.changed_at <= since) {
-        return Answer::empty(304).with("Last-Modified", stamp);
+/// A description and when it last changed; a 304 to whom knows it.
+fn described(changed_at: i64, call: &Call, body: impl FnOnce() -> Json) -> Result<Answer, Refusal> {
+    let state = State { modified: changed_at, tag: None };
+    match conditions::judge(&state, call)? {
+        Some(known) => Ok(known),
+        None => Ok(state.show(Answer::json(200, body()))),
     }
-    Answer::json(200, describe::object(object, &call.version)).with("Last-Modified", stamp)
 }
 
 fn run_query(world: &mut World, call: &Call, all: bool) -> Result<Answer, Refusal> {

@@ -1,5 +1,6 @@
 //! What an object looks like: its fields with the flags that describe shows and the validation obeys.
 
+pub(super) mod stages;
 pub(super) mod standard;
 
 /// The type of a field, with what describe calls it.
@@ -201,6 +202,12 @@ pub(super) struct Object {
     pub prefix: &'static str,
     /// Whether the org's assignment rules act on it.
     pub assigned_by_rules: bool,
+    /// Whether records of it can be merged into one.
+    pub mergeable: bool,
+    /// Whether the API may write it at all.
+    pub writable: bool,
+    /// Part of how the org is set up, and no data of its own.
+    pub setup: bool,
     /// All fields ever, removed ones too: a [`FieldId`] is the place in here.
     pub fields: Vec<Field>,
     /// When the description last changed, in whole seconds; every change moves it.
@@ -208,6 +215,27 @@ pub(super) struct Object {
 }
 
 impl Object {
+    /// An object that the API may write and that has nothing special.
+    pub fn new(
+        name: &'static str,
+        labels: (&'static str, &'static str),
+        prefix: &'static str,
+        fields: Vec<Field>,
+    ) -> Self {
+        Self {
+            name,
+            label: labels.0,
+            label_plural: labels.1,
+            prefix,
+            assigned_by_rules: false,
+            mergeable: false,
+            writable: true,
+            setup: false,
+            fields,
+            changed_at: 0,
+        }
+    }
+
     /// Finds a field that exists, hidden or not; names ignore case.
     pub fn find(&self, name: &str) -> Option<(FieldId, &Field)> {
         self.live().find(|(_, field)| field.name.eq_ignore_ascii_case(name))

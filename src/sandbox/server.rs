@@ -14,8 +14,10 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 
+use super::duplicates::OnDuplicates;
 use super::error::Refusal;
 use super::faults::{self, Trouble};
+use super::soap::{self, SoapCall};
 use super::value::now;
 use super::wire::{Answer, Call, Content, Payload};
 use super::world::World;
@@ -83,13 +85,49 @@ pub(super) async fn serve(
     if path == "/services/oauth2/token" {
         return Ok(respond(oauth::token(&mut shared.world(), &parts.method, &parts.headers, &body)));
     }
+    if is_soap(&path) {
+        return soap_call(shared, reset, parts, body).await;
+    }
     if matches!(path.as_str(), "/services/data" | "/services/data/") {
         return Ok(respond(Answer::json(200, rest::list_versions())));
     }
     if !path.starts_with("/services/data/") {
         return Ok(respond(Answer::refused(&[Refusal::no_such_resource()])));
     }
-    counted(shared, reset, parts, body).await
+    let target = target_of(&parts);
+    let job = Job { asked: read_call(&parts, &target, &body).map(Asked::Rest), authorization: authorization(&parts) };
+    counted(shared, reset, parts, job).await
+}
+
+fn target_of(parts: &Parts) -> String {
+    parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned()
+}
+
+/// `/services/Soap/u/62.0`, and with the organisation's id after it.
+fn is_soap(path: &str) -> bool {
+    path.starts_with("/services/Soap/u/")
+}
+
+/// A SOAP call: a login, which is not counted, or one that is.
+async fn soap_call(
+    shared: Arc<Shared>,
+    reset: Arc<AtomicBool>,
+    parts: Parts,
+    body: Bytes,
+) -> Result<Response<Body>, Dropped> {
+    let call = match SoapCall::read(&body) {
+        Ok(call) if parts.method == http::Method::POST => call,
+        Ok(_) => return Ok(respond(soap::fault(&Refusal::method_not_allowed(&parts.method)))),
+        Err(refusal) => return Ok(respond(soap::fault(&refusal))),
+    };
+    if call.is_login() {
+        let host = parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+        let mut world = shared.world();
+        let url = world.address(host);
+        return Ok(respond(call.login(&mut world, parts.uri.path().trim_end_matches('/'), &url)));
+    }
+    let job = Job { asked: Ok(Asked::Soap(call)), authorization: Ok(String::new()) };
+    counted(shared, reset, parts, job).await
 }
 
 /// A request that the org counts, with whatever trouble was ordered for it.
@@ -97,20 +135,22 @@ async fn counted(
     shared: Arc<Shared>,
     reset: Arc<AtomicBool>,
     parts: Parts,
-    body: Bytes,
+    job: Job,
 ) -> Result<Response<Body>, Dropped> {
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let target = target_of(&parts);
+    let is_soap = matches!(job.asked, Ok(Asked::Soap(_)));
     let id: Arc<str> = match parts.headers.get("x-request-id").and_then(|value| value.to_str().ok()) {
         Some(id) => id.into(),
         None => uuid::Uuid::new_v4().to_string().into(),
     };
-    let job =
-        Job { call: read_call(&parts, &target, &body), authorization: authorization(&parts), id: Arc::clone(&id) };
     let (trouble, number) = {
         let mut world = shared.world();
-        let endpoint = job.call.as_ref().map_or_else(|_| "other".to_owned(), |call| rest::endpoint(&world, call));
+        let (endpoint, asks_to_write) = match &job.asked {
+            Ok(Asked::Rest(call)) => (rest::endpoint(&world, call), call.asks_to_write()),
+            Ok(Asked::Soap(call)) => (call.endpoint().to_owned(), call.asks_to_write()),
+            Err(_) => ("other".to_owned(), false),
+        };
         world.usage.count(endpoint);
-        let asks_to_write = job.call.as_ref().is_ok_and(Call::asks_to_write);
         let number = world.requests.add(world::Request {
             id: Arc::clone(&id),
             at: now(),
@@ -128,7 +168,8 @@ async fn counted(
         };
         (trouble, number)
     };
-    let finish = |mut answer: Answer| {
+    let finish = |answer: Answer| {
+        let mut answer = if is_soap { soap::translate(answer) } else { answer };
         let mut world = shared.world();
         if let Some(entry) = world.requests.get(number) {
             entry.status = Some(answer.status);
@@ -140,8 +181,8 @@ async fn counted(
         answer
     };
     match trouble {
-        None => Ok(respond(finish(job.execute(&shared, number)))),
-        Some(Trouble::Slow) => Ok(dribbled(finish(job.execute(&shared, number)))),
+        None => Ok(respond(finish(job.execute(&shared, number, &id, &target)))),
+        Some(Trouble::Slow) => Ok(dribbled(finish(job.execute(&shared, number, &id, &target)))),
         Some(Trouble::Instead(answer)) => Ok(respond(finish(answer))),
         Some(Trouble::Huge) => Ok(huge(finish(Answer::empty(200)))),
         Some(Trouble::ResetBefore) => {
@@ -149,21 +190,21 @@ async fn counted(
             Err(Dropped)
         }
         Some(Trouble::ResetAfter) => {
-            job.execute(&shared, number);
+            job.execute(&shared, number, &id, &target);
             reset.store(true, Ordering::Release);
             Err(Dropped)
         }
         Some(Trouble::TimeoutAfter) => {
-            job.execute(&shared, number);
+            job.execute(&shared, number, &id, &target);
             never().await
         }
         Some(Trouble::Hang) => never().await,
         Some(Trouble::LateWrite(answer)) => {
-            let late = Arc::clone(&shared);
+            let (late, id, target) = (Arc::clone(&shared), Arc::clone(&id), target.clone());
             // In a task of its own: it lands although the caller has hung up by then.
             tokio::spawn(async move {
                 tokio::time::sleep(LATE).await;
-                job.execute(&late, number);
+                job.execute(&late, number, &id, &target);
             });
             match answer {
                 Some(answer) => Ok(respond(finish(answer))),
@@ -180,33 +221,45 @@ async fn never() -> Result<Response<Body>, Dropped> {
 
 /// A request that was read and waits to be executed.
 struct Job {
-    call: Result<Call, Refusal>,
+    asked: Result<Asked, Refusal>,
+    /// Of SOAP it is in the body.
     authorization: Result<String, Refusal>,
-    id: Arc<str>,
+}
+
+/// In which of the org's languages it came.
+enum Asked {
+    Rest(Call),
+    Soap(SoapCall),
 }
 
 impl Job {
-    fn execute(self, shared: &Shared, number: u64) -> Answer {
+    fn execute(self, shared: &Shared, number: u64, id: &Arc<str>, target: &str) -> Answer {
         let mut world = shared.world();
         let world = &mut *world;
-        let admitted = self
-            .authorization
-            .and_then(|token| if world.sessions.admits(&token) { Ok(()) } else { Err(Refusal::session()) });
-        let call = match admitted.and(self.call) {
-            Ok(call) => call,
-            Err(refusal) => return Answer::refused(&[refusal]),
-        };
-        let writer = Writer {
-            by: By::Api,
-            at: now(),
-            request: Some(self.id),
-            method: call.method.to_string(),
-            target: call.target.clone(),
-            assign: rest::assigns(&call),
-        };
         world.undo.clear();
         let before = world.writes;
-        let answer = rest::answer(world, &call, &writer);
+        let admitted = match &self.asked {
+            Ok(Asked::Soap(call)) => call.session(),
+            _ => self.authorization,
+        };
+        let admitted =
+            admitted.and_then(|token| if world.sessions.admits(&token) { Ok(()) } else { Err(Refusal::session()) });
+        let answer = match admitted.and(self.asked) {
+            Ok(Asked::Soap(call)) => call.execute(world, Arc::clone(id), target),
+            Ok(Asked::Rest(call)) => {
+                let writer = Writer {
+                    by: By::Api,
+                    at: now(),
+                    request: Some(Arc::clone(id)),
+                    method: call.method.to_string(),
+                    target: call.target.clone(),
+                    assign: rest::assigns(&call),
+                    duplicates: OnDuplicates::read(&call),
+                };
+                rest::answer(world, &call, &writer)
+            }
+            Err(refusal) => return Answer::refused(&[refusal]),
+        };
         let written = world.writes - before;
         if let Some(entry) = world.requests.get(number) {
             entry.executed = true;
@@ -297,6 +350,7 @@ fn head(answer: &Answer) -> (Response<Body>, Bytes) {
     let (kind, bytes) = match &answer.content {
         Content::Empty => (None, Bytes::new()),
         Content::Json(json) => (Some("application/json;charset=UTF-8"), Bytes::from(json.to_string())),
+        Content::Xml(text) => (Some("text/xml;charset=UTF-8"), Bytes::copy_from_slice(text.as_bytes())),
         Content::Html(page) => (Some("text/html; charset=UTF-8"), Bytes::from_static(page.as_bytes())),
     };
     if let Some(kind) = kind {

@@ -119,7 +119,7 @@ impl Parser<'_> {
         self.expect_keyword("SELECT")?;
         let select = self.selection()?;
         self.expect_keyword("FROM")?;
-        let from = self.word()?;
+        let from = self.object()?;
         let filter = if self.take_keyword("WHERE") { Some(self.condition(0)?) } else { None };
         let mut order = Vec::new();
         if self.take_keyword("ORDER") {
@@ -256,6 +256,17 @@ impl Parser<'_> {
         }
     }
 
+    /// The name of an object; one of them is a keyword elsewhere.
+    fn object(&mut self) -> Result<Word, Refusal> {
+        match self.tokens.get(self.next) {
+            Some((Token::Word(text), at)) if text.eq_ignore_ascii_case("Group") => {
+                self.next += 1;
+                Ok(Word { text: text.clone(), at: *at })
+            }
+            _ => self.word(),
+        }
+    }
+
     fn word(&mut self) -> Result<Word, Refusal> {
         const RESERVED: &[&str] = &[
             "AND", "ASC", "DESC", "FROM", "GROUP", "HAVING", "IN", "LIKE", "LIMIT", "NOT", "NULL", "OR", "SELECT",
@@ -344,6 +355,7 @@ mod tests {
             "SELECT Id FROM Lead WHERE (a = 1",
             "SELECT Id FROM Lead LIMIT -1",
             "SELECT Id FROM Lead GROUP BY Email",
+            "SELECT Id FROM GROUP BY Email",
             "SELECT Id FROM Lead FOR UPDATE",
             "SELECT (SELECT Id FROM X) FROM Lead",
             "SELECT Id FROM Lead WHERE Email = :x",

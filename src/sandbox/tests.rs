@@ -1,7 +1,11 @@
 //! The sandbox as its callers see it: over HTTP.
 
 mod batches;
+mod conditional;
+mod duplicates;
+mod ends;
 mod faults;
+mod objects;
 mod queries;
 mod records;
 mod sessions;
@@ -64,6 +68,13 @@ impl Org {
         let mut lead = json!({ "LastName": "Lovelace", "Company": "Analytical" });
         lead.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let (status, answer) = self.post("sobjects/Lead", lead).await;
+        assert_eq!(status, 201, "{answer}");
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a record of any object and gives its id.
+    async fn make(&self, object: &str, fields: Json) -> String {
+        let (status, answer) = self.post(&format!("sobjects/{object}"), fields).await;
         assert_eq!(status, 201, "{answer}");
         answer["id"].as_str().unwrap().to_owned()
     }

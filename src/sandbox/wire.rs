@@ -146,6 +146,7 @@ pub(super) enum Content {
     Empty,
     Json(Json),
     Html(&'static str),
+    Xml(String),
 }
 
 impl Answer {
@@ -178,6 +179,7 @@ impl Answer {
             Content::Json(body) => body.clone(),
             Content::Empty => Json::Null,
             Content::Html(page) => json!(page),
+            Content::Xml(text) => json!(text),
         };
         let headers: serde_json::Map<String, Json> =
             self.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();

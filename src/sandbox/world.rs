@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
+use super::duplicates::DuplicateRule;
 use super::faults::Faults;
 use super::schema::{FieldId, standard};
 use super::table::{Row, RowId, Table};
@@ -28,6 +29,7 @@ const CALLS: u64 = 15_000;
 pub(super) struct World {
     pub tables: Vec<Table>,
     pub faults: Faults,
+    pub duplicate_rules: Vec<DuplicateRule>,
     pub sessions: Sessions,
     pub cursors: Cursors,
     pub usage: Usage,
@@ -41,9 +43,10 @@ pub(super) struct World {
 
 impl World {
     pub fn new(url: String) -> Self {
-        Self {
+        let mut world = Self {
             tables: tables(&[]),
             faults: Faults::none(),
+            duplicate_rules: Vec::new(),
             sessions: Sessions::default(),
             cursors: Cursors::default(),
             usage: Usage::default(),
@@ -51,7 +54,9 @@ impl World {
             url,
             undo: Journal::default(),
             writes: 0,
-        }
+        };
+        world.seed();
+        world
     }
 
     /// Begins anew, but for the sessions; ids are not given out twice.
@@ -59,10 +64,18 @@ impl World {
         let numbers: Vec<u64> = self.tables.iter().map(Table::next_number).collect();
         self.tables = tables(&numbers);
         self.faults = Faults::none();
+        self.duplicate_rules = Vec::new();
         self.cursors = Cursors::default();
         self.usage = Usage::default();
         self.requests = Requests::default();
         self.undo = Journal::default();
+        self.seed();
+    }
+
+    /// The org's address as a caller reached it, which may be through a port that was forwarded.
+    pub fn address(&self, host: Option<&str>) -> String {
+        let scheme = self.url.split_once("://").map_or("http", |(scheme, _)| scheme);
+        host.map_or_else(|| self.url.clone(), |host| format!("{scheme}://{host}"))
     }
 
     /// Finds an object by its name in any case.
@@ -75,11 +88,28 @@ impl World {
         self.tables.iter().position(|table| id.starts_with(table.object.prefix))
     }
 
+    /// The tables that hold data, not setup.
+    pub fn data(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|table| !table.object.setup)
+    }
+
     /// Remembers what the journal needs, while a transaction asks for it.
     pub fn note_undo(&mut self, table: TableId, row: RowId, before: Option<Row>) {
         if self.undo.wanted {
             self.undo.steps.push(Step { table, row, before });
         }
+    }
+
+    /// Runs steps that happen together or not at all.
+    pub fn atomically<T, E>(&mut self, steps: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let (mark, outer) = (self.undo.mark(), self.undo.wanted);
+        self.undo.wanted = true;
+        let result = steps(self);
+        if result.is_err() {
+            self.roll_back(mark);
+        }
+        self.undo.wanted = outer;
+        result
     }
 
     /// Undoes everything since the journal had `mark` steps.
@@ -95,11 +125,9 @@ impl World {
 
     /// Counters only: nothing here looks at rows.
     pub fn stats(&self) -> Json {
-        let records: BTreeMap<&str, usize> =
-            self.tables.iter().map(|table| (table.object.name, table.live_rows())).collect();
+        let records: BTreeMap<&str, usize> = self.data().map(|table| (table.object.name, table.live_rows())).collect();
         let surplus = |wanted: &dyn Fn(&super::schema::Field) -> bool| -> usize {
-            self.tables
-                .iter()
+            self.data()
                 .flat_map(|table| table.object.live().map(move |(id, field)| (table, id, field)))
                 .filter(|(_, _, field)| wanted(field))
                 .map(|(table, id, _)| table.surplus(id))
@@ -124,7 +152,11 @@ fn tables(numbers: &[u64]) -> Vec<Table> {
     objects
         .into_iter()
         .enumerate()
-        .map(|(place, object)| Table::new(object, numbers.get(place).copied().unwrap_or(1)))
+        .map(|(place, object)| {
+            // Users and the like have the same ids in every sandbox.
+            let first = if object.setup { 1 } else { numbers.get(place).copied().unwrap_or(1) };
+            Table::new(object, first)
+        })
         .collect()
 }
 

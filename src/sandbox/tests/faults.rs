@@ -139,7 +139,7 @@ async fn long_requests_unknown_versions_and_conversion_by_rest_are_refused() {
     assert_eq!(status("/services/data/v29.0/limits".to_owned()).await, 410);
     assert_eq!(org.post("actions/standard/convertLead", json!({})).await.0, 404);
     assert_eq!(org.call(Method::PUT, "limits", None).await.0, 405);
-    let (status, answer) = org.post("sobjects/Account", json!({ "Name": "x" })).await;
+    let (status, answer) = org.post("sobjects/Case", json!({ "Subject": "x" })).await;
     assert_eq!((status, code(&answer)), (404, "NOT_FOUND"));
     let text = org.request(Method::POST, "sobjects/Lead").body("{}").send().await.unwrap();
     assert_eq!(text.status().as_u16(), 415);
