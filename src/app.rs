@@ -22,7 +22,9 @@ use tracing::{info, warn};
 use self::operations::AppOperations;
 use self::threads::QueueThreads;
 use crate::clock::Clock;
-use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Mode, Role, StoreConfig, StoreUrl};
+use crate::config::{
+    AdminToken, Company, Config, DestinationConfig, DestinationKind, Mode, Role, StoreConfig, StoreUrl,
+};
 use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
 use crate::crm::salesforce::{Credentials, ENDPOINTS, Salesforce, SalesforceSettings};
 use crate::crm::{CallMeter, Crm};
@@ -34,7 +36,7 @@ use crate::http::figures::Figures;
 use crate::http::serve::ServeLimits;
 use crate::intake::{Intake, SourceRuntime};
 use crate::queue;
-use crate::queue::destination::{Destination, DestinationSettings, SourceReading};
+use crate::queue::destination::{CompanySettings, Destination, DestinationSettings, SourceReading};
 use crate::queue::maintenance::Maintenance;
 use crate::queue::neighbours::{self, Neighbours};
 use crate::queue::verdict::RetryPolicy;
@@ -321,6 +323,12 @@ fn destination_settings(config: &DestinationConfig, log_bodies: bool) -> Destina
         match_by: config.records.match_by.clone(),
         on_ambiguous: config.records.on_ambiguous,
         on_shared: config.records.on_shared,
+        on_crm_delete: config.records.on_crm_delete,
+        company: (config.records.company != Company::Inline).then(|| CompanySettings {
+            create: config.records.company == Company::Account,
+            lookup: config.records.company_field.clone(),
+            by_contacts: config.records.company_by_contacts,
+        }),
         auto_assign: config.records.auto_assign,
         rows: config.fields.clone(),
         linger: config.limits.linger,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::SinceBoot;
+use crate::domain::company::CompanyObject;
 use crate::domain::ids::{FieldName, ObjectName, RecordId, RecordRef, RequestId};
 use crate::domain::matching::{Candidates, MatchKeys, PersonObject};
 use crate::domain::record::{CrmRecord, CrmValue, Schema};
@@ -23,12 +24,17 @@ pub trait Crm: Send + Sync {
     /// The kinds of records that a person may be; each is looked through for every lead.
     fn people(&self) -> Vec<PersonObject>;
 
+    /// The kind of record that a company is.
+    fn companies(&self) -> CompanyObject;
+
     /// What the CRM says of these objects now, past any cache.
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError>;
 
     /// Records that may be these people; one answer per set of keys, in the order given.
     ///
-    /// A record found by name has the company's domain and no other first name. An error is the lookup's, not any lead's:
+    /// A record found by name has the company's domain and no other first name. What became another record (a converted
+    /// Lead, a merged record) is there together with what it became. A linked record that is neither there nor found to be
+    /// merged is gone. An error is the lookup's, not any lead's:
     /// after [`CrmError::Collateral`] it is to be repeated in halves, and only a lookup for a single lead fails by that
     /// lead's own fault.
     async fn find(&self, request: &FindRequest) -> Result<Vec<Candidates>, CrmError>;
@@ -58,6 +64,25 @@ pub struct Reading {
     /// The field that carries our key, on every object that has it.
     pub external_id: Option<FieldName>,
     pub fields: BTreeMap<ObjectName, BTreeSet<FieldName>>,
+    /// The records that companies are, where they are looked up.
+    pub companies: Option<CompanyReading>,
+}
+
+impl Reading {
+    /// The fields that are read of this kind of record.
+    pub fn fields_of(&self, object: &ObjectName) -> Option<&BTreeSet<FieldName>> {
+        let companies = self.companies.as_ref().filter(|companies| companies.object.object == *object);
+        self.fields.get(object).or(companies.map(|companies| &companies.fields))
+    }
+}
+
+/// How companies are looked up.
+#[derive(Clone, Debug)]
+pub struct CompanyReading {
+    pub object: CompanyObject,
+    pub fields: BTreeSet<FieldName>,
+    /// Whether a company that is not found otherwise is looked for by the people of its domain: at the cost of a call.
+    pub by_contacts: bool,
 }
 
 /// Writes that are sent together.

@@ -12,6 +12,7 @@ pub mod lead;
 pub mod signature;
 
 pub mod check;
+pub mod company;
 pub mod mapping;
 pub mod record;
 

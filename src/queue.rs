@@ -5,6 +5,7 @@
 
 mod batch;
 pub mod calls;
+mod companies;
 pub mod destination;
 mod fold;
 mod keys;

@@ -202,7 +202,7 @@ CREATE TABLE conflicts (
     destination text NOT NULL,
     source      text NOT NULL,
     lead_id     text NOT NULL,
-    kind        text NOT NULL CHECK (kind IN ('field', 'match', 'shared_record', 'invalid')),
+    kind        text NOT NULL CHECK (kind IN ('field', 'match', 'shared_record', 'invalid', 'company')),
     field       text NOT NULL,                                 -- empty where the kind has none
     state       text NOT NULL CHECK (state IN ('open', 'resolved', 'moot')),
     revision    bigint NOT NULL,

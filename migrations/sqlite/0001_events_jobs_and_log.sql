@@ -173,7 +173,7 @@ CREATE TABLE conflicts (
     destination TEXT NOT NULL,
     source      TEXT NOT NULL,
     lead_id     TEXT NOT NULL,
-    kind        TEXT NOT NULL CHECK (kind IN ('field', 'match', 'shared_record', 'invalid')),
+    kind        TEXT NOT NULL CHECK (kind IN ('field', 'match', 'shared_record', 'invalid', 'company')),
     field       TEXT NOT NULL,                                 -- empty where the kind has none
     state       TEXT NOT NULL CHECK (state IN ('open', 'resolved', 'moot')),
     revision    INTEGER NOT NULL,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::connect;
-use crate::config::{Config, DestinationConfig};
+use crate::config::{Company, Config, DestinationConfig};
 use crate::crm::{Call, CallMeter, Crm, CrmError};
-use crate::domain::check::{Finding, Severity, compare, of_people};
+use crate::domain::check::{Finding, Severity, Written, compare, of_people};
 use crate::domain::ids::{DestinationName, ObjectName};
-use crate::domain::matching::PersonObject;
+use crate::domain::mapping::FieldRow;
 use crate::domain::record::Schema;
-use crate::queue::destination::objects_read;
+use crate::queue::destination::{Kinds, objects_read};
 
 /// What the preflight of one destination found; the worst first.
 #[derive(Clone, Debug)]
@@ -37,9 +37,9 @@ pub async fn describe(config: &DestinationConfig, objects: &[ObjectName]) -> Res
 
 /// Checks one destination through an adapter that is at hand: every object that is read, not only the one written.
 pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
-    let people = crm.people();
+    let kinds = kinds(config, crm);
     let (mut schema, mut failures) = (Schema::default(), Vec::new());
-    for object in objects_read(&config.records.object, &people) {
+    for object in objects_read(&config.records.object, &kinds) {
         match crm.describe(std::slice::from_ref(&object)).await {
             Ok(described) => schema.objects.extend(described.objects),
             Err(error) if error.needs_person() => failures.push((object, error)),
@@ -48,7 +48,7 @@ pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
         }
     }
     let failures: Vec<Finding> = failures.iter().map(|(object, error)| undescribed(object, error)).collect();
-    let mut findings = compared(config, &people, &schema, failures);
+    let mut findings = compared(config, &kinds, &schema, failures);
     findings.push(Finding {
         severity: Severity::Ok,
         subject: "login".to_owned(),
@@ -58,19 +58,49 @@ pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
     findings
 }
 
+/// The kinds of records that the destination reads.
+pub(super) fn kinds(config: &DestinationConfig, crm: &dyn Crm) -> Kinds {
+    Kinds { people: crm.people(), company: (config.records.company != Company::Inline).then(|| crm.companies()) }
+}
+
 /// What the schema says of the mapping, besides what kept parts of it from being described; the worst first.
 pub(super) fn compared(
     config: &DestinationConfig,
-    people: &[PersonObject],
+    kinds: &Kinds,
     schema: &Schema,
     failures: Vec<Finding>,
 ) -> Vec<Finding> {
     let records = &config.records;
     let mut findings = failures;
-    if findings.is_empty() || schema.objects.contains_key(&records.object) {
-        findings.extend(compare(&config.fields, &records.object, &records.external_id, schema));
+    let all_described = findings.is_empty();
+    let mut add = |rows: &[FieldRow], object: &ObjectName, written: Written<'_>| {
+        if all_described || schema.objects.contains_key(object) {
+            findings.extend(compare(rows, object, written, schema));
+        }
+    };
+    let has_rows = |object: &ObjectName| config.fields.iter().any(|row| row.on.contains(object));
+    let external_id = Some(&records.external_id);
+    add(&config.fields, &records.object, Written { external_id, made: true });
+    for person in kinds.people.iter().map(|person| &person.object).filter(|object| **object != records.object) {
+        if has_rows(person) {
+            add(&config.fields, person, Written { external_id, made: false });
+        }
     }
-    findings.extend(of_people(people, &records.match_by, schema));
+    if let Some(company) = &kinds.company {
+        let made = records.company == Company::Account;
+        let written = Written { external_id: external_id.filter(|_| made), made };
+        add(&company.with_own_rows(&config.fields), &company.object, written);
+    }
+    let opportunity = ObjectName::from("Opportunity");
+    if has_rows(&opportunity) {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            subject: opportunity.to_string(),
+            finding: "the mapping has rows for it, and no lead is made an opportunity yet".to_owned(),
+            remedy: "nothing: the rows stand in the mapping document and are not written".to_owned(),
+        });
+    }
+    findings.extend(of_people(&kinds.people, &records.match_by, schema));
     findings.sort_by_key(|finding| finding.severity);
     findings
 }

@@ -114,7 +114,7 @@ impl AppOperations {
         if let Some(failed) = failed.filter(|failed| failed.error.needs_person()) {
             schema.objects.remove(&failed.object);
         }
-        let findings = check::compared(config, &destination.crm.people(), &schema, failures);
+        let findings = check::compared(config, &check::kinds(config, &*destination.crm), &schema, failures);
         Some(CheckReport {
             destination: destination.name.clone(),
             checked_at,

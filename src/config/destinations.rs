@@ -71,6 +71,9 @@ pub(super) fn read(table: Table<'_>, known: &[SourceName]) -> Option<Destination
     let object = records.as_ref().map_or_else(|| ObjectName::from("Lead"), |records| records.object.clone());
     let external_id: Option<&FieldName> = records.as_ref().map(|records| &records.external_id);
     let fields = fields::read(&table, &object, external_id);
+    if let Some(records) = &records {
+        fields::check_companies(&table, records.company, &fields);
+    }
     table.finish();
     known_kind?;
     let kind = DestinationKind::Salesforce(salesforce?);

@@ -11,7 +11,7 @@ use crate::domain::mapping::{
 use crate::domain::time::Timestamp;
 
 use super::reader::{Item, Table, Wrong};
-use super::records::object_name;
+use super::records::{Company, object_name};
 use super::values::{api_name, filled_text, one_built_of, one_of};
 
 const TYPES: &[(&str, FieldType)] = &[
@@ -51,6 +51,34 @@ pub(super) fn read(destination: &Table<'_>, object: &ObjectName, external_id: Op
         table.finish();
     }
     rows
+}
+
+const ACCOUNT: &str = "Account";
+
+/// Companies that are looked up or made need a name; rows for companies that are not would say nothing.
+pub(super) fn check_companies(destination: &Table<'_>, company: Company, rows: &[FieldRow]) {
+    let is_for = |row: &FieldRow, object: &str| row.on.iter().any(|on| on.as_str() == object);
+    if company == Company::Inline {
+        if let Some(row) = rows.iter().find(|row| is_for(row, ACCOUNT) && row.direction == Direction::ToCrm) {
+            destination.wrong(
+                "fields",
+                format!("{} has a row for Account, and records.company is \"inline\"", row.crm),
+                "write company = \"account\" or \"match_only\" in `records`, or leave Account out of the row's `on`",
+            );
+        }
+        return;
+    }
+    let names_it = |row: &FieldRow| {
+        let is_name = is_for(row, ACCOUNT) && row.crm.as_str() == "Name";
+        row.direction == Direction::ToCrm && (is_name || row.crm.as_str() == "Company")
+    };
+    if !rows.iter().any(names_it) {
+        destination.wrong(
+            "fields",
+            "no row says what a company is called, which records.company needs",
+            "write a row with crm = \"Name\", on = [\"Account\"]",
+        );
+    }
 }
 
 /// Two rows for one field would fight over it, and our own key is not theirs to write.
@@ -120,6 +148,14 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
         one_of(&[("skip", OnInvalid::Skip), ("review", OnInvalid::Review), ("hold", OnInvalid::Hold)]),
     );
     let note = table.optional("note", Item::text);
+    let only_companies = on.iter().all(|object| object.as_str() == ACCOUNT);
+    if only_companies && table.has("conflict") && conflict != ConflictRule::CrmWins {
+        table.wrong(
+            "conflict",
+            "does not hold for a company that is there: many people share it, so only its blanks are filled",
+            "write conflict = \"crm_wins\", or leave it out",
+        );
+    }
     let kind = kind?;
     check_options(table, kind);
     Some(FieldRow {

@@ -2,6 +2,7 @@
 
 use crate::domain::ids::{FieldName, LeadKey, ObjectName};
 use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
+use crate::domain::plan::OnCrmDelete;
 
 use super::reader::{Item, Table, Wrong, quoted};
 use super::values::{api_name, one_built_of, one_of};
@@ -21,8 +22,27 @@ pub struct RecordsConfig {
     pub on_ambiguous: OnAmbiguous,
     /// When the record belongs to another lead already; `review` if left out.
     pub on_shared: OnShared,
+    /// What is done about companies; `inline` if left out.
+    pub company: Company,
+    /// The field of `object` that points to the company's record; the CRM's own, where it has one, if left out.
+    pub company_field: Option<FieldName>,
+    /// Whether a company is also looked for by the people of its domain; false if left out.
+    pub company_by_contacts: bool,
+    /// When the record was deleted in the CRM; `hold` if left out.
+    pub on_crm_delete: OnCrmDelete,
     /// Whether the CRM's assignment rules run on create; true if left out. They never run on update.
     pub auto_assign: bool,
+}
+
+/// What is done about the companies that leads belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// They are fields of the person's record.
+    Inline,
+    /// Each is found or made, and the person's record points to it.
+    Account,
+    /// The same, but none is made.
+    MatchOnly,
 }
 
 /// What an external ID is made of: text with `{lead_id}` and `{source}`.
@@ -90,11 +110,9 @@ impl ExternalIdTemplate {
     }
 }
 
-const OBJECTS_OF_LATER: &[&str] = &["Contact", "Account", "Opportunity"];
-
 /// Reads `[destinations.NAME.records]` of a destination that takes leads from `sources` sources.
 pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
-    let object = table.or("object", "Lead", object_name);
+    let object = table.or("object", "Lead", one_of(&[("Lead", "Lead"), ("Contact", "Contact")]));
     let external_id = table.required(
         "external_id",
         "write the API name of a unique external ID field, such as \"Lead_System_Id__c\"",
@@ -122,12 +140,36 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
     );
     let on_shared =
         table.or("on_shared", OnShared::Review, one_of(&[("review", OnShared::Review), ("newest", OnShared::Newest)]));
+    let company = table.or(
+        "company",
+        Company::Inline,
+        one_of(&[("inline", Company::Inline), ("account", Company::Account), ("match_only", Company::MatchOnly)]),
+    );
+    let company_field = table.optional("company_field", api_name).map(FieldName::new);
+    let company_by_contacts = table.or("company_by_contacts", false, Item::flag);
+    for key in ["company_field", "company_by_contacts"] {
+        if company == Company::Inline && table.has(key) {
+            table.wrong(
+                key,
+                "says nothing while `company` is \"inline\"",
+                "write company = \"account\", or leave it out",
+            );
+        }
+    }
+    let on_crm_delete = table.or(
+        "on_crm_delete",
+        OnCrmDelete::Hold,
+        one_of(&[
+            ("hold", OnCrmDelete::Hold),
+            ("unlink", OnCrmDelete::Unlink),
+            ("recreate", OnCrmDelete::Recreate),
+            ("review", OnCrmDelete::Review),
+        ]),
+    );
     let auto_assign = table.or("auto_assign", true, Item::flag);
-    table.optional("company", one_built_of(&[("inline", ())], &["account", "match_only"]));
     table.optional("duplicate_rule", one_built_of(&[("review", ())], &["allow"]));
     table.optional("on_delete", one_built_of(&[("ignore", ())], &["flag", "delete"]));
     table.later("delete_flag");
-    table.optional("on_crm_delete", one_built_of(&[("hold", ())], &["unlink", "recreate", "review"]));
     table.optional("unmapped", one_built_of(&[("drop", ())], &["note", "error"]));
     table.later("note_field");
     table.finish();
@@ -138,13 +180,17 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         match_by,
         on_ambiguous,
         on_shared,
+        company,
+        company_field,
+        company_by_contacts,
+        on_crm_delete,
         auto_assign,
     })
 }
 
-/// The name of an object that leads can become records of.
+/// The name of an object that a row can be for.
 pub(super) fn object_name(item: &Item<'_>) -> Result<&'static str, Wrong> {
-    one_built_of(&[("Lead", "Lead")], OBJECTS_OF_LATER)(item)
+    one_of(&[("Lead", "Lead"), ("Contact", "Contact"), ("Account", "Account"), ("Opportunity", "Opportunity")])(item)
 }
 
 fn match_keys(table: &Table<'_>) -> Vec<MatchedBy> {

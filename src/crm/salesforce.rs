@@ -5,8 +5,10 @@
 
 mod auth;
 mod classify;
+mod companies;
 mod describe;
 mod find;
+mod follow;
 mod rows;
 mod soql;
 mod transport;
@@ -28,6 +30,7 @@ pub use self::classify::{Remedy, remedy};
 use self::describe::DescribeAnswer;
 use self::transport::{Http, Outgoing, SendError, Transport};
 use super::{CallMeter, Crm, CrmError, FindRequest, WriteRequest, WriteResult};
+use crate::domain::company::CompanyObject;
 use crate::domain::ids::ObjectName;
 use crate::domain::matching::{Candidates, PersonObject};
 use crate::domain::record::{ObjectSchema, Schema};
@@ -37,6 +40,9 @@ pub const ENDPOINTS: [&str; 5] = ["collections", "composite", "describe", "query
 
 const EMAIL: &str = "Email";
 const LAST_NAME: &str = "LastName";
+const WEBSITE: &str = "Website";
+/// By which a Contact points to its Account.
+const ACCOUNT: &str = "AccountId";
 
 /// Where the org is and how it is spoken to.
 #[derive(Clone, Debug)]
@@ -180,7 +186,18 @@ impl Crm for Salesforce {
             last_name: LAST_NAME.into(),
             website: website.map(Into::into),
         };
-        vec![person("Lead", Some("Website")), person("Contact", None)]
+        vec![person("Lead", Some(WEBSITE)), person("Contact", None)]
+    }
+
+    fn companies(&self) -> CompanyObject {
+        CompanyObject {
+            object: "Account".into(),
+            name: "Name".into(),
+            website: WEBSITE.into(),
+            name_of_person: "Company".into(),
+            website_of_person: WEBSITE.into(),
+            lookups: vec![("Contact".into(), ACCOUNT.into())],
+        }
     }
 
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError> {

@@ -39,9 +39,18 @@ impl Severity {
     }
 }
 
+/// How records of an object are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// The field that carries our key; `None`: none is written.
+    pub external_id: Option<&'a FieldName>,
+    /// Whether records are made, and not only changed.
+    pub made: bool,
+}
+
 /// Compares the mapping document with the live schema: field exists and is visible, writable, type fits, length, picklist
 /// values, external ID unique, required fields covered. One finding per row at least; the worst first.
-pub fn compare(rows: &[FieldRow], object: &ObjectName, external_id: &FieldName, schema: &Schema) -> Vec<Finding> {
+pub fn compare(rows: &[FieldRow], object: &ObjectName, written: Written<'_>, schema: &Schema) -> Vec<Finding> {
     let Some(described) = schema.objects.get(object) else {
         return vec![error(
             object.to_string(),
@@ -49,14 +58,14 @@ pub fn compare(rows: &[FieldRow], object: &ObjectName, external_id: &FieldName, 
             "give the integration user read, create and edit rights on the object",
         )];
     };
-    let mut findings = of_object(described);
-    findings.extend(of_external_id(described, external_id));
+    let mut findings = of_object(described, written.made);
+    findings.extend(written.external_id.into_iter().flat_map(|external_id| of_external_id(described, external_id)));
     let synced = rows.iter().filter(|row| row.direction == Direction::ToCrm && row.on.contains(object));
     for row in synced.clone() {
         findings.extend(of_row(described, row));
     }
-    let covered: Vec<&FieldName> = synced.clone().map(|row| &row.crm).chain([external_id]).collect();
-    for field in described.fields.values().filter(|field| field.required_on_create()) {
+    let covered: Vec<&FieldName> = synced.clone().map(|row| &row.crm).chain(written.external_id).collect();
+    for field in described.fields.values().filter(|field| written.made && field.required_on_create()) {
         let subject = format!("{}.{}", described.name, field.name);
         if !covered.contains(&&field.name) {
             findings.push(error(
@@ -108,13 +117,13 @@ pub fn of_people(people: &[PersonObject], by: &[MatchedBy], schema: &Schema) -> 
     findings
 }
 
-fn of_object(object: &ObjectSchema) -> Vec<Finding> {
+fn of_object(object: &ObjectSchema, made: bool) -> Vec<Finding> {
     let lacking = |right: &str| {
         let remedy = format!("give the integration user the right to {right} {} records", object.name);
         error(object.name.to_string(), &format!("our user may not {right} records"), &remedy)
     };
     let mut findings = Vec::new();
-    findings.extend((!object.createable).then(|| lacking("create")));
+    findings.extend((made && !object.createable).then(|| lacking("create")));
     findings.extend((!object.updateable).then(|| lacking("edit")));
     findings
 }

@@ -1,7 +1,9 @@
 //! Which CRM records could be this person?
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use super::company::CompanyKeys;
 use super::ids::{FieldName, ObjectName, RecordRef};
 use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
 use super::record::{CrmRecord, CrmValue, names_contradict};
@@ -18,6 +20,8 @@ pub struct MatchKeys {
     /// Looked up without regard to letter case.
     pub email: Option<String>,
     pub name_and_domain: Option<NameAndDomain>,
+    /// The lead's company, where that is to be looked up as well.
+    pub company: Option<CompanyKeys>,
 }
 
 /// A person's name and the domain of the company; free-mail and role addresses give none.
@@ -33,6 +37,8 @@ pub struct NameAndDomain {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidates {
     pub found: Vec<Candidate>,
+    /// Records that may be the lead's company; `None`: it was not looked up.
+    pub companies: Option<Vec<Candidate>>,
 }
 
 /// A record and the strongest key that it answered to.
@@ -49,9 +55,25 @@ pub enum MatchedBy {
     ExternalId,
     Email,
     NameAndCompanyDomain,
+    /// A company, by the domain of its website or of our key on it.
+    CompanyDomain,
+    /// A company, by its name.
+    CompanyName,
+    /// A company, by the people of its domain who belong to it.
+    CompanyContacts,
 }
 
 impl MatchedBy {
+    pub const ALL: [Self; 7] = [
+        Self::Link,
+        Self::ExternalId,
+        Self::Email,
+        Self::NameAndCompanyDomain,
+        Self::CompanyDomain,
+        Self::CompanyName,
+        Self::CompanyContacts,
+    ];
+
     /// The word used in the log, the API and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,14 +81,15 @@ impl MatchedBy {
             MatchedBy::ExternalId => "external_id",
             MatchedBy::Email => "email",
             MatchedBy::NameAndCompanyDomain => "name_and_company_domain",
+            MatchedBy::CompanyDomain => "company_domain",
+            MatchedBy::CompanyName => "company_name",
+            MatchedBy::CompanyContacts => "company_contacts",
         }
     }
 
     /// Reads the word back.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Link, Self::ExternalId, Self::Email, Self::NameAndCompanyDomain]
-            .into_iter()
-            .find(|matched| matched.as_str() == word)
+        Self::ALL.into_iter().find(|matched| matched.as_str() == word)
     }
 }
 
@@ -153,10 +176,22 @@ pub enum Match<'a> {
     },
     /// The linked record is no longer there.
     Gone,
-    /// The record became another one.
+    /// The record became another one, which is not there, or of a kind that is not written to.
     Became(&'a Candidate, RecordRef),
+    /// The record, linked before, became this one, which takes its place.
+    Moved {
+        from: RecordRef,
+        to: &'a Candidate,
+    },
     /// A person said that the lead is this record, of a kind that is not written to.
     Elsewhere(RecordRef),
+}
+
+impl MatchRules {
+    /// Whether a lead may be a record of this kind: one that is written to.
+    pub fn writes(&self, object: &ObjectName) -> bool {
+        *object == self.object || self.others.contains(object)
+    }
 }
 
 /// How records are chosen.
@@ -164,6 +199,8 @@ pub enum Match<'a> {
 pub struct MatchRules {
     /// The kind of record that a lead becomes.
     pub object: ObjectName,
+    /// Other kinds of records that a lead may be: those that the mapping has rows for.
+    pub others: BTreeSet<ObjectName>,
     /// Strongest first.
     pub by: Vec<MatchedBy>,
     pub on_ambiguous: OnAmbiguous,
@@ -185,12 +222,10 @@ pub fn choose<'a>(
     rules: &MatchRules,
 ) -> Match<'a> {
     if let Some(link) = link {
-        return match found.found.iter().find(|candidate| candidate.record.id == link.record.id) {
-            None => Match::Gone,
-            Some(candidate) => match &candidate.record.became {
-                Some(other) => Match::Became(candidate, other.clone()),
-                None => Match::One(candidate),
-            },
+        let Some(linked) = candidate_of(&link.record, found) else { return Match::Gone };
+        return match settled(linked, found, rules) {
+            Match::One(to) if to.record.id != link.record.id => Match::Moved { from: link.record.clone(), to },
+            settled => settled,
         };
     }
     let chosen = found.found.iter().find(|candidate| candidate.by == MatchedBy::Link);
@@ -203,10 +238,15 @@ pub fn choose<'a>(
             .collect();
         let hits = without_former_selves(hits);
         if !hits.is_empty() {
-            return among(person, &hits, chosen, *by, answers, rules);
+            let settled = |hit: &'a Candidate| settled(hit, found, rules);
+            return among(person, &hits, chosen, *by, answers, rules, &settled);
         }
     }
-    chosen.map_or(Match::Nobody, one)
+    chosen.map_or(Match::Nobody, |hit| settled(hit, found, rules))
+}
+
+fn candidate_of<'a>(record: &RecordRef, found: &'a Candidates) -> Option<&'a Candidate> {
+    found.found.iter().find(|candidate| candidate.record.id == record.id)
 }
 
 /// Leaves out records that became another one which is a hit itself: a converted Lead beside its Contact is one person.
@@ -222,10 +262,11 @@ fn among<'a>(
     by: MatchedBy,
     answers: &[Resolution],
     rules: &MatchRules,
+    one: &dyn Fn(&'a Candidate) -> Match<'a>,
 ) -> Match<'a> {
     match answer_to(hits, answers) {
         Some(Choice::Create) => return Match::Nobody,
-        Some(Choice::Record(answer)) if answer.object != rules.object => return Match::Elsewhere(answer.clone()),
+        Some(Choice::Record(answer)) if !rules.writes(&answer.object) => return Match::Elsewhere(answer.clone()),
         Some(Choice::Record(answer)) => {
             if let Some(hit) = hits.iter().copied().chain(chosen).find(|hit| hit.record.reference() == *answer) {
                 return one(hit);
@@ -234,9 +275,11 @@ fn among<'a>(
         _ => {}
     }
     let contradicts = |hit: &Candidate| by != MatchedBy::ExternalId && contradicts(person, &hit.record, rules);
-    let is_ours = |hit: &Candidate| hit.record.object == rules.object;
+    let is_ours = |hit: &Candidate| rules.writes(&hit.record.object);
     let detail = match hits {
-        [hit] if !is_ours(hit) => "the person is known to the CRM as a record of another kind",
+        [hit] if !is_ours(hit) => {
+            "the person is known to the CRM as a record of a kind that the mapping has no rows for"
+        }
         [hit] if !contradicts(hit) => return one(hit),
         [_] => "the record with this address is of a person with another name",
         _ => "several records could be this person",
@@ -246,7 +289,7 @@ fn among<'a>(
     let eligible = hits.iter().filter(|hit| several && !contradicts(hit));
     let chosen = match rules.on_ambiguous {
         // Whoever is known as a record of another kind never gets a second record.
-        OnAmbiguous::Create if hits.iter().all(|hit| is_ours(hit)) => return Match::Nobody,
+        OnAmbiguous::Create if hits.iter().all(|hit| hit.record.object == rules.object) => return Match::Nobody,
         OnAmbiguous::Review | OnAmbiguous::Create => None,
         OnAmbiguous::Oldest => eligible.min_by_key(place),
         OnAmbiguous::Newest => eligible.max_by_key(place),
@@ -254,18 +297,28 @@ fn among<'a>(
     chosen.filter(|hit| is_ours(hit)).map_or_else(|| ask(person, hits, rules, detail), |hit| one(hit))
 }
 
-fn one(hit: &Candidate) -> Match<'_> {
-    match &hit.record.became {
-        Some(other) => Match::Became(hit, other.clone()),
-        None => Match::One(hit),
+/// The record, or what it became in the end: a converted Lead its Contact, a merged record the one that survived.
+fn settled<'a>(hit: &'a Candidate, found: &'a Candidates, rules: &MatchRules) -> Match<'a> {
+    let mut last = hit;
+    // As many steps as there are records: no chain that leads nowhere goes on for ever.
+    for _ in 0..=found.found.len() {
+        let Some(next) = &last.record.became else {
+            let is_written = last.record.id == hit.record.id || rules.writes(&last.record.object);
+            return if is_written { Match::One(last) } else { Match::Became(hit, last.record.reference()) };
+        };
+        match candidate_of(next, found) {
+            Some(candidate) => last = candidate,
+            None => return Match::Became(hit, next.clone()),
+        }
     }
+    Match::Became(hit, last.record.reference())
 }
 
-/// The record that a person said the lead is, if that is one of the kind that is written to.
-pub fn chosen_record(answers: &[Resolution], object: &ObjectName) -> Option<RecordRef> {
+/// The record that a person said the lead is, if that is one of a kind that is written to.
+pub fn chosen_record(answers: &[Resolution], rules: &MatchRules) -> Option<RecordRef> {
     let newest = answers.iter().rev().find(|answer| answer.kind == ConflictKind::Match)?;
     match &newest.choice {
-        Choice::Record(record) if record.object == *object => Some(record.clone()),
+        Choice::Record(record) if rules.writes(&record.object) => Some(record.clone()),
         _ => None,
     }
 }

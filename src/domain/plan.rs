@@ -1,12 +1,16 @@
 //! What one CRM needs in order to hold a lead: all of it as one decision, with its reasons.
 
 mod ask;
+pub mod company;
 mod create;
 mod decide;
+mod gone;
 mod standing;
 
 pub use ask::planned_link;
+pub use company::{CompanyAction, CompanyPlan, CompanyRules};
 pub use decide::{PlanInput, SyncRules, create_keys, match_keys, plan_sync};
+pub use gone::OnCrmDelete;
 
 use std::collections::BTreeMap;
 
@@ -154,9 +158,13 @@ pub enum ConflictKind {
     SharedRecord,
     /// A value that the CRM cannot take, in a row that says `on_invalid = "review"`.
     Invalid,
+    /// Which record is the lead's company?
+    Company,
 }
 
 impl ConflictKind {
+    pub const ALL: [Self; 5] = [Self::Field, Self::Match, Self::SharedRecord, Self::Invalid, Self::Company];
+
     /// The word in the API, the log and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -164,12 +172,13 @@ impl ConflictKind {
             ConflictKind::Match => "match",
             ConflictKind::SharedRecord => "shared_record",
             ConflictKind::Invalid => "invalid",
+            ConflictKind::Company => "company",
         }
     }
 
     /// Reads the word back.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Field, Self::Match, Self::SharedRecord, Self::Invalid].into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -183,7 +192,7 @@ pub struct Question {
     pub base: Option<BasePair>,
     pub lead: Option<CrmValue>,
     pub crm: Option<CrmValue>,
-    /// For kind `match`: the records in question, and what speaks for and against each.
+    /// For kinds `match` and `company`: the records in question, and what speaks for and against each.
     pub candidates: Vec<CandidateSummary>,
     /// For kind `shared_record`: the lead that owns the record, where it is one of ours.
     pub other: Option<LeadKey>,
@@ -196,14 +205,16 @@ impl Question {
     pub fn takes(&self, choice: &Choice) -> bool {
         let of_kind = match self.kind {
             ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
-            ConflictKind::Match => matches!(choice, Choice::Record(_) | Choice::Create),
+            ConflictKind::Match | ConflictKind::Company => matches!(choice, Choice::Record(_) | Choice::Create),
             ConflictKind::SharedRecord => {
                 matches!(choice, Choice::Lead | Choice::Crm | Choice::Record(_) | Choice::Create)
             }
             ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
         };
         let Choice::Record(record) = choice else { return of_kind };
-        let mut named = self.candidates.iter().map(|candidate| &candidate.record).chain(&self.record).peekable();
+        // A record that is asked about for it is gone is none to choose.
+        let asked_about = self.record.as_ref().filter(|_| self.kind != ConflictKind::Match);
+        let mut named = self.candidates.iter().map(|candidate| &candidate.record).chain(asked_about).peekable();
         of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
     }
 }
@@ -223,7 +234,7 @@ pub struct Resolution {
     pub choice: Choice,
     pub seen_lead: Option<CrmValue>,
     pub seen_crm: Option<CrmValue>,
-    /// For kinds `match` and `shared_record`: the records that were in question.
+    /// For kinds `match`, `shared_record` and `company`: the records that were in question.
     pub seen_records: Vec<RecordRef>,
 }
 
@@ -253,6 +264,10 @@ pub struct SyncPlan {
     pub left_out: LeftOut,
     /// Per row that is written: the lead's value and what is sent.
     pub announced: BTreeMap<FieldName, BasePair>,
+    /// The record that the lead was linked to, where another one took its place.
+    pub moved_from: Option<RecordRef>,
+    /// What is to be done about the lead's company, where that was looked up.
+    pub company: Option<CompanyPlan>,
 }
 
 /// What is to be done outside.
@@ -276,6 +291,11 @@ pub enum Action {
     /// Nothing is owed.
     Skip {
         code: &'static str,
+        detail: String,
+    },
+    /// The record that the lead is linked to is gone, and it is to get another: it is looked for at once, as if the lead
+    /// were new.
+    Forget {
         detail: String,
     },
     /// The CRM would refuse it: known without asking.

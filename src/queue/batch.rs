@@ -19,11 +19,14 @@ use super::suspects::{by_suspicion, died_alone};
 use super::writes::{Call, Sent, announced_write, record_write};
 use crate::clock::SinceBoot;
 use crate::crm::gate::{Permit, outcome_of};
-use crate::crm::{CrmError, FindRequest, WriteRequest};
-use crate::domain::ids::{LeadKey, RecordRef, RequestId};
+use crate::crm::{CrmError, FindRequest, WriteRequest, WriteResult};
+use crate::domain::ids::{FieldName, LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{Action, Link, Owner, PlanInput, SyncPlan, create_keys, match_keys, plan_sync, planned_link};
+use crate::domain::plan::{
+    Action, BasePair, Intent, Link, Owner, PlanInput, SyncPlan, company, create_keys, match_keys, plan_sync,
+    planned_link,
+};
 use crate::store::{
     Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, RecordOwner, StoreResult,
     Work,
@@ -65,8 +68,8 @@ impl Member {
 pub(super) struct Planned {
     pub member: Member,
     pub plan: SyncPlan,
-    /// Calls of this attempt that were refused before the last one: logged with it.
-    pub refused_calls: Vec<(IntentId, NewLogRow)>,
+    /// What this attempt did before its last call, refused calls among it, with what was announced: logged with that one.
+    pub before: Vec<(Option<IntentId>, NewLogRow)>,
 }
 
 /// What the batch as a whole says of the CRM and of the queue.
@@ -132,6 +135,7 @@ impl Batch {
             members.push(Member { job, lead, work, external_id, keys, in_hand });
         }
         let members = self.reserve(members, wants, deferred, |member| member.job).await?;
+        let members = self.reserve_companies(members, deferred).await?;
         self.without_doubtful(members).await
     }
 
@@ -158,19 +162,21 @@ impl Batch {
     /// Gives back new leads that may be a person whose record another lead's create, of which no answer came, may still
     /// make: it would not be found yet. They wait until that lead has its record, or its create can no longer land.
     async fn without_doubtful(&self, members: Vec<Member>) -> StoreResult<Vec<Member>> {
-        if members.iter().all(|member| member.keys.linked.is_some()) {
+        if members.iter().all(|member| member.keys.linked.is_some() && member.keys.company.is_none()) {
             return Ok(members);
         }
         // Asked after the keys were taken in hand: from now on no other batch creates these people.
         let mut doubtful: HashMap<String, Vec<LeadKey>> = HashMap::new();
         let Destination { name, store, clock, in_flight, .. } = &*self.destination;
         for create in store.find_open_creates(name, &in_flight.at_work(), clock.now()).await? {
-            for key in keys::of_lead(&create_keys(&create.rows, &self.rules.sync)) {
+            for key in self.keys_of_create(&create.rows) {
                 doubtful.entry(key).or_default().push(create.lead.clone());
             }
         }
         let waits = |member: &Member| {
-            let others = keys::of_lead(&member.keys).into_iter().filter_map(|key| doubtful.get(&key)).flatten();
+            let person = keys::of_lead(&member.keys).into_iter();
+            let company = member.keys.company.iter().flat_map(keys::of_company);
+            let others = person.chain(company).filter_map(|key| doubtful.get(&key)).flatten();
             others.into_iter().any(|lead| *lead != member.job.lead)
         };
         let (waiting, members): (Vec<Member>, _) = members.into_iter().partition(waits);
@@ -207,6 +213,13 @@ impl Batch {
             self.carry_out(planned, lookup_calls, report).await?;
         }
         Ok(())
+    }
+
+    /// The keys of the person, or of the company, that an announced create makes.
+    fn keys_of_create(&self, announced: &BTreeMap<FieldName, BasePair>) -> Vec<String> {
+        let companies = self.rules.sync.company.as_ref();
+        let of_company = companies.map(|rules| company::announced_keys(announced, &rules.object)).unwrap_or_default();
+        if of_company.is_empty() { keys::of_lead(&create_keys(announced, &self.rules.sync)) } else { of_company }
     }
 
     async fn find(&self, members: &[Member], report: &mut Report) -> Result<Vec<Candidates>, CrmError> {
@@ -266,7 +279,7 @@ impl Batch {
                 true => plan,
                 false => without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint),
             };
-            planned.push(Planned { member, plan, refused_calls: Vec::new() });
+            planned.push(Planned { member, plan, before: Vec::new() });
         }
         Ok(planned)
     }
@@ -277,14 +290,19 @@ impl Batch {
         found: &Candidates,
         owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
     ) -> SyncPlan {
+        // Those of companies say nothing of a person's record.
+        let is_persons = |intent: &&Intent| self.rules.sync.of(&intent.object).is_some();
+        let intents: Vec<Intent> = member.work.intents.iter().filter(is_persons).cloned().collect();
         let input = PlanInput {
             lead: &member.lead,
             external_id: &member.external_id,
             times: self.destination.times_of(&member.lead.key.source),
             link: member.planned_link(),
-            intents: &member.work.intents,
+            intents: &intents,
             answers: &member.work.resolutions,
             found,
+            company: member.keys.company.as_ref(),
+            asked_for: member.job.forced,
             owner_of,
         };
         catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &self.rules.sync))).unwrap_or_else(|_| {
@@ -297,8 +315,10 @@ impl Batch {
     }
 
     /// Writes what the plans say, in one call, and settles everything.
-    async fn carry_out(&self, planned: Vec<Planned>, lookup_calls: u32, report: &mut Report) -> StoreResult<()> {
+    async fn carry_out(&mut self, planned: Vec<Planned>, lookup_calls: u32, report: &mut Report) -> StoreResult<()> {
+        let companies = self.company_tasks(&planned).await?;
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
+        let planned = self.with_companies(planned, companies, &settling, report).await?;
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
         for planned in planned {
             let writes = matches!(planned.plan.action, Action::Create { .. } | Action::Update { .. });
@@ -381,17 +401,23 @@ impl Batch {
             send_until: lease.until.before(destination.settings.timeout),
         };
         debug!(destination = %destination.name, leads = kept.len(), request.id = %request.request_id, "writing {} leads", kept.len());
-        let (results, calls) = counted(destination.crm.write(&request)).await;
+        let (results, calls) = self.send(&request, report).await;
+        let call = Call { request_id: request.request_id, sent_at: now, lease, calls };
+        Ok((Some(Sent { call, planned: kept, intents, results }), lost))
+    }
+
+    /// Sends writes, and says how many calls that made; the gate hears of it.
+    pub(super) async fn send(&self, request: &WriteRequest, report: &mut Report) -> (Vec<WriteResult>, u32) {
+        let (results, calls) = counted(self.destination.crm.write(request)).await;
         let outcome = outcome_of(&results);
         if !outcome.is_err_and(CrmError::is_too_late) {
             self.permit.answered(outcome);
         }
         if let Err(error) = outcome {
-            destination.note_error(error);
+            self.destination.note_error(error);
         }
         report.drift |= results.iter().any(|result| matches!(result.outcome, Err(CrmError::SchemaDrift { .. })));
-        let call = Call { request_id: request.request_id, sent_at: now, lease, calls };
-        Ok((Some(Sent { call, planned: kept, intents, results }), lost))
+        (results, calls)
     }
 
     /// No call is sent with less than its time-out left on the lease.
@@ -435,6 +461,6 @@ fn refuses_the_batch(error: &CrmError) -> bool {
     matches!(error, CrmError::Refused { .. } | CrmError::Unfamiliar { .. } | CrmError::Collateral { .. })
 }
 
-fn new_request_id() -> RequestId {
+pub(super) fn new_request_id() -> RequestId {
     RequestId::new(uuid::Uuid::now_v7().to_string())
 }

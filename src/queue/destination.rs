@@ -13,13 +13,14 @@ use super::verdict::RetryPolicy;
 use crate::clock::Clock;
 use crate::config::ExternalIdTemplate;
 use crate::crm::gate::Gate;
-use crate::crm::{Crm, CrmError, Reading};
+use crate::crm::{CompanyReading, Crm, CrmError, Reading};
+use crate::domain::company::CompanyObject;
 use crate::domain::envelope::{Reader, TimeFormat};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
-use crate::domain::mapping::{FieldRow, Take};
+use crate::domain::mapping::{Direction, FieldRow, Take};
 use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnShared, PersonObject};
-use crate::domain::plan::SyncRules;
+use crate::domain::plan::{CompanyRules, OnCrmDelete, SyncRules};
 use crate::domain::record::Schema;
 use crate::domain::time::Timestamp;
 use crate::store::{DirtyMark, Recovered, Store, StoreResult};
@@ -36,6 +37,9 @@ pub struct DestinationSettings {
     pub match_by: Vec<MatchedBy>,
     pub on_ambiguous: OnAmbiguous,
     pub on_shared: OnShared,
+    pub on_crm_delete: OnCrmDelete,
+    /// What is done about companies; `None`: they are fields of the person's record only.
+    pub company: Option<CompanySettings>,
     pub auto_assign: bool,
     pub rows: Vec<FieldRow>,
     pub linger: Duration,
@@ -44,6 +48,17 @@ pub struct DestinationSettings {
     pub retry: RetryPolicy,
     /// Whether requests and responses are kept with field values.
     pub log_bodies: bool,
+}
+
+/// What is done about companies.
+#[derive(Clone, Debug)]
+pub struct CompanySettings {
+    /// Whether a company that is not found is made.
+    pub create: bool,
+    /// The field of `object` that points to it, where that is not the CRM's own.
+    pub lookup: Option<FieldName>,
+    /// Whether it is also looked for by the people of its domain.
+    pub by_contacts: bool,
 }
 
 /// How a source's stored events are read.
@@ -197,10 +212,10 @@ impl Destination {
     }
 
     async fn look(&self) -> Result<Arc<Rules>, CrmError> {
-        let people = self.crm.people();
-        let schema = self.describe(&people).await?;
-        let rules = Arc::new(make_rules(&self.settings, &people, schema, self.clock.now()));
-        for key in keys(&self.settings, &people) {
+        let kinds = Kinds::of(&*self.crm, &self.settings);
+        let schema = self.describe(&kinds).await?;
+        let rules = Arc::new(make_rules(&self.settings, &kinds, schema, self.clock.now()));
+        for key in keys(&self.settings, &kinds) {
             if rules.missing_keys.contains(&key) {
                 warn!(destination = %self.name, field = %key, "the field {key}, by which records are recognised, is missing in {}, or hidden", self.name);
                 self.gate.close_for_drift(key);
@@ -208,9 +223,11 @@ impl Destination {
                 self.gate.end_drift(&key);
             }
         }
-        for row in &rules.sync.rows {
-            if rules.sync.schema.field(&self.settings.object, &row.crm).is_none() {
-                warn!(destination = %self.name, field = %row.crm, "the field {} of the mapping is missing in {}, or hidden; it is left out", row.crm, self.name);
+        for (object, row) in
+            rules_of_all(&rules.sync).flat_map(|(object, rules)| rules.rows.iter().map(move |row| (object, row)))
+        {
+            if rules.sync.schema.field(object, &row.crm).is_none() {
+                warn!(destination = %self.name, field = %row.crm, "the field {object}.{} of the mapping is missing in {}, or hidden; it is left out", row.crm, self.name);
             }
         }
         info!(destination = %self.name, "read the schema of {}", self.name);
@@ -219,9 +236,9 @@ impl Destination {
     }
 
     /// What the CRM says of every object that is read.
-    async fn describe(&self, people: &[PersonObject]) -> Result<Schema, CrmError> {
+    async fn describe(&self, kinds: &Kinds) -> Result<Schema, CrmError> {
         let (mut schema, mut failed) = (Schema::default(), None);
-        for object in objects_read(&self.settings.object, people) {
+        for object in objects_read(&self.settings.object, kinds) {
             match self.crm.describe(std::slice::from_ref(&object)).await {
                 Ok(described) => schema.objects.extend(described.objects),
                 Err(error) => {
@@ -255,58 +272,144 @@ impl Destination {
     }
 }
 
-/// The objects whose fields must be known: the one that is written, and all that a person may be.
-pub fn objects_read(object: &ObjectName, people: &[PersonObject]) -> BTreeSet<ObjectName> {
-    people.iter().map(|person| &person.object).chain([object]).cloned().collect()
+/// The kinds of records that a CRM has for people and, where they are looked up, for companies.
+#[derive(Clone, Debug)]
+pub struct Kinds {
+    pub people: Vec<PersonObject>,
+    pub company: Option<CompanyObject>,
+}
+
+impl Kinds {
+    fn of(crm: &dyn Crm, settings: &DestinationSettings) -> Self {
+        Self { people: crm.people(), company: settings.company.as_ref().map(|_| crm.companies()) }
+    }
+}
+
+/// The objects whose fields must be known: the one that is written, and all that a person or a company may be.
+pub fn objects_read(object: &ObjectName, kinds: &Kinds) -> BTreeSet<ObjectName> {
+    let company = kinds.company.iter().map(|company| &company.object);
+    kinds.people.iter().map(|person| &person.object).chain([object]).chain(company).cloned().collect()
+}
+
+/// The other kinds of records that a lead may be: those of people that the mapping has rows for.
+fn others(settings: &DestinationSettings, people: &[PersonObject]) -> BTreeSet<ObjectName> {
+    let has_rows = |object: &&ObjectName| {
+        **object != settings.object
+            && settings.rows.iter().any(|row| row.direction == Direction::ToCrm && row.on.contains(object))
+    };
+    people.iter().map(|person| &person.object).filter(has_rows).cloned().collect()
 }
 
 /// The fields by which records are recognised.
-fn keys<'a>(settings: &'a DestinationSettings, people: &'a [PersonObject]) -> impl Iterator<Item = KeyField> + 'a {
-    let ours = KeyField { object: settings.object.clone(), field: settings.external_id.clone() };
-    people.iter().flat_map(|person| person.keys(&settings.match_by)).chain([ours])
+fn keys(settings: &DestinationSettings, kinds: &Kinds) -> Vec<KeyField> {
+    let ours = |object: ObjectName| KeyField { object, field: settings.external_id.clone() };
+    let written = others(settings, &kinds.people).into_iter().chain([settings.object.clone()]);
+    let people = kinds.people.iter().flat_map(|person| person.keys(&settings.match_by));
+    let makes = settings.company.as_ref().is_some_and(|company| company.create);
+    let company = kinds.company.iter().flat_map(|company| {
+        let key = |field: &FieldName| KeyField { object: company.object.clone(), field: field.clone() };
+        // Without our key on it a company could be made twice.
+        let ours = Some(&settings.external_id).filter(|_| makes);
+        [&company.name, &company.website].into_iter().chain(ours).map(key).collect::<Vec<_>>()
+    });
+    people.chain(company).chain(written.map(ours)).collect()
 }
 
-fn make_rules(settings: &DestinationSettings, people: &[PersonObject], schema: Schema, seen_at: Timestamp) -> Rules {
-    let rows: Vec<FieldRow> = settings.rows.iter().filter(|row| row.on.contains(&settings.object)).cloned().collect();
+/// The rules for each kind of record.
+fn rules_of_all(rules: &SyncRules) -> impl Iterator<Item = (&ObjectName, &SyncRules)> {
+    [(&rules.matching.object, rules)].into_iter().chain(&rules.others)
+}
+
+fn make_rules(settings: &DestinationSettings, kinds: &Kinds, schema: Schema, seen_at: Timestamp) -> Rules {
+    let others = others(settings, &kinds.people);
+    let company = kinds.company.as_ref().and_then(|object| company_rules(object, settings, &schema)).map(Arc::new);
+    let rules_for = |object: &ObjectName| SyncRules {
+        company: company.clone(),
+        ..rules_for(object, &settings.rows, settings, &others, &schema)
+    };
+    let mut sync = rules_for(&settings.object);
+    sync.others = others.iter().map(|object| (object.clone(), rules_for(object))).collect();
+    let reading = reading(settings, &kinds.people, &sync);
+    let keys = keys(settings, kinds).into_iter();
+    let missing_keys = keys.filter(|key| schema.field(&key.object, &key.field).is_none()).collect();
+    let fingerprint = fingerprint(settings, &sync);
+    Rules { sync, reading, fingerprint, seen_at, missing_keys }
+}
+
+/// What is done about companies.
+fn company_rules(object: &CompanyObject, settings: &DestinationSettings, schema: &Schema) -> Option<CompanyRules> {
+    let CompanySettings { create, lookup, .. } = settings.company.as_ref()?;
+    let mut lookups: BTreeMap<ObjectName, FieldName> = object.lookups.iter().cloned().collect();
+    lookups.extend(lookup.iter().map(|field| (settings.object.clone(), field.clone())));
+    let rows = object.with_own_rows(&settings.rows);
+    let rows = rules_for(&object.object, &rows, settings, &BTreeSet::new(), schema);
+    Some(CompanyRules { object: object.clone(), create: *create, lookups, rows })
+}
+
+/// The rules for records of one kind.
+fn rules_for(
+    object: &ObjectName,
+    rows: &[FieldRow],
+    settings: &DestinationSettings,
+    others: &BTreeSet<ObjectName>,
+    schema: &Schema,
+) -> SyncRules {
+    let rows: Vec<FieldRow> = rows.iter().filter(|row| row.on.contains(object)).cloned().collect();
     let taking = |part: Take| rows.iter().find(|row| row.take == Some(part)).map(|row| row.crm.clone());
     let matching = MatchRules {
-        object: settings.object.clone(),
+        object: object.clone(),
+        others: others.clone(),
         by: settings.match_by.clone(),
         on_ambiguous: settings.on_ambiguous,
         first_name: taking(Take::FirstName),
         last_name: taking(Take::LastName),
     };
-    let reading = reading(settings, people, &rows, &schema);
-    let missing_keys = keys(settings, people).filter(|key| schema.field(&key.object, &key.field).is_none()).collect();
-    let fingerprint = fingerprint(settings, &schema);
-    let sync =
-        SyncRules { rows, external_id: settings.external_id.clone(), matching, on_shared: settings.on_shared, schema };
-    Rules { sync, reading, fingerprint, seen_at, missing_keys }
+    SyncRules {
+        rows,
+        external_id: settings.external_id.clone(),
+        matching,
+        on_shared: settings.on_shared,
+        on_crm_delete: settings.on_crm_delete,
+        company: None,
+        schema: schema.clone(),
+        others: BTreeMap::new(),
+    }
 }
 
 /// Every mapped field that the CRM has; of the other objects that a person may be, what tells who it is.
-fn reading(settings: &DestinationSettings, people: &[PersonObject], rows: &[FieldRow], schema: &Schema) -> Reading {
+fn reading(settings: &DestinationSettings, people: &[PersonObject], rules: &SyncRules) -> Reading {
     let mut fields: BTreeMap<ObjectName, BTreeSet<FieldName>> = BTreeMap::new();
     for person in people {
-        let Some(described) = schema.objects.get(&person.object) else { continue };
-        let is_ours = person.object == settings.object;
-        let mapped = rows.iter().map(|row| &row.crm).filter(|_| is_ours);
+        let Some(described) = rules.schema.objects.get(&person.object) else { continue };
+        let mapped = rules.of(&person.object).into_iter().flat_map(|rules| &rules.rows).map(|row| &row.crm);
+        let lookup = rules.company.as_ref().and_then(|company| company.lookups.get(&person.object));
         let wanted = mapped
             .chain(person.identity())
             .chain([&settings.external_id])
+            .chain(lookup)
             .filter(|field| described.fields.contains_key(field))
             .cloned();
         fields.insert(person.object.clone(), wanted.collect());
     }
-    Reading { external_id: Some(settings.external_id.clone()), fields }
+    let companies = rules.company.as_ref().zip(settings.company.as_ref()).map(|(company, of)| {
+        let described = rules.schema.objects.get(&company.object.object);
+        let mapped = company.rows.rows.iter().map(|row| &row.crm);
+        let wanted = mapped.chain([&company.object.name, &company.object.website, &settings.external_id]);
+        let is_there = |field: &&FieldName| described.is_some_and(|described| described.fields.contains_key(field));
+        let fields = wanted.filter(is_there).cloned().collect();
+        CompanyReading { object: company.object.clone(), fields, by_contacts: of.by_contacts }
+    });
+    Reading { external_id: Some(settings.external_id.clone()), fields, companies }
 }
 
 /// Equal while nothing changed that planning depends on.
-fn fingerprint(settings: &DestinationSettings, schema: &Schema) -> String {
+fn fingerprint(settings: &DestinationSettings, rules: &SyncRules) -> String {
     let mut hash = Sha256::new();
-    let described = settings.rows.iter().map(|row| schema.field(&settings.object, &row.crm));
+    let described = rules_of_all(rules)
+        .flat_map(|(object, of)| of.rows.iter().map(move |row| rules.schema.field(object, &row.crm)));
     hash.update(format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        settings.company,
         settings.rows,
         settings.object,
         settings.external_id,

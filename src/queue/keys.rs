@@ -1,11 +1,12 @@
 //! What is in flight: the keys and records that a batch has in hand, so that no two batches touch one person or record,
 //! in this process or in another one on the same database.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{debug, warn};
 
+use crate::domain::company::CompanyKeys;
 use crate::domain::ids::{DestinationName, RecordRef};
 use crate::domain::matching::MatchKeys;
 use crate::domain::time::Timestamp;
@@ -109,6 +110,11 @@ impl Hold {
         Ok(answers)
     }
 
+    /// Whether this batch has the key in hand.
+    pub fn has(&self, key: &String) -> bool {
+        self.keys.contains(key)
+    }
+
     fn reserve_here(&mut self, keys: &[String]) -> InHand {
         let mut taken = self.in_flight.lock();
         if keys.iter().any(|key| taken.keys.contains(key)) {
@@ -172,6 +178,17 @@ pub fn of_lead(keys: &MatchKeys) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The keys of a company, each in the form in which two leads of one company have one in common.
+pub fn of_company(keys: &CompanyKeys) -> BTreeSet<String> {
+    let own = keys.external_ids().into_iter().map(|id| company_key(&id));
+    own.chain(keys.known.as_ref().map(of_record)).collect()
+}
+
+/// The key of a company that carries this one.
+pub fn company_key(external_id: &str) -> String {
+    format!("company:{external_id}")
 }
 
 /// The key of a record.

@@ -4,14 +4,16 @@
 //! another schema, and a person's answer make it worth another try.
 
 use crate::crm::CrmError;
-use crate::domain::ids::FieldName;
+use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::plan::{Action, BasePair, Link, Rule, SyncPlan, SyncRules};
 use crate::domain::record::CrmValue;
 
 /// The plan without the fields that the CRM refused, if it can do without them.
 pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRules) -> Option<SyncPlan> {
     let CrmError::Refused { fields: refused, message, .. } = error else { return None };
-    let object = &rules.matching.object;
+    let (Action::Create { object, .. } | Action::Update { record: RecordRef { object, .. }, .. }) = &plan.action else {
+        return None;
+    };
     let needed = |field: &FieldName| {
         *field == rules.external_id
             || rules.schema.field(object, field).is_none_or(|schema| schema.required_on_create())

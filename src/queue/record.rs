@@ -65,7 +65,7 @@ impl Batch {
 
     /// Leaves leads of which the lease or a key is lost to whoever has it now. What is still ours is due again after a while.
     pub(super) async fn leave(&self, lost: Vec<Planned>, settling: &Settling<'_>) -> StoreResult<()> {
-        let (told, untold): (Vec<_>, Vec<_>) = lost.into_iter().partition(|planned| !planned.refused_calls.is_empty());
+        let (told, untold): (Vec<_>, Vec<_>) = lost.into_iter().partition(|planned| !planned.before.is_empty());
         // Of these the log has yet to hear what was refused before.
         self.settle(told.into_iter().map(|planned| settling.left(planned, A_WHILE)).collect(), &self.lease).await?;
         self.give_back(untold.into_iter().map(|planned| planned.member.job).collect(), A_WHILE, None).await

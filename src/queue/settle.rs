@@ -19,7 +19,9 @@ use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
 use crate::domain::plan::{Action, ConflictKind, Link, SyncPlan};
 use crate::domain::time::Timestamp;
-use crate::store::{ClaimedJob, IntentEnd, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement};
+use crate::store::{
+    ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
+};
 use conflicts::{asked_by_duplicate_rule, moot};
 
 /// Settles the leads of one call.
@@ -43,11 +45,12 @@ impl Settling<'_> {
     }
 
     /// Settles a lead that needs no write, or whose write is known to be refused.
-    pub fn without_write(&self, planned: Planned) -> Settlement {
+    pub fn without_write(&self, mut planned: Planned) -> Settlement {
         let seen = known_before(&planned, &self.batch.rules.fingerprint);
-        let Planned { member, plan, .. } = planned;
         let observes = self.batch.destination.observes();
-        let mut settlement = self.settlement(&member, &plan);
+        let mut settlement = self.settlement(&planned.member, &planned.plan);
+        take_what_was_before(&mut planned, &mut settlement);
+        let Planned { member, plan, .. } = planned;
         let mut row = self.log_row(&member, &plan);
         match &plan.action {
             Action::Unchanged => {
@@ -71,6 +74,14 @@ impl Settling<'_> {
                 row.outcome = if *code == INTERNAL_ERROR { Outcome::Refused } else { Outcome::Conflict };
                 let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
                 settlement.end = JobEnd::Held { code: (*code).to_owned(), detail: detail.clone(), look_again_at };
+            }
+            Action::Forget { detail } => {
+                row.error_code = Some("record_gone".to_owned());
+                row.error = Some(detail.clone());
+                if let Some(link) = &member.work.link {
+                    settlement.link = LinkChange::Remove { planned_with: link.revision };
+                }
+                settlement.end = JobEnd::Retry { due_at: settlement.now, error: detail.clone(), failed: false };
             }
             Action::Refuse { code, message, .. } => {
                 self.refuse(&mut settlement, &mut row, &member, &plan, code, message);
@@ -167,7 +178,7 @@ impl Settling<'_> {
             let mut row = self.sent_row(&planned, &call, &result);
             if let Some(plan) = reduced {
                 row.outcome = Outcome::Refused;
-                planned.refused_calls.push((intent, row));
+                planned.before.push((Some(intent), row));
                 planned.plan = plan;
                 if planned.plan.action == Action::Unchanged {
                     settlements.push(self.without_what_was_refused(planned));
@@ -178,7 +189,7 @@ impl Settling<'_> {
             }
             let mut settlement = self.settlement(&planned.member, &planned.plan);
             settlement.wrote = true;
-            take_refused_calls(&mut planned, &mut settlement);
+            take_what_was_before(&mut planned, &mut settlement);
             let may_land_late = match &result.outcome {
                 Ok(written) => {
                     settlement.link = self.link(&planned.member, &planned.plan, Some(written));
@@ -223,7 +234,7 @@ impl Settling<'_> {
         settlement.wrote = true;
         settlement.link = self.link(&planned.member, &planned.plan, None);
         settlement.looked = is_kept(&settlement.link, &planned.member, &planned.plan);
-        take_refused_calls(&mut planned, &mut settlement);
+        take_what_was_before(&mut planned, &mut settlement);
         self.tell(&planned.member, &settlement);
         settlement
     }
@@ -235,7 +246,7 @@ impl Settling<'_> {
         let error = "another replica has this lead, its person or its record in hand".to_owned();
         settlement.end = JobEnd::Retry { due_at: settlement.now.after(wait), error, failed: false };
         settlement.wrote = true;
-        take_refused_calls(&mut planned, &mut settlement);
+        take_what_was_before(&mut planned, &mut settlement);
         settlement
     }
 
@@ -244,12 +255,16 @@ impl Settling<'_> {
         let Sent { call, planned, intents, results } = sent;
         for ((planned, intent), result) in planned.iter_mut().zip(intents).zip(results) {
             let row = self.sent_row(planned, call, result);
-            planned.refused_calls.push((*intent, row));
+            planned.before.push((Some(*intent), row));
         }
     }
 
     fn sent_row(&self, planned: &Planned, call: &Call, result: &WriteResult) -> NewLogRow {
-        let mut row = self.log_row(&planned.member, &planned.plan);
+        self.sent(self.log_row(&planned.member, &planned.plan), call, result)
+    }
+
+    /// A row of what was sent, with its request and its answer.
+    pub fn sent(&self, mut row: NewLogRow, call: &Call, result: &WriteResult) -> NewLogRow {
         let now = self.batch.destination.clock.now();
         row.request_id = Some(call.request_id.clone());
         row.duration_ms = u64::try_from(now.since(call.sent_at).as_millis()).unwrap_or(u64::MAX);
@@ -298,6 +313,52 @@ impl Settling<'_> {
                 row.outcome = Outcome::Retry;
             }
         }
+    }
+
+    /// Settles a lead whose company could not be made: its record is not written without it. `announced`: what was, and how
+    /// that went, of the lead for which the company was to be made.
+    pub fn after_failed_company(
+        &self,
+        mut planned: Planned,
+        error: &CrmError,
+        announced: Option<(IntentId, NewLogRow)>,
+    ) -> Settlement {
+        let mut settlement = self.blank_settlement(&planned.member.job);
+        take_what_was_before(&mut planned, &mut settlement);
+        let (end, outcome) = match self.verdict(error, &planned.member, "company") {
+            Verdict::End(end, outcome) => (end, outcome),
+            Verdict::Wait => {
+                let error = format!("{}: {error}", error.code());
+                (JobEnd::Retry { due_at: settlement.now, error, failed: false }, Outcome::Retry)
+            }
+        };
+        settlement.end = end;
+        let row = match announced {
+            Some((intent, row)) => {
+                let may_land = matches!(error, CrmError::Unknown { .. });
+                let open_until = IntentEnd::OpenUntil(settlement.now.after(MAY_LAND_FOR));
+                settlement.intents.push((intent, if may_land { open_until } else { IntentEnd::Closed }));
+                settlement.wrote = true;
+                NewLogRow { outcome, ..row }
+            }
+            None => NewLogRow {
+                operation: Operation::Hold,
+                outcome,
+                error_code: Some(error.code().to_owned()),
+                error: Some(format!("the lead's company could not be made: {error}")),
+                ..self.blank_row(&planned.member.job, planned.member.lead.newest_arrival())
+            },
+        };
+        settlement.log.push(row);
+        self.tell(&planned.member, &settlement);
+        settlement
+    }
+
+    /// A log row about a lead's company.
+    pub fn company_row(&self, member: &Member, operation: Operation) -> NewLogRow {
+        let blank = self.blank_row(&member.job, member.lead.newest_arrival());
+        // The lookup's calls are told with the person's record.
+        NewLogRow { operation, api_calls: 0, ..blank }
     }
 
     fn verdict(&self, error: &CrmError, member: &Member, fingerprint: &str) -> Verdict {
@@ -377,7 +438,7 @@ impl Settling<'_> {
             Action::Update { .. } => Operation::Update,
             Action::Unchanged => Operation::Unchanged,
             Action::Hold { .. } => Operation::Hold,
-            Action::Skip { .. } => Operation::Skip,
+            Action::Skip { .. } | Action::Forget { .. } => Operation::Skip,
         };
         // Where planning stopped before its record, the row still says which record it is about.
         let linked = member.work.link.as_ref().filter(|_| matches!(operation, Operation::Hold | Operation::Skip));
@@ -385,7 +446,13 @@ impl Settling<'_> {
         let (record, matched_by) = matched.unzip();
         // A lead without a record of its own says why in each of its rows.
         let shared = plan.questions.iter().find(|question| question.kind == ConflictKind::SharedRecord);
-        let (error_code, error) = shared.map(|shared| ("shared_record".to_owned(), shared.detail.clone())).unzip();
+        let moved = plan.moved_from.as_ref().zip(record.as_ref()).map(|(from, to)| {
+            let told =
+                format!("{} {} became {} {}, which the lead is from now on", from.object, from.id, to.object, to.id);
+            ("record_moved".to_owned(), told)
+        });
+        let shared = shared.map(|shared| ("shared_record".to_owned(), shared.detail.clone()));
+        let (error_code, error) = moved.or(shared).unzip();
         let blank = self.blank_row(&member.job, member.lead.newest_arrival());
         NewLogRow { operation, record, matched_by, error_code, error, decisions: plan.decisions.clone(), ..blank }
     }
@@ -419,10 +486,12 @@ fn is_kept(change: &LinkChange, member: &Member, plan: &SyncPlan) -> bool {
         || member.work.link.as_ref().is_some_and(stands)
 }
 
-/// Calls that were refused before the last one are logged before it; what they announced did not happen.
-fn take_refused_calls(planned: &mut Planned, settlement: &mut Settlement) {
-    for (intent, row) in std::mem::take(&mut planned.refused_calls) {
-        settlement.intents.push((intent, IntentEnd::Closed));
+/// What was done before the last call is logged before it. What was announced for it is settled: refused, or a company's
+/// record, of which nothing more need be known.
+fn take_what_was_before(planned: &mut Planned, settlement: &mut Settlement) {
+    for (intent, row) in std::mem::take(&mut planned.before) {
+        settlement.wrote |= intent.is_some();
+        settlement.intents.extend(intent.map(|intent| (intent, IntentEnd::Closed)));
         settlement.log.push(row);
     }
 }

@@ -24,8 +24,8 @@ pub enum Verdict {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// After so many attempts a duplicate that lookups do not show is a refusal.
-const DUPLICATES_LOOKED_FOR: u32 = 5;
+/// After so many attempts what lookups do not show is believed: a duplicate, or that a record is gone.
+const LOOKED_FOR: u32 = 5;
 
 /// What follows from an error of the CRM.
 ///
@@ -69,9 +69,11 @@ pub fn after_error(
             retry(None, Outcome::Retry)
         }
         // Planning again finds the record that holds the key, unless our user may not see it.
-        CrmError::Duplicate { .. } if job.attempt > DUPLICATES_LOOKED_FOR => refuse(),
+        CrmError::Duplicate { .. } if job.attempt > LOOKED_FOR => refuse(),
         CrmError::Duplicate { .. } => retry(None, Outcome::Retry),
         CrmError::BudgetSpent { .. } | CrmError::Unauthorised { .. } => Verdict::Wait,
+        // Planning again finds what became of the record, unless our user may not see it.
+        CrmError::Gone { .. } | CrmError::Converted { .. } if job.attempt <= LOOKED_FOR => retry(None, Outcome::Retry),
         CrmError::Gone { .. } => hold("record_gone"),
         CrmError::Converted { .. } => hold("record_converted"),
         CrmError::Operator { .. } | CrmError::Unfamiliar { .. } => {
@@ -265,8 +267,14 @@ mod tests {
         let duplicate = CrmError::Duplicate { code: code.clone(), message: message.clone(), record: None };
         check(&duplicate, 1, "retry retry true");
         check(&duplicate, 6, "dead C refused true");
-        check(&CrmError::Gone { code: code.clone(), merged_into: None }, 1, "held record_gone conflict 24h");
-        check(&CrmError::Converted { to: None }, 1, "held record_converted conflict 24h");
+        let gone = CrmError::Gone { code: code.clone(), merged_into: None };
+        for (attempt, gone_as, converted_as) in [
+            (1, "retry retry true", "retry retry true"),
+            (6, "held record_gone conflict 24h", "held record_converted conflict 24h"),
+        ] {
+            check(&gone, attempt, gone_as);
+            check(&CrmError::Converted { to: None }, attempt, converted_as);
+        }
         check(&CrmError::Operator { code: code.clone(), message: message.clone() }, 1, "held C refused 24h");
         check(&CrmError::Unfamiliar { code: code.clone(), message: message.clone() }, 1, "held C refused 24h");
         check(&CrmError::Unknown { detail: message.clone() }, 1, "retry unknown true");

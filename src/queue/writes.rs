@@ -38,7 +38,11 @@ pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> Announced
     let (object, record) = match &planned.plan.action {
         Action::Update { record, .. } => (&record.object, Some(record.clone())),
         Action::Create { object, .. } => (object, None),
-        Action::Unchanged | Action::Hold { .. } | Action::Skip { .. } | Action::Refuse { .. } => {
+        Action::Unchanged
+        | Action::Hold { .. }
+        | Action::Skip { .. }
+        | Action::Forget { .. }
+        | Action::Refuse { .. } => {
             unreachable!("only plans that write are announced")
         }
     };
@@ -88,7 +92,11 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
         Action::Update { record, fields } => {
             RecordWrite { object: record.object.clone(), id: Some(record.id.clone()), fields: fields.clone() }
         }
-        Action::Unchanged | Action::Hold { .. } | Action::Skip { .. } | Action::Refuse { .. } => {
+        Action::Unchanged
+        | Action::Hold { .. }
+        | Action::Skip { .. }
+        | Action::Forget { .. }
+        | Action::Refuse { .. } => {
             unreachable!("only plans that write are announced")
         }
     }
@@ -177,7 +185,7 @@ mod tests {
         let external_id = "cl_1".to_owned();
         let member =
             Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default(), in_hand: Vec::new() };
-        Planned { member, plan, refused_calls: Vec::new() }
+        Planned { member, plan, before: Vec::new() }
     }
 
     #[test]

@@ -288,6 +288,9 @@ enum StoredMatchedBy {
     ExternalId,
     Email,
     NameAndCompanyDomain,
+    CompanyDomain,
+    CompanyName,
+    CompanyContacts,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -54,8 +54,6 @@ const STATUSES: [(u16, &str); 11] = [
     (503, "503"),
 ];
 
-const CONFLICT_KINDS: [ConflictKind; 4] =
-    [ConflictKind::Field, ConflictKind::Match, ConflictKind::SharedRecord, ConflictKind::Invalid];
 const MATCHED_BY: [MatchedBy; 4] =
     [MatchedBy::Link, MatchedBy::ExternalId, MatchedBy::Email, MatchedBy::NameAndCompanyDomain];
 
@@ -173,7 +171,7 @@ fn register_destination(destination: &DestinationName, endpoints: &[&'static str
     for by in MATCHED_BY {
         matches(destination, by).increment(0);
     }
-    for kind in CONFLICT_KINDS {
+    for kind in ConflictKind::ALL {
         gauge!(CONFLICTS_OPEN, "destination" => name.clone(), "kind" => kind.as_str()).increment(0.0);
     }
     for state in ["ready", "leased", "retrying", "held", "dead"] {
@@ -313,7 +311,7 @@ pub fn show_store(is_up: bool) {
 /// Shows what waits for people. What is not named stands at nothing.
 pub fn show_standing(figures: &StandingFigures, sources: &[SourceName], destinations: &[DestinationName]) {
     for destination in destinations {
-        for kind in CONFLICT_KINDS {
+        for kind in ConflictKind::ALL {
             let of_kind = figures.open_conflicts.iter().filter(|(of, is, _)| of == destination && *is == kind);
             gauge!(CONFLICTS_OPEN, "destination" => destination.to_string(), "kind" => kind.as_str())
                 .set(of_kind.map(|(_, _, open)| *open).sum::<u64>() as f64);

@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use http::Method;
 use url::Url;
 
+use super::companies::{self, Companies};
 use super::rows::{Reader, text};
 use super::soql::{self, Key, NameAtDomain};
 use super::transport::{Outgoing, SendError};
 use super::wire::{CompositeAnswer, CompositeRequest, QueryPage, Row, Subrequest, full_id};
-use super::{EMAIL, KnownObjects, LAST_NAME, Salesforce, classify};
+use super::{EMAIL, KnownObjects, LAST_NAME, Salesforce, classify, follow};
 use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{ObjectName, RecordId, RecordRef};
 use crate::domain::matching::{Candidate, Candidates, MatchKeys, MatchedBy, NameAndDomain};
@@ -23,7 +24,10 @@ const MOST_ROWS: usize = 20_000;
 /// Looks all keys up; one answer per set of keys, in the order given.
 pub(super) async fn find(crm: &Salesforce, request: &FindRequest) -> Result<Vec<Candidates>, CrmError> {
     let linked = request.keys.iter().filter_map(|keys| keys.linked.as_ref()).map(|link| &link.object);
-    let objects: BTreeSet<&ObjectName> = request.reading.fields.keys().chain(linked).collect();
+    let companies = request.keys.iter().any(|keys| keys.company.is_some());
+    let companies = request.reading.companies.as_ref().filter(|_| companies);
+    let company = companies.map(|companies| &companies.object.object);
+    let objects: BTreeSet<&ObjectName> = request.reading.fields.keys().chain(linked).chain(company).collect();
     let known = crm.known_objects(&objects).await?;
     let session = crm.transport.session().await?;
     let readers: Vec<Reader<'_>> = objects
@@ -31,21 +35,56 @@ pub(super) async fn find(crm: &Salesforce, request: &FindRequest) -> Result<Vec<
         .map(|object| Reader::new(object, &request.reading, &known, session.user.as_ref()))
         .collect();
 
-    let queries = plan_queries(&readers, &request.keys)?;
+    let reader_of = |object: &ObjectName| readers.iter().find(|reader| reader.object == object);
+    let accounts = companies.and_then(|companies| Some((companies, reader_of(&companies.object.object)?)));
+    let mut queries = plan_queries(&readers, &request.keys, accounts.is_some())?;
+    if let Some((_, reader)) = accounts {
+        queries.extend(companies::plan_queries(reader, &request.keys)?);
+    }
     let mut found = Found::new(request, &known);
-    for batch in queries.chunks(QUERIES_PER_CALL) {
-        for (reader, rows) in run_queries(crm, request, batch).await? {
-            for row in &rows {
-                found.add(reader, row);
-            }
+    let mut known_companies = accounts.map(|(reading, _)| Companies::new(reading, request));
+    for (reader, rows) in run_all(crm, request, &queries).await? {
+        match (&mut known_companies, company) {
+            (Some(companies), Some(object)) if reader.object == object => companies.add(reader, &rows),
+            _ => rows.iter().for_each(|row| found.add(reader, row)),
         }
     }
-    Ok(request.keys.iter().map(|keys| found.candidates(keys)).collect())
+    follow::follow(crm, request, &readers, &mut found).await?;
+    if let (Some(companies), Some((reading, reader))) = (&mut known_companies, accounts) {
+        companies.look_for_colleagues(crm, request, reading, reader, &readers).await?;
+    }
+    let candidates = |keys: &MatchKeys| Candidates {
+        companies: keys.company.as_ref().zip(known_companies.as_ref()).map(|(keys, known)| known.candidates(keys)),
+        ..found.candidates(keys)
+    };
+    Ok(request.keys.iter().map(candidates).collect())
 }
 
-struct Query<'a> {
-    reader: &'a Reader<'a>,
-    soql: String,
+/// Runs queries, five to a call.
+pub(super) async fn run_all<'a>(
+    crm: &Salesforce,
+    request: &FindRequest,
+    queries: &[Query<'a>],
+) -> Result<Vec<(&'a Reader<'a>, Vec<Row>)>, CrmError> {
+    let mut results = Vec::with_capacity(queries.len());
+    for batch in queries.chunks(QUERIES_PER_CALL) {
+        results.extend(run_queries(crm, request, batch).await?);
+    }
+    Ok(results)
+}
+
+pub(super) struct Query<'a> {
+    pub reader: &'a Reader<'a>,
+    pub soql: String,
+    /// Whether deleted and merged records are asked for as well.
+    pub all: bool,
+}
+
+impl<'a> Query<'a> {
+    /// A query over live records.
+    pub fn live(reader: &'a Reader<'a>, soql: String) -> Self {
+        Self { reader, soql, all: false }
+    }
 }
 
 /// Every lookup that the keys need, split where it would be too long.
@@ -54,7 +93,8 @@ struct Query<'a> {
 /// would not be found and made again.
 ///
 /// Ordinarily five: Leads by ID or our key, Leads by e-mail, Leads by name, Contacts by key or e-mail, Contacts by name.
-fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Result<Vec<Query<'a>>, CrmError> {
+/// `fewer`: four, so that one of another kind has room in the same call.
+fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys], fewer: bool) -> Result<Vec<Query<'a>>, CrmError> {
     let unlinked = || keys.iter().filter(|keys| keys.linked.is_none());
     let external_ids = || {
         unlinked().filter_map(|keys| keys.external_id.as_deref()).map(|text| Key::ExternalId(text.trim().to_owned()))
@@ -67,7 +107,11 @@ fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Result<Vec
 
     let nobody = (BTreeSet::new(), Vec::new());
     let mut queries = Vec::new();
-    for reader in readers {
+    let is_asked = |reader: &&Reader<'_>| {
+        let is_linked = |link: &RecordRef| link.object == *reader.object;
+        reader.may_be_people() || keys.iter().filter_map(|keys| keys.linked.as_ref()).any(is_linked)
+    };
+    for reader in readers.iter().filter(is_asked) {
         let target = reader.target();
         let (emails, names) = if reader.may_be_people() { (&emails, &names) } else { (&nobody.0, &nobody.1) };
         if !names.is_empty() {
@@ -81,14 +125,14 @@ fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) -> Result<Vec
         let mut own: BTreeSet<Key> = links.map(|link| Key::Id(full_id(link.id.as_str()))).collect();
         own.extend(external_ids());
         // An OR over both stays quick; Leads, which are many, are kept apart all the same.
-        let lists: Vec<Vec<Key>> = if reader.object.as_str() == "Lead" {
+        let lists: Vec<Vec<Key>> = if reader.object.as_str() == "Lead" && !fewer {
             vec![own.into_iter().collect(), emails.iter().cloned().collect()]
         } else {
             vec![own.into_iter().chain(emails.iter().cloned()).collect()]
         };
         let by_keys = lists.iter().flat_map(|list| soql::find_by_keys(&target, list));
         let by_names = soql::find_by_names(&target, names);
-        queries.extend(by_keys.chain(by_names).map(|soql| Query { reader, soql }));
+        queries.extend(by_keys.chain(by_names).map(|soql| Query::live(reader, soql)));
     }
     Ok(queries)
 }
@@ -101,7 +145,10 @@ async fn run_queries<'a>(
 ) -> Result<Vec<(&'a Reader<'a>, Vec<Row>)>, CrmError> {
     let parts = batch.iter().enumerate().map(|(place, query)| Subrequest {
         method: "GET",
-        url: soql::query_path(&crm.root, &query.soql),
+        url: match query.all {
+            true => soql::query_all_path(&crm.root, &query.soql),
+            false => soql::query_path(&crm.root, &query.soql),
+        },
         reference_id: format!("find{place}"),
         http_headers: Default::default(),
         body: None,
@@ -161,8 +208,8 @@ async fn all_pages(crm: &Salesforce, first: QueryPage) -> Result<Vec<Row>, CrmEr
 }
 
 /// The rows of all queries, by the keys that they answer to.
-struct Found {
-    records: Vec<CrmRecord>,
+pub(super) struct Found {
+    pub records: Vec<CrmRecord>,
     /// First name and company domains beside each record.
     persons: Vec<Person>,
     places: HashMap<(ObjectName, RecordId), usize>,
@@ -193,7 +240,7 @@ impl Found {
         }
     }
 
-    fn add(&mut self, reader: &Reader<'_>, row: &Row) {
+    pub fn add(&mut self, reader: &Reader<'_>, row: &Row) {
         let Some(record) = reader.record(row) else { return };
         let place = self.records.len();
         let key = (record.object.clone(), record.id.clone());
@@ -218,13 +265,32 @@ impl Found {
         self.records.push(record);
     }
 
-    /// The records that answer to the keys, each by its strongest; for a linked lead only the linked record.
+    /// Notes that a record was merged into another.
+    pub fn add_merged(&mut self, merged: RecordRef, into: RecordRef) {
+        let place = self.records.len();
+        self.places.insert((merged.object.clone(), merged.id.clone()), place);
+        self.persons.push(Person { first: None, domains: Vec::new() });
+        self.records.push(CrmRecord {
+            id: merged.id,
+            object: merged.object,
+            fields: Default::default(),
+            modified_at: None,
+            created_at: None,
+            modified_by_us: None,
+            became: Some(into),
+        });
+    }
+
+    /// The records that answer to the keys, each by its strongest, with what they became; for a linked lead only the
+    /// linked record.
     fn candidates(&self, keys: &MatchKeys) -> Candidates {
         let mut found: Vec<(usize, MatchedBy)> = Vec::new();
         let mut add = |places: &[usize], by: MatchedBy| {
             for place in places {
-                if !found.iter().any(|(known, _)| known == place) {
-                    found.push((*place, by));
+                let mut next = Some(*place);
+                while let Some(place) = next.filter(|place| !found.iter().any(|(known, _)| known == place)) {
+                    found.push((place, by));
+                    next = self.records.get(place).and_then(|record| self.place(record.became.as_ref()?));
                 }
             }
         };
@@ -248,10 +314,10 @@ impl Found {
         let candidate = |(place, by): (usize, MatchedBy)| {
             self.records.get(place).map(|record| Candidate { record: record.clone(), by })
         };
-        Candidates { found: found.into_iter().filter_map(candidate).collect() }
+        Candidates { found: found.into_iter().filter_map(candidate).collect(), companies: None }
     }
 
-    fn place(&self, record: &RecordRef) -> Option<usize> {
+    pub fn place(&self, record: &RecordRef) -> Option<usize> {
         self.places.get(&(record.object.clone(), full_id(record.id.as_str()))).copied()
     }
 
@@ -272,9 +338,7 @@ impl Person {
 /// The name at its domain in ASCII and, where that differs, as a person would write it.
 fn spellings(name: &NameAndDomain) -> impl Iterator<Item = NameAtDomain> {
     let at = |domain: String| NameAtDomain { last: name.last.trim().to_owned(), domain };
-    let (unicode, valid) = idna::domain_to_unicode(&name.domain);
-    let written = (valid.is_ok() && unicode != name.domain).then(|| at(unicode));
-    [at(name.domain.clone())].into_iter().chain(written)
+    soql::spellings_of_domain(&name.domain).into_iter().map(at)
 }
 
 fn lower(text: &str) -> String {

@@ -30,6 +30,7 @@ pub(super) struct Reader<'a> {
     schema: Option<&'a ObjectSchema>,
     fields: Option<&'a BTreeSet<FieldName>>,
     external_id: Option<&'a FieldName>,
+    is_person: bool,
     /// The user that our changes are made by.
     user: Option<&'a RecordId>,
 }
@@ -50,7 +51,8 @@ impl<'a> Reader<'a> {
         Self {
             object,
             schema: known.get(object).map(AsRef::as_ref),
-            fields: reading.fields.get(object),
+            fields: reading.fields_of(object),
+            is_person: reading.fields.contains_key(object),
             external_id,
             user,
         }
@@ -75,6 +77,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The same, with one more column.
+    pub fn target_with(&self, column: &str) -> Target<'a> {
+        let mut target = self.target();
+        if !target.columns.iter().any(|known| known.eq_ignore_ascii_case(column)) {
+            target.columns.push(column.to_owned());
+        }
+        target
+    }
+
     /// Whether the object has the field and we may see it.
     pub fn has(&self, field: &str) -> bool {
         self.schema.is_some_and(|schema| schema.fields.contains_key(&FieldName::new(field)))
@@ -82,7 +93,7 @@ impl<'a> Reader<'a> {
 
     /// Whether people may be found among the object's records; else only what a lead is linked to is read.
     pub fn may_be_people(&self) -> bool {
-        self.fields.is_some()
+        self.is_person
     }
 
     /// An error that names the field if the object does not have it, or hides it.

@@ -1,5 +1,6 @@
 //! Queries: text that cannot break out of its quotes, and lookups cut to a length that every org takes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,6 +13,9 @@ const LONGEST_QUERY: usize = 20_000;
 const LEAST_ROOM: usize = 4_000;
 /// Salesforce takes no longer text in a condition; nothing longer can be stored in a field that may be searched.
 const LONGEST_TEXT: usize = 4_000;
+
+/// As many people of a company as say which company that is.
+const MOST_COLLEAGUES: usize = 2_000;
 
 /// Everything that means something in a URL, so also `+`, `&`, `%` and quotes.
 const IN_A_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -98,6 +102,70 @@ pub(super) fn find_by_names(target: &Target<'_>, names: &[NameAtDomain]) -> Vec<
             format!("{select}LastName IN ({}) AND ({})", last.join(","), domains.join(" OR "))
         })
         .collect()
+}
+
+/// By what a company is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum CompanyKey {
+    Id(RecordId),
+    ExternalId(String),
+    /// A domain as it may stand in a website.
+    Domain(String),
+    /// The beginning of a name; `?` is any character.
+    Name(String),
+}
+
+/// The queries that find every company with one of the keys; they find more, and the caller looks again.
+pub(super) fn find_companies(target: &Target<'_>, keys: &BTreeSet<CompanyKey>) -> Vec<String> {
+    let condition = |key: &CompanyKey| match key {
+        CompanyKey::Id(id) => is_searchable(id.as_str()).then(|| format!("Id = {}", quote(id.as_str()))),
+        CompanyKey::ExternalId(text) => {
+            let field = target.external_id.filter(|_| is_searchable(text))?;
+            Some(format!("{field} = {}", quote(text)))
+        }
+        CompanyKey::Domain(domain) => {
+            (target.website && is_searchable(domain)).then(|| format!("Website LIKE '%{}%'", escape_like(domain)))
+        }
+        CompanyKey::Name(begin) => {
+            is_searchable(begin).then(|| format!("Name LIKE '{}%'", escape_like(begin).replace('?', "_")))
+        }
+    };
+    find_where(target, keys.iter().filter_map(condition))
+}
+
+/// A domain in ASCII and, where that differs, as a person would write it.
+pub(super) fn spellings_of_domain(domain: &str) -> Vec<String> {
+    let (unicode, valid) = idna::domain_to_unicode(domain);
+    let written = (valid.is_ok() && unicode != domain).then_some(unicode);
+    [domain.to_owned()].into_iter().chain(written).collect()
+}
+
+/// The queries that find the people at one of these domains who belong to a company.
+pub(super) fn find_colleagues(target: &Target<'_>, lookup: &str, domains: &BTreeSet<String>) -> Vec<String> {
+    let at = |domain: &String| format!("Email LIKE '%{}'", escape_like(domain));
+    let people = find_where(target, domains.iter().filter(|domain| is_searchable(domain)).map(at));
+    people.into_iter().map(|query| format!("{query} AND {lookup} != null LIMIT {MOST_COLLEAGUES}")).collect()
+}
+
+/// The queries that tell which of these records were merged into another.
+pub(super) fn find_merged(object: &ObjectName, ids: &[RecordId]) -> Vec<String> {
+    let columns = ["Id", "MasterRecordId"].map(str::to_owned).to_vec();
+    let target = Target { object, columns, external_id: None, website: false };
+    let keys: Vec<Key> = ids.iter().cloned().map(Key::Id).collect();
+    find_by_keys(&target, &keys)
+}
+
+/// The queries that find every record to which one of the conditions applies.
+fn find_where(target: &Target<'_>, conditions: impl Iterator<Item = String>) -> Vec<String> {
+    let select = select_from(target);
+    let room = LONGEST_QUERY.saturating_sub(select.len()).max(LEAST_ROOM);
+    let chunks = in_chunks(conditions, |condition| condition.chars().count() + 4, room);
+    chunks.into_iter().map(|chunk| format!("{select}({})", chunk.join(" OR "))).collect()
+}
+
+/// The path of a query over deleted and merged records as well.
+pub(super) fn query_all_path(root: &str, soql: &str) -> String {
+    format!("{root}/queryAll?q={}", utf8_percent_encode(soql, IN_A_URL))
 }
 
 /// The path of a query as a composite takes it.

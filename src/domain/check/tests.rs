@@ -45,7 +45,8 @@ impl Case {
             fields: fields.into_iter().map(|field| (field.name.clone(), field)).collect(),
         };
         let schema = Schema { objects: BTreeMap::from([("Lead".into(), object)]) };
-        compare(&[self.row.clone(), self.name.clone()], &"Lead".into(), &KEY.into(), &schema)
+        let written = Written { external_id: Some(&KEY.into()), made: true };
+        compare(&[self.row.clone(), self.name.clone()], &"Lead".into(), written, &schema)
     }
 }
 
@@ -168,7 +169,8 @@ fn a_required_field_needs_a_row_and_better_a_default() {
 
 #[test]
 fn an_object_that_is_not_there_is_one_error() {
-    let findings = compare(&[], &"Lead".into(), &KEY.into(), &Schema::default());
+    let written = Written { external_id: Some(&KEY.into()), made: true };
+    let findings = compare(&[], &"Lead".into(), written, &Schema::default());
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].severity, findings[0].subject.as_str()), (Severity::Error, "Lead"));
 }

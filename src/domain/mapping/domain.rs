@@ -107,10 +107,13 @@ pub fn company_domain(email: Option<&str>, website: Option<&str>) -> Option<Stri
         .filter(|address| !is_role_address(address))
         .and_then(|address| registrable(address.rsplit_once('@')?.1))
         .filter(|domain| !is_free_mail(domain));
-    of_email.or_else(|| {
-        let (_, url) = link::read(website?).ok()?;
-        registrable(url.host_str()?).filter(|domain| !is_free_mail(domain) && !PLATFORMS.contains(&domain.as_str()))
-    })
+    of_email.or_else(|| company_domain_of_site(website?))
+}
+
+/// The registrable domain of a company's website; none for a page on somebody else's site.
+pub fn company_domain_of_site(website: &str) -> Option<String> {
+    let (_, url) = link::read(website).ok()?;
+    registrable(url.host_str()?).filter(|domain| !is_free_mail(domain) && !PLATFORMS.contains(&domain.as_str()))
 }
 
 /// The registrable domain in an e-mail address or a web address, in lower case and punycode.

@@ -6,6 +6,7 @@ use crate::domain::time::Timestamp;
 fn rules(on_ambiguous: OnAmbiguous) -> MatchRules {
     MatchRules {
         object: "Lead".into(),
+        others: BTreeSet::new(),
         by: vec![MatchedBy::ExternalId, MatchedBy::Email, MatchedBy::NameAndCompanyDomain],
         on_ambiguous,
         first_name: Some("FirstName".into()),
@@ -63,12 +64,14 @@ fn told(found: Match<'_>) -> String {
         Match::Became(candidate, other) => {
             format!("{} became {}", shown(&candidate.record.reference()), shown(&other))
         }
+        Match::Moved { from, to } => format!("{} moved to {}", shown(&from), shown(&to.record.reference())),
         Match::Elsewhere(record) => format!("elsewhere {}", shown(&record)),
     }
 }
 
 fn chosen(hits: &[(&str, MatchedBy)], answers: &[Resolution], on_ambiguous: OnAmbiguous) -> String {
-    let found = Candidates { found: hits.iter().map(|(told, by)| hit(told, *by)).collect() };
+    let found = hits.iter().map(|(told, by)| hit(told, *by)).collect();
+    let found = Candidates { found, ..Candidates::default() };
     told(choose(&ada(), None, &found, answers, &rules(on_ambiguous)))
 }
 
@@ -143,8 +146,10 @@ fn the_newest_answer_counts() {
 fn a_converted_lead_and_its_contact_are_one_person() {
     let mut lead = hit("Lead/1 Ada Lovelace", Email);
     lead.record.became = Some(reference("Contact/2"));
-    let choose_among =
-        |found: Vec<Candidate>| told(choose(&ada(), None, &Candidates { found }, &[], &rules(OnAmbiguous::Review)));
+    let choose_among = |found: Vec<Candidate>| {
+        let found = Candidates { found, ..Candidates::default() };
+        told(choose(&ada(), None, &found, &[], &rules(OnAmbiguous::Review)))
+    };
     assert_eq!(choose_among(vec![lead.clone()]), "Lead/1 became Contact/2");
     assert_eq!(choose_among(vec![lead, hit("Contact/2 Ada Lovelace", Email)]), "ask Contact/2");
 }
@@ -162,7 +167,8 @@ fn a_linked_lead_is_its_record_whatever_else_is_found() {
         revision: 1,
     };
     let among = |hits: &[(&str, MatchedBy)]| {
-        let found = Candidates { found: hits.iter().map(|(told, by)| hit(told, *by)).collect() };
+        let found = hits.iter().map(|(told, by)| hit(told, *by)).collect();
+        let found = Candidates { found, ..Candidates::default() };
         told(choose(&ada(), Some(&link), &found, &[], &rules(OnAmbiguous::Create)))
     };
     assert_eq!(among(&[("Lead/2 Ada Lovelace", Email), ("Lead/1 Grace Hopper", MatchedBy::Link)]), "Lead/1");
@@ -180,7 +186,8 @@ fn a_record_that_a_person_chose_is_taken_though_no_rule_finds_it() {
     check(&[by_person, ("Lead/1 Ada Lovelace", Email)], &["Lead/9", "Lead/1"], "Lead/9");
     check(&[by_person, ("Lead/1 Ada Lovelace", Email)], &["Lead/9"], "Lead/1");
     check(&[], &["Lead/9"], "nobody");
-    assert_eq!(chosen_record(&[answer(Choice::Record(reference("Contact/3")), &[])], &"Lead".into()), None);
+    let contact = [answer(Choice::Record(reference("Contact/3")), &[])];
+    assert_eq!(chosen_record(&contact, &rules(OnAmbiguous::Review)), None);
     let newest = [answer(Choice::Record(reference("Lead/9")), &[]), answer(Choice::Create, &[])];
     assert_eq!(chosen_record(&newest, &"Lead".into()), None);
 }

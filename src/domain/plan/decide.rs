@@ -1,9 +1,11 @@
 //! From one lead, what is known of it and what was found, to a plan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::domain::company::CompanyKeys;
 use crate::domain::envelope::TimeFormat;
-use crate::domain::ids::{FieldName, RecordRef};
+use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::company_domain;
 use crate::domain::mapping::{self, Converted, Direction, FieldRow, FieldType, OnInvalid, Take};
@@ -19,7 +21,9 @@ use super::{
     Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, Owner, Question, Resolution, Rule,
     SyncPlan,
     ask::{self, Blanks},
+    company::{self, CompanyRules},
     create::create,
+    gone::{OnCrmDelete, gone},
     standing::{Carries, Standing},
 };
 
@@ -32,8 +36,21 @@ pub struct SyncRules {
     pub external_id: FieldName,
     pub matching: MatchRules,
     pub on_shared: OnShared,
+    /// When the linked record was deleted in the CRM.
+    pub on_crm_delete: OnCrmDelete,
+    /// What is done about companies; `None`: they are fields of the person's record only.
+    pub company: Option<Arc<CompanyRules>>,
     /// What the CRM says of its fields.
     pub schema: Schema,
+    /// The same for the other kinds of records that a lead may be.
+    pub others: BTreeMap<ObjectName, SyncRules>,
+}
+
+impl SyncRules {
+    /// The rules for records of this kind; `None`: they are not written to.
+    pub fn of(&self, object: &ObjectName) -> Option<&SyncRules> {
+        if *object == self.matching.object { Some(self) } else { self.others.get(object) }
+    }
 }
 
 /// One lead, what is known of it, and what was found.
@@ -50,6 +67,10 @@ pub struct PlanInput<'a> {
     /// People's answers, oldest first.
     pub answers: &'a [Resolution],
     pub found: &'a Candidates,
+    /// The keys by which the company was looked up.
+    pub company: Option<&'a CompanyKeys>,
+    /// Whether a person asked for this attempt, or something else that could matter and that we cannot see.
+    pub asked_for: bool,
     /// Which of our leads owns a record.
     pub owner_of: &'a dyn Fn(&RecordRef) -> Option<Owner>,
 }
@@ -63,11 +84,13 @@ pub fn match_keys(
     times: TimeFormat,
     rules: &SyncRules,
 ) -> MatchKeys {
+    let company = company::keys(lead, link, answers, times, rules);
     if let Some(link) = link {
-        return MatchKeys { linked: Some(link.record.clone()), ..MatchKeys::default() };
+        return MatchKeys { linked: Some(link.record.clone()), company, ..MatchKeys::default() };
     }
     MatchKeys {
-        chosen: chosen_record(answers, &rules.matching.object),
+        company,
+        chosen: chosen_record(answers, &rules.matching),
         external_id: Some(external_id.to_owned()),
         ..person_keys(&sides_of(lead, Blanks::Count, times, rules), rules)
     }
@@ -94,6 +117,7 @@ fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
         linked: None,
         chosen: None,
         external_id: None,
+        company: None,
         // One word is too little to tell a person by.
         name_and_domain: match (person.first, person.last, domain) {
             (Some(first), Some(last), Some(domain)) if wants(MatchedBy::NameAndCompanyDomain) => {
@@ -112,15 +136,19 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     if !input.lead.is_alive() {
         return deleted(input, rules);
     }
-    let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, rules));
+    let own = input.link.and_then(|link| rules.of(&link.record.object)).unwrap_or(rules);
+    let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, own));
     if let Some(plan) = held_by_invalid_value(if input.link.is_some() { &lasting } else { &now }) {
         return plan;
     }
     let found = ask::possible(input.found, input.answers);
     match choose(&person(&now), input.link, &found, input.answers, &rules.matching) {
-        Match::Nobody => create(input, &now, &lasting, rules),
-        Match::One(candidate) => {
-            held_by_invalid_value(&lasting).unwrap_or_else(|| into_record(input, candidate, &now, &lasting, rules))
+        Match::Nobody => company::add(create(input, &now, &lasting, rules), input, None, rules),
+        Match::One(candidate) => into_its_record(input, candidate, rules),
+        Match::Moved { from, to } => {
+            // What was agreed on, written or asked about the record before says nothing of this one.
+            let anew = PlanInput { link: None, intents: &[], ..*input };
+            SyncPlan { moved_from: Some(from), ..into_its_record(&anew, to, rules) }
         }
         Match::Ask { candidates, detail } => SyncPlan {
             questions: vec![Question {
@@ -136,10 +164,7 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
             }],
             ..SyncPlan::without_record(Action::Hold { code: "match_conflict", detail })
         },
-        Match::Gone => SyncPlan::without_record(Action::Hold {
-            code: "record_gone",
-            detail: "the linked record was deleted in the CRM, or merged into another".to_owned(),
-        }),
+        Match::Gone => gone(input, rules),
         Match::Became(candidate, other) => SyncPlan::without_record(Action::Hold {
             code: "record_converted",
             detail: format!(
@@ -154,6 +179,15 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     }
 }
 
+/// The plan for the record that the lead is, by the rows of its kind.
+fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRules) -> SyncPlan {
+    let rules = rules.of(&candidate.record.object).unwrap_or(rules);
+    let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, rules));
+    let plan = held_by_invalid_value(&lasting);
+    let plan = plan.unwrap_or_else(|| into_record(input, candidate, &now, &lasting, rules));
+    company::add(plan, input, Some(&candidate.record), rules)
+}
+
 /// A deleted lead is not written any more. A record that carries its ID and that it does not know, since the create had no
 /// answer, becomes its own all the same: so the next lead of that person finds whose it was.
 fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
@@ -164,7 +198,7 @@ fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     let is_its_own = |candidate: &&Candidate| {
         let record = &candidate.record;
         candidate.by == MatchedBy::ExternalId
-            && record.object == rules.matching.object
+            && rules.matching.writes(&record.object)
             && record.became.is_none()
             && (input.owner_of)(&record.reference()).is_none()
     };
@@ -182,7 +216,7 @@ fn lead_sides<'a>(input: &PlanInput<'_>, blanks: Blanks, rules: &'a SyncRules) -
     sides_of(input.lead, blanks, input.times, rules)
 }
 
-fn sides_of<'a>(lead: &Lead, blanks: Blanks, times: TimeFormat, rules: &'a SyncRules) -> Sides<'a> {
+pub(super) fn sides_of<'a>(lead: &Lead, blanks: Blanks, times: TimeFormat, rules: &'a SyncRules) -> Sides<'a> {
     rules
         .rows
         .iter()
@@ -214,7 +248,7 @@ fn names_a_person<'v>(row: &FieldRow, value_at: &dyn Fn(&str) -> Option<&'v Valu
         && value_at(&row.lead).is_some_and(|name| !name.is_blank())
 }
 
-fn text_of(sides: &Sides<'_>, wanted: impl Fn(&FieldRow) -> bool) -> Option<String> {
+pub(super) fn text_of(sides: &Sides<'_>, wanted: impl Fn(&FieldRow) -> bool) -> Option<String> {
     sides.iter().filter(|(row, _)| wanted(row)).find_map(|(_, side)| match side {
         LeadSide::Says(CrmValue::Text(text), _) => Some(text.clone()),
         _ => None,
@@ -326,7 +360,7 @@ fn bases_known(
 }
 
 #[expect(clippy::too_many_arguments, reason = "all of one row's surroundings, named")]
-fn one_row(
+pub(super) fn one_row(
     input: &PlanInput<'_>,
     row: &FieldRow,
     side: &LeadSide,
@@ -457,6 +491,8 @@ impl SyncPlan {
             kept: BTreeMap::new(),
             left_out: LeftOut::new(),
             announced: BTreeMap::new(),
+            moved_from: None,
+            company: None,
         }
     }
 }

@@ -81,13 +81,17 @@ fn rules(conflict: ConflictRule) -> SyncRules {
         external_id: ID_FIELD.into(),
         matching: MatchRules {
             object: "Lead".into(),
+            others: BTreeSet::new(),
             by: vec![MatchedBy::ExternalId, MatchedBy::Email, MatchedBy::NameAndCompanyDomain],
             on_ambiguous: OnAmbiguous::Review,
             first_name: Some("FirstName".into()),
             last_name: Some("LastName".into()),
         },
         on_shared: OnShared::Review,
+        on_crm_delete: OnCrmDelete::Hold,
+        company: None,
         schema: Schema { objects: [("Lead".into(), object)].into() },
+        others: BTreeMap::new(),
     }
 }
 
@@ -160,6 +164,7 @@ struct Case {
     answers: Vec<Resolution>,
     found: Vec<(CrmRecord, MatchedBy)>,
     owner: Option<Owner>,
+    asked_for: bool,
 }
 
 impl Case {
@@ -172,6 +177,7 @@ impl Case {
             answers: Vec::new(),
             found: vec![(record("00Q1", crm_city), MatchedBy::Link)],
             owner: None,
+            asked_for: false,
         }
     }
 
@@ -188,7 +194,9 @@ impl Case {
             link: self.link.as_ref(),
             intents: &self.intents,
             answers: &self.answers,
-            found: &Candidates { found },
+            found: &Candidates { found, ..Candidates::default() },
+            company: None,
+            asked_for: self.asked_for,
             owner_of: &|_| self.owner.clone(),
         };
         plan_sync(&input, &self.rules)

@@ -24,7 +24,7 @@ use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState}
 pub struct ConflictQuery {
     /// open, resolved or moot (planning no longer finds it)
     state: Option<String>,
-    /// field, match, shared_record or invalid
+    /// field, match, shared_record, invalid or company
     kind: Option<String>,
     /// The CRM field.
     field: Option<String>,
@@ -46,7 +46,7 @@ pub struct ConflictView {
     destination: String,
     source: String,
     lead_id: String,
-    /// field, match, shared_record or invalid
+    /// field, match, shared_record, invalid or company
     kind: &'static str,
     /// open, resolved or moot
     state: &'static str,
@@ -59,7 +59,7 @@ pub struct ConflictView {
     lead: Option<Shown>,
     /// What the CRM holds.
     crm: Option<Shown>,
-    /// For kind match: the records in question.
+    /// For kinds match and company: the records in question.
     candidates: Vec<CandidateView>,
     /// For kind shared_record: the lead that owns the record, `source/lead_id`.
     other_lead: Option<String>,
@@ -96,7 +96,7 @@ const fn choices(kind: ConflictKind) -> &'static [&'static str] {
     match kind {
         ConflictKind::Field => &["lead", "crm", "value"],
         ConflictKind::Invalid => &["crm", "value"],
-        ConflictKind::Match => &["record", "create"],
+        ConflictKind::Match | ConflictKind::Company => &["record", "create"],
         ConflictKind::SharedRecord => &["lead", "crm", "record", "create"],
     }
 }
@@ -173,7 +173,7 @@ pub(super) async fn list(
     let page = query::page(params.limit, params.cursor)?;
     let states = ["open", "resolved", "moot"];
     let known = |word: &str| states.contains(&word).then(|| word.to_owned());
-    let kinds = ["field", "match", "shared_record", "invalid"];
+    let kinds = ConflictKind::ALL.map(ConflictKind::as_str);
     let filter = ConflictFilter {
         id: None,
         state: query::word("state", params.state.as_deref(), known, &states)?,

@@ -60,7 +60,7 @@ impl LogQuery {
     fn filter(self) -> Result<LogFilter, ApiError> {
         let operations = Operation::ALL.map(Operation::as_str);
         let outcomes = Outcome::ALL.map(Outcome::as_str);
-        let ways = ["link", "external_id", "email", "name_and_company_domain"];
+        let ways = MatchedBy::ALL.map(MatchedBy::as_str);
         Ok(LogFilter {
             operation: query::word("operation", self.operation.as_deref(), Operation::parse, &operations)?,
             outcome: query::word("outcome", self.outcome.as_deref(), Outcome::parse, &outcomes)?,

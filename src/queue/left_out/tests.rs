@@ -1,11 +1,11 @@
 //! What is written without the refused fields, and when they are tried again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::domain::ids::RecordRef;
 use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
-use crate::domain::plan::Decision;
+use crate::domain::plan::{Decision, OnCrmDelete};
 use crate::domain::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 
 fn text(value: &str) -> CrmValue {
@@ -44,13 +44,17 @@ fn rules() -> SyncRules {
         external_id: "Key__c".into(),
         matching: MatchRules {
             object: "Lead".into(),
+            others: BTreeSet::new(),
             by: Vec::new(),
             on_ambiguous: OnAmbiguous::Review,
             first_name: None,
             last_name: None,
         },
         on_shared: OnShared::Review,
+        on_crm_delete: OnCrmDelete::Hold,
+        company: None,
         schema: Schema { objects: BTreeMap::from([("Lead".into(), object)]) },
+        others: BTreeMap::new(),
     }
 }
 

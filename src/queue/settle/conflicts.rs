@@ -12,14 +12,20 @@ pub(super) fn moot(open: &[OpenConflict], plan: &SyncPlan) -> Vec<OpenConflict> 
     let asked = |conflict: &OpenConflict| {
         plan.questions.iter().any(|question| question.kind == conflict.kind && question.field == conflict.field)
     };
-    open.iter().filter(|conflict| looked_for(plan, conflict.kind) && !asked(conflict)).cloned().collect()
+    let looked_for = |kind: ConflictKind| match kind {
+        // Only where the company was looked up.
+        ConflictKind::Company => plan.company.is_some(),
+        kind => looked_for(plan, kind),
+    };
+    open.iter().filter(|conflict| looked_for(conflict.kind) && !asked(conflict)).cloned().collect()
 }
 
 /// Whether planning came as far as this kind of question: it may stop before it knows the record, or before its fields.
 fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
     match &plan.action {
         Action::Hold { code: "match_conflict" | "record_gone" | "record_converted", .. }
-        | Action::Skip { code: "other_object", .. } => kind == ConflictKind::Match,
+        | Action::Skip { code: "other_object" | "record_gone", .. }
+        | Action::Forget { .. } => kind == ConflictKind::Match,
         Action::Hold { .. } => false,
         Action::Create { .. }
         | Action::Update { .. }

@@ -87,7 +87,7 @@ fn independent(parts: &[Part]) -> usize {
             LinkChange::Put { link, .. } if !records.insert((destination.clone(), link.record.id.clone())) => {
                 return true;
             }
-            LinkChange::Put { .. } | LinkChange::Keep => {}
+            LinkChange::Put { .. } | LinkChange::Remove { .. } | LinkChange::Keep => {}
         }
         !leads.insert((destination, settlement.lead.clone()))
     };

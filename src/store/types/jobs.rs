@@ -198,6 +198,10 @@ pub enum LinkChange {
         link: Link,
         planned_with: Option<i64>,
     },
+    /// The record is gone from the CRM, and the lead is to get another.
+    Remove {
+        planned_with: i64,
+    },
     /// The lead is gone: the oldest living sharer of its record becomes owner and is marked dirty. Without one the link
     /// stays, until another lead takes the record over.
     Release {

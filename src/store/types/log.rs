@@ -71,10 +71,14 @@ pub enum Operation {
     WriteBack,
     Hold,
     Skip,
+    /// It became known which record the lead's company is.
+    AccountMatch,
+    AccountCreate,
+    AccountUpdate,
 }
 
 impl Operation {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Update,
         Self::Unchanged,
@@ -83,6 +87,9 @@ impl Operation {
         Self::WriteBack,
         Self::Hold,
         Self::Skip,
+        Self::AccountMatch,
+        Self::AccountCreate,
+        Self::AccountUpdate,
     ];
 
     /// The word in the API, the log and metrics.
@@ -96,6 +103,9 @@ impl Operation {
             Operation::WriteBack => "write_back",
             Operation::Hold => "hold",
             Operation::Skip => "skip",
+            Operation::AccountMatch => "account_match",
+            Operation::AccountCreate => "account_create",
+            Operation::AccountUpdate => "account_update",
         }
     }
 

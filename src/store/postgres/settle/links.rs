@@ -89,7 +89,9 @@ pub(super) async fn put_all(db: &mut PgConnection, settlements: &[&Settlement]) 
             LinkChange::Put { link, planned_with: Some(revision) } => {
                 next.push((nth, NewLink::of(settlement, link), *revision));
             }
-            LinkChange::Release { .. } | LinkChange::PutAndRelease { .. } => linked[nth] = false,
+            LinkChange::Remove { .. } | LinkChange::Release { .. } | LinkChange::PutAndRelease { .. } => {
+                linked[nth] = false;
+            }
         }
     }
     let inserted = insert_all(db, &first.iter().map(|(_, new)| new).collect::<Vec<_>>()).await?;
@@ -226,6 +228,7 @@ pub(super) async fn change(
     match &settlement.link {
         LinkChange::Keep => Ok(Change::linked(true)),
         LinkChange::Put { link, planned_with } => Ok(Change::linked(put(db, settlement, link, *planned_with).await?)),
+        LinkChange::Remove { planned_with } => Ok(Change::linked(remove(db, settlement, *planned_with).await?)),
         LinkChange::Release { planned_with } => release(db, settlement, *planned_with, heir).await,
         LinkChange::PutAndRelease { link, planned_with } => {
             if !put(db, settlement, link, *planned_with).await? {
@@ -296,6 +299,18 @@ async fn update(db: &mut PgConnection, new: &NewLink<'_>, revision: i64) -> Stor
         }
         Err(error) => Err(error.into()),
     }
+}
+
+async fn remove(db: &mut PgConnection, settlement: &Settlement, revision: i64) -> StoreResult<bool> {
+    let removed =
+        sqlx::query("DELETE FROM links WHERE destination = $1 AND source = $2 AND lead_id = $3 AND revision = $4")
+            .bind(settlement.destination.as_str())
+            .bind(settlement.lead.source.as_str())
+            .bind(settlement.lead.id.as_str())
+            .bind(revision)
+            .execute(db)
+            .await?;
+    Ok(removed.rows_affected() == 1)
 }
 
 /// Unlinks the deleted lead that owns the record, so that this one can; `false`: that was not what stood in the way.

@@ -17,6 +17,7 @@ pub(super) fn change(db: &Connection, settlement: &Settlement) -> StoreResult<bo
     match &settlement.link {
         LinkChange::Keep => Ok(true),
         LinkChange::Put { link, planned_with } => put(db, settlement, link, *planned_with),
+        LinkChange::Remove { planned_with } => remove(db, settlement, *planned_with),
         LinkChange::Release { planned_with } => release(db, settlement, *planned_with),
         LinkChange::PutAndRelease { link, planned_with } => Ok(put(db, settlement, link, *planned_with)?
             && release(db, settlement, planned_with.map_or(1, |revision| revision + 1))?),
@@ -91,6 +92,14 @@ fn update(db: &Connection, settlement: &Settlement, link: &Link, revision: i64) 
         return Ok(true);
     }
     Ok(take_from_deleted(db, settlement, link, revision)? && update.execute(link_values)? == 1)
+}
+
+fn remove(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResult<bool> {
+    let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
+    let removed = db
+        .prepare_cached("DELETE FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4")?
+        .execute(params![destination, lead.source.as_str(), lead.id.as_str(), revision])?;
+    Ok(removed == 1)
 }
 
 /// Unlinks the deleted lead that owns the record, so that this one can; `false`: that was not what stood in the way.

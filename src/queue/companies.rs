@@ -1,0 +1,472 @@
+//! Companies of a batch's leads: each made once, however many leads are of it, and before their records point to it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::batch::{Batch, Member, Planned, Report, new_request_id};
+use super::keys::{self, Deferred, InHand};
+use super::lease::Lease;
+use super::settle::Settling;
+use super::writes::Call;
+use crate::clock::SinceBoot;
+use crate::crm::{CrmError, RecordWrite, WriteRequest, WriteResult};
+use crate::domain::ids::{FieldName, RecordRef};
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::{CandidateSummary, CompanyAction, CompanyRules, ConflictKind, Decision, Question, company};
+use crate::domain::record::CrmValue;
+use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, NewLogRow, Operation, Outcome, StoreResult};
+
+/// Leads of one company, by their places.
+#[derive(Debug, Default)]
+struct Group {
+    keys: BTreeSet<String>,
+    places: Vec<usize>,
+}
+
+/// Puts together whose keys meet, directly or through others.
+fn groups(keys: impl IntoIterator<Item = (usize, BTreeSet<String>)>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut group_of: HashMap<String, usize> = HashMap::new();
+    for (place, keys) in keys {
+        let met: BTreeSet<usize> = keys.iter().filter_map(|key| group_of.get(key).copied()).collect();
+        let home = met.first().copied().unwrap_or(groups.len());
+        if home == groups.len() {
+            groups.push(Group::default());
+        }
+        let mut joined = Group { keys, places: vec![place] };
+        for other in met.into_iter().filter(|other| *other != home) {
+            let other = groups.get_mut(other).map(std::mem::take).unwrap_or_default();
+            joined.keys.extend(other.keys);
+            joined.places.extend(other.places);
+        }
+        group_of.extend(joined.keys.iter().map(|key| (key.clone(), home)));
+        if let Some(group) = groups.get_mut(home) {
+            group.keys.extend(joined.keys);
+            group.places.extend(joined.places);
+        }
+    }
+    groups.retain(|group| !group.places.is_empty());
+    groups
+}
+
+/// One company's record to be made or filled.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// `None`: it is made.
+    record: Option<RecordRef>,
+    fields: BTreeMap<FieldName, CrmValue>,
+    keys: BTreeSet<String>,
+    /// The leads of the company; in the name of the first one it is done.
+    places: Vec<usize>,
+    decisions: Vec<Decision>,
+}
+
+/// A task with what was announced for it and how it went.
+struct Done {
+    task: Task,
+    intent: IntentId,
+    result: WriteResult,
+    call: Call,
+}
+
+impl Batch {
+    /// Takes the companies that are to be looked up in hand, each once for all its leads; leads whose company another batch
+    /// has in hand wait, since it may be making it.
+    pub(super) async fn reserve_companies(
+        &mut self,
+        members: Vec<Member>,
+        deferred: &mut Deferred,
+    ) -> StoreResult<Vec<Member>> {
+        let wanted = members.iter().enumerate();
+        let wanted =
+            wanted.filter_map(|(place, member)| Some((place, keys::of_company(member.keys.company.as_ref()?))));
+        let groups = groups(wanted);
+        if groups.is_empty() {
+            return Ok(members);
+        }
+        let not_ours = |group: &Group| group.keys.iter().filter(|key| !self.hold.has(key)).cloned().collect();
+        let wants: Vec<Vec<String>> = groups.iter().map(not_ours).collect();
+        let answers = self.hold.reserve(wants, self.destination.clock.now(), self.lease.ends_at).await?;
+        let mut waiting: HashMap<usize, InHand> = HashMap::new();
+        for (group, whose) in groups.iter().zip(answers).filter(|(_, whose)| *whose != InHand::Ours) {
+            waiting.extend(group.places.iter().map(|place| (*place, whose)));
+        }
+        let mut ours = Vec::with_capacity(members.len());
+        for (place, member) in members.into_iter().enumerate() {
+            match waiting.get(&place) {
+                None => ours.push(member),
+                Some(whose) => deferred.add(member.job, *whose),
+            }
+        }
+        Ok(ours)
+    }
+
+    /// Makes and fills the companies that the plans need, in one call, and has the plans point to them. Settles the leads
+    /// whose company could not be made, and answers the others.
+    pub(super) async fn with_companies(
+        &self,
+        mut planned: Vec<Planned>,
+        tasks: Vec<Task>,
+        settling: &Settling<'_>,
+        report: &mut Report,
+    ) -> StoreResult<Vec<Planned>> {
+        let Some(rules) = &self.rules.sync.company else { return Ok(planned) };
+        if planned.iter().all(|one| one.plan.company.is_none()) {
+            return Ok(planned);
+        }
+        let in_tasks: BTreeSet<usize> = tasks.iter().flat_map(|task| task.places.iter().copied()).collect();
+        for (_, one) in planned.iter_mut().enumerate().filter(|(place, _)| !in_tasks.contains(place)) {
+            without_task(one, settling, rules);
+        }
+        if self.destination.observes() {
+            for task in tasks {
+                for (nth, place) in task.places.iter().enumerate() {
+                    let Some(one) = planned.get_mut(*place) else { continue };
+                    let operation = if nth == 0 { task.operation() } else { Operation::AccountMatch };
+                    let row = task.row(one, settling, operation, task.record.as_ref(), rules);
+                    one.before.push((None, NewLogRow { outcome: Outcome::Planned, ..row }));
+                }
+            }
+            return Ok(planned);
+        }
+        let mut failed: BTreeMap<usize, (CrmError, Option<(IntentId, NewLogRow)>)> = BTreeMap::new();
+        let mut parts = vec![tasks];
+        while let Some(part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let (mut done, lost) = self.announce_and_write_companies(part, &planned, rules, report).await?;
+            // Another batch may be making it by now.
+            failed.extend(lost.into_iter().flat_map(|task| task.places).map(|place| (place, (CrmError::too_late(), None))));
+            let collateral = |done: &Done| matches!(done.result.outcome, Err(CrmError::Collateral { .. }));
+            if done.len() > 1 && done.iter().all(collateral) {
+                for Done { task, intent, result, call } in &done {
+                    let Some(one) = task.places.first().and_then(|place| planned.get_mut(*place)) else { continue };
+                    let row = task.sent_row(one, settling, result, call, rules);
+                    one.before.push((Some(*intent), row));
+                }
+                let half = done.split_off(done.len() / 2);
+                parts.extend([half, done].map(|half| half.into_iter().map(|done| done.task).collect::<Vec<_>>()));
+                continue;
+            }
+            for done in done {
+                conclude(done, &mut planned, &mut failed, settling, rules);
+            }
+        }
+        let (mut going_on, mut settlements) = (Vec::with_capacity(planned.len()), Vec::new());
+        for (place, one) in planned.into_iter().enumerate() {
+            match failed.remove(&place) {
+                None => going_on.push(one),
+                Some((error, announced)) => settlements.push(settling.after_failed_company(one, &error, announced)),
+            }
+        }
+        self.settle(settlements, &self.lease).await?;
+        Ok(going_on)
+    }
+
+    /// What is to be done about companies.
+    pub(super) async fn company_tasks(&mut self, planned: &[Planned]) -> StoreResult<Vec<Task>> {
+        let Some(rules) = self.rules.sync.company.clone() else { return Ok(Vec::new()) };
+        let mut tasks = creates(planned, &rules);
+        tasks.extend(self.updates(planned).await?);
+        Ok(tasks)
+    }
+
+    /// The companies of which something is blank that a lead knows; one that another batch fills stays as it is for now.
+    async fn updates(&mut self, planned: &[Planned]) -> StoreResult<Vec<Task>> {
+        let mut tasks: BTreeMap<RecordRef, Task> = BTreeMap::new();
+        for (place, one) in planned.iter().enumerate() {
+            let Some(of) = &one.plan.company else { continue };
+            let CompanyAction::Is { record, fields, .. } = &of.action else { continue };
+            if fields.is_empty() {
+                continue;
+            }
+            let task = tasks.entry(record.clone()).or_insert_with(|| Task {
+                record: Some(record.clone()),
+                fields: BTreeMap::new(),
+                keys: BTreeSet::from([keys::of_record(record)]),
+                places: Vec::new(),
+                decisions: Vec::new(),
+            });
+            task.add(place, fields, &of.decisions);
+        }
+        let tasks: Vec<Task> = tasks.into_values().collect();
+        let not_ours = |task: &Task| task.keys.iter().filter(|key| !self.hold.has(key)).cloned().collect();
+        let wants: Vec<Vec<String>> = tasks.iter().map(not_ours).collect();
+        let answers = self.hold.reserve(wants, self.destination.clock.now(), self.lease.ends_at).await?;
+        Ok(tasks.into_iter().zip(answers).filter(|(_, whose)| *whose == InHand::Ours).map(|(task, _)| task).collect())
+    }
+
+    /// Announces and writes; answers besides what was not announced, since the lease or a key is lost.
+    async fn announce_and_write_companies(
+        &self,
+        tasks: Vec<Task>,
+        planned: &[Planned],
+        rules: &CompanyRules,
+        report: &mut Report,
+    ) -> StoreResult<(Vec<Done>, Vec<Task>)> {
+        let destination = &self.destination;
+        let (at, now) = (SinceBoot::now(), destination.clock.now());
+        let lease = Lease::new(now, at, destination.settings.lease);
+        let firsts = tasks.iter().filter_map(|task| Some((task, planned.get(*task.places.first()?)?)));
+        let write = |(task, first): (&Task, &Planned)| AnnouncedWrite {
+            lead: first.member.lead.key.clone(),
+            object: rules.object.object.clone(),
+            record: task.record.clone(),
+            keys: task.keys.iter().filter(|key| self.hold.has(key)).cloned().collect(),
+            rows: company::announced(&task.keys, &rules.object),
+            known: None,
+            decisions: task.decisions.clone(),
+        };
+        let announcement = Announcement {
+            destination: destination.name.clone(),
+            token: self.token,
+            now,
+            lease_ends_at: lease.ends_at,
+            request_id: new_request_id(),
+            writes: firsts.map(write).collect(),
+        };
+        let announced = destination.store.announce(&announcement).await?;
+        let (mut ours, mut intents, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for (task, announced) in tasks.into_iter().zip(announced) {
+            match announced {
+                Some(Announced { intent, .. }) => {
+                    ours.push(task);
+                    intents.push(intent);
+                }
+                None => lost.push(task),
+            }
+        }
+        if ours.is_empty() {
+            return Ok((Vec::new(), lost));
+        }
+        let request = WriteRequest {
+            request_id: announcement.request_id,
+            writes: ours.iter().map(|task| task.write(rules)).collect(),
+            reading: self.rules.reading.clone(),
+            auto_assign: false,
+            send_until: lease.until.min(self.lease.until).before(destination.settings.timeout),
+        };
+        let (results, calls) = self.send(&request, report).await;
+        let done = |((task, intent), result): ((Task, IntentId), WriteResult)| Done {
+            task,
+            intent,
+            result,
+            call: Call { request_id: request.request_id.clone(), sent_at: now, lease, calls },
+        };
+        Ok((ours.into_iter().zip(intents).zip(results).map(done).collect(), lost))
+    }
+}
+
+/// The companies to be made: one for all leads whose keys meet.
+fn creates(planned: &[Planned], rules: &CompanyRules) -> Vec<Task> {
+    let mut made: BTreeMap<usize, (&BTreeMap<FieldName, CrmValue>, &[Decision], bool)> = BTreeMap::new();
+    let mut wanted = Vec::new();
+    for (place, one) in planned.iter().enumerate() {
+        let Some(of) = &one.plan.company else { continue };
+        let CompanyAction::Create { fields, .. } = &of.action else { continue };
+        let own = match fields.get(&rules.rows.external_id) {
+            Some(CrmValue::Text(key)) => key.as_str(),
+            _ => continue,
+        };
+        let keys = of.keys.external_ids();
+        // One that a person said is another company has a key of its own.
+        let keys = if keys.iter().any(|key| key == own) { keys } else { vec![own.to_owned()] };
+        wanted.push((place, keys.iter().map(|key| keys::company_key(key)).collect()));
+        made.insert(place, (fields, &of.decisions, of.keys.domains.is_empty()));
+    }
+    let task = |mut group: Group| {
+        // A domain is the surer key.
+        group.places.sort_by_key(|place| (made.get(place).is_none_or(|(.., nameless)| *nameless), *place));
+        let mut task =
+            Task { record: None, fields: BTreeMap::new(), keys: group.keys, places: Vec::new(), decisions: Vec::new() };
+        for place in group.places {
+            if let Some((fields, decisions, _)) = made.get(&place) {
+                task.add(place, fields, decisions);
+            }
+        }
+        task
+    };
+    groups(wanted).into_iter().map(task).collect()
+}
+
+/// What becomes of a lead whose company needs no write.
+fn without_task(one: &mut Planned, settling: &Settling<'_>, rules: &CompanyRules) {
+    let Some(of) = one.plan.company.clone() else { return };
+    match &of.action {
+        CompanyAction::Is { record, by, fields, .. } => {
+            if of.is_new {
+                let row = settling.company_row(&one.member, Operation::AccountMatch);
+                let decisions = vec![of.decision(Some(record), &rules.object)];
+                let (record, matched_by) = (Some(record.clone()), Some(*by));
+                one.before.push((None, NewLogRow { record, matched_by, decisions, ..row }));
+            }
+            // Fields that are left belong to another batch's record for now.
+            one.plan.point_to(record, &rules.object, fields.is_empty());
+        }
+        CompanyAction::Create { .. } => {}
+        CompanyAction::Nothing { reason } => {
+            let open = one.member.work.open_conflicts.iter().any(|conflict| conflict.kind == ConflictKind::Company);
+            let asked = one.plan.questions.iter().any(|question| question.kind == ConflictKind::Company);
+            if asked && !open {
+                let row = settling.company_row(&one.member, Operation::AccountMatch);
+                one.before.push((
+                    None,
+                    NewLogRow {
+                        outcome: Outcome::Conflict,
+                        error_code: Some("company_conflict".to_owned()),
+                        error: Some(reason.clone()),
+                        decisions: vec![of.decision(None, &rules.object)],
+                        ..row
+                    },
+                ));
+            } else if !asked {
+                one.plan.decisions.push(of.decision(None, &rules.object));
+            }
+        }
+    }
+}
+
+/// From how a company's write went to what its leads do.
+fn conclude(
+    done: Done,
+    planned: &mut [Planned],
+    failed: &mut BTreeMap<usize, (CrmError, Option<(IntentId, NewLogRow)>)>,
+    settling: &Settling<'_>,
+    rules: &CompanyRules,
+) {
+    let Done { task, intent, result, call } = done;
+    let (record, go_on, whole) = match &result.outcome {
+        Ok(written) => (Some(written.record.clone()), true, true),
+        // What the CRM refuses of a company keeps no person out of it.
+        Err(CrmError::Refused { .. }) => (task.record.clone(), true, true),
+        Err(CrmError::Duplicate { code, .. }) if code == "DUPLICATES_DETECTED" => (task.record.clone(), true, true),
+        Err(_) => (task.record.clone(), task.record.is_some(), false),
+    };
+    for (nth, place) in task.places.iter().enumerate() {
+        let Some(one) = planned.get_mut(*place) else { continue };
+        let sent = (nth == 0).then(|| (intent, task.sent_row(one, settling, &result, &call, rules)));
+        if !go_on {
+            let error = result.outcome.as_ref().err().cloned();
+            failed.insert(*place, (error.unwrap_or(CrmError::too_late()), sent));
+            continue;
+        }
+        match (sent, &record) {
+            (Some((intent, row)), _) => one.before.push((Some(intent), row)),
+            (None, Some(company)) if one.plan.company.as_ref().is_some_and(|of| of.is_new) => {
+                let row = task.row(one, settling, Operation::AccountMatch, Some(company), rules);
+                one.before.push((None, row));
+            }
+            (None, _) => {}
+        }
+        if let Some(company) = &record {
+            one.plan.point_to(company, &rules.object, whole);
+        } else if let Err(CrmError::Duplicate { message, record, .. }) = &result.outcome {
+            one.plan.questions.push(asked_by_duplicate_rule(one, message, record.as_ref(), rules));
+        }
+    }
+}
+
+fn asked_by_duplicate_rule(
+    one: &Planned,
+    message: &str,
+    record: Option<&crate::domain::ids::RecordId>,
+    rules: &CompanyRules,
+) -> Question {
+    let candidates = record.map(|id| CandidateSummary {
+        record: RecordRef { object: rules.object.object.clone(), id: id.clone() },
+        by: MatchedBy::CompanyName,
+        speaks: "found by the CRM's own duplicate rule".to_owned(),
+    });
+    Question {
+        kind: ConflictKind::Company,
+        field: None,
+        record: None,
+        base: None,
+        lead: one.plan.company.as_ref().map(|of| CrmValue::Text(of.keys.identity())),
+        crm: None,
+        candidates: candidates.into_iter().collect(),
+        other: None,
+        detail: format!("the CRM's duplicate rule refused the company: {message}"),
+    }
+}
+
+impl Task {
+    /// Adds a lead: what others did not say.
+    fn add(&mut self, place: usize, fields: &BTreeMap<FieldName, CrmValue>, decisions: &[Decision]) {
+        for (field, value) in fields {
+            if !self.fields.contains_key(field) {
+                self.fields.insert(field.clone(), value.clone());
+                self.decisions.extend(decisions.iter().filter(|decision| decision.field == *field).cloned());
+            }
+        }
+        self.places.push(place);
+    }
+
+    fn operation(&self) -> Operation {
+        if self.record.is_some() { Operation::AccountUpdate } else { Operation::AccountCreate }
+    }
+
+    fn write(&self, rules: &CompanyRules) -> RecordWrite {
+        RecordWrite {
+            object: rules.object.object.clone(),
+            id: self.record.as_ref().map(|record| record.id.clone()),
+            fields: self.fields.clone(),
+        }
+    }
+
+    fn row(
+        &self,
+        one: &Planned,
+        settling: &Settling<'_>,
+        operation: Operation,
+        record: Option<&RecordRef>,
+        rules: &CompanyRules,
+    ) -> NewLogRow {
+        let of = one.plan.company.as_ref();
+        let mut decisions: Vec<Decision> = of.map(|of| of.decision(record, &rules.object)).into_iter().collect();
+        if operation != Operation::AccountMatch {
+            decisions.extend(self.decisions.iter().cloned());
+        }
+        let matched_by = match of.map(|of| &of.action) {
+            Some(CompanyAction::Is { by, .. }) => Some(*by),
+            _ => None,
+        };
+        NewLogRow { record: record.cloned(), matched_by, decisions, ..settling.company_row(&one.member, operation) }
+    }
+
+    /// The row of the lead in whose name it was sent.
+    fn sent_row(
+        &self,
+        one: &Planned,
+        settling: &Settling<'_>,
+        result: &WriteResult,
+        call: &Call,
+        rules: &CompanyRules,
+    ) -> NewLogRow {
+        let written = result.outcome.as_ref().ok().map(|written| &written.record);
+        let row = self.row(one, settling, self.operation(), written.or(self.record.as_ref()), rules);
+        settling.sent(row, call, result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leads_whose_keys_meet_are_of_one_company() {
+        let keys = |keys: &[&str]| keys.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
+        let wanted = [
+            (0, keys(&["domain:a", "name:acme"])),
+            (1, keys(&["domain:b"])),
+            (2, keys(&["name:acme"])),
+            (3, keys(&["domain:c", "name:coyote"])),
+            (4, keys(&["domain:b", "name:coyote"])),
+            (5, keys(&["domain:c"])),
+        ];
+        let mut places: Vec<Vec<usize>> = groups(wanted).into_iter().map(|group| group.places).collect();
+        places.iter_mut().for_each(|places| places.sort_unstable());
+        places.sort();
+        assert_eq!(places, [vec![0, 2], vec![1, 3, 4, 5]]);
+    }
+}
