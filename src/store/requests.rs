@@ -45,6 +45,10 @@ impl WaitingRequests {
         self.requests.is_empty()
     }
 
+    pub(in crate::store) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Puts a request at the end; [`StoreError::Busy`] if too much waits already. One that alone is larger than the bound
     /// is taken when nothing else waits.
     pub(in crate::store) fn push(&mut self, request: IntakeRequest) -> StoreResult<()> {

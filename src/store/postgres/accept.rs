@@ -1,7 +1,8 @@
 //! Intake: the events of many requests in one commit.
 //!
 //! Handlers put their requests into a bounded queue; a few tasks, each with a connection of its own, take what is there,
-//! store it and answer. There is no timer: a batch gathers by itself while those before it are committed.
+//! store it and answer. A batch gathers by itself while those before it are committed: what a commit costs is mostly the same
+//! for few events and for many, so a task does not begin one that is small beside those under way.
 
 mod batch;
 mod repeats;
@@ -29,6 +30,13 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long storing one batch may take. After that nobody knows what became of it.
 const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 
+/// The longest that a small batch is held back: a commit that takes longer is not worth waiting for.
+const HELD_FOR: Duration = Duration::from_millis(10);
+
+/// What intake looks up it finds by an index. A plan made while the tables were small would read them from end to end, and
+/// go on doing so until they are analyzed.
+const PLANS: [(&str, &str); 3] = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+
 /// The way to the tasks that store events. Dropping it lets them finish what was handed in, and end.
 pub(super) struct Intake {
     shared: Arc<Shared>,
@@ -49,6 +57,32 @@ struct Shared {
 struct Waiting {
     requests: WaitingRequests,
     closed: bool,
+    /// How many batches are under way, how many requests they hold together, and when the last of them began.
+    batches: usize,
+    under_way: usize,
+    begun: Option<Instant>,
+}
+
+impl Waiting {
+    /// How long a batch of what waits is still held back: while it is smaller than those under way are on average.
+    fn held_back(&self, now: Instant) -> Option<Duration> {
+        let begun = self.begun.filter(|_| self.batches > 0 && !self.closed)?;
+        if self.requests.is_empty() || self.requests.len() * self.batches >= self.under_way {
+            return None;
+        }
+        Some(HELD_FOR.saturating_sub(now.duration_since(begun))).filter(|left| !left.is_zero())
+    }
+
+    fn begin(&mut self, requests: usize, now: Instant) {
+        self.batches += 1;
+        self.under_way += requests;
+        self.begun = Some(now);
+    }
+
+    fn end(&mut self, requests: usize) {
+        self.batches = self.batches.saturating_sub(1);
+        self.under_way = self.under_way.saturating_sub(requests);
+    }
 }
 
 impl Intake {
@@ -65,7 +99,7 @@ impl Intake {
             waiting: Mutex::default(),
             changed: Notify::new(),
             max_batch,
-            connect: (*pool.connect_options()).clone(),
+            connect: (*pool.connect_options()).clone().options(PLANS),
             check,
             on_commit,
             due,
@@ -127,20 +161,29 @@ impl Shared {
         loop {
             // Made before the look, so that nothing that comes after it is missed.
             let changed = self.changed.notified();
-            {
+            let held_back = {
                 let mut waiting = self.lock();
-                let batch = waiting.requests.take_batch(self.max_batch);
-                if !batch.is_empty() {
-                    if !waiting.requests.is_empty() {
-                        self.changed.notify_one();
+                let held_back = waiting.held_back(Instant::now());
+                if held_back.is_none() {
+                    let batch = waiting.requests.take_batch(self.max_batch);
+                    if !batch.is_empty() {
+                        waiting.begin(batch.len(), Instant::now());
+                        if !waiting.requests.is_empty() {
+                            self.changed.notify_one();
+                        }
+                        return Some(batch);
                     }
-                    return Some(batch);
+                    if waiting.closed {
+                        return None;
+                    }
                 }
-                if waiting.closed {
-                    return None;
-                }
+                held_back
+            };
+            match held_back {
+                // Nothing is lost if the time runs out: it is looked again.
+                Some(left) => drop(timeout(left, changed).await),
+                None => changed.await,
             }
-            changed.await;
         }
     }
 
@@ -170,10 +213,12 @@ impl Writer {
 
     async fn run(mut self) {
         while let Some(requests) = self.shared.next().await {
+            let taken = requests.len();
             match self.connection().await {
                 Ok(db) => self.store(db, requests).await,
                 Err(reason) => refuse(requests, &reason),
             }
+            self.shared.lock().end(taken);
         }
         if let Some(db) = self.db {
             // It has nothing open; the server notices if the farewell is lost.
@@ -251,5 +296,33 @@ impl Writer {
 fn refuse(requests: impl IntoIterator<Item = IntakeRequest>, reason: &str) {
     for request in requests {
         request.answer(Err(StoreError::Unavailable(reason.to_owned())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_is_small_beside_those_under_way_is_held_back_for_a_moment() {
+        let (mut waiting, begun) = (Waiting::default(), Instant::now());
+        let push = |waiting: &mut Waiting| {
+            assert!(waiting.requests.push(IntakeRequest::new(Vec::new(), oneshot::channel().0)).is_ok());
+        };
+        push(&mut waiting);
+        assert_eq!(waiting.held_back(begun), None, "nothing is under way");
+        waiting.begin(3, begun);
+        waiting.begin(1, begun);
+        assert_eq!(waiting.held_back(begun), Some(HELD_FOR));
+        assert_eq!(waiting.held_back(begun + HELD_FOR), None, "the commit takes long");
+        push(&mut waiting);
+        assert_eq!(waiting.held_back(begun), None, "it is as large as those are on average");
+        waiting.begin(5, begun);
+        assert_eq!(waiting.held_back(begun), Some(HELD_FOR));
+        waiting.end(5);
+        assert_eq!(waiting.held_back(begun), None);
+        waiting.begin(5, begun);
+        waiting.closed = true;
+        assert_eq!(waiting.held_back(begun), None, "nothing more comes");
     }
 }

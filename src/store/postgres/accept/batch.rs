@@ -18,13 +18,48 @@ use crate::store::{EventReceipt, EventState, NewEvent, StoreError, StoreResult};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
-/// Stores the events and all that follows from them. Event numbers are drawn in order of arrival. Keys come first: they are
-/// what copies of one event wait for, in other processes too, and everybody takes them in the same order.
+/// Stores events of which none is known, and then all that follows from them; nothing at all if any of their keys is there
+/// already. If one comes to be there at the same moment, it fails as not unique.
+static STORE_NEW: LazyLock<String> = LazyLock::new(|| {
+    store_sql(
+        "new AS MATERIALIZED (
+             SELECT NOT EXISTS (SELECT 1 FROM given g JOIN event_keys k
+                                    ON k.source = g.source AND k.sender_id = g.sender_id
+                                   AND k.content_hash = g.content_hash
+                                 WHERE g.keyed) AS yes),
+         keyed AS (
+             INSERT INTO event_keys (source, sender_id, content_hash, event_id, received_at)
+             SELECT source, sender_id, content_hash, id, received_at FROM given WHERE keyed AND (SELECT yes FROM new)
+              ORDER BY source COLLATE \"C\", sender_id COLLATE \"C\", content_hash
+             RETURNING 1),
+         ready AS MATERIALIZED (SELECT yes AND (SELECT count(*) FROM keyed) >= 0 AS yes FROM new)",
+    )
+});
+
+/// Stores the events and all that follows from them.
 ///
 /// Unless $22, nothing but the keys is stored if any of them was there before: then what is known under them must be looked
 /// at first. No matter what, they are locked, so that nobody else decides about them meanwhile. $23: keys of events from
 /// this number on are this batch's own.
 static STORE: LazyLock<String> = LazyLock::new(|| {
+    store_sql(
+        "keyed AS (
+             INSERT INTO event_keys (source, sender_id, content_hash, event_id, received_at)
+             SELECT source, sender_id, content_hash, id, received_at FROM given WHERE keyed
+              ORDER BY source COLLATE \"C\", sender_id COLLATE \"C\", content_hash
+             ON CONFLICT (source, sender_id, content_hash) DO UPDATE
+                SET event_id = excluded.event_id, received_at = excluded.received_at WHERE $22
+             RETURNING 1),
+         ready AS MATERIALIZED (
+             SELECT (SELECT count(*) FROM keyed) = (SELECT count(*) FROM given WHERE keyed) OR $22 AS yes)",
+    )
+});
+
+/// The SQL that stores events once `keys`, which has the keys stored or locked, says that they are `ready`.
+///
+/// Event numbers are drawn in order of arrival. Keys come first: they are what copies of one event wait for, in other
+/// processes too, and everybody takes them in the same order.
+fn store_sql(keys: &str) -> String {
     let marked = "(SELECT u.*, $21::smallint AS class, false AS forced
                      FROM unnest($16::text[], $17::text[], $18::text[], $19::timestamptz[], $20::bigint[])
                           WITH ORDINALITY AS u(destination, source, lead_id, at, times, place)
@@ -39,15 +74,7 @@ static STORE: LazyLock<String> = LazyLock::new(|| {
                                                    received_at, request_id, reason, size, headers, body, keyed,
                                                    maybe_reused, place)
                       ORDER BY place) e),
-         keyed AS (
-             INSERT INTO event_keys (source, sender_id, content_hash, event_id, received_at)
-             SELECT source, sender_id, content_hash, id, received_at FROM given WHERE keyed
-              ORDER BY source COLLATE \"C\", sender_id COLLATE \"C\", content_hash
-             ON CONFLICT (source, sender_id, content_hash) DO UPDATE
-                SET event_id = excluded.event_id, received_at = excluded.received_at WHERE $22
-             RETURNING 1),
-         ready AS MATERIALIZED (
-             SELECT (SELECT count(*) FROM keyed) = (SELECT count(*) FROM given WHERE keyed) OR $22 AS yes),
+         {keys},
          stored AS (
              INSERT INTO events (id, source, lead_id, kind, state, event_type, sender_id, content_hash, received_at,
                                  request_id, reason, size)
@@ -74,7 +101,7 @@ static STORE: LazyLock<String> = LazyLock::new(|| {
          SELECT given.id, ready.yes FROM given CROSS JOIN ready ORDER BY given.place",
         owed = dirty::upsert_sql(marked, "true")
     )
-});
+}
 
 /// What came of a batch.
 #[derive(Default)]
@@ -182,10 +209,18 @@ struct Done {
     made_due: bool,
 }
 
-/// Stores events in a transaction of its own: of one statement if none of them could be a repeat.
+/// Stores events in a transaction of its own: of one statement if none of them is known.
 async fn commit(db: &mut PgConnection, events: &[&NewEvent]) -> StoreResult<Done> {
-    if events.iter().all(|event| event.sender_id.is_none()) {
-        return store_within(db, events).await;
+    if events.is_empty() {
+        return Ok(Done { receipts: Vec::new(), stored: 0, made_due: false });
+    }
+    let decided = decide(events, &HashMap::new());
+    match run(db, &STORE_NEW, events, &decided, true, i64::MAX).await {
+        Ok((ids, true)) => return Ok(finish(events, &decided, &ids)),
+        Ok((_, false)) => {}
+        // A copy was stored by another connection at the same moment.
+        Err(sqlx::Error::Database(said)) if said.is_unique_violation() => {}
+        Err(error) => return Err(error.into()),
     }
     let mut transaction = db.begin().await?;
     let done = store_within(&mut transaction, events).await?;
@@ -194,18 +229,15 @@ async fn commit(db: &mut PgConnection, events: &[&NewEvent]) -> StoreResult<Done
 }
 
 async fn store_within(db: &mut PgConnection, events: &[&NewEvent]) -> StoreResult<Done> {
-    if events.is_empty() {
-        return Ok(Done { receipts: Vec::new(), stored: 0, made_due: false });
-    }
     let decided = decide(events, &HashMap::new());
     let final_at_once = decided.keyed.is_empty();
-    let (ids, ready) = run(db, events, &decided, final_at_once, i64::MAX).await?;
+    let (ids, ready) = run(db, &STORE, events, &decided, final_at_once, i64::MAX).await?;
     if ready {
         return Ok(finish(events, &decided, &ids));
     }
     let own_from = ids.first().copied().unwrap_or(i64::MAX);
     let decided = decide(events, &find_known(db, events).await?);
-    let (ids, _) = run(db, events, &decided, true, own_from).await?;
+    let (ids, _) = run(db, &STORE, events, &decided, true, own_from).await?;
     Ok(finish(events, &decided, &ids))
 }
 
@@ -263,21 +295,22 @@ fn lead_of_change(event: &NewEvent) -> Option<&str> {
     event.lead.as_ref().filter(|_| event.state == EventState::Stored).map(|lead| lead.as_str())
 }
 
-/// Runs [`STORE`]; answers the numbers of the events that are to be stored, and whether they were.
+/// Runs [`STORE_NEW`] or [`STORE`]; answers the numbers of the events that are to be stored, and whether they were.
 async fn run(
     db: &mut PgConnection,
+    sql: &'static str,
     events: &[&NewEvent],
     decided: &Decided,
     regardless: bool,
     own_from: i64,
-) -> StoreResult<(Vec<i64>, bool)> {
+) -> sqlx::Result<(Vec<i64>, bool)> {
     let is_stored = |place: &usize| decided.fates[*place] == Fate::Stored;
     let places: Vec<usize> = (0..events.len()).filter(is_stored).collect();
     let stored: Vec<&NewEvent> = places.iter().map(|place| events[*place]).collect();
     let among = |set: &HashSet<usize>| places.iter().map(|place| set.contains(place)).collect::<Vec<_>>();
     let owed = Owed::by(&stored);
     let counts = Counts::of(events, decided);
-    let found: Vec<(i64, bool)> = sqlx::query_as(AssertSqlSafe(STORE.as_str()))
+    let found: Vec<(i64, bool)> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(stored.iter().map(|event| event.source.as_str()).collect::<Vec<_>>())
         .bind(stored.iter().map(|event| event.lead.as_ref().map(|lead| lead.as_str())).collect::<Vec<_>>())
         .bind(stored.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>())
