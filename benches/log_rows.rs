@@ -148,7 +148,7 @@ impl Rows {
              END LOOP; END $$"
         );
         let indexes: Vec<(String, String)> = sqlx::query_as(
-            "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+            "SELECT indexrelid::regclass::text, replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') FROM pg_index
               WHERE indrelid = 'sync_log'::regclass AND NOT indisprimary",
         )
         .fetch_all(&mut db)

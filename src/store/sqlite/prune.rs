@@ -9,8 +9,9 @@ use super::SqliteStore;
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
 
-/// How many rows one step looks at.
-const PIECE: i64 = 500;
+/// How many rows one step looks at: deleting them takes about a millisecond, for which webhooks wait. Five steps a second
+/// are 43 million rows a day.
+const PIECE: i64 = 100;
 
 /// A table that is walked through by its number.
 struct Sweep {
