@@ -1,6 +1,6 @@
 //! One batch of claimed jobs: folded, looked up, planned, announced, written, settled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,13 +20,10 @@ use super::verdict::after_the_probe;
 use super::writes::{Call, Sent, announced_write, record_write};
 use crate::crm::gate::{Pardon, Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, WriteRequest, WriteResult};
-use crate::domain::ids::{FieldName, LeadKey, RecordRef, RequestId};
+use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{
-    Action, BasePair, Intent, Link, Owner, PlanInput, SyncPlan, company, create_keys, match_keys, plan_sync,
-    planned_link,
-};
+use crate::domain::plan::{Action, Intent, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::store::{
     Announced, Announcement, ClaimedJob, GiveBack, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, Pardoned,
     RecordOwner, Settlement, StoreError, StoreResult, Work,
@@ -176,32 +173,6 @@ impl Batch {
         Ok(ours)
     }
 
-    /// Gives back new leads that may be a person whose record another lead's create, of which no answer came, may still
-    /// make: it would not be found yet. They wait until that lead has its record, or its create can no longer land.
-    async fn without_doubtful(&self, members: Vec<Member>) -> StoreResult<Vec<Member>> {
-        if members.iter().all(|member| member.keys.linked.is_some() && member.keys.company.is_none()) {
-            return Ok(members);
-        }
-        // Asked after the keys were taken in hand: from now on no other batch creates these people.
-        let mut doubtful: HashMap<String, Vec<LeadKey>> = HashMap::new();
-        let Destination { name, store, clock, in_flight, .. } = &*self.destination;
-        for create in store.find_open_creates(name, &in_flight.at_work(), clock.now()).await? {
-            for key in self.keys_of_create(&create.rows) {
-                doubtful.entry(key).or_default().push(create.lead.clone());
-            }
-        }
-        let waits = |member: &Member| {
-            let person = keys::of_lead(&member.keys).into_iter();
-            let company = member.keys.company.iter().flat_map(keys::of_company);
-            let others = person.chain(company).filter_map(|key| doubtful.get(&key)).flatten();
-            others.into_iter().any(|lead| *lead != member.job.lead)
-        };
-        let (waiting, members): (Vec<Member>, _) = members.into_iter().partition(waits);
-        let waiting = waiting.into_iter().map(|member| member.job).collect();
-        self.give_back(waiting, self.destination.settings.retry.first, None).await?;
-        Ok(members)
-    }
-
     /// Looks up, plans and carries out. A batch that the CRM refuses as a whole is halved until the culprit stands alone.
     async fn sync(&mut self, members: Vec<Member>, deferred: &mut Deferred, report: &mut Report) -> StoreResult<()> {
         let mut parts = vec![members];
@@ -230,13 +201,6 @@ impl Batch {
             self.carry_out(planned, lookup_calls, report).await?;
         }
         Ok(())
-    }
-
-    /// The keys of the person, or of the company, that an announced create makes.
-    fn keys_of_create(&self, announced: &BTreeMap<FieldName, BasePair>) -> Vec<String> {
-        let companies = self.rules.sync.company.as_ref();
-        let of_company = companies.map(|rules| company::announced_keys(announced, &rules.object)).unwrap_or_default();
-        if of_company.is_empty() { keys::of_lead(&create_keys(announced, &self.rules.sync)) } else { of_company }
     }
 
     async fn find(&self, members: &[Member], report: &mut Report) -> Result<Vec<Candidates>, CrmError> {
@@ -474,7 +438,12 @@ impl Batch {
     }
 
     /// Owed as before, and due again after `wait`; behind a closed gate nothing claims them.
-    async fn give_back(&self, jobs: Vec<ClaimedJob>, wait: Duration, closed_by: Option<&CrmError>) -> StoreResult<()> {
+    pub(super) async fn give_back(
+        &self,
+        jobs: Vec<ClaimedJob>,
+        wait: Duration,
+        closed_by: Option<&CrmError>,
+    ) -> StoreResult<()> {
         if jobs.is_empty() {
             return Ok(());
         }

@@ -5,11 +5,14 @@
 mod bad_crm;
 mod bad_webhooks;
 mod cli;
+mod companies;
+mod contacts;
 mod database;
 mod disk_full;
 mod end_states;
 mod harness;
 mod kill;
+mod known_people;
 mod odd_set;
 mod odd_webhooks;
 mod people;
