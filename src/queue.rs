@@ -7,6 +7,7 @@ mod batch;
 pub mod calls;
 mod companies;
 pub mod destination;
+mod doubtful;
 mod fold;
 mod keys;
 mod lease;

@@ -80,15 +80,29 @@ const OWN: &[(&str, Explanation)] = &[
     (
         "record_converted",
         Explanation {
-            meaning: "The record became another one in the CRM.",
-            remedy: "Change what it became by hand: that kind of record is not written to. The lead stays held.",
+            meaning: "The record became another one in the CRM, of a kind that the mapping has no rows for.",
+            remedy: "Add rows with on = [\"Contact\"], and sync the lead; else change what it became by hand. The lead stays held.",
         },
     ),
     (
         "record_gone",
         Explanation {
-            meaning: "The record was deleted in the CRM, and leadrelay does not make it again by itself.",
-            remedy: "Restore the record in the CRM; then sync the lead.",
+            meaning: "The lead's record was deleted in the CRM.",
+            remedy: "Restore the record in the CRM and sync the lead; records.on_crm_delete says what happens otherwise.",
+        },
+    ),
+    (
+        "record_moved",
+        Explanation {
+            meaning: "The lead's record became another one in the CRM: it was converted or merged. The lead goes on as that one.",
+            remedy: "Nothing.",
+        },
+    ),
+    (
+        "company_conflict",
+        Explanation {
+            meaning: "Several companies in the CRM may be the lead's; its record is written without one meanwhile.",
+            remedy: "Answer the lead's open conflict: a person decides which company it is.",
         },
     ),
     (

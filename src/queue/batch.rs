@@ -1,6 +1,6 @@
 //! One batch of claimed jobs: folded, looked up, planned, announced, written, settled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -20,13 +20,10 @@ use super::writes::{Call, Sent, announced_write, record_write};
 use crate::clock::SinceBoot;
 use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, WriteRequest, WriteResult};
-use crate::domain::ids::{FieldName, LeadKey, RecordRef, RequestId};
+use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{
-    Action, BasePair, Intent, Link, Owner, PlanInput, SyncPlan, company, create_keys, match_keys, plan_sync,
-    planned_link,
-};
+use crate::domain::plan::{Action, Intent, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::store::{
     Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, RecordOwner, StoreResult,
     Work,
@@ -159,32 +156,6 @@ impl Batch {
         Ok(ours)
     }
 
-    /// Gives back new leads that may be a person whose record another lead's create, of which no answer came, may still
-    /// make: it would not be found yet. They wait until that lead has its record, or its create can no longer land.
-    async fn without_doubtful(&self, members: Vec<Member>) -> StoreResult<Vec<Member>> {
-        if members.iter().all(|member| member.keys.linked.is_some() && member.keys.company.is_none()) {
-            return Ok(members);
-        }
-        // Asked after the keys were taken in hand: from now on no other batch creates these people.
-        let mut doubtful: HashMap<String, Vec<LeadKey>> = HashMap::new();
-        let Destination { name, store, clock, in_flight, .. } = &*self.destination;
-        for create in store.find_open_creates(name, &in_flight.at_work(), clock.now()).await? {
-            for key in self.keys_of_create(&create.rows) {
-                doubtful.entry(key).or_default().push(create.lead.clone());
-            }
-        }
-        let waits = |member: &Member| {
-            let person = keys::of_lead(&member.keys).into_iter();
-            let company = member.keys.company.iter().flat_map(keys::of_company);
-            let others = person.chain(company).filter_map(|key| doubtful.get(&key)).flatten();
-            others.into_iter().any(|lead| *lead != member.job.lead)
-        };
-        let (waiting, members): (Vec<Member>, _) = members.into_iter().partition(waits);
-        let waiting = waiting.into_iter().map(|member| member.job).collect();
-        self.give_back(waiting, self.destination.settings.retry.first, None).await?;
-        Ok(members)
-    }
-
     /// Looks up, plans and carries out. A batch that the CRM refuses as a whole is halved until the culprit stands alone.
     async fn sync(&mut self, members: Vec<Member>, deferred: &mut Deferred, report: &mut Report) -> StoreResult<()> {
         let mut parts = vec![members];
@@ -213,13 +184,6 @@ impl Batch {
             self.carry_out(planned, lookup_calls, report).await?;
         }
         Ok(())
-    }
-
-    /// The keys of the person, or of the company, that an announced create makes.
-    fn keys_of_create(&self, announced: &BTreeMap<FieldName, BasePair>) -> Vec<String> {
-        let companies = self.rules.sync.company.as_ref();
-        let of_company = companies.map(|rules| company::announced_keys(announced, &rules.object)).unwrap_or_default();
-        if of_company.is_empty() { keys::of_lead(&create_keys(announced, &self.rules.sync)) } else { of_company }
     }
 
     async fn find(&self, members: &[Member], report: &mut Report) -> Result<Vec<Candidates>, CrmError> {
@@ -446,6 +410,55 @@ impl Batch {
         self.settle(settlements, &self.lease).await?;
         self.give_back(waiting, A_MOMENT, Some(error)).await
     }
+<<<<<<< HEAD
+=======
+
+    pub(super) async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
+        if settlements.is_empty() {
+            return Ok(());
+        }
+        self.tell_retries(&settlements);
+        let leads: Vec<_> = settlements.iter().map(|settlement| settlement.lead.clone()).collect();
+        let settled = self.destination.store.settle(settlements).await;
+        let failed = leads.iter().zip(settled).filter_map(|(lead, settled)| Some((lead, settled.err()?)));
+        let failed: Vec<_> = failed.collect();
+        // Their leases run out and they are planned again; what was written is found by its intent.
+        if let Some((lead, error)) = failed.first() {
+            let (name, leads, example) = (&self.destination.name, failed.len(), format!("{}/{}", lead.source, lead.id));
+            let reason = error.reason();
+            if matches!(error, StoreError::Unavailable(_)) {
+                warn!(destination = %name, leads, "what was done for {leads} leads of {name} could not be recorded, e.g. {example}: {reason}; they are looked up and planned again when their lease ends, and nothing need be done");
+            } else {
+                error!(destination = %name, leads, "what was done for {leads} leads of {name} could not be recorded, e.g. {example}: {reason}; they are looked up and planned again when their lease ends");
+            }
+        }
+        Ok(())
+    }
+
+    /// Owed as before, and due again after `wait`; behind a closed gate nothing claims them.
+    pub(super) async fn give_back(
+        &self,
+        jobs: Vec<ClaimedJob>,
+        wait: Duration,
+        closed_by: Option<&CrmError>,
+    ) -> StoreResult<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let now = self.destination.clock.now();
+        let back: Vec<GiveBack> = jobs
+            .into_iter()
+            .map(|job| GiveBack {
+                destination: self.destination.name.clone(),
+                lead: job.lead,
+                token: self.token,
+                due_at: now.after(wait),
+                waiting_since: closed_by.map(|_| now),
+            })
+            .collect();
+        self.destination.store.give_back(&back).await
+    }
+>>>>>>> 1060d3a7a232b011e89d51dafd4eb5a7ce065e73
 }
 
 /// Lets webhooks in between, which wait for the same threads: every so many leads, since each takes some 0.1 ms.

@@ -345,6 +345,14 @@ fn conclude(
     for (nth, place) in task.places.iter().enumerate() {
         let Some(one) = planned.get_mut(*place) else { continue };
         let sent = (nth == 0).then(|| (intent, task.sent_row(one, settling, &result, &call, rules)));
+        let sent = sent.map(|(intent, row)| {
+            let outcome = match &result.outcome {
+                Err(CrmError::Refused { .. }) => Outcome::Refused,
+                Err(CrmError::Duplicate { code, .. }) if code == "DUPLICATES_DETECTED" => Outcome::Conflict,
+                _ => row.outcome,
+            };
+            (intent, NewLogRow { outcome, ..row })
+        });
         if !go_on {
             let error = result.outcome.as_ref().err().cloned();
             failed.insert(*place, (error.unwrap_or(CrmError::too_late()), sent));

@@ -5,12 +5,15 @@
 mod bad_crm;
 mod bad_webhooks;
 mod cli;
+mod companies;
+mod contacts;
 mod cut_off;
 mod database;
 mod disk_full;
 mod end_states;
 mod harness;
 mod kill;
+mod known_people;
 mod odd_set;
 mod odd_webhooks;
 mod people;

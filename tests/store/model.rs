@@ -96,6 +96,7 @@ enum End {
 enum Change {
     Keep,
     Put { record: usize, owner: bool, stale: bool },
+    Remove { stale: bool },
     Release { stale: bool },
     PutAndRelease { record: usize },
 }
@@ -113,6 +114,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Change::Keep),
         4 => (record.clone(), any::<bool>(), seldom)
             .prop_map(|(record, owner, stale)| Change::Put { record, owner, stale }),
+        1 => seldom.prop_map(|stale| Change::Remove { stale }),
         1 => seldom.prop_map(|stale| Change::Release { stale }),
         1 => record.prop_map(|record| Change::PutAndRelease { record }),
     ];
@@ -367,6 +369,7 @@ impl Pair {
                 let planned_with = if stale { revision.map_or(Some(1), |_| None) } else { revision };
                 LinkChange::Put { link: link(RECORDS[record], owner), planned_with }
             }
+            Change::Remove { stale } => LinkChange::Remove { planned_with: revision.unwrap_or(1) + i64::from(stale) },
             Change::Release { stale } => LinkChange::Release { planned_with: revision.unwrap_or(1) + i64::from(stale) },
             Change::PutAndRelease { record } => {
                 LinkChange::PutAndRelease { link: link(RECORDS[record], true), planned_with: revision }

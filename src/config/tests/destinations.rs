@@ -94,12 +94,18 @@ fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
         "match: must begin with \"external_id\"; put it first: our own key is the surest",
     );
     check_records("match = [\"external_id\", \"email\", \"email\"]", "match: names a key twice; write each key once");
-    check_records("object = \"Contact\"", "object: \"Contact\" is not built yet; write \"Lead\"");
     check_records("object = \"lead\"", "object: \"lead\" is not known here; did you mean \"Lead\"?");
-    check_records("company = \"account\"", "company: \"account\" is not built yet; write \"inline\"");
+    check_records("object = \"Account\"", "object: \"Account\" is not known here; write \"Lead\" or \"Contact\"");
+    check_records(
+        "company_by_contacts = true",
+        "company_by_contacts: says nothing while `company` is \"inline\"; write company = \"account\", or leave it out",
+    );
     check_records("duplicate_rule = \"allow\"", "duplicate_rule: \"allow\" is not built yet; write \"review\"");
     check_records("on_delete = \"flag\"", "on_delete: \"flag\" is not built yet; write \"ignore\"");
-    check_records("on_crm_delete = \"recreate\"", "on_crm_delete: \"recreate\" is not built yet; write \"hold\"");
+    check_records(
+        "on_crm_delete = \"delete\"",
+        "on_crm_delete: \"delete\" is not known here; write \"hold\", \"unlink\", \"recreate\" or \"review\"",
+    );
     check_records("unmapped = \"note\"", "unmapped: \"note\" is not built yet; write \"drop\"");
     check_records("delete_flag = \"Gone__c\"", "delete_flag: is not built yet; leave it out");
     check(
@@ -132,7 +138,10 @@ fn a_mapping_row_says_one_thing_and_fits_its_type() {
         "default = \"nobody\"",
         "default: \"nobody\" does not fit the type; write an address such as \"a@example.com\"",
     );
-    check_row("on = [\"Contact\"]", "on[1]: \"Contact\" is not built yet; write \"Lead\"");
+    check_row(
+        "on = [\"Campaign\"]",
+        "on[1]: \"Campaign\" is not known here; write \"Lead\", \"Contact\", \"Account\" or \"Opportunity\"",
+    );
     check_row(
         "values = { a = \"b\" }",
         "values: are for picklists and text only; write type = \"picklist\" or \"multi_picklist\", or leave it out",
@@ -171,6 +180,33 @@ fn a_mapping_row_says_one_thing_and_fits_its_type() {
     );
     assert!(parse(&changed("type = \"email\"", "type = \"integer\"\ndefault = 7")).is_ok());
     assert!(parse(&changed("type = \"email\"", "type = \"date\"\nformat = \"%d/%m/%Y\"")).is_ok());
+}
+
+#[test]
+fn rows_for_companies_and_the_setting_that_they_belong_to_go_together() {
+    let account =
+        "[[destinations.salesforce.fields]]\nlead = \"org\"\ncrm = \"Name\"\ntype = \"text\"\non = [\"Account\"]\n";
+    check_added(
+        account,
+        "5: destinations.salesforce.fields: Name has a row for Account, and records.company is \"inline\"; write company = \
+         \"account\" or \"match_only\" in `records`, or leave Account out of the row's `on`",
+    );
+    let key = "external_id = \"Lead_System_Id__c\"\n";
+    let with_companies = |rows: &str| changed(key, &format!("{key}company = \"account\"\n")) + rows;
+    assert_eq!(
+        messages(&with_companies("")),
+        ["etc/leadrelay.toml:5: destinations.salesforce.fields: no row says what a company is called, which \
+          records.company needs; write a row with crm = \"Name\", on = [\"Account\"]"]
+    );
+    assert!(parse(&with_companies(account)).is_ok());
+    let overwrites = format!("{account}conflict = \"lead_wins\"\n");
+    assert_eq!(
+        messages(&with_companies(&overwrites)),
+        [
+            "etc/leadrelay.toml:22: destinations.salesforce.fields[2].conflict: does not hold for a company that is there: many \
+          people share it, so only its blanks are filled; write conflict = \"crm_wins\", or leave it out"
+        ]
+    );
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn adapter(address: &str) -> (Salesforce, Arc<Meter>) {
 fn reading() -> Reading {
     let lead = ["LastName", "Email", "AnnualRevenue"].map(FieldName::from);
     let fields = [("Lead".into(), lead.into()), ("Contact".into(), ["Email".into()].into())];
-    Reading { external_id: Some("Ext__c".into()), fields: fields.into() }
+    Reading { external_id: Some("Ext__c".into()), fields: fields.into(), companies: None }
 }
 
 fn find_request(keys: Vec<MatchKeys>) -> FindRequest {
@@ -440,8 +440,6 @@ async fn two_hundred_leads_with_all_their_keys_are_looked_up_in_one_call() {
     let org = Org::start().await;
     let (crm, meter) = adapter(&org.address);
     let keys = |n: usize| MatchKeys {
-        linked: None,
-        chosen: None,
         external_id: Some(format!("3f1c0e5a-7d0b-4c1e-9b1a-{n:012}")),
         email: Some(format!("firstname.lastname{n}@company{n}.example")),
         name_and_domain: Some(NameAndDomain {
@@ -449,6 +447,7 @@ async fn two_hundred_leads_with_all_their_keys_are_looked_up_in_one_call() {
             last: format!("Lastname{n}"),
             domain: format!("company{n}.example"),
         }),
+        ..MatchKeys::default()
     };
     let found = crm.find(&find_request((0..200).map(keys).collect())).await.unwrap();
     assert_eq!((found.len(), meter.endpoints()), (200, vec!["composite"]));

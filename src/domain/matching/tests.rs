@@ -189,5 +189,5 @@ fn a_record_that_a_person_chose_is_taken_though_no_rule_finds_it() {
     let contact = [answer(Choice::Record(reference("Contact/3")), &[])];
     assert_eq!(chosen_record(&contact, &rules(OnAmbiguous::Review)), None);
     let newest = [answer(Choice::Record(reference("Lead/9")), &[]), answer(Choice::Create, &[])];
-    assert_eq!(chosen_record(&newest, &"Lead".into()), None);
+    assert_eq!(chosen_record(&newest, &rules(OnAmbiguous::Review)), None);
 }

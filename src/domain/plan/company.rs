@@ -192,7 +192,8 @@ pub(super) fn add(
         schema.is_some_and(|schema| if record.is_some() { schema.updateable } else { schema.createable })
     });
     let stands = field.zip(record).map_or(&CrmValue::Null, |(field, record)| record.value(field));
-    let is_ours = stands.is_null() || base.is_some_and(|base| base.crm == *stands);
+    let written = field.zip(input.link).and_then(|(field, link)| link.bases.get(field));
+    let is_ours = stands.is_null() || written.is_some_and(|written| written.crm == *stands);
     let (action, question) = match stands {
         CrmValue::Text(id) if !is_ours => (of_the_person(id, company), None),
         _ => matched(input, keys, company, candidates),

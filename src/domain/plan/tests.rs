@@ -13,6 +13,7 @@ use crate::domain::value::Value;
 
 mod blanks;
 mod invalid;
+mod others;
 mod properties;
 mod shared;
 

@@ -308,6 +308,10 @@ impl Promises {
         match &settlement.link {
             LinkChange::Keep => true,
             LinkChange::Put { link, planned_with } => self.put(settlement, link, *planned_with),
+            LinkChange::Remove { planned_with } => {
+                let is_there = self.links.get(&settlement.lead).is_some_and(|own| own.revision == *planned_with);
+                is_there && self.links.remove(&settlement.lead).is_some()
+            }
             LinkChange::Release { planned_with } => self.release(settlement, *planned_with),
             LinkChange::PutAndRelease { link, planned_with } => {
                 self.put(settlement, link, *planned_with)

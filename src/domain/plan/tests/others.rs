@@ -1,0 +1,235 @@
+//! Records of other kinds, records that took another's place, records that are gone, and companies.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::domain::company::{CompanyKeys, CompanyObject};
+
+const PHONE: &str = "Phone";
+
+/// Rules that write to Contacts as well: they have a phone and no city.
+fn with_contacts(rule: ConflictRule) -> SyncRules {
+    let mut rules = rules(rule);
+    let fields =
+        ["FirstName", "LastName", "Email", PHONE, "AccountId", ID_FIELD].map(|name| (name.into(), field(name)));
+    let contact = ObjectSchema { name: "Contact".into(), createable: true, updateable: true, fields: fields.into() };
+    rules.schema.objects.insert("Contact".into(), contact);
+    rules.matching.others.insert("Contact".into());
+    let mut of_contacts = SyncRules { rows: rules.rows[..3].to_vec(), ..rules.clone() };
+    of_contacts.rows.push(row("phone", PHONE, rule));
+    of_contacts.matching.object = "Contact".into();
+    rules.others.insert("Contact".into(), of_contacts);
+    rules
+}
+
+fn contact(id: &str, phone: Option<&str>) -> CrmRecord {
+    let mut record = CrmRecord { object: "Contact".into(), ..record(id, None) };
+    record.fields.insert(PHONE.into(), phone.map_or(CrmValue::Null, text));
+    record
+}
+
+fn without_our_id(mut record: CrmRecord) -> CrmRecord {
+    record.fields.insert(ID_FIELD.into(), CrmValue::Null);
+    record
+}
+
+fn converted(id: &str, to: &CrmRecord) -> CrmRecord {
+    CrmRecord { became: Some(to.reference()), ..record(id, Some("Berlin")) }
+}
+
+fn ada_with_phone() -> Lead {
+    let mut lead = ada(Some("Berlin"));
+    let phone = LeadField { value: Value::Text("1".into()), stamp: lead.fields["city"].stamp.clone() };
+    lead.fields.insert("phone".into(), phone);
+    lead
+}
+
+fn fields(plan: &SyncPlan) -> BTreeMap<&str, String> {
+    match &plan.action {
+        Action::Create { fields, .. } | Action::Update { fields, .. } => {
+            fields.iter().map(|(field, value)| (field.as_str(), value.to_string())).collect()
+        }
+        other => panic!("nothing is written: {other:?}"),
+    }
+}
+
+#[test]
+fn a_lead_who_is_a_contact_is_written_by_the_rows_of_contacts() {
+    let found = without_our_id(contact("0031", None));
+    let mut case = Case::unlinked(vec![(found, MatchedBy::Email)]);
+    (case.rules, case.lead) = (with_contacts(ConflictRule::LeadWins), ada_with_phone());
+    let plan = case.plan();
+    assert_eq!(fields(&plan), [(PHONE, "1".to_owned()), (ID_FIELD, OUR_ID.to_owned())].into());
+    assert!(matches!(&plan.action, Action::Update { record, .. } if record.object.as_str() == "Contact"));
+    assert!(plan.owner);
+}
+
+#[test]
+fn a_record_that_took_anothers_place_has_no_base_and_gets_our_id_where_it_has_none() {
+    let now = without_our_id(contact("0031", Some("2")));
+    let was = converted("00Q1", &now);
+    for (rule, written) in
+        [(ConflictRule::LeadWins, Some("1")), (ConflictRule::CrmWins, None), (ConflictRule::Review, None)]
+    {
+        let mut case = Case::linked(rule, Some(pair("Berlin", "Berlin")), None, None);
+        (case.rules, case.lead) = (with_contacts(rule), ada_with_phone());
+        case.found = vec![(was.clone(), MatchedBy::Link), (now.clone(), MatchedBy::Link)];
+        let plan = case.plan();
+        assert_eq!(plan.moved_from, Some(was.reference()), "{rule:?}");
+        assert_eq!(fields(&plan).get(PHONE).map(String::as_str), written, "{rule:?}");
+        assert_eq!(fields(&plan)[ID_FIELD], OUR_ID, "{rule:?}");
+        assert!(!plan.bases.contains_key(&FieldName::from("City")), "{rule:?}: the base was the other record's");
+        assert_eq!(plan.questions.len(), usize::from(rule == ConflictRule::Review), "{rule:?}");
+    }
+    // It carries another lead's ID: blanks are filled, and a person is asked.
+    let mut taken = now.clone();
+    taken.fields.insert(ID_FIELD.into(), text("cl_other"));
+    let mut case = Case::linked(ConflictRule::LeadWins, None, None, None);
+    (case.rules, case.lead) = (with_contacts(ConflictRule::LeadWins), ada_with_phone());
+    case.found = vec![(was, MatchedBy::Link), (taken, MatchedBy::Link)];
+    let plan = case.plan();
+    assert_eq!((&plan.action, plan.owner), (&Action::Unchanged, false));
+    assert_eq!(plan.questions[0].kind, ConflictKind::SharedRecord);
+}
+
+#[test]
+fn what_became_of_a_record_that_is_not_written_to_is_a_persons_to_see_to() {
+    let now = contact("0031", None);
+    let mut case = Case::linked(ConflictRule::LeadWins, None, None, None);
+    case.found = vec![(converted("00Q1", &now), MatchedBy::Link), (now, MatchedBy::Link)];
+    assert!(matches!(case.plan().action, Action::Hold { code: "record_converted", .. }));
+}
+
+#[test]
+fn what_is_done_about_a_record_that_is_gone_is_as_the_settings_say() {
+    let mut case = Case::linked(ConflictRule::LeadWins, None, None, None);
+    case.found.clear();
+    let mut on = |on_crm_delete, asked_for| {
+        (case.rules.on_crm_delete, case.asked_for) = (on_crm_delete, asked_for);
+        match case.plan().action {
+            Action::Hold { code, .. } => format!("hold {code}"),
+            Action::Skip { code, .. } => format!("skip {code}"),
+            Action::Forget { .. } => "forget".to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(on(OnCrmDelete::Hold, true), "hold record_gone");
+    assert_eq!(on(OnCrmDelete::Unlink, false), "skip record_gone");
+    assert_eq!(on(OnCrmDelete::Unlink, true), "forget");
+    assert_eq!(on(OnCrmDelete::Recreate, false), "forget");
+    assert_eq!(on(OnCrmDelete::Review, false), "hold match_conflict");
+    let question = &case.plan().questions[0];
+    let other = RecordRef { object: "Lead".into(), id: "00Q9".into() };
+    assert!(question.takes(&Choice::Record(other)) && question.takes(&Choice::Create));
+    case.answers = vec![Resolution {
+        kind: ConflictKind::Match,
+        field: None,
+        choice: Choice::Create,
+        seen_lead: None,
+        seen_crm: None,
+        seen_records: vec![record("00Q1", None).reference()],
+    }];
+    assert!(matches!(case.plan().action, Action::Forget { .. }));
+}
+
+/// Contacts point to their Account, which is named after the lead's `org`.
+fn with_companies() -> SyncRules {
+    let mut rules = with_contacts(ConflictRule::LeadWins);
+    let fields = ["Name", "Website", "City", ID_FIELD].map(|name| (name.into(), field(name)));
+    let account = ObjectSchema { name: "Account".into(), createable: true, updateable: true, fields: fields.into() };
+    rules.schema.objects.insert("Account".into(), account);
+    let mut rows = SyncRules { others: BTreeMap::new(), ..rules.clone() };
+    rows.rows = vec![row("org", "Name", ConflictRule::CrmWins), row("city", "City", ConflictRule::CrmWins)];
+    rows.matching.object = "Account".into();
+    let object = CompanyObject {
+        object: "Account".into(),
+        name: "Name".into(),
+        website: "Website".into(),
+        name_of_person: "Company".into(),
+        website_of_person: "Website".into(),
+        lookups: vec![("Contact".into(), "AccountId".into())],
+    };
+    let lookups = object.lookups.iter().cloned().collect();
+    let company = Some(Arc::new(CompanyRules { object, create: true, lookups, rows }));
+    let mut of_contacts = rules.others.remove(&"Contact".into()).unwrap();
+    (of_contacts.schema, of_contacts.company) = (rules.schema.clone(), company);
+    of_contacts
+}
+
+fn ada_of(org: &str) -> Lead {
+    let mut lead = ada(Some("Berlin"));
+    let org = LeadField { value: Value::Text(org.into()), stamp: lead.fields["city"].stamp.clone() };
+    lead.fields.insert("org".into(), org);
+    lead
+}
+
+fn account(id: &str, name: &str) -> Candidate {
+    let mut record = CrmRecord { object: "Account".into(), ..record(id, None) };
+    record.fields = [("Name".into(), text(name))].into();
+    Candidate { record, by: MatchedBy::CompanyName }
+}
+
+fn planned(lead: &Lead, link: Option<&Link>, found: Option<CrmRecord>, companies: Vec<Candidate>) -> Option<SyncPlan> {
+    let rules = with_companies();
+    let keys = match_keys(lead, OUR_ID, link, &[], TimeFormat::UnixSeconds, &rules);
+    let by = if link.is_some() { MatchedBy::Link } else { MatchedBy::Email };
+    let found = found.into_iter().map(|record| Candidate { record, by }).collect();
+    keys.company.as_ref()?;
+    let input = PlanInput {
+        lead,
+        external_id: OUR_ID,
+        times: TimeFormat::UnixSeconds,
+        link,
+        intents: &[],
+        answers: &[],
+        found: &Candidates { found, companies: Some(companies) },
+        company: keys.company.as_ref(),
+        asked_for: false,
+        owner_of: &|_| None,
+    };
+    Some(plan_sync(&input, &rules))
+}
+
+#[test]
+fn a_company_that_is_there_is_filled_and_pointed_to_once() {
+    let mut plan = planned(&ada_of("Engine Ltd"), None, None, vec![account("0011", "ENGINE Inc.")]).unwrap();
+    let company = plan.company.clone().unwrap();
+    let CompanyAction::Is { record, by, fields: blanks, .. } = &company.action else { panic!("{company:?}") };
+    assert_eq!((record.id.as_str(), *by), ("0011", MatchedBy::CompanyName));
+    assert_eq!(blanks.keys().map(FieldName::as_str).collect::<Vec<_>>(), ["City"], "its name stays");
+    plan.point_to(record, &with_companies().company.unwrap().object, true);
+    assert_eq!(fields(&plan)["AccountId"], "0011");
+    // The lead says nothing new of it, so it is not looked up again; then it says something new.
+    let mut link = link(None);
+    link.record.object = "Contact".into();
+    link.bases.extend(plan.bases.clone());
+    assert!(planned(&ada_of("Engine Ltd"), Some(&link), None, Vec::new()).is_none());
+    let mut moved = ada_of("Engine Ltd");
+    moved.fields.insert("city".into(), LeadField { value: Value::Text("Bonn".into()), ..moved.fields["city"].clone() });
+    let keys = match_keys(&moved, OUR_ID, Some(&link), &[], TimeFormat::UnixSeconds, &with_companies());
+    assert_eq!(keys.company.unwrap().known.unwrap().id.as_str(), "0011");
+    let keys = match_keys(&ada_of("Tabulator"), OUR_ID, Some(&link), &[], TimeFormat::UnixSeconds, &with_companies());
+    assert_eq!(keys.company.unwrap().known, None, "another company");
+}
+
+#[test]
+fn a_company_that_is_not_there_is_made_with_the_strongest_of_its_keys() {
+    let plan = planned(&ada_of("Engine Ltd"), None, None, Vec::new()).unwrap();
+    let company = plan.company.unwrap();
+    let CompanyAction::Create { fields, .. } = &company.action else { panic!("{company:?}") };
+    assert_eq!(fields[&"Name".into()], text("Engine Ltd"));
+    assert_eq!(fields[&ID_FIELD.into()], text("domain:lovelace.example"));
+    let nameless = planned(&ada(None), None, None, Vec::new()).unwrap().company.unwrap();
+    assert!(matches!(nameless.action, CompanyAction::Create { .. }), "the CRM of this test requires no name");
+    assert_eq!(CompanyKeys::of(None, BTreeSet::new()), None);
+}
+
+#[test]
+fn a_company_that_people_chose_for_a_contact_stays() {
+    let mut chosen = without_our_id(contact("0031", None));
+    chosen.fields.insert("AccountId".into(), text("0019"));
+    let plan = planned(&ada_of("Engine Ltd"), None, Some(chosen), vec![account("0011", "Engine")]).unwrap();
+    let company = plan.company.unwrap();
+    assert_eq!(company.lookup, None);
+    assert!(matches!(company.action, CompanyAction::Is { record, .. } if record.id.as_str() == "0019"));
+}

@@ -1,0 +1,241 @@
+//! Companies: found by domain and name, made once, and asked about where nobody else can tell.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use leadrelay::config::{Company, Config};
+use leadrelay::domain::mapping::FieldRow;
+use serde_json::{Value as Json, json};
+
+use crate::harness::{Harness, event};
+
+const CREATED: i64 = 1_767_225_600;
+
+fn lead(id: &str, name: &str, email: &str, company: &str) -> Json {
+    json!({ "id": id, "name": name, "email": email, "attributes": [{ "name": "company", "value": company }] })
+}
+
+/// Leads become Contacts of an Account; what says how large a company is goes to the Account.
+fn contacts(company: Company) -> impl Fn(&mut Config) {
+    move |config| {
+        for destination in config.destinations.values_mut() {
+            destination.records.object = "Contact".into();
+            destination.records.company = company;
+            let of_person = ["FirstName", "LastName", "Email", "Phone"];
+            for row in &mut destination.fields {
+                let to = |object: &str| vec![object.into()];
+                row.on = match row.crm.as_str() {
+                    field if of_person.contains(&field) => to("Contact"),
+                    "NumberOfEmployees" => to("Account"),
+                    _ => to("Lead"),
+                };
+            }
+            let is_kept =
+                |row: &FieldRow| row.on != ["Lead".into()] || ["Company", "Website"].contains(&row.crm.as_str());
+            destination.fields.retain(is_kept);
+        }
+    }
+}
+
+async fn make(harness: &Harness, object: &str, fields: Json) -> String {
+    let made = harness.order("records", json!({ "object": object, "fields": fields })).await;
+    made["id"].as_str().unwrap().to_owned()
+}
+
+async fn all(harness: &Harness, object: &str) -> Vec<Json> {
+    harness.control(&format!("records?object={object}")).await["items"].as_array().unwrap().clone()
+}
+
+async fn send(harness: &Harness, after: i64, lead: &Json) {
+    let kind = if after == 0 { "lead.created" } else { "lead.updated" };
+    harness.send(&event(kind, CREATED + after, lead)).await;
+    harness.settled().await;
+}
+
+async fn contact_of(harness: &Harness, lead: &str) -> Json {
+    let mut contacts = all(harness, "Contact").await;
+    contacts.retain(|contact| contact["fields"]["Lead_System_Id__c"] == lead);
+    assert_eq!(contacts.len(), 1, "{lead} must be one Contact");
+    contacts.remove(0)
+}
+
+/// 500 leads of 50 companies that nobody knows, at once.
+async fn five_hundred(harness: &Harness) {
+    harness.faults(json!([{ "fault": "reset_after", "rate": 0.05 }])).await;
+    let bodies: Vec<Vec<u8>> = (0..500)
+        .map(|n: usize| {
+            let (person, company) = (format!("cl_{n}"), n % 50);
+            // Written as people write it, and a few leads have an address that says nothing of the company.
+            let forms = ["GmbH", "Inc.", "Ltd", "S.A.", ""];
+            let name = format!("Company Nr{company} {}", forms[n / 50 % forms.len()]);
+            let name = if n % 3 == 0 { name.to_uppercase() } else { name };
+            let host = if n % 17 == 0 { "gmail.com".to_owned() } else { format!("company{company}.example") };
+            event("lead.created", CREATED, &lead(&person, &format!("Ann{n} Bly{n}"), &format!("ann{n}@{host}"), &name))
+        })
+        .collect();
+    for chunk in bodies.chunks(50) {
+        let sent = chunk.iter().map(|body| harness.send(body));
+        futures_util::future::join_all(sent).await;
+    }
+    harness.settled().await;
+    harness.faults(json!([])).await;
+    let accounts = all(harness, "Account").await;
+    let names: BTreeSet<String> = accounts
+        .iter()
+        .map(|account| account["fields"]["Name"].as_str().unwrap().to_lowercase())
+        .map(|name| name.split_whitespace().nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!((accounts.len(), names.len()), (50, 50), "each company once: {names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_leads_of_new_companies_make_each_company_once() {
+    let harness = Harness::start(|config| {
+        contacts(Company::Account)(config);
+        for destination in config.destinations.values_mut() {
+            destination.limits.concurrency = NonZeroU32::new(4).unwrap();
+        }
+    })
+    .await;
+    five_hundred(&harness).await;
+    let contacts = all(&harness, "Contact").await;
+    assert_eq!(contacts.len(), 500);
+    let accounts: std::collections::BTreeMap<String, String> = all(&harness, "Account")
+        .await
+        .iter()
+        .map(|account| {
+            let name = account["fields"]["Name"].as_str().unwrap().to_lowercase();
+            (account["id"].as_str().unwrap().to_owned(), name.split_whitespace().nth(1).unwrap().to_owned())
+        })
+        .collect();
+    for contact in contacts {
+        let n: usize = contact["fields"]["Lead_System_Id__c"].as_str().unwrap()[3..].parse().unwrap();
+        let account = contact["fields"]["AccountId"].as_str().unwrap_or_default();
+        assert_eq!(accounts.get(account), Some(&format!("nr{}", n % 50)), "{contact}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leads_that_stay_leads_have_companies_too_and_point_to_them_where_a_field_is_named() {
+    let harness = Harness::start(|config| {
+        config.destinations.values_mut().for_each(|destination| destination.records.company = Company::Account);
+    })
+    .await;
+    five_hundred(&harness).await;
+    assert_eq!(harness.records().await.len(), 500);
+    let log = harness.admin("sync-log?operation=account_create&outcome=ok&limit=500").await;
+    assert!(!log["items"].as_array().unwrap().is_empty(), "{log}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_company_that_is_there_is_found_and_only_its_blanks_are_filled() {
+    let harness = Harness::start(contacts(Company::MatchOnly)).await;
+    let acme = json!({ "Name": "ACME Werke GmbH", "Website": "https://www.acme.example/de", "Phone": "1" });
+    let acme = make(&harness, "Account", acme).await;
+    let mut of_acme = lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme Inc.");
+    of_acme["attributes"].as_array_mut().unwrap().push(json!({ "name": "employees", "value": 120 }));
+    send(&harness, 0, &of_acme).await;
+    assert_eq!(contact_of(&harness, "cl_1").await["fields"]["AccountId"], json!(acme));
+    let account = all(&harness, "Account").await.remove(0);
+    assert_eq!(account["fields"]["NumberOfEmployees"], 120, "{account}");
+    assert_eq!(account["fields"]["Name"], "ACME Werke GmbH");
+    of_acme["attributes"][1]["value"] = json!(7);
+    send(&harness, 60, &of_acme).await;
+    assert_eq!(all(&harness, "Account").await[0]["fields"]["NumberOfEmployees"], 120, "many people share it");
+    // By name alone, and not at all.
+    make(&harness, "Account", json!({ "Name": "Müller & Söhne GmbH" })).await;
+    send(&harness, 0, &lead("cl_2", "Bo Li", "bo.li@gmail.com", "Mueller und Soehne")).await;
+    send(&harness, 0, &lead("cl_3", "Cy Twombly", "cy@unheard.example", "Unheard Of Ltd")).await;
+    assert!(contact_of(&harness, "cl_2").await["fields"]["AccountId"].is_string());
+    assert!(contact_of(&harness, "cl_3").await["fields"]["AccountId"].is_null());
+    assert_eq!(all(&harness, "Account").await.len(), 2, "none is made");
+    let log = harness.admin("sync-log?lead_id=cl_2&operation=account_match").await;
+    assert_eq!(log["items"][0]["matched_by"], "company_name", "{log}");
+    let entry = harness.admin(&format!("sync-log/{}", log["items"][0]["id"])).await;
+    assert!(entry.to_string().contains("found by the name"), "{entry}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn of_several_companies_a_person_chooses_and_the_contact_is_made_meanwhile() {
+    let harness = Harness::start(contacts(Company::Account)).await;
+    let (mut ids, site) = (Vec::new(), "http://acme.example");
+    for name in ["Acme North", "Acme South"] {
+        ids.push(make(&harness, "Account", json!({ "Name": name, "Website": site })).await);
+    }
+    send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme")).await;
+    assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_null());
+    let conflicts = harness.admin("conflicts?state=open&kind=company").await;
+    assert_eq!(conflicts["items"][0]["candidates"].as_array().unwrap().len(), 2, "{conflicts}");
+    let answer = json!({ "choose": "record", "record_id": ids[1] });
+    harness.admin_post(&format!("conflicts/{}/resolve", conflicts["items"][0]["id"]), answer).await;
+    harness.settled().await;
+    assert_eq!(contact_of(&harness, "cl_1").await["fields"]["AccountId"], json!(ids[1]));
+    // Another of the same company is asked about by itself, and may be of a third.
+    send(&harness, 0, &lead("cl_2", "Bo Li", "bo@acme.example", "Acme West")).await;
+    let conflicts = harness.admin("conflicts?state=open&kind=company").await;
+    harness
+        .admin_post(&format!("conflicts/{}/resolve", conflicts["items"][0]["id"]), json!({ "choose": "create" }))
+        .await;
+    harness.settled().await;
+    let third = contact_of(&harness, "cl_2").await["fields"]["AccountId"].clone();
+    assert!(third.is_string() && !ids.iter().any(|id| third == **id), "{third}");
+    assert_eq!(harness.admin("conflicts?state=open").await["items"], json!([]));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_person_moves_with_the_lead_to_another_company_but_not_from_one_that_people_chose() {
+    let harness = Harness::start(contacts(Company::Account)).await;
+    send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme")).await;
+    let acme = contact_of(&harness, "cl_1").await["fields"]["AccountId"].clone();
+    let calls = |stats: Json| stats["calls"].as_u64().unwrap();
+    let before = calls(harness.control("stats").await);
+    let mut unchanged = lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme");
+    unchanged["phone"] = json!("+49 30 901820");
+    send(&harness, 30, &unchanged).await;
+    assert_eq!(calls(harness.control("stats").await) - before, 2, "a look and a write");
+    send(&harness, 60, &lead("cl_1", "Ada Lovelace", "ada@coyote.example", "Coyote")).await;
+    let coyote = contact_of(&harness, "cl_1").await["fields"]["AccountId"].clone();
+    assert!(coyote.is_string() && coyote != acme, "{coyote}");
+    let chosen = make(&harness, "Account", json!({ "Name": "Umbrella" })).await;
+    let contact = contact_of(&harness, "cl_1").await["id"].as_str().unwrap().to_owned();
+    harness.edit_record(&contact, json!({ "AccountId": chosen })).await;
+    send(&harness, 120, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme")).await;
+    assert_eq!(contact_of(&harness, "cl_1").await["fields"]["AccountId"], json!(chosen));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_company_is_found_by_its_people_where_the_settings_say_so() {
+    let harness = Harness::start(|config| {
+        contacts(Company::MatchOnly)(config);
+        config.destinations.values_mut().for_each(|destination| destination.records.company_by_contacts = true);
+    })
+    .await;
+    let account = make(&harness, "Account", json!({ "Name": "Initech" })).await;
+    for n in 0..2 {
+        let contact =
+            json!({ "LastName": format!("Of {n}"), "Email": format!("{n}@tps.example"), "AccountId": account });
+        make(&harness, "Contact", contact).await;
+    }
+    send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@tps.example", "TPS Reports")).await;
+    assert_eq!(contact_of(&harness, "cl_1").await["fields"]["AccountId"], json!(account));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_company_that_the_crm_refuses_keeps_nobody_out_of_it() {
+    let harness = Harness::start(contacts(Company::Account)).await;
+    harness.faults(json!([{ "fault": "refuse", "field": "Name", "when": "Acme" }])).await;
+    send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme")).await;
+    assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_null());
+    let log = harness.admin("sync-log?lead_id=cl_1&operation=account_create").await;
+    assert_eq!(log["items"][0]["outcome"], "refused", "{log}");
+    harness.faults(json!([])).await;
+    send(&harness, 60, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme")).await;
+    assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_string(), "tried again with the next event");
+    harness.stop().await;
+}
