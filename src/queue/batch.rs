@@ -410,55 +410,6 @@ impl Batch {
         self.settle(settlements, &self.lease).await?;
         self.give_back(waiting, A_MOMENT, Some(error)).await
     }
-<<<<<<< HEAD
-=======
-
-    pub(super) async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
-        if settlements.is_empty() {
-            return Ok(());
-        }
-        self.tell_retries(&settlements);
-        let leads: Vec<_> = settlements.iter().map(|settlement| settlement.lead.clone()).collect();
-        let settled = self.destination.store.settle(settlements).await;
-        let failed = leads.iter().zip(settled).filter_map(|(lead, settled)| Some((lead, settled.err()?)));
-        let failed: Vec<_> = failed.collect();
-        // Their leases run out and they are planned again; what was written is found by its intent.
-        if let Some((lead, error)) = failed.first() {
-            let (name, leads, example) = (&self.destination.name, failed.len(), format!("{}/{}", lead.source, lead.id));
-            let reason = error.reason();
-            if matches!(error, StoreError::Unavailable(_)) {
-                warn!(destination = %name, leads, "what was done for {leads} leads of {name} could not be recorded, e.g. {example}: {reason}; they are looked up and planned again when their lease ends, and nothing need be done");
-            } else {
-                error!(destination = %name, leads, "what was done for {leads} leads of {name} could not be recorded, e.g. {example}: {reason}; they are looked up and planned again when their lease ends");
-            }
-        }
-        Ok(())
-    }
-
-    /// Owed as before, and due again after `wait`; behind a closed gate nothing claims them.
-    pub(super) async fn give_back(
-        &self,
-        jobs: Vec<ClaimedJob>,
-        wait: Duration,
-        closed_by: Option<&CrmError>,
-    ) -> StoreResult<()> {
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let now = self.destination.clock.now();
-        let back: Vec<GiveBack> = jobs
-            .into_iter()
-            .map(|job| GiveBack {
-                destination: self.destination.name.clone(),
-                lead: job.lead,
-                token: self.token,
-                due_at: now.after(wait),
-                waiting_since: closed_by.map(|_| now),
-            })
-            .collect();
-        self.destination.store.give_back(&back).await
-    }
->>>>>>> 1060d3a7a232b011e89d51dafd4eb5a7ce065e73
 }
 
 /// Lets webhooks in between, which wait for the same threads: every so many leads, since each takes some 0.1 ms.
