@@ -8,6 +8,7 @@
 //! `query` → `write` and `table`, all inside one lock around the `world`.
 
 mod checks;
+mod codes;
 mod collections;
 mod composite;
 mod conditions;
@@ -19,9 +20,11 @@ mod duplicates;
 mod error;
 mod faults;
 mod fields;
+mod geography;
 mod ids;
 mod merge;
 mod oauth;
+mod permissions;
 mod query;
 mod records;
 mod references;
@@ -34,6 +37,8 @@ mod soql;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod tooling;
 mod validate;
 mod value;
 mod wire;
@@ -56,8 +61,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use server::Shared;
+
+pub use tls::{TlsError, TlsIdentity};
 
 /// The sandbox before it runs.
 #[derive(Debug)]
@@ -66,12 +74,22 @@ pub struct Sandbox;
 impl Sandbox {
     /// Starts an empty org on this address; port 0 takes a free one.
     pub async fn start(listen: SocketAddr) -> io::Result<RunningSandbox> {
+        Self::run(listen, None).await
+    }
+
+    /// The same over HTTPS.
+    pub async fn start_tls(listen: SocketAddr, identity: &TlsIdentity) -> io::Result<RunningSandbox> {
+        Self::run(listen, Some(identity.acceptor())).await
+    }
+
+    async fn run(listen: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<RunningSandbox> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(format!("http://{address}")));
+        let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
+        let shared = Arc::new(Shared::new(url.clone()));
         let (stop, stopped) = watch::channel(());
-        let task = tokio::spawn(accept(listener, shared, stopped));
-        Ok(RunningSandbox { address, stop, task })
+        let task = tokio::spawn(accept(listener, shared, tls, stopped));
+        Ok(RunningSandbox { address, url, stop, task })
     }
 }
 
@@ -79,6 +97,7 @@ impl Sandbox {
 #[derive(Debug)]
 pub struct RunningSandbox {
     address: SocketAddr,
+    url: String,
     stop: watch::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -91,7 +110,7 @@ impl RunningSandbox {
 
     /// The org's own URL, which its tokens name as `instance_url`; without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
     /// Ends every connection, answered or not, and frees the port.
@@ -102,7 +121,12 @@ impl RunningSandbox {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
+    mut stopped: watch::Receiver<()>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -110,7 +134,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&shared)));
+                    connections.spawn(connection(stream, Arc::clone(&shared), tls.clone()));
                 }
                 // Out of file handles, say: the next accept fails at once, so wait for some to be freed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -120,13 +144,26 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
     connections.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let reset = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Resettable { stream, reset: Arc::clone(&reset) });
+    let plain = Resettable { stream, reset: Arc::clone(&reset) };
+    match tls {
+        None => talk(plain, shared, reset).await,
+        // A client that does not trust the certificate hangs up here.
+        Some(tls) => {
+            if let Ok(secured) = tls.accept(plain).await {
+                talk(secured, shared, reset).await;
+            }
+        }
+    }
+}
+
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, shared: Arc<Shared>, reset: Arc<AtomicBool>) {
     let service = service_fn(move |request| server::serve(Arc::clone(&shared), Arc::clone(&reset), request));
+    let io = TokioIo::new(stream);
     // Errors end this connection only: the client hung up, or a fault was ordered.
     // Idle connections are kept: one that closes by itself would look like a fault that nobody ordered.
     let _ =

@@ -1,6 +1,8 @@
 //! `leadrelay sandbox`: a local CRM.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args as Arguments;
@@ -9,7 +11,7 @@ use serde_json::json;
 use super::exit::{Exit, WrongUsage};
 use super::output;
 use super::signals::Signals;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, TlsIdentity};
 
 const FAULTS: &str = "\
 Trouble to order: POST {\"rules\": [{\"fault\": NAME, ...}]} to /_sandbox/faults replaces all rules, an empty list ends them.
@@ -17,7 +19,8 @@ Trouble to order: POST {\"rules\": [{\"fault\": NAME, ...}]} to /_sandbox/faults
   timeout_after               executed and never answered
   late_write                  not answered (or with `status`), and executed two seconds later
   hang, slow                  never answered and not executed; the right answer, a byte at a time
-  status                      answered with `status`, 503 if left out (also `code`, `message`, `retry_after`)
+  status                      answered with `status`, 503 if left out (also `code`, `message`, `retry_after`, `html`: true)
+  error                       answered with the error `code` as an org would: for the call, a part of a composite, or a record
   throttle                    told to slow down; with `retry_after` for so many seconds
   daily_limit                 the day's calls are used up
   garbage, huge               200 with a page of HTML, or with 100 MB
@@ -25,7 +28,8 @@ Trouble to order: POST {\"rules\": [{\"fault\": NAME, ...}]} to /_sandbox/faults
   rewrite                     a trigger appends `suffix` to `field`
   usage_jitter                the usage header goes up and down
 Each takes `rate` (0 to 1), `count` (so often, then no more), `path`, `method` and `writes` (true: only writes).
-Beside it are records, stats, requests, fields, limits, expire_tokens and reset, such as GET /_sandbox/stats.";
+Beside it are records, convert, merge, undelete, duplicate-rules, features, fields, limits, stats, requests, expire_tokens and reset,
+such as GET /_sandbox/stats; README.md tells what each takes.";
 
 #[derive(Debug, Arguments)]
 #[command(after_help = FAULTS)]
@@ -33,9 +37,36 @@ pub(super) struct Args {
     /// Where it listens; a loopback address, since it lets everybody in. Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
+    /// Speak HTTPS with a certificate made for this run, which is printed for clients to trust.
+    #[arg(long)]
+    tls: bool,
+    /// Speak HTTPS with this certificate (PEM, those that vouch for it after it).
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Print its address as JSON.
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// Who it is to callers over HTTPS; `None` where it speaks HTTP.
+    fn identity(&self) -> Result<Option<TlsIdentity>> {
+        let read = |path: &Path| {
+            fs::read_to_string(path).map_err(|err| WrongUsage(format!("cannot read {}: {err}", path.display())))
+        };
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let made = TlsIdentity::read(&read(certificate)?, &read(key)?);
+                let names = format!("{} and {}", certificate.display(), key.display());
+                Ok(Some(made.map_err(|err| WrongUsage(format!("{names}: {:#}", anyhow::Error::from(err))))?))
+            }
+            _ if self.tls => Ok(Some(TlsIdentity::self_signed()?)),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// Runs an empty org until SIGTERM or SIGINT; what it held is gone then.
@@ -47,11 +78,21 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         );
         return Err(WrongUsage(message).into());
     }
+    let identity = args.identity()?;
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let sandbox = Sandbox::start(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let started = match &identity {
+        Some(identity) => Sandbox::start_tls(args.listen, identity).await,
+        None => Sandbox::start(args.listen).await,
+    };
+    let sandbox = started.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let made = identity.as_ref().filter(|_| args.tls).map(TlsIdentity::certificate);
     let url = sandbox.url();
     if args.json {
-        output::print_json(&json!({ "url": url }))?;
+        let mut about = json!({ "url": url });
+        if let Some(certificate) = made {
+            about["certificate"] = json!(certificate);
+        }
+        output::print_json(&about)?;
     } else {
         output::print(&format!(
             "The sandbox CRM, a Salesforce org without records, is on {url}\n\
@@ -60,6 +101,9 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
              Its records: {url}/_sandbox/records?object=Lead\n\
              Ctrl-C ends it, and all that it holds is gone."
         ))?;
+        if let Some(certificate) = made {
+            output::print(&format!("Its certificate, for clients to trust:\n{certificate}"))?;
+        }
     }
     signals.stop().await;
     sandbox.stop().await;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::error::{Refusal, Refusals};
+use super::faults::About;
 use super::ids;
 use super::records::rows_by_key;
 use super::schema::{Field, FieldId, Kind, Object};
@@ -162,6 +163,33 @@ impl World {
         })
     }
 
+    /// A value of a restricted picklist stands under the value of the field that controls it.
+    pub fn check_dependent(&self, table: TableId, row: Option<RowId>, changes: &Changes) -> Result<(), Refusals> {
+        let object = &self.tables[table].object;
+        let dependent = changes.iter().filter_map(|(id, value)| {
+            let field = object.field(*id);
+            let controller = field.controller.as_deref().filter(|_| field.restricted && !field.is_place_code())?;
+            Some((field, object.find(controller)?, value.as_ref()?.as_text()?))
+        });
+        for (field, (controller, controlling), chosen) in dependent {
+            let held = match changes.iter().find(|(changed, _)| *changed == controller) {
+                Some((_, value)) => value.as_ref(),
+                None => row.and_then(|row| self.tables[table].row(row).values.get(&controller)),
+            };
+            let under = held.map(|held| held.key(true).into_owned()).unwrap_or_else(|| match controlling.kind {
+                Kind::Boolean => "false".to_owned(),
+                _ => String::new(),
+            });
+            for value in chosen.split(';') {
+                let choice = field.choices.iter().find(|choice| choice.value == value);
+                if choice.is_none_or(|choice| !choice.valid_for.contains(&under)) {
+                    return Err(validate::bad_choice(field, value).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub fn check_unique(&self, table: TableId, row: Option<RowId>, changes: &Changes) -> Result<(), Refusals> {
         let table = &self.tables[table];
         for (id, value) in changes {
@@ -177,29 +205,41 @@ impl World {
         Ok(())
     }
 
-    /// Validation rules that were ordered as faults; they see the record as it would be.
+    /// Validation rules and errors that were ordered as faults; they see the record as it would be.
     pub fn check_rules(
         &mut self,
         table: TableId,
         row: Option<RowId>,
-        changes: &Changes,
+        changes: Option<&Changes>,
         writer: &Writer,
     ) -> Result<(), Refusals> {
         if writer.by != By::Api {
             return Ok(());
         }
+        let user = ids::user(ids::INACTIVE_USER);
         let Self { tables, faults, .. } = self;
         let table = &tables[table];
         let value_of = |name: &str| {
             let Some((id, field)) = table.object.find(name) else { return Json::Null };
             let standing = || row.and_then(|row| table.row(row).values.get(&id));
-            let value = match changes.iter().find(|(changed, _)| *changed == id) {
+            let value = match changes.into_iter().flatten().find(|(changed, _)| *changed == id) {
                 Some((_, value)) => value.as_ref(),
                 None => standing(),
             };
             value.map_or(Json::Null, |value| value.to_json(field.kind))
         };
-        faults.refusal(&writer.method, &writer.target, value_of).map_or(Ok(()), |refusal| Err(refusal.into()))
+        let others = table.rows().iter().enumerate().rev();
+        let other =
+            others.filter(|(place, other)| Some(*place) != row && !other.deleted).map(|(_, other)| &*other.id).next();
+        let nobody = ids::make(table.object.prefix, u64::from(u32::MAX));
+        let about = About {
+            object: table.object.name,
+            id: row.map(|row| &*table.row(row).id),
+            other: other.unwrap_or(&nobody),
+            user: &user,
+            deletes: changes.is_none(),
+        };
+        faults.refusal(&writer.method, &writer.target, &about, value_of).map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 }
 

@@ -112,10 +112,7 @@ fn answer_part(
         Ok(call)
     });
     match prepared {
-        Ok(call)
-            if call.segments.first().is_some_and(|first| first == "composite")
-                && call.segments.get(1).is_none_or(|next| next != "sobjects") =>
-        {
+        Ok(call) if nests(&call) => {
             Answer::refused(&[Refusal::new(400, "INVALID_INPUT", "This resource cannot be called inside a composite")])
         }
         Ok(call) => {
@@ -130,6 +127,12 @@ fn answer_part(
         }
         Err(refusal) => Answer::refused(&[refusal]),
     }
+}
+
+/// Whether a subrequest is of a kind that holds others itself; collections are not.
+fn nests(call: &Call) -> bool {
+    let parts: Vec<&str> = call.segments.iter().map(String::as_str).skip_while(|part| *part == "tooling").collect();
+    parts.first() == Some(&"composite") && parts.get(1) != Some(&"sobjects")
 }
 
 /// The order of execution. Collated requests of one kind run together, so that a query may well run before a write that
@@ -218,7 +221,7 @@ fn read_part(json: &Json) -> Result<Part, Refusal> {
 /// Whether a request counts against the five: a query or collections.
 fn is_wide(url: &str) -> bool {
     let path = url.split('?').next().unwrap_or_default();
-    let mut parts = path.split('/').skip(4);
+    let mut parts = path.split('/').skip(4).skip_while(|part| *part == "tooling");
     match (parts.next(), parts.next()) {
         (Some("query" | "queryAll"), _) => true,
         (Some("composite"), next) => next == Some("sobjects"),

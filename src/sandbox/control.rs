@@ -10,6 +10,7 @@
 //! | `POST merge` | merges as a person: `{"master", "losers": [one or two]}` |
 //! | `POST undelete` | takes a record out of the recycle bin: `{"id"}` |
 //! | `POST duplicate-rules` | replaces the active rules ([`DuplicatePlan`]); an empty list ends them |
+//! | `POST features` | switches options of the org: `{"state_and_country_picklists": true}` |
 //! | `GET stats`, `GET requests` | counters, faults that struck; what was asked, and how many records it wrote |
 //! | `POST fields`, `DELETE fields` | adds or changes a field; removes or hides one |
 //! | `POST limits` | `{"max", "used_by_others"}`: the org's calls in 24 hours |
@@ -76,6 +77,13 @@ struct WantedMerge {
 #[serde(deny_unknown_fields)]
 struct WantedBack {
     id: String,
+}
+
+/// `POST /_sandbox/features`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Features {
+    state_and_country_picklists: Option<bool>,
 }
 
 /// `POST /_sandbox/limits`
@@ -174,6 +182,13 @@ fn route(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8
                 Err(refusals) => Answer::refused(&refusals),
             })
         }
+        (&Method::POST, ["features"]) => {
+            let features: Features = read(body)?;
+            if let Some(on) = features.state_and_country_picklists {
+                world.set_places(on);
+            }
+            Ok(done())
+        }
         (&Method::POST, ["duplicate-rules"]) => {
             let plan: DuplicatePlan = read(body)?;
             world.set_duplicate_rules(plan).map_err(invalid)?;
@@ -198,7 +213,7 @@ fn route(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8
             _,
             [
                 "faults" | "records" | "stats" | "requests" | "fields" | "limits" | "expire_tokens" | "reset"
-                | "convert" | "merge" | "undelete" | "duplicate-rules",
+                | "convert" | "merge" | "undelete" | "duplicate-rules" | "features",
             ]
             | ["records", _],
         ) => Err(Refusal::method_not_allowed(method)),

@@ -3,6 +3,7 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::error::Refusals;
+use super::permissions;
 use super::schema::{FieldId, stages};
 use super::table::{By, RowId};
 use super::value::Value;
@@ -73,8 +74,9 @@ impl World {
     }
 
     /// Makes and mends the records that follow from one that was written.
-    pub fn settle_roles(&mut self, table: TableId, row: RowId, created: bool, writer: &Writer) {
+    pub fn follow_up(&mut self, table: TableId, row: RowId, created: bool, writer: &Writer) {
         match self.tables[table].object.name {
+            permissions::OBJECT => self.apply_permissions(),
             "Opportunity" if created => {
                 let Some(contact) = self.value(table, row, "ContactId").cloned() else { return };
                 let opportunity = self.tables[table].row(row).id.to_string();

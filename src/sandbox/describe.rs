@@ -1,13 +1,15 @@
 //! The describe answers, with every key that was recorded from an org.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
-use super::schema::{Field, Kind, Object};
+use super::schema::{Choice, Field, Kind, Object};
 
 /// `GET sobjects/{object}/describe`.
 pub(super) fn object(object: &Object, version: &str) -> Json {
     let mut answer = summary(object, version);
-    let mut fields: Vec<Json> = object.visible().map(|(_, field)| describe_field(field)).collect();
+    let mut fields: Vec<Json> = object.visible().map(|(_, field)| describe_field(object, field)).collect();
     for field in fields.iter_mut().filter(|_| !object.writable) {
         field["createable"] = json!(false);
         field["updateable"] = json!(false);
@@ -64,13 +66,17 @@ pub(super) fn url(object: &Object, version: &str) -> String {
     format!("/services/data/{version}/sobjects/{}", object.name)
 }
 
-fn describe_field(field: &Field) -> Json {
+fn describe_field(object: &Object, field: &Field) -> Json {
+    let controller = field.controller.as_deref().and_then(|name| object.find(name)).map(|(_, field)| field);
     let values: Vec<Json> = field
-        .values
+        .choices
         .iter()
-        .map(|value| {
-            let default = field.default.is_some_and(|default| default == value);
-            json!({ "active": true, "defaultValue": default, "label": value, "validFor": null, "value": value })
+        .map(|choice| {
+            let default = field.default.is_some_and(|default| default == choice.value);
+            let valid_for = controller.map(|controller| valid_for(controller, choice));
+            json!({
+                "active": true, "defaultValue": default, "label": choice.label, "validFor": valid_for, "value": choice.value,
+            })
         })
         .collect();
     let custom = field.is_custom();
@@ -84,9 +90,9 @@ fn describe_field(field: &Field) -> Json {
         "autoNumber": false, "byteLength": if text { field.length * 3 } else { 0 },
         "calculated": false, "calculatedFormula": null, "cascadeDelete": false,
         "caseSensitive": field.case_sensitive && !matches!(field.kind, Kind::Id | Kind::Reference),
-        "compoundFieldName": compound_of(&field.name), "controllerName": null, "createable": field.createable, "custom": custom,
+        "compoundFieldName": compound_of(&field.name), "controllerName": controller.map(|controller| &controller.name), "createable": field.createable, "custom": custom,
         "defaultValue": default_value, "defaultValueFormula": null, "defaultedOnCreate": field.defaulted,
-        "dependentPicklist": false, "deprecatedAndHidden": false,
+        "dependentPicklist": controller.is_some(), "deprecatedAndHidden": false,
         "digits": if field.kind == Kind::Int { field.precision } else { 0 },
         "displayLocationInDecimal": field.name.ends_with("itude"), "encrypted": false,
         "externalId": field.external_id, "extraTypeInfo": null, "filterable": field.filterable,
@@ -110,9 +116,27 @@ fn describe_field(field: &Field) -> Json {
     answer
 }
 
+/// The controlling values under which a choice is valid: a bit for each, the first in the highest place, as base64.
+fn valid_for(controller: &Field, choice: &Choice) -> String {
+    let places: Vec<usize> = match controller.kind {
+        Kind::Boolean => choice.valid_for.iter().map(|value| usize::from(value == "true")).collect(),
+        _ => {
+            let known = controller.choices.iter().enumerate();
+            known.filter(|(_, known)| choice.valid_for.contains(&known.value)).map(|(place, _)| place).collect()
+        }
+    };
+    let most = if controller.kind == Kind::Boolean { 2 } else { controller.choices.len() };
+    let mut bits = vec![0u8; most.div_ceil(8)];
+    for place in places {
+        bits[place / 8] |= 0x80 >> (place % 8);
+    }
+    STANDARD.encode(bits)
+}
+
 /// The compound field that a part belongs to.
 fn compound_of(name: &str) -> Option<String> {
-    const PARTS: [&str; 7] = ["Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude"];
+    const PARTS: [&str; 9] =
+        ["Street", "City", "State", "StateCode", "PostalCode", "Country", "CountryCode", "Latitude", "Longitude"];
     if matches!(name, "FirstName" | "LastName" | "Salutation") {
         return Some("Name".to_owned());
     }
@@ -149,7 +173,26 @@ mod tests {
         )
         .unwrap();
         let lead = standard::objects(0).remove(0);
-        assert_eq!(describe_field(lead.find("Email").unwrap().1), recorded);
+        assert_eq!(describe_field(&lead, lead.find("Email").unwrap().1), recorded);
+    }
+
+    #[test]
+    fn the_bits_of_a_dependent_value_stand_in_the_order_of_the_controlling_ones() {
+        let controller =
+            Field::new("A", "A", Kind::Picklist, 40).picklist(&["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
+        let bits = |values: &[&str]| {
+            let valid_for = values.iter().map(|value| (*value).to_owned()).collect();
+            valid_for_bytes(&controller, &Choice { valid_for, ..Choice::new("x", "x") })
+        };
+        assert_eq!(bits(&["0"]), [0x80, 0]);
+        assert_eq!(bits(&["2", "8", "unknown"]), [0x20, 0x80]);
+        let flag = Field::new("B", "B", Kind::Boolean, 0);
+        let choice = Choice { valid_for: vec!["true".to_owned()], ..Choice::new("x", "x") };
+        assert_eq!(valid_for_bytes(&flag, &choice), [0x40]);
+    }
+
+    fn valid_for_bytes(controller: &Field, choice: &Choice) -> Vec<u8> {
+        STANDARD.decode(valid_for(controller, choice)).unwrap()
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::write::{Changes, Writer};
 /// The objects that can have rules.
 const OBJECTS: [&str; 3] = ["Lead", "Contact", "Account"];
 /// What the screen and the API say.
-const TEXT: &str = "You're creating a duplicate record. We recommend you use an existing record instead.";
+pub(super) const TEXT: &str = "You're creating a duplicate record. We recommend you use an existing record instead.";
 /// Matches that an answer shows.
 const SHOWN: usize = 100;
 
@@ -312,6 +312,20 @@ impl World {
         });
         Refusal { duplicates: Some(Box::new(result)), ..Refusal::new(400, "DUPLICATES_DETECTED", TEXT) }
     }
+}
+
+/// What a rule would say of one match that nobody looked for.
+pub(super) fn example(object: &str, id: &str, message: &str) -> Json {
+    let record = json!({ "attributes": { "type": object, "url": format!("/services/data/v62.0/sobjects/{object}/{id}") }, "Id": id });
+    json!({
+        "allowSave": false, "duplicateRule": format!("Standard_{object}_Duplicate_Rule"), "duplicateRuleEntityType": object,
+        "errorMessage": message,
+        "matchResults": [{
+            "entityType": object, "errors": [], "matchEngine": "FuzzyMatchEngine", "rule": format!("Standard_{object}_Match_Rule_v1_1"),
+            "matchRecords": [{ "additionalInformation": [], "fieldDiffs": [], "matchConfidence": 100.0, "record": record }],
+            "size": 1, "success": true,
+        }],
+    })
 }
 
 /// `v62.0` of `/services/data/v62.0/…`

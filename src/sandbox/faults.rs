@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::codes::{self, Known, Level};
+use super::duplicates;
 use super::error::Refusal;
+use super::ids;
 use super::wire::Answer;
 
 /// What can go wrong; the names are those of the control API.
@@ -21,6 +24,8 @@ pub(super) enum Fault {
     /// Not answered (or with `status` at once), and executed two seconds later.
     LateWrite,
     Status,
+    /// What an org says with `code`, where and how it says it.
+    Error,
     Throttle,
     DailyLimit,
     /// 200 with a page of HTML; nothing was executed.
@@ -72,9 +77,25 @@ struct Rule {
     suffix: Option<String>,
     /// Happens so many times, then no more.
     count: Option<u64>,
-    /// Of `status` and `refuse`: the error code and its text.
+    /// Of `status` and `refuse`: the error code and its text. Of `error`: one that is known, and its own text if left out.
     code: Option<String>,
     message: Option<String>,
+    /// Of `error`: how far it reaches; where an org says it if left out.
+    level: Option<Level>,
+    /// Of `status`: a page of HTML, as gateways answer.
+    html: Option<bool>,
+}
+
+/// The record that a rule is asked about.
+pub(super) struct About<'a> {
+    pub object: &'a str,
+    /// Its id, if it has one already.
+    pub id: Option<&'a str>,
+    /// The id of another record of its kind.
+    pub other: &'a str,
+    /// The inactive user of the org.
+    pub user: &'a str,
+    pub deletes: bool,
 }
 
 fn always() -> f64 {
@@ -119,6 +140,19 @@ impl Faults {
             if rule.status.is_some_and(|status| !(200..=599).contains(&status)) {
                 return wrong("`status` is from 200 to 599");
             }
+            let code = rule.code.as_deref().unwrap_or_default();
+            if rule.fault == Fault::Error && rule.known().is_none() {
+                return Err(format!(
+                    "rule {}: `error` needs a `code` that an org answers, and \"{code}\" is none",
+                    place + 1
+                ));
+            }
+            if rule.fault != Fault::Error && rule.level.is_some() {
+                return wrong("`level` is of `error` alone");
+            }
+            if rule.html.is_some() && rule.fault != Fault::Status {
+                return wrong("`html` is of `status` alone");
+            }
             if rule.fault == Fault::Rewrite && rule.field.is_none() {
                 return wrong("`rewrite` needs a `field`");
             }
@@ -129,7 +163,11 @@ impl Faults {
     /// What happens to a request as a whole: the first rule that strikes.
     pub fn strike(&mut self, method: &str, path: &str, asks_to_write: bool) -> Option<Trouble> {
         for rule in &mut self.rules {
-            let whole = !matches!(rule.fault, Fault::Refuse | Fault::Rewrite | Fault::UsageJitter);
+            let whole = match rule.fault {
+                Fault::Refuse | Fault::Rewrite | Fault::UsageJitter => false,
+                Fault::Error => rule.level() == Level::Call,
+                _ => true,
+            };
             let meant = rule.writes.is_none_or(|writes| writes == asks_to_write);
             if whole && meant && rule.concerns(method, path) && rule.draws(&mut self.random) {
                 *self.struck.entry(rule.fault).or_default() += 1;
@@ -144,26 +182,64 @@ impl Faults {
         json!(self.struck)
     }
 
-    /// Whether a validation rule refuses a record; `value_of` gives what the record would hold.
-    pub fn refusal(&mut self, method: &str, path: &str, value_of: impl Fn(&str) -> Json) -> Option<Refusal> {
-        for rule in &mut self.rules {
-            let field = rule.field.as_deref();
-            let meant = match (&rule.when, field) {
-                (Some(when), Some(field)) => value_of(field) == *when,
-                _ => true,
-            };
-            if rule.fault == Fault::Refuse && meant && rule.concerns(method, path) && rule.draws(&mut self.random) {
-                let fields: Vec<&str> = rule.field.as_deref().into_iter().collect();
-                let message = rule
-                    .message
-                    .clone()
-                    .unwrap_or_else(|| "The record breaks a validation rule of this org".to_owned());
-                let refusal = Refusal::of_fields("FIELD_CUSTOM_VALIDATION_EXCEPTION", message, &fields);
-                return Some(match &rule.code {
-                    Some(code) => Refusal { code: code.clone().into(), ..refusal },
-                    None => refusal,
-                });
+    /// What a login is answered instead of a session.
+    pub fn login(&mut self) -> Option<Refusal> {
+        for rule in self.rules.iter_mut().filter(|rule| rule.level() == Level::Login) {
+            if rule.draws(&mut self.random) {
+                *self.struck.entry(rule.fault).or_default() += 1;
+                return rule.error(None);
             }
+        }
+        None
+    }
+
+    /// What one resource is answered, by itself or inside a composite.
+    pub fn part(&mut self, method: &str, path: &str, asks_to_write: bool) -> Option<Refusal> {
+        for rule in &mut self.rules {
+            let meant = rule.level() == Level::Part && rule.writes.is_none_or(|writes| writes == asks_to_write);
+            if meant && rule.concerns(method, path) && rule.draws(&mut self.random) {
+                *self.struck.entry(rule.fault).or_default() += 1;
+                return rule.error(None);
+            }
+        }
+        None
+    }
+
+    /// Whether a rule refuses a record; `value_of` gives what the record would hold.
+    pub fn refusal(
+        &mut self,
+        method: &str,
+        path: &str,
+        about: &About<'_>,
+        value_of: impl Fn(&str) -> Json,
+    ) -> Option<Refusal> {
+        for rule in &mut self.rules {
+            // A validation rule does not look at a record that goes.
+            let meant = match rule.fault {
+                Fault::Refuse => !about.deletes,
+                Fault::Error => rule.level() == Level::Record,
+                _ => false,
+            };
+            let meant = meant
+                && match (&rule.when, rule.field.as_deref()) {
+                    (Some(when), Some(field)) => value_of(field) == *when,
+                    _ => true,
+                };
+            if !meant || !rule.concerns(method, path) || !rule.draws(&mut self.random) {
+                continue;
+            }
+            if rule.fault == Fault::Error {
+                *self.struck.entry(rule.fault).or_default() += 1;
+                return rule.error(Some(about));
+            }
+            let fields: Vec<&str> = rule.field.as_deref().into_iter().collect();
+            let message =
+                rule.message.clone().unwrap_or_else(|| "The record breaks a validation rule of this org".to_owned());
+            let refusal = Refusal::of_fields("FIELD_CUSTOM_VALIDATION_EXCEPTION", message, &fields);
+            return Some(match &rule.code {
+                Some(code) => Refusal { code: code.clone().into(), ..refusal },
+                None => refusal,
+            });
         }
         None
     }
@@ -208,8 +284,50 @@ impl Rule {
         true
     }
 
+    /// The code of an `error`.
+    fn known(&self) -> Option<&'static Known> {
+        codes::find(self.code.as_deref()?).filter(|_| self.fault == Fault::Error)
+    }
+
+    fn level(&self) -> Level {
+        self.level.or(self.known().map(|known| known.level)).unwrap_or(Level::Call)
+    }
+
+    /// The refusal that an `error` stands for.
+    fn error(&self, about: Option<&About<'_>>) -> Option<Refusal> {
+        let known = self.known()?;
+        let field = self.field.as_deref().or(known.field).filter(|field| !field.is_empty());
+        let org = ids::make("00D", 0);
+        let (object, id, other, user) = match about {
+            Some(about) => (about.object, about.id.unwrap_or(about.other), about.other, about.user),
+            None => ("Lead", org.as_str(), org.as_str(), org.as_str()),
+        };
+        let message = self.message.clone().unwrap_or_else(|| {
+            let text = known.message.replace("{field}", field.unwrap_or("Unknown__c")).replace("{object}", object);
+            text.replace("{id}", id).replace("{other}", other).replace("{user}", ids::short(user))
+        });
+        let fields = (known.level == Level::Record).then(|| field.into_iter().map(str::to_owned).collect());
+        let duplicates =
+            (known.code == "DUPLICATES_DETECTED").then(|| Box::new(duplicates::example(object, other, &message)));
+        let fields = if duplicates.is_some() { None } else { fields };
+        Some(Refusal {
+            code: known.code.into(),
+            fields,
+            duplicates,
+            ..Refusal::new(self.status.unwrap_or(known.status), known.code, message)
+        })
+    }
+
     fn trouble(&self) -> Trouble {
         match self.fault {
+            Fault::Error => Trouble::Instead(self.error(None).map_or_else(
+                || self.answer(500),
+                |refusal| {
+                    let mut answer = Answer::refused(&[refusal]);
+                    answer.headers.extend(self.retry_header());
+                    answer
+                },
+            )),
             Fault::ResetBefore => Trouble::ResetBefore,
             Fault::ResetAfter => Trouble::ResetAfter,
             Fault::TimeoutAfter => Trouble::TimeoutAfter,
@@ -231,6 +349,11 @@ impl Rule {
 
     /// An answer with this status, in the shape that an org gives it; a gateway speaks HTML.
     fn answer(&self, status: u16) -> Answer {
+        if self.html == Some(true) {
+            let mut page = Answer::html(status, PAGE);
+            page.headers.extend(self.retry_header());
+            return page;
+        }
         let (code, message) = match status {
             502 | 504 | 420 if self.code.is_none() => {
                 let mut page = Answer::html(status, PAGE);
@@ -333,6 +456,10 @@ mod tests {
             json!({ "fault": "status", "rate": 2.0 }),
             json!({ "fault": "status", "status": 99 }),
             json!({ "fault": "rewrite" }),
+            json!({ "fault": "error" }),
+            json!({ "fault": "error", "code": "NO_SUCH_CODE" }),
+            json!({ "fault": "hang", "level": "call" }),
+            json!({ "fault": "hang", "html": true }),
         ] {
             assert!(Faults::new(serde_json::from_value(json!({ "rules": [rule] })).unwrap()).is_err());
         }

@@ -1,13 +1,16 @@
 //! Fields that come, go and hide while the org runs, as administrators make them.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::json;
 
 use super::error::Refusal;
-use super::schema::{Field, Kind};
+use super::ids;
+use super::schema::{Choice, Field, FieldId, Kind, standard};
 use super::value::now;
 use super::wire::Answer;
-use super::world::World;
+use super::world::{TableId, World};
 
 /// Most fields an object may ever have had.
 const MOST: usize = 2_000;
@@ -32,6 +35,10 @@ pub(super) struct NewField {
     read_only: Option<bool>,
     restricted: Option<bool>,
     values: Option<Vec<String>>,
+    /// The field on whose value the values depend; empty for none.
+    controller: Option<String>,
+    /// For each value, the controlling ones under which it may be chosen.
+    valid_for: Option<BTreeMap<String, Vec<String>>>,
 }
 
 /// `DELETE /_sandbox/fields`: removes a field with its values, or hides it from the API user.
@@ -45,8 +52,8 @@ pub(super) struct OldField {
 }
 
 pub(super) fn add(world: &mut World, wanted: NewField) -> Result<Answer, Refusal> {
-    let table = world.table(&wanted.object).ok_or_else(|| invalid("there is no such object"))?;
-    let table = &mut world.tables[table];
+    let place = world.table(&wanted.object).ok_or_else(|| invalid("there is no such object"))?;
+    let table = &world.tables[place];
     let standing = table.object.find(&wanted.name).map(|(id, field)| (id, field.clone()));
     let kind = wanted.kind.as_deref().map(parse_kind).transpose()?;
     let mut field = match (&standing, kind) {
@@ -89,45 +96,86 @@ pub(super) fn add(world: &mut World, wanted: NewField) -> Result<Answer, Refusal
     field.id_lookup |= field.external_id;
     field.case_sensitive = wanted.case_sensitive.unwrap_or(field.case_sensitive);
     field.restricted = wanted.restricted.unwrap_or(field.restricted);
-    field.values = wanted.values.unwrap_or(field.values);
+    if let Some(values) = wanted.values {
+        field.choices = values.iter().map(|value| Choice::new(value, value)).collect();
+    }
+    if let Some(controller) = wanted.controller {
+        field.controller = (!controller.is_empty()).then_some(controller);
+    }
+    if let Some(name) = &field.controller
+        && !table.object.find(name).is_some_and(|(_, known)| matches!(known.kind, Kind::Picklist | Kind::Boolean))
+    {
+        return Err(invalid(&format!("the controlling field {name} must be a picklist or a boolean of the object")));
+    }
+    for (value, valid_for) in wanted.valid_for.unwrap_or_default() {
+        match field.choices.iter_mut().find(|choice| choice.value == value) {
+            Some(choice) => choice.valid_for = valid_for,
+            None => return Err(invalid(&format!("valid_for names {value}, which is none of the values"))),
+        }
+    }
     field.nillable = wanted.required.map_or(field.nillable, |required| !required);
     if let Some(read_only) = wanted.read_only {
         (field.createable, field.updateable) = (!read_only, !read_only);
     }
-    let name = field.name.clone();
+    field.by_permission = false;
+    let (object, name) = (table.object.name, field.name.clone());
     let status = match standing {
         Some((id, _)) => {
-            table.object.fields[usize::from(id)] = field;
+            replace(world, place, id, field);
             200
         }
-        None if table.object.fields.len() >= MOST => {
-            return Err(Refusal::new(400, "CUSTOM_ENTITY_OR_FIELD_LIMIT", "too many fields on this object"));
-        }
         None => {
-            table.object.fields.push(field);
+            make(world, place, field)?;
             201
         }
     };
-    table.object.touch(now().as_second());
-    table.reindex();
-    Ok(Answer::json(status, json!({ "object": table.object.name, "name": name })))
+    Ok(Answer::json(status, json!({ "object": object, "name": name })))
+}
+
+/// Adds a field for good and gives its id.
+pub(super) fn make(world: &mut World, table: TableId, mut field: Field) -> Result<String, Refusal> {
+    if world.tables[table].object.fields.len() >= MOST {
+        return Err(Refusal::new(400, "CUSTOM_ENTITY_OR_FIELD_LIMIT", "reached maximum number of custom fields"));
+    }
+    world.fields_made += 1;
+    field.number = Some(world.fields_made);
+    let place = FieldId::try_from(world.tables[table].object.fields.len()).unwrap_or(FieldId::MAX);
+    world.note_field(table, place, None);
+    let held = &mut world.tables[table];
+    held.object.fields.push(field);
+    held.object.touch(now().as_second());
+    held.reindex();
+    Ok(ids::make(standard::FIELD, world.fields_made))
+}
+
+/// Puts another description in the place of a field's.
+pub(super) fn replace(world: &mut World, table: TableId, id: FieldId, field: Field) {
+    let before = world.tables[table].object.field(id).clone();
+    world.note_field(table, id, Some(before));
+    let held = &mut world.tables[table];
+    held.object.fields[usize::from(id)] = field;
+    held.object.touch(now().as_second());
+    held.reindex();
+}
+
+/// Removes a field with its values, or hides it until a permission shows it.
+pub(super) fn take_away(world: &mut World, table: TableId, id: FieldId, hide: bool) {
+    let mut field = world.tables[table].object.field(id).clone();
+    if hide {
+        (field.hidden, field.by_permission) = (true, true);
+    } else {
+        field.removed = true;
+    }
+    replace(world, table, id, field);
 }
 
 pub(super) fn remove(world: &mut World, unwanted: &OldField) -> Result<Answer, Refusal> {
     let table = world.table(&unwanted.object).ok_or_else(|| invalid("there is no such object"))?;
-    let table = &mut world.tables[table];
-    let (id, field) = table.object.find(&unwanted.name).ok_or_else(Refusal::no_such_resource)?;
+    let (id, field) = world.tables[table].object.find(&unwanted.name).ok_or_else(Refusal::no_such_resource)?;
     if field.kind == Kind::Id {
         return Err(invalid("a record cannot be without its Id"));
     }
-    let field = &mut table.object.fields[usize::from(id)];
-    if unwanted.hide {
-        field.hidden = true;
-    } else {
-        field.removed = true;
-    }
-    table.object.touch(now().as_second());
-    table.reindex();
+    take_away(world, table, id, unwanted.hide);
     Ok(Answer::json(200, json!({ "ok": true })))
 }
 
@@ -151,7 +199,7 @@ fn parse_kind(name: &str) -> Result<Kind, Refusal> {
     })
 }
 
-fn is_field_name(name: &str) -> bool {
+pub(super) fn is_field_name(name: &str) -> bool {
     let Some(stem) = name.strip_suffix("__c") else { return false };
     stem.starts_with(|c: char| c.is_ascii_alphabetic())
         && stem.len() <= 40

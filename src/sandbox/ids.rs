@@ -10,6 +10,8 @@ const INSTANCE: &str = "5e0";
 pub(super) const API_USER: u64 = 1;
 /// The person who edits through the control API.
 pub(super) const CRM_USER: u64 = 2;
+/// One who left, and can own nothing any more.
+pub(super) const INACTIVE_USER: u64 = 4;
 /// The queue to which the assignment rules give leads.
 pub(super) const RULES_QUEUE: u64 = 1;
 

@@ -23,6 +23,10 @@ pub(super) fn token(world: &mut World, method: &http::Method, headers: &HeaderMa
         return refused("invalid_request", "must use HTTP POST");
     }
     world.usage.tokens += 1;
+    if let Some(refusal) = world.faults.login() {
+        let body = json!({ "error": refusal.code, "error_description": refusal.message });
+        return Answer::json(refusal.status, body);
+    }
     let fields: Vec<(String, String)> = url::form_urlencoded::parse(form).into_owned().collect();
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     match field("grant_type").as_deref() {

@@ -39,8 +39,11 @@ fn address(object: &Object, row: &Row, side: &str) -> Json {
         let found = object.find(&format!("{side}{name}"));
         found.and_then(|(id, field)| Some(row.values.get(&id)?.to_json(field.kind))).unwrap_or(Json::Null)
     };
-    let parts = ["City", "Country", "Latitude", "Longitude", "PostalCode", "State", "Street"];
-    let values = parts.map(part);
+    let mut parts = vec!["City", "Country", "Latitude", "Longitude", "PostalCode", "State", "Street"];
+    if object.find(&format!("{side}CountryCode")).is_some() {
+        parts.extend(["CountryCode", "StateCode"]);
+    }
+    let values: Vec<Json> = parts.iter().map(|name| part(name)).collect();
     if values.iter().all(Json::is_null) {
         return Json::Null;
     }
@@ -200,7 +203,23 @@ pub(super) fn by_key(
         return Err(Refusal::new(400, "INVALID_FIELD", message).into());
     }
     let rows = rows_by_key(&world.tables[table], field, value);
-    match (rows.as_slice(), &call.method) {
+    on_rows(world, table, &rows, (name, value), call, writer).or_else(|refusals| match refusals.first() {
+        // What an item of a collection calls by this name is a status of its own here.
+        Some(first) if first.status == 300 => Ok(several(&world.tables[table], &rows, call)),
+        _ => Err(refusals),
+    })
+}
+
+/// Reads, changes, makes or deletes the one record that holds a key.
+fn on_rows(
+    world: &mut World,
+    table: TableId,
+    rows: &[RowId],
+    (name, value): (String, &str),
+    call: &Call,
+    writer: &Writer,
+) -> Result<Answer, Refusals> {
+    match (rows, &call.method) {
         ([], &Method::PATCH) if call.parameter("updateOnly") != Some("true") => {
             let mut body = call.object()?.clone();
             body.insert(name, Json::String(value.to_owned()));
@@ -215,11 +234,13 @@ pub(super) fn by_key(
             Ok(Answer::json(200, saved(&id, Some(false))))
         }
         ([row], _) => on_row(world, table, *row, call, writer),
-        (several, _) => {
-            let table = &world.tables[table];
-            let url = describe::url(&table.object, &call.version);
-            let urls: Vec<String> = several.iter().map(|row| format!("{url}/{}", table.row(*row).id)).collect();
-            Ok(Answer::json(300, json!(urls)))
-        }
+        (rows, _) => Ok(several(&world.tables[table], rows, call)),
     }
+}
+
+/// More than one record holds the key: the paths of all of them, and nothing was done.
+fn several(table: &Table, rows: &[RowId], call: &Call) -> Answer {
+    let url = describe::url(&table.object, &call.version);
+    let urls: Vec<String> = rows.iter().map(|row| format!("{url}/{}", table.row(*row).id)).collect();
+    Answer::json(300, json!(urls))
 }

@@ -11,13 +11,19 @@ use super::soql::{self, Selection};
 use super::wire::{Answer, Call, versions};
 use super::world::{Cursor, World};
 use super::write::Writer;
-use super::{collections, composite, records};
+use super::{collections, composite, records, tooling};
 
 /// Rows on a page.
 const PAGE: std::ops::RangeInclusive<usize> = 200..=2_000;
 
 /// Executes one request, whatever it came in.
 pub(super) fn answer(world: &mut World, call: &Call, writer: &Writer) -> Answer {
+    // The envelope of a composite is no resource of its own.
+    if !call.segments.last().is_some_and(|last| last == "composite")
+        && let Some(refusal) = world.faults.part(&writer.method, &call.target, call.asks_to_write())
+    {
+        return Answer::refused(&[refusal]);
+    }
     route(world, call, writer).unwrap_or_else(|refusals| Answer::refused(&refusals))
 }
 
@@ -41,6 +47,9 @@ pub(super) fn endpoint(world: &World, call: &Call) -> String {
         ["composite", "sobjects"] => "composite/sobjects".to_owned(),
         ["composite", "sobjects", name] => format!("composite/sobjects/{}", object(name)),
         ["composite", "sobjects", name, _] => format!("composite/sobjects/{}/{{field}}", object(name)),
+        ["tooling", "query"] => "tooling/query".to_owned(),
+        ["tooling", "composite"] => "tooling/composite".to_owned(),
+        ["tooling", "sobjects", "CustomField", ..] => "tooling/sobjects/CustomField".to_owned(),
         _ => "other".to_owned(),
     }
 }
@@ -104,6 +113,7 @@ fn route(world: &mut World, call: &Call, writer: &Writer) -> Result<Answer, Refu
             let table = object(world, name)?;
             records::by_key(world, table, key, value, call, writer)
         }
+        (_, ["tooling", below @ ..]) => tooling::route(world, call, below, writer),
         (&Method::POST, ["composite"]) => composite::run(world, call, writer),
         (&Method::POST | &Method::PATCH, ["composite", "sobjects"]) => collections::write(world, call, writer),
         (&Method::DELETE, ["composite", "sobjects"]) => collections::delete(world, call, writer),
@@ -128,7 +138,7 @@ fn resources(version: &str) -> Json {
     let base = format!("/services/data/{version}");
     json!({
         "sobjects": format!("{base}/sobjects"), "query": format!("{base}/query"), "queryAll": format!("{base}/queryAll"),
-        "limits": format!("{base}/limits"), "composite": format!("{base}/composite"),
+        "limits": format!("{base}/limits"), "tooling": format!("{base}/tooling"), "composite": format!("{base}/composite"),
     })
 }
 

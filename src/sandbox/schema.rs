@@ -99,12 +99,33 @@ pub(super) struct Field {
     pub filterable: bool,
     /// Kept in a hash index, so that equality and `IN` are no scan.
     pub indexed: bool,
-    pub values: Vec<String>,
+    pub choices: Vec<Choice>,
+    /// The field on whose value the choices depend.
+    pub controller: Option<String>,
     pub default: Option<&'static str>,
     pub refers_to: Vec<&'static str>,
     /// Withheld from the API user by field-level security.
     pub hidden: bool,
+    /// Shown and opened by permissions, not by itself.
+    pub by_permission: bool,
+    /// The number in its id, of a field that was made while the org ran.
+    pub number: Option<u64>,
     pub removed: bool,
+}
+
+/// One value of a picklist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub value: String,
+    pub label: String,
+    /// Values of the controlling field under which it may be chosen.
+    pub valid_for: Vec<String>,
+}
+
+impl Choice {
+    pub fn new(value: &str, label: &str) -> Self {
+        Self { value: value.to_owned(), label: label.to_owned(), valid_for: Vec::new() }
+    }
 }
 
 impl Field {
@@ -128,10 +149,13 @@ impl Field {
             restricted: false,
             filterable: kind != Kind::Address && !(kind == Kind::TextArea && length > 255),
             indexed: false,
-            values: Vec::new(),
+            choices: Vec::new(),
+            controller: None,
             default: None,
             refers_to: Vec::new(),
             hidden: false,
+            by_permission: false,
+            number: None,
             removed: false,
         }
     }
@@ -159,7 +183,7 @@ impl Field {
     }
 
     pub fn picklist(mut self, values: &[&str]) -> Self {
-        self.values = values.iter().map(|value| (*value).to_owned()).collect();
+        self.choices = values.iter().map(|value| Choice::new(value, value)).collect();
         self
     }
 
@@ -170,6 +194,13 @@ impl Field {
 
     pub fn is_custom(&self) -> bool {
         self.name.ends_with("__c")
+    }
+
+    /// Whether it holds the code of a state or country, as the option of that name adds it to addresses.
+    pub fn is_place_code(&self) -> bool {
+        self.kind == Kind::Picklist
+            && !self.is_custom()
+            && (self.name.ends_with("StateCode") || self.name.ends_with("CountryCode"))
     }
 
     /// Whether a create without this field is refused.

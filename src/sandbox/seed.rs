@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::ids;
 use super::schema::standard::{CONVERTED_STATUS, LEAD_STATUSES};
 use super::value::now;
 use super::world::World;
@@ -34,8 +35,25 @@ impl World {
         };
         let statuses: Vec<Json> = LEAD_STATUSES.iter().enumerate().map(status).collect();
         self.seed_all("LeadStatus", statuses);
+        self.seed_permissions();
         self.seed_duplicate_rules();
         self.writes = 0;
+    }
+
+    /// The integration user has the set of its profile and one more; a third belongs to somebody else.
+    fn seed_permissions(&mut self) {
+        let set = |name: &str, label: &str, profile: bool| json!({ "Name": name, "Label": label, "IsOwnedByProfile": profile, "IsCustom": true });
+        let sets = [
+            set("X00ex000000018ozh_128_09_43_34_1", "00ex000000018ozh_128_09_43_34_1", true),
+            set("Integration", "Integration", false),
+            set("Sales", "Sales", false),
+        ];
+        self.seed_all("PermissionSet", sets);
+        let Some(table) = self.table("PermissionSet") else { return };
+        let ids: Vec<String> = self.tables[table].rows().iter().map(|row| row.id.to_string()).collect();
+        let users = [ids::API_USER, ids::API_USER, ids::CRM_USER].map(ids::user);
+        let given = ids.iter().zip(users).map(|(set, user)| json!({ "PermissionSetId": set, "AssigneeId": user }));
+        self.seed_all("PermissionSetAssignment", given.collect::<Vec<_>>());
     }
 
     pub fn seed_all(&mut self, object: &str, records: impl IntoIterator<Item = Json>) {

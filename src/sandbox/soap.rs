@@ -58,6 +58,9 @@ impl SoapCall {
     /// Hands out a session for any name and any password but the wrong one.
     pub fn login(&self, world: &mut World, path: &str, url: &str) -> Answer {
         world.usage.tokens += 1;
+        if let Some(refusal) = world.faults.login() {
+            return fault(&refusal);
+        }
         let known = |name: &str| self.operation.text_of(name).filter(|text| text != "wrong");
         if known("username").is_none() || known("password").is_none() {
             let message = "Invalid username, password, security token; or user locked out.";
@@ -149,6 +152,11 @@ fn convert(world: &mut World, operation: &Element, writer: &Writer) -> Answer {
     }
     let mut results = String::new();
     for asked in wanted {
+        if let Some(name) = out_of_order(asked) {
+            let message =
+                format!("Element {{urn:partner.soap.sforce.com}}{name} invalid at this location in type LeadConvert");
+            return fault(&Refusal::new(500, "UNKNOWN_EXCEPTION", message));
+        }
         let flag = |name: &str| asked.text_of(name).as_deref() == Some("true");
         for name in
             ["convertedStatus", "doNotCreateOpportunity", "leadId", "overwriteLeadSource", "sendNotificationEmail"]
@@ -190,6 +198,29 @@ fn convert(world: &mut World, operation: &Element, writer: &Writer) -> Answer {
         results.push_str("</result>");
     }
     envelope(&format!("<convertLeadResponse>{results}</convertLeadResponse>"))
+}
+
+/// The first element of a `LeadConvert` that its type does not know, or not there: it is a sequence.
+fn out_of_order(asked: &Element) -> Option<&str> {
+    const SEQUENCE: [&str; 15] = [
+        "accountId",
+        "accountRecord",
+        "bypassAccountDedupeCheck",
+        "bypassContactDedupeCheck",
+        "contactId",
+        "contactRecord",
+        "convertedStatus",
+        "doNotCreateOpportunity",
+        "leadId",
+        "opportunityId",
+        "opportunityName",
+        "opportunityRecord",
+        "overwriteLeadSource",
+        "ownerId",
+        "sendNotificationEmail",
+    ];
+    let mut sequence = SEQUENCE.iter();
+    asked.children.iter().map(|child| child.name.as_str()).find(|name| !sequence.any(|next| next == name))
 }
 
 fn merge(world: &mut World, operation: &Element, writer: &Writer) -> Answer {

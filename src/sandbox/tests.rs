@@ -4,11 +4,14 @@ mod batches;
 mod conditional;
 mod duplicates;
 mod ends;
+mod errors;
 mod faults;
 mod objects;
+mod picklists;
 mod queries;
 mod records;
 mod sessions;
+mod tooling;
 
 use std::time::Duration;
 

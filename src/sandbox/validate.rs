@@ -111,11 +111,17 @@ fn fits(field: &Field, text: &str) -> Result<(), Refusal> {
 }
 
 fn in_picklist(field: &Field, value: &str) -> Result<(), Refusal> {
-    if !field.restricted || field.values.iter().any(|allowed| allowed == value) {
+    // Codes of places are checked together with their names.
+    if !field.restricted || field.is_place_code() || field.choices.iter().any(|allowed| allowed.value == value) {
         return Ok(());
     }
+    Err(bad_choice(field, value))
+}
+
+/// A value that a restricted picklist does not have, or not under the value of the field that controls it.
+pub(super) fn bad_choice(field: &Field, value: &str) -> Refusal {
     let message = format!("{}: bad value for restricted picklist field: {value}", field.label);
-    Err(Refusal::of_fields("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, &[&field.name]))
+    Refusal::of_fields("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, &[&field.name])
 }
 
 fn in_calendar(field: &Field, year: i32, text: &str) -> Result<(), Refusal> {

@@ -64,7 +64,7 @@ impl Call {
     pub fn asks_to_write(&self) -> bool {
         let Payload::Json(body) = &self.payload else { return self.method != Method::GET };
         match self.segments.as_slice() {
-            [only] if only == "composite" => {
+            [.., last] if last == "composite" => {
                 let parts = body.get("compositeRequest").and_then(Json::as_array);
                 parts.into_iter().flatten().any(|part| part.get("method").and_then(Json::as_str) != Some("GET"))
             }

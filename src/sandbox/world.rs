@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::duplicates::DuplicateRule;
 use super::faults::Faults;
-use super::schema::{FieldId, standard};
+use super::schema::{Field, FieldId, standard};
 use super::table::{Row, RowId, Table};
 use super::value::now;
 
@@ -30,6 +30,10 @@ pub(super) struct World {
     pub tables: Vec<Table>,
     pub faults: Faults,
     pub duplicate_rules: Vec<DuplicateRule>,
+    /// Whether addresses go by the list of states and countries.
+    pub places: bool,
+    /// Fields made while the org ran, which their ids number.
+    pub fields_made: u64,
     pub sessions: Sessions,
     pub cursors: Cursors,
     pub usage: Usage,
@@ -47,6 +51,8 @@ impl World {
             tables: tables(&[]),
             faults: Faults::none(),
             duplicate_rules: Vec::new(),
+            places: false,
+            fields_made: 0,
             sessions: Sessions::default(),
             cursors: Cursors::default(),
             usage: Usage::default(),
@@ -65,6 +71,7 @@ impl World {
         self.tables = tables(&numbers);
         self.faults = Faults::none();
         self.duplicate_rules = Vec::new();
+        self.places = false;
         self.cursors = Cursors::default();
         self.usage = Usage::default();
         self.requests = Requests::default();
@@ -96,7 +103,14 @@ impl World {
     /// Remembers what the journal needs, while a transaction asks for it.
     pub fn note_undo(&mut self, table: TableId, row: RowId, before: Option<Row>) {
         if self.undo.wanted {
-            self.undo.steps.push(Step { table, row, before });
+            self.undo.steps.push(Step::Row { table, row, before });
+        }
+    }
+
+    /// The same of a field that is made or changed.
+    pub fn note_field(&mut self, table: TableId, field: FieldId, before: Option<Field>) {
+        if self.undo.wanted {
+            self.undo.steps.push(Step::Field { table, field, before });
         }
     }
 
@@ -116,11 +130,20 @@ impl World {
     pub fn roll_back(&mut self, mark: usize) {
         while self.undo.steps.len() > mark {
             let Some(step) = self.undo.steps.pop() else { return };
-            match step.before {
-                Some(before) => self.tables[step.table].restore(step.row, before),
-                None => self.tables[step.table].remove_last(),
+            match step {
+                Step::Row { table, row, before: Some(before) } => self.tables[table].restore(row, before),
+                Step::Row { table, before: None, .. } => self.tables[table].remove_last(),
+                Step::Field { table, field, before } => {
+                    let fields = &mut self.tables[table].object.fields;
+                    match before {
+                        Some(before) => fields[usize::from(field)] = before,
+                        None => fields[usize::from(field)].removed = true,
+                    }
+                    self.tables[table].reindex();
+                }
             }
         }
+        self.apply_permissions();
     }
 
     /// Counters only: nothing here looks at rows.
@@ -168,11 +191,18 @@ pub(super) struct Journal {
 }
 
 #[derive(Debug)]
-struct Step {
-    table: TableId,
-    row: RowId,
-    /// `None`: the row was made.
-    before: Option<Row>,
+enum Step {
+    /// Without `before` it was made.
+    Row {
+        table: TableId,
+        row: RowId,
+        before: Option<Row>,
+    },
+    Field {
+        table: TableId,
+        field: FieldId,
+        before: Option<Field>,
+    },
 }
 
 impl Journal {

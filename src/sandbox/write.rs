@@ -10,6 +10,7 @@ use super::checks::required;
 use super::duplicates::OnDuplicates;
 use super::error::{Refusal, Refusals};
 use super::ids;
+use super::permissions;
 use super::schema::{FieldId, Kind};
 use super::table::{By, Edit, Row, RowId};
 use super::value::Value;
@@ -56,6 +57,7 @@ impl World {
     pub fn create(&mut self, table: TableId, body: &Map<String, Json>, writer: &Writer) -> Result<Arc<str>, Refusals> {
         self.check_writable(table, "inserted", writer)?;
         let mut changes = self.read_changes(table, None, body, writer)?;
+        self.settle_places(table, None, &mut changes)?;
         let object = &self.tables[table].object;
         let missing: Vec<&str> = object
             .live()
@@ -80,15 +82,17 @@ impl World {
                 changes.push((id, Some(default)));
             }
         }
+        self.check_dependent(table, None, &changes)?;
+        self.check_permission(table, None, &changes)?;
         self.check_unique(table, None, &changes)?;
-        self.check_rules(table, None, &changes, writer)?;
+        self.check_rules(table, None, Some(&changes), writer)?;
         self.check_duplicates(table, None, &changes, writer)?;
 
         let row = self.insert_empty(table, writer);
         let id = Arc::clone(&self.tables[table].row(row).id);
         self.apply(table, row, changes, writer);
         self.writes += 1;
-        self.settle_roles(table, row, true, writer);
+        self.follow_up(table, row, true, writer);
         Ok(id)
     }
 
@@ -153,7 +157,8 @@ impl World {
         if self.tables[table].row(row).deleted {
             return Err(Refusal::deleted().into());
         }
-        let changes = self.read_changes(table, Some(row), body, writer)?;
+        let mut changes = self.read_changes(table, Some(row), body, writer)?;
+        self.settle_places(table, Some(row), &mut changes)?;
         if writer.by == By::Api && self.flag(table, row, "IsConverted") {
             return Err(
                 Refusal::of_fields("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", &[]).into()
@@ -168,8 +173,10 @@ impl World {
         if !emptied.is_empty() {
             return Err(required(&emptied).into());
         }
+        self.check_dependent(table, Some(row), &changes)?;
+        self.check_permission(table, Some(row), &changes)?;
         self.check_unique(table, Some(row), &changes)?;
-        self.check_rules(table, Some(row), &changes, writer)?;
+        self.check_rules(table, Some(row), Some(&changes), writer)?;
         self.check_duplicates(table, Some(row), &changes, writer)?;
         if self.undo.wanted {
             let before = self.tables[table].row(row).clone();
@@ -177,7 +184,7 @@ impl World {
         }
         self.apply(table, row, changes, writer);
         self.writes += 1;
-        self.settle_roles(table, row, false, writer);
+        self.follow_up(table, row, false, writer);
         Ok(())
     }
 
@@ -193,6 +200,7 @@ impl World {
         if self.tables[table].row(row).deleted {
             return Err(Refusal::deleted().into());
         }
+        self.check_rules(table, Some(row), None, writer)?;
         self.delete_children(table, row, writer)?;
         if self.undo.wanted {
             let before = self.tables[table].row(row).clone();
@@ -213,6 +221,9 @@ impl World {
         });
         let edit = Edit { at: writer.at, by: writer.by, request: writer.request.clone(), changes: changes.collect() };
         self.tables[table].remember(row, edit);
+        if self.tables[table].object.name == permissions::OBJECT {
+            self.apply_permissions();
+        }
         Ok(())
     }
 

@@ -105,6 +105,23 @@ fn the_sandbox_refuses_to_listen_where_others_could_reach_it() {
 }
 
 #[test]
+fn the_sandbox_names_the_file_that_is_no_certificate() {
+    let folder = folder(CONFIGURATION);
+    let with = |certificate: &str, key: &str| {
+        run(folder.path(), &["sandbox", "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key])
+    };
+    let (code, _, err) = with("absent.pem", "absent.pem");
+    assert_eq!(code, 2);
+    assert!(err.contains("cannot read absent.pem"), "{err}");
+    let (code, _, err) = with("leadrelay.toml", "leadrelay.toml");
+    assert_eq!(code, 2);
+    assert!(err.contains("there is no certificate in the file"), "{err}");
+    let (code, _, err) = run(folder.path(), &["sandbox", "--tls-cert", "leadrelay.toml"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("--tls-key"), "{err}");
+}
+
+#[test]
 fn sign_prints_the_header_that_the_source_would_send() {
     let folder = folder(CONFIGURATION);
     let mut command = leadrelay(folder.path(), &["sign", "--source", "klozeo", "-"]);

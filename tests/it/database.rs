@@ -21,7 +21,7 @@ const NOT_AGAIN: [&str; 9] = [
     "disk_full::",
     "kill::no_lead_is_lost",
     "kill::replicas::",
-    "sandbox_jsforce::",
+    "sandbox_clients::",
     "strace::",
     "tidy::",
 ];

@@ -22,7 +22,7 @@ mod people;
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
-mod sandbox_jsforce;
+mod sandbox_clients;
 mod service;
 
 mod strace;

@@ -66,6 +66,14 @@ pub(in crate::sandbox) fn objects(now: i64) -> Vec<Object> {
     objects
 }
 
+/// The first three characters of a custom field's id.
+pub(in crate::sandbox) const FIELD: &str = "00N";
+
+/// The table in which the Tooling API finds custom fields.
+pub(in crate::sandbox) fn custom_field() -> Object {
+    Object::new("CustomField", ("Custom Field", "Custom Fields"), FIELD, setup::custom_field())
+}
+
 /// Street, City and so on of one address; the side is `Mailing`, or nothing where there is only one.
 fn address(side: &str, label: &str) -> Vec<Field> {
     let (name, label) = (|part: &str| format!("{side}{part}"), |part: &str| format!("{label}{part}"));

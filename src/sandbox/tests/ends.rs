@@ -16,7 +16,7 @@ impl Org {
         self.request(Method::GET, "queryAll").query(&[("q", statement)]).send().await.unwrap().json().await.unwrap()
     }
 
-    async fn soap(&self, body: &str) -> (u16, String) {
+    pub(super) async fn soap(&self, body: &str) -> (u16, String) {
         let url = self.running.url() + "/services/Soap/u/62.0";
         let envelope = format!(
             "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:u=\"urn:partner.soap.sforce.com\">\

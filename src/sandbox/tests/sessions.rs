@@ -42,3 +42,22 @@ async fn tokens_are_handed_out_expire_and_are_renewed() {
     assert_eq!(bare.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(code(&bare.json().await.unwrap()), "INVALID_SESSION_ID");
 }
+
+#[tokio::test]
+async fn https_is_spoken_to_those_who_trust_the_certificate() {
+    let identity = crate::sandbox::TlsIdentity::self_signed().unwrap();
+    let running = crate::sandbox::Sandbox::start_tls("127.0.0.1:0".parse().unwrap(), &identity).await.unwrap();
+    let url = running.url() + DATA + "/limits";
+    assert!(url.starts_with("https://"));
+    let strange = reqwest::Client::new().get(&url).bearer_auth("token").send().await;
+    assert!(strange.is_err(), "a certificate that nobody vouches for was trusted");
+    let trusted = reqwest::Certificate::from_pem(identity.certificate().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().add_root_certificate(trusted).build().unwrap();
+    let answer = client.get(&url).bearer_auth("token").send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let form = "grant_type=client_credentials&client_id=a&client_secret=b";
+    let login = client.post(running.url() + "/services/oauth2/token").body(form).send().await.unwrap();
+    assert_eq!(login.json::<Json>().await.unwrap()["instance_url"], running.url());
+    assert!(crate::sandbox::TlsIdentity::read("no certificate", "no key").is_err());
+    running.stop().await;
+}

@@ -15,6 +15,17 @@ pub(super) fn objects() -> Vec<Object> {
         setup("DuplicateRule", ("Duplicate Rule", "Duplicate Rules"), "0Bm", rule(false)),
         setup("MatchingRule", ("Matching Rule", "Matching Rules"), "0JD", rule(true)),
         setup("MatchingRuleItem", ("Matching Rule Item", "Matching Rule Items"), "0JE", rule_item()),
+        setup("PermissionSet", ("Permission Set", "Permission Sets"), "0PS", permission_set()),
+        setup(
+            "PermissionSetAssignment",
+            ("Permission Set Assignment", "Permission Set Assignments"),
+            "0Pa",
+            assignment(),
+        ),
+        Object {
+            writable: true,
+            ..setup("FieldPermissions", ("Field Permissions", "Field Permissions"), "01k", field_permissions())
+        },
         setup("LeadStatus", ("Lead Status Value", "Lead Status Values"), "01J", lead_status()),
     ]
 }
@@ -88,6 +99,50 @@ fn rule_item() -> Vec<Field> {
     ];
     fields.extend(stamps());
     fields
+}
+
+fn permission_set() -> Vec<Field> {
+    let mut fields = vec![
+        id("Permission Set ID"),
+        text("Name", "Permission Set Name", 80).required().indexed(),
+        text("Label", "Permission Set Label", 80).required(),
+        Field::new("IsOwnedByProfile", "Is Owned By Profile", Kind::Boolean, 0),
+        Field::new("IsCustom", "Custom", Kind::Boolean, 0),
+    ];
+    fields.extend(stamps());
+    fields
+}
+
+fn assignment() -> Vec<Field> {
+    let link = |name: &str, label: &str, object: &'static str| reference(name, label, &[object]).required().indexed();
+    vec![
+        id("PermissionSetAssignment ID"),
+        link("PermissionSetId", "PermissionSet ID", "PermissionSet"),
+        link("AssigneeId", "Assignee ID", "User"),
+        Field { nillable: false, ..Field::new("SystemModstamp", "Date Assigned", Kind::DateTime, 0).read_only() },
+    ]
+}
+
+fn field_permissions() -> Vec<Field> {
+    vec![
+        id("Field Permissions ID"),
+        Field { updateable: false, ..reference("ParentId", "Parent ID", &["PermissionSet"]).required().indexed() },
+        Field { updateable: false, ..picklist("SobjectType", "Sobject Type Name", 40, &[]).required() },
+        Field { updateable: false, ..picklist("Field", "Field Name", 255, &[]).required().indexed() },
+        Field::new("PermissionsRead", "Read Field", Kind::Boolean, 0),
+        Field::new("PermissionsEdit", "Edit Field", Kind::Boolean, 0),
+        Field { nillable: false, ..Field::new("SystemModstamp", "System Modstamp", Kind::DateTime, 0).read_only() },
+    ]
+}
+
+/// What the Tooling API lists of a custom field.
+pub(super) fn custom_field() -> Vec<Field> {
+    vec![
+        id("Custom Field ID"),
+        text("DeveloperName", "Developer Name", 80),
+        text("TableEnumOrId", "Entity Enumeration Or ID", 40),
+        text("NamespacePrefix", "Namespace Prefix", 15),
+    ]
 }
 
 fn lead_status() -> Vec<Field> {
