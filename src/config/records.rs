@@ -147,8 +147,9 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
     );
     let company_field = table.optional("company_field", api_name).map(FieldName::new);
     let company_by_contacts = table.or("company_by_contacts", false, Item::flag);
-    for key in ["company_field", "company_by_contacts"] {
-        if company == Company::Inline && table.has(key) {
+    let said = [("company_field", company_field.is_some()), ("company_by_contacts", company_by_contacts)];
+    for (key, _) in said.into_iter().filter(|(_, says)| *says) {
+        if company == Company::Inline {
             table.wrong(
                 key,
                 "says nothing while `company` is \"inline\"",

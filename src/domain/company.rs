@@ -14,7 +14,7 @@ use super::mapping::{Direction, FieldRow};
 use super::matching::{Candidate, MatchedBy};
 use super::plan::CandidateSummary;
 use super::record::{CrmRecord, CrmValue};
-use legal_forms::{LEGAL_FORMS, NO_NAMES};
+use legal_forms::{LEGAL_FORMS, LEGAL_PHRASES, NO_NAMES};
 
 /// The kind of CRM record that a company is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,8 +248,9 @@ pub fn beginnings(name: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([name.to_owned(), begin.clone(), folded.clone(), fold(&begin, true)]);
     all.insert(begin.replace("ae", "ä").replace("oe", "ö").replace("ue", "ü").replace("ss", "ß"));
     // Accents that the lead leaves out stand on vowels nearly always.
-    let open: String = folded.chars().map(|c| if "aeiouAEIOU".contains(c) { '?' } else { c }).collect();
-    if open.chars().filter(|c| *c != '?').count() >= 3 {
+    let open = |(nth, c): (usize, char)| if nth > 0 && "aeiouAEIOU".contains(c) { '?' } else { c };
+    let open: String = folded.chars().enumerate().map(open).collect();
+    if open.chars().filter(|c| *c != '?').count() >= 2 {
         all.insert(open);
     }
     all.retain(|text| !text.is_empty());
@@ -274,6 +275,11 @@ fn plain(name: &str, umlauts_in_two: bool) -> Option<String> {
             _ => words.push(word.to_owned()),
         }
         was_letter = is_letter;
+    }
+    for phrase in LEGAL_PHRASES {
+        if words.len() > phrase.len() && words.ends_with(&phrase.iter().map(ToString::to_string).collect::<Vec<_>>()) {
+            words.truncate(words.len() - phrase.len());
+        }
     }
     let is_form = |word: &String| LEGAL_FORMS.contains(&word.as_str());
     while words.len() > 1 && words.last().is_some_and(is_form) {

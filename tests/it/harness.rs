@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hmac::{Hmac, KeyInit, Mac};
 use leadrelay::app::App;
 use leadrelay::clock::Clock;
-use leadrelay::config::{Config, DestinationKind};
+use leadrelay::config::{Config, DestinationKind, StoreUrl};
 use leadrelay::sandbox::{RunningSandbox, Sandbox};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
@@ -98,6 +98,14 @@ impl Harness {
         adapt(&mut config);
         let app = App::start(&config, stage.clock.clone()).await.unwrap();
         Self { app, config, stage }
+    }
+
+    /// A second replica of the service on the same database; `None` where only one process can use it.
+    pub async fn replica(&self) -> Option<App> {
+        if !matches!(self.config.store.url, StoreUrl::Postgres(_)) {
+            return None;
+        }
+        Some(App::start(&self.config, self.stage.clock.clone()).await.unwrap())
     }
 
     /// Sends one signed webhook; the word it is answered with.

@@ -188,14 +188,14 @@ fn rows_for_companies_and_the_setting_that_they_belong_to_go_together() {
         "[[destinations.salesforce.fields]]\nlead = \"org\"\ncrm = \"Name\"\ntype = \"text\"\non = [\"Account\"]\n";
     check_added(
         account,
-        "5: destinations.salesforce.fields: Name has a row for Account, and records.company is \"inline\"; write company = \
+        "12: destinations.salesforce.fields: Name has a row for Account, and records.company is \"inline\"; write company = \
          \"account\" or \"match_only\" in `records`, or leave Account out of the row's `on`",
     );
     let key = "external_id = \"Lead_System_Id__c\"\n";
     let with_companies = |rows: &str| changed(key, &format!("{key}company = \"account\"\n")) + rows;
     assert_eq!(
         messages(&with_companies("")),
-        ["etc/leadrelay.toml:5: destinations.salesforce.fields: no row says what a company is called, which \
+        ["etc/leadrelay.toml:13: destinations.salesforce.fields: no row says what a company is called, which \
           records.company needs; write a row with crm = \"Name\", on = [\"Account\"]"]
     );
     assert!(parse(&with_companies(account)).is_ok());

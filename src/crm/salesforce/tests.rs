@@ -126,11 +126,11 @@ async fn one_call_finds_every_lead_by_its_strongest_key() {
     assert_eq!(
         shown,
         [
-            vec![(ADA, MatchedBy::ExternalId), (EVE, MatchedBy::Email)],
+            vec![(ADA, MatchedBy::ExternalId), (EVE, MatchedBy::ExternalId)],
             vec![(BOB, MatchedBy::NameAndCompanyDomain)],
             none.clone(),
             none.clone(),
-            vec![(ADA, MatchedBy::Link)],
+            vec![(ADA, MatchedBy::Link), (EVE, MatchedBy::Link)],
             none,
         ]
     );

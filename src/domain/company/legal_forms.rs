@@ -33,6 +33,15 @@ pub(super) const LEGAL_FORMS: &[&str] = &[
     "kk", "gk", "pt", "tbk", "jsc", "pcl", "fzco", "fze", "wll", "saog", "pjsc", "dmcc",
 ];
 
+/// The same in several words.
+pub(super) const LEGAL_PHRASES: &[&[&str]] = &[
+    &["sp", "z", "oo"],
+    &["sa", "de", "cv"],
+    &["sapi", "de", "cv"],
+    &["s", "de", "rl", "de", "cv"],
+    &["s", "de", "rl"],
+];
+
 /// What people write where a form asks for a company and there is none, as [`super::forms`] compares it.
 #[rustfmt::skip]
 pub(super) const NO_NAMES: &[&str] = &[
