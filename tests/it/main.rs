@@ -19,6 +19,7 @@ mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod sandbox_jsforce;
+mod senders;
 mod service;
 
 mod strace;
