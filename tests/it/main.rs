@@ -8,6 +8,7 @@ mod cli;
 mod database;
 mod disk_full;
 mod end_states;
+mod fuzz;
 mod harness;
 mod kill;
 mod odd_set;
