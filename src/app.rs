@@ -243,7 +243,8 @@ fn intake(config: &Config, store: &Arc<dyn Store>, clock: &Clock) -> Result<Inta
         let read = source.read.clone();
         let runtime = SourceRuntime::new(name.clone(), source.enabled, &source.verify, &secrets, read, destinations)
             .with_context(|| format!("source {name}"))?;
-        sources.push(runtime);
+        let if_refused = crate::source::preset(&source.preset).map_or("", |preset| preset.if_refused);
+        sources.push(runtime.peculiar(source.handshake(), if_refused));
     }
     let log: Arc<dyn crate::store::EventLog> = Arc::clone(store) as _;
     Ok(Intake::new(log, sources, config.server.public_url.as_ref().map(ToString::to_string), clock.clone()))

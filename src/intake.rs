@@ -3,30 +3,30 @@
 //! Nothing is acknowledged that the store has not synced. The store commits many requests together; here is only what
 //! belongs to one.
 
-use std::borrow::Cow;
+mod source;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
 
 use crate::clock::Clock;
-use crate::domain::envelope::{Content, PointerError, ReadRules, Reader, Reading};
+use crate::domain::envelope::{Reading, Unreadable, remedy};
 use crate::domain::headers::Headers;
-use crate::domain::ids::{DestinationName, EventId, LeadId, RequestId, SourceName};
-use crate::domain::signature::{SignedRequest, TokenLocation, Verdict, Verifier, VerifierError, VerifyRules};
+use crate::domain::ids::{EventId, RequestId};
+use crate::domain::signature::{SignedRequest, Verdict};
 use crate::domain::time::Timestamp;
-use crate::store::{EventDetail, EventKind, EventLog, EventReceipt, EventState, NewEvent, Reread, StoreError};
-use crate::telemetry::metrics::{self, WebhookMeter};
+use crate::store::{EventDetail, EventLog, EventReceipt, EventState, Reread, StoreError};
+use crate::telemetry::metrics;
+
+use source::Outline;
+pub use source::{SourceError, SourceRuntime};
 
 /// A sender hears within this time whether its events are stored.
 const COMMIT_WITHIN: Duration = Duration::from_secs(2);
-
-/// Headers by which senders and operators find a message again; kept beside those that the read rules name.
-const TRACING_HEADERS: [&str; 2] = ["webhook-id", "webhook-timestamp"];
 
 /// Takes in the webhooks of every source.
 pub struct Intake {
@@ -38,22 +38,6 @@ pub struct Intake {
     not_stored: CountedAMinute,
 }
 
-/// One source as intake needs it.
-pub struct SourceRuntime {
-    pub name: SourceName,
-    pub enabled: bool,
-    /// Whose jobs its events make due.
-    pub destinations: Vec<DestinationName>,
-    pub refusals: Refusals,
-    pub clock_ahead: ClockAhead,
-    pub meter: WebhookMeter,
-    verifier: Verifier,
-    reader: Reader,
-    kept_headers: Vec<String>,
-    said_refused: OnceAMinute,
-    said_quarantined: OnceAMinute,
-}
-
 /// Requests refused since the process started, by reason.
 #[derive(Debug, Default)]
 pub struct Refusals {
@@ -62,7 +46,7 @@ pub struct Refusals {
     /// Genuine, but its timestamp is too far from our clock: one of the two clocks is wrong, or it is a replay.
     pub stale: AtomicU64,
     pub too_large: AtomicU64,
-    /// Compressed, or a form.
+    /// Compressed, or a form that the source does not take.
     pub unsupported: AtomicU64,
     /// Not committed in time, too much waiting, or the source is disabled.
     pub unavailable: AtomicU64,
@@ -129,63 +113,6 @@ impl ClockAhead {
 impl Default for ClockAhead {
     fn default() -> Self {
         Self(AtomicI64::new(Self::UNKNOWN))
-    }
-}
-
-/// Why a source cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    #[error(transparent)]
-    Verify(#[from] VerifierError),
-    #[error(transparent)]
-    Read(#[from] PointerError),
-}
-
-impl SourceRuntime {
-    /// Prepares a source. After metrics were installed, or its requests are not counted.
-    pub fn new(
-        name: SourceName,
-        enabled: bool,
-        verify: &VerifyRules,
-        secrets: &[String],
-        read: ReadRules,
-        destinations: Vec<DestinationName>,
-    ) -> Result<Self, SourceError> {
-        let verifier = Verifier::new(verify, secrets)?;
-        let reader = Reader::new(read)?;
-        let secret_header = secret_header(verify);
-        let mut kept_headers: Vec<String> =
-            reader.header_names().into_iter().chain(TRACING_HEADERS).map(str::to_ascii_lowercase).collect();
-        kept_headers.retain(|header| !header.eq_ignore_ascii_case(secret_header));
-        kept_headers.sort_unstable();
-        kept_headers.dedup();
-        let meter = WebhookMeter::new(&name);
-        Ok(Self {
-            name,
-            enabled,
-            destinations,
-            refusals: Refusals::default(),
-            clock_ahead: ClockAhead::default(),
-            meter,
-            verifier,
-            reader,
-            kept_headers,
-            said_refused: OnceAMinute::default(),
-            said_quarantined: OnceAMinute::default(),
-        })
-    }
-}
-
-/// The header whose value proves who sent a request; never stored.
-fn secret_header(rules: &VerifyRules) -> &str {
-    match rules {
-        VerifyRules::Hmac(hmac) => &hmac.signature_header,
-        VerifyRules::Token(token) => match &token.location {
-            TokenLocation::Header { name, .. } => name,
-            TokenLocation::Basic | TokenLocation::Query { .. } | TokenLocation::Path | TokenLocation::Body { .. } => {
-                "authorization"
-            }
-        },
     }
 }
 
@@ -294,7 +221,8 @@ impl Intake {
             }
         };
         if let Some(reason) = unreadable.filter(|_| source.said_quarantined.is_due(now)) {
-            warn!(source = %source.name, request_id = %request.request_id, "an event of {} is quarantined: {reason}; GET /admin/v1/events?state=quarantined lists them", source.name);
+            let remedy = remedy(reason.split(':').next().unwrap_or_default());
+            warn!(source = %source.name, request_id = %request.request_id, "an event of {} is quarantined: {reason}. {remedy} GET /admin/v1/events?state=quarantined lists them", source.name);
         }
         let stored = receipts.iter().filter(|receipt| !receipt.duplicate).count();
         metrics::events_stored(&source.name, u64::try_from(stored).unwrap_or(u64::MAX));
@@ -327,7 +255,8 @@ impl Intake {
     /// Says at most once a minute and source that webhooks are refused.
     fn say_refused(&self, source: &SourceRuntime, request_id: &RequestId, why: &str, now: Timestamp) {
         if source.said_refused.is_due(now) {
-            warn!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}; GET /admin/v1/sources counts them", source.name);
+            let (hint, space) = (source.if_refused, if source.if_refused.is_empty() { "" } else { " " });
+            warn!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}; GET /admin/v1/sources counts them.{space}{hint}", source.name);
         } else {
             debug!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}", source.name);
         }
@@ -362,92 +291,13 @@ impl Intake {
         let source = self.source(event.row.source.as_str())?;
         let read = match source.reader.read_intake(&event.body, &event.headers) {
             Ok(readings) => match <[Reading<'_>; 1]>::try_from(readings) {
-                Ok([reading]) => Outline::of(reading.content, reading.event_type),
-                Err(_) => Outline::unreadable("several_records: it holds several records by today's `records`".into()),
+                Ok([reading]) => Outline::of(reading.content, reading.event_type, &source.reader),
+                Err(_) => Outline::unreadable(&Unreadable::SeveralRecords, &source.reader),
             },
-            Err(reason) => Outline::unreadable(format!("{}: {reason}", reason.code())),
+            Err(reason) => Outline::unreadable(&reason, &source.reader),
         };
         let Outline { lead, kind, event_type, state, reason } = read;
         Some(Reread { lead, kind, event_type, state, reason })
-    }
-}
-
-/// What reading said of one record.
-struct Outline {
-    lead: Option<LeadId>,
-    kind: EventKind,
-    event_type: Option<String>,
-    state: EventState,
-    reason: Option<String>,
-}
-
-impl Outline {
-    fn of(content: Content, event_type: Option<String>) -> Self {
-        let (lead, kind, state, reason) = match content {
-            Content::Upsert(lead) => (Some(lead), EventKind::Upsert, EventState::Stored, None),
-            Content::Delete(lead) => (Some(lead), EventKind::Delete, EventState::Stored, None),
-            Content::Ignored(lead) => {
-                let reason = "ignored_type: `types` does not name this event type, or says to ignore it".to_owned();
-                (lead, EventKind::Other, EventState::Ignored, Some(reason))
-            }
-            Content::Unreadable(reason) => {
-                let reason = format!("{}: {reason}", reason.code());
-                return Self { event_type, ..Self::unreadable(reason) };
-            }
-        };
-        Self { lead, kind, event_type, state, reason }
-    }
-
-    fn unreadable(reason: String) -> Self {
-        let (kind, state) = (EventKind::Other, EventState::Quarantined);
-        Self { lead: None, kind, event_type: None, state, reason: Some(reason) }
-    }
-}
-
-impl SourceRuntime {
-    /// Turns a verified request into events: one per record, or the whole body as one that is quarantined.
-    fn read(&self, request: &Incoming<'_>, now: Timestamp) -> Vec<NewEvent> {
-        let headers: Vec<(String, String)> = self
-            .kept_headers
-            .iter()
-            .filter_map(|name| Some((name.clone(), request.headers.text(name)?.to_owned())))
-            .collect();
-        let event = |body: Bytes, outline: Outline, sender_id: Option<String>, content_hash: [u8; 32]| NewEvent {
-            source: self.name.clone(),
-            destinations: if outline.state == EventState::Stored { self.destinations.clone() } else { Vec::new() },
-            lead: outline.lead,
-            kind: outline.kind,
-            event_type: outline.event_type,
-            sender_id,
-            content_hash,
-            state: outline.state,
-            reason: outline.reason,
-            received_at: now,
-            request_id: request.request_id.clone(),
-            headers: headers.clone(),
-            body,
-        };
-        let readings = match self.reader.read_intake(&request.body, request.headers) {
-            Ok(readings) => readings,
-            Err(reason) => {
-                let outline = Outline::unreadable(format!("{}: {reason}", reason.code()));
-                let hash = Sha256::digest(&request.body).into();
-                return vec![event(request.body.clone(), outline, None, hash)];
-            }
-        };
-        let one = |reading: Reading<'_>| {
-            let body = match reading.slice {
-                // The one record of a request: its bytes are shared, not copied.
-                Cow::Borrowed(slice) if slice.len() == request.body.len() => request.body.clone(),
-                slice => Bytes::from(slice.into_owned()),
-            };
-            let (sender_id, hash) = match reading.sender_id {
-                Some(sender) => (Some(sender.event_id), sender.content_hash),
-                None => (None, Sha256::digest(&body).into()),
-            };
-            event(body, Outline::of(reading.content, reading.event_type), sender_id, hash)
-        };
-        readings.into_iter().map(one).collect()
     }
 }
 

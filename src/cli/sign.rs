@@ -14,6 +14,7 @@ use super::health::reachable;
 use super::output;
 use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
+use crate::domain::envelope::{Expression, Term, TimeFormat};
 use crate::domain::ids::SourceName;
 use crate::domain::signature::{Message, TokenLocation, Verifier, VerifyRules};
 
@@ -47,13 +48,15 @@ pub(super) fn run(args: Args, config: &Config) -> Result<Exit> {
         id: &uuid::Uuid::new_v4().to_string(),
         body: &body,
     };
-    let headers = Verifier::new(&source.verify, &secrets)?.sign(&message);
+    let mut headers = Verifier::new(&source.verify, &secrets)?.sign(&message);
+    headers.extend(read_headers(source, &headers, &message));
+    let content_type = content_type(&body, source);
     let (url, elsewhere) = place_token(&source.verify, secrets.first().map_or("", String::as_str), &local)?;
     if args.json {
         let headers: serde_json::Map<_, _> = headers.into_iter().map(|(name, value)| (name, value.into())).collect();
         output::print_json(&json!({ "url": url, "headers": headers, "note": elsewhere }))?;
     } else if args.curl {
-        output::print(&curl(&url, &headers, &args.file))?;
+        output::print(&curl(&url, &content_type, &headers, &args.file))?;
         if let Some(note) = elsewhere {
             output::note(&note);
         }
@@ -106,8 +109,50 @@ fn place_token(rules: &VerifyRules, token: &str, url: &str) -> Result<(String, O
     Ok((url.into(), Some(note)))
 }
 
-fn curl(url: &str, headers: &[(String, String)], file: &Path) -> String {
-    let mut command = format!("curl -sSi {} -H 'Content-Type: application/json'", quoted(url));
+/// Headers in which the source's payload says what is read from there: what kind of event it is, its ID, and when it was.
+fn read_headers(source: &SourceConfig, signed: &[(String, String)], message: &Message<'_>) -> Vec<(String, String)> {
+    let named = |expression: &Expression| match expression.alternatives.as_slice() {
+        [.., Term::Header(name)] => Some(name.clone()),
+        _ => None,
+    };
+    let read = &source.read;
+    let first = read.types.upsert.iter().chain(&read.types.thin).find(|event_type| !event_type.contains('*'));
+    let event_type = first.map_or("lead", String::as_str).to_owned();
+    let time = match read.times {
+        TimeFormat::UnixSeconds => message.timestamp.as_seconds().to_string(),
+        TimeFormat::UnixMilliseconds => message.timestamp.as_micros().div_euclid(1_000).to_string(),
+        TimeFormat::Rfc3339 => message.timestamp.to_string(),
+    };
+    let id = message.id.to_owned();
+    let all = read.event_type.iter().map(|at| (at, event_type.clone()));
+    let all = all.chain(read.event_id.iter().map(|at| (at, id.clone())));
+    let all = all.chain(read.version.iter().chain(&read.delete_version).map(|at| (at, time.clone())));
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (at, value) in all {
+        let Some(name) = named(at) else { continue };
+        let same = |(known, _): &(String, String)| known.eq_ignore_ascii_case(&name);
+        if !signed.iter().chain(&headers).any(same) {
+            headers.push((name, value));
+        }
+    }
+    headers
+}
+
+/// What the body looks like, among what the source takes.
+fn content_type(body: &[u8], source: &SourceConfig) -> String {
+    let text = String::from_utf8_lossy(body.get(..200).unwrap_or(body));
+    let boundary = text.lines().next().and_then(|line| line.strip_prefix("--")).map(str::trim);
+    match boundary {
+        Some(boundary) if source.read.bodies.multipart => format!("multipart/form-data; boundary={boundary}"),
+        _ if source.read.bodies.form && !text.trim_start().starts_with(['{', '[']) => {
+            "application/x-www-form-urlencoded".to_owned()
+        }
+        _ => "application/json".to_owned(),
+    }
+}
+
+fn curl(url: &str, content_type: &str, headers: &[(String, String)], file: &Path) -> String {
+    let mut command = format!("curl -sSi {} -H 'Content-Type: {content_type}'", quoted(url));
     for (name, value) in headers {
         command.push_str(&format!(" -H {}", quoted(&format!("{name}: {value}"))));
     }
@@ -144,7 +189,7 @@ mod tests {
     fn a_curl_command_survives_the_shell() {
         let headers = [("X-Sig".to_owned(), "it's".to_owned())];
         assert_eq!(
-            curl("http://localhost/", &headers, Path::new("a b.json")),
+            curl("http://localhost/", "application/json", &headers, Path::new("a b.json")),
             r"curl -sSi 'http://localhost/' -H 'Content-Type: application/json' -H 'X-Sig: it'\''s' --data-binary '@a b.json'"
         );
     }

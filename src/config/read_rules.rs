@@ -1,6 +1,8 @@
 //! `[sources.NAME.read]`: where things are in a sender's payload.
 
-use crate::domain::envelope::{AttributeRules, Expression, PayloadKind, ReadRules, TimeFormat, TypeTable};
+use crate::domain::envelope::{
+    AttributeRules, BodyRules, Expression, OptionRules, PayloadKind, ReadRules, TimeFormat, TypeTable, is_time_pattern,
+};
 
 use super::reader::{Item, Table, Wrong};
 use super::values::{filled_text, json_pointer, one_of};
@@ -18,46 +20,54 @@ pub(super) fn read(table: Table<'_>, preset: Option<&ReadRules>) -> Option<ReadR
         false => preset.map(|rules| rules.field_versions.clone()).unwrap_or_default(),
     };
     let attributes = match table.has("attributes") {
-        true => attributes(table.section("attributes"), preset.and_then(|rules| rules.attributes.as_ref())),
-        false => preset.and_then(|rules| rules.attributes.clone()),
+        true => attributes(&table, preset),
+        false => preset.map(|rules| rules.attributes.clone()).unwrap_or_default(),
+    };
+    let fields = match table.has("fields") {
+        true => table.section("fields").entries(expression),
+        false => preset.map(|rules| rules.fields.clone()).unwrap_or_default(),
     };
     let version = table.optional("version", expressions);
     let delete_version = table.optional("delete_version", expressions);
-    let times = table.optional(
-        "times",
-        one_of(&[
-            ("unix_s", TimeFormat::UnixSeconds),
-            ("unix_ms", TimeFormat::UnixMilliseconds),
-            ("rfc3339", TimeFormat::Rfc3339),
-        ]),
-    );
+    let times = table.optional("times", times);
     let has_versions = version.is_some() || delete_version.is_some() || !field_versions.is_empty();
     if preset.is_none() && has_versions && !table.has("times") {
-        table.wrong("times", "is missing", "write how versions are written: \"unix_s\", \"unix_ms\" or \"rfc3339\"");
+        table.wrong(
+            "times",
+            "is missing",
+            "write how versions are written: \"unix_s\", \"unix_ms\", \"rfc3339\" or a pattern such as \"%Y-%m-%d %H:%M\"",
+        );
     }
-    let rules = |lead_id| ReadRules {
-        records: table.or("records", preset.map(|rules| rules.records.clone()).unwrap_or_default(), json_pointer),
-        event_id: table.or("event_id", preset.and_then(|rules| rules.event_id.clone()), optional_expression),
-        event_type: table.or("event_type", preset.and_then(|rules| rules.event_type.clone()), optional_expression),
+    let base = preset.cloned().unwrap_or_else(|| ReadRules {
+        bodies: BodyRules { form: true, multipart: true, json_fields: Vec::new() },
+        ..ReadRules::new(Expression { alternatives: Vec::new() })
+    });
+    let (times, time_pattern) = times.unwrap_or((base.times, base.time_pattern));
+    let known = lead_id.is_some();
+    let rules = ReadRules {
+        bodies: bodies(&table, base.bodies),
+        records: table.or("records", base.records, json_pointer),
+        event_id: table.or("event_id", base.event_id, optional_expression),
+        event_type: table.or("event_type", base.event_type, optional_expression),
         types,
-        lead: table.or("lead", preset.map(|rules| rules.lead.clone()).unwrap_or_default(), json_pointer),
-        lead_id,
-        version: version.or_else(|| preset.map(|rules| rules.version.clone())).unwrap_or_default(),
-        delete_version: delete_version.or_else(|| preset.map(|rules| rules.delete_version.clone())).unwrap_or_default(),
+        lead: table.or("lead", base.lead, pointers),
+        // Where it is missing, the other keys are still read, for their mistakes.
+        lead_id: lead_id.unwrap_or(base.lead_id),
+        version: version.unwrap_or(base.version),
+        delete_version: delete_version.unwrap_or(base.delete_version),
         field_versions,
-        times: times.or_else(|| preset.map(|rules| rules.times)).unwrap_or(TimeFormat::Rfc3339),
+        times,
+        time_pattern,
         attributes,
+        fields,
         payload: table.or(
             "payload",
-            preset.map_or(PayloadKind::Patch, |rules| rules.payload),
+            base.payload,
             one_of(&[("patch", PayloadKind::Patch), ("full", PayloadKind::Full)]),
         ),
-        unwrap_single: table.or("unwrap_single", preset.is_some_and(|rules| rules.unwrap_single), Item::flag),
+        unwrap_single: table.or("unwrap_single", base.unwrap_single, Item::flag),
     };
-    // Where the lead's ID is missing, the other keys are still read, for their mistakes.
-    let known = lead_id.is_some();
-    let rules = rules(lead_id.unwrap_or(Expression { alternatives: Vec::new() }));
-    if rules.event_type.is_some() && rules.types.upsert.is_empty() {
+    if rules.event_type.is_some() && rules.types.upsert.is_empty() && rules.types.thin.is_empty() {
         table.wrong(
             "types",
             "lets no event type change a lead",
@@ -75,22 +85,91 @@ fn types(table: Table<'_>, preset: Option<&TypeTable>) -> TypeTable {
     let read = TypeTable {
         upsert: words("upsert", |types| &types.upsert, preset),
         delete: words("delete", |types| &types.delete, preset),
+        thin: words("thin", |types| &types.thin, preset),
         ignore: words("ignore", |types| &types.ignore, preset),
     };
     table.finish();
     read
 }
 
-fn attributes(table: Table<'_>, preset: Option<&AttributeRules>) -> Option<AttributeRules> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Json,
+    Form,
+    Multipart,
+}
+
+/// JSON is always taken; the forms that are taken besides.
+fn bodies(table: &Table<'_>, base: BodyRules) -> BodyRules {
+    let kinds = one_of(&[("json", Body::Json), ("form", Body::Form), ("multipart", Body::Multipart)]);
+    let (form, multipart) = match table.list("bodies", kinds) {
+        Some(kinds) => (kinds.contains(&Body::Form), kinds.contains(&Body::Multipart)),
+        None => (base.form, base.multipart),
+    };
+    let json_fields = table.list("json_fields", filled_text).unwrap_or(base.json_fields);
+    BodyRules { form, multipart, json_fields }
+}
+
+/// One table, or a list of them. A single one gives way to the preset's single one key by key.
+fn attributes(table: &Table<'_>, preset: Option<&ReadRules>) -> Vec<AttributeRules> {
+    if table.length("attributes").is_some() {
+        return table.sections("attributes").into_iter().filter_map(|table| attribute(table, None)).collect();
+    }
+    let base = match preset.map(|rules| rules.attributes.as_slice()) {
+        Some([only]) => Some(only),
+        _ => None,
+    };
+    attribute(table.section("attributes"), base).into_iter().collect()
+}
+
+fn attribute(table: Table<'_>, preset: Option<&AttributeRules>) -> Option<AttributeRules> {
     let at = match preset {
         Some(rules) => Some(table.or("at", rules.at.clone(), json_pointer)),
         None => table.required("at", "write where the list of attributes is, such as \"/attributes\"", json_pointer),
     };
-    let name = table.or("name", preset.map_or_else(|| "/name".to_owned(), |rules| rules.name.clone()), json_pointer);
-    let value =
-        table.or("value", preset.map_or_else(|| "/value".to_owned(), |rules| rules.value.clone()), json_pointer);
+    let default = |pointer: &str| Expression::parse(pointer).unwrap_or(Expression { alternatives: Vec::new() });
+    let name = table.or("name", preset.map_or_else(|| default("/name"), |rules| rules.name.clone()), expression);
+    let value = table.or("value", preset.map_or_else(|| default("/value"), |rules| rules.value.clone()), expression);
+    let options = match table.has("options") {
+        true => options(table.section("options")),
+        false => preset.and_then(|rules| rules.options.clone()),
+    };
     table.finish();
-    Some(AttributeRules { at: at?, name, value })
+    Some(AttributeRules { at: at?, name, value, options })
+}
+
+fn options(table: Table<'_>) -> Option<OptionRules> {
+    let remedy = "write where the list of choices is, such as \"/options\"";
+    let at = table.required("at", remedy, json_pointer);
+    let id = table.or("id", "/id".to_owned(), json_pointer);
+    let text = table.or("text", "/text".to_owned(), json_pointer);
+    table.finish();
+    Some(OptionRules { at: at?, id, text })
+}
+
+/// One JSON pointer, or a list of them.
+fn pointers(item: &Item<'_>) -> Result<Vec<String>, Wrong> {
+    if item.is_list() { item.elements()?.iter().map(json_pointer).collect() } else { Ok(vec![json_pointer(item)?]) }
+}
+
+/// How versions are written: a word, or a pattern with a day and a time of day.
+fn times(item: &Item<'_>) -> Result<(TimeFormat, Option<String>), Wrong> {
+    let text = item.text()?;
+    if !text.contains('%') {
+        let words = one_of(&[
+            ("unix_s", TimeFormat::UnixSeconds),
+            ("unix_ms", TimeFormat::UnixMilliseconds),
+            ("rfc3339", TimeFormat::Rfc3339),
+        ]);
+        return words(item).map(|format| (format, None));
+    }
+    if is_time_pattern(&text) {
+        return Ok((TimeFormat::Rfc3339, Some(text)));
+    }
+    Err(Wrong::new(
+        format!("{} tells no day and time of day", item.shown()),
+        "write a pattern such as \"%Y-%m-%d %I:%M %p\", as strftime has them",
+    ))
 }
 
 fn expression(item: &Item<'_>) -> Result<Expression, Wrong> {

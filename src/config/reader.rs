@@ -353,6 +353,10 @@ impl<'a> Item<'a> {
         }
     }
 
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
+    }
+
     pub(super) fn elements(&self) -> Result<Vec<Item<'a>>, Wrong> {
         let DeValue::Array(elements) = self.value else {
             return Err(self.unlike("a list", "write it in brackets: [ … ]"));

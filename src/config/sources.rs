@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::domain::envelope::ReadRules;
-use crate::domain::signature::{SecretEncoding, VerifyRules};
+use crate::domain::signature::{Handshake, HandshakeKind, SecretEncoding, VerifyRules};
 use crate::source;
 
 use super::reader::{Item, Table, Wrong, alternatives, nearest};
-use super::values::duration;
+use super::values::{duration, filled_text, one_of};
 use super::{Secret, read_rules, verify_rules};
 
 /// `[sources.NAME]`: one lead system; how it proves itself, and where things are in what it sends.
@@ -18,7 +18,7 @@ use super::{Secret, read_rules, verify_rules};
 pub struct SourceConfig {
     /// False answers 503, so that senders keep their events; true if left out.
     pub enabled: bool,
-    /// The preset that `verify` and `read` started from: `klozeo`, `standard-webhooks`, `custom`.
+    /// The preset that `verify` and `read` started from; `custom` has neither.
     pub preset: String,
     /// At least one; any may match, so that a secret can be replaced without a gap.
     pub secrets: Vec<Secret>,
@@ -26,6 +26,22 @@ pub struct SourceConfig {
     pub verify: VerifyRules,
     /// The preset's rules with what `[sources.NAME.read]` overrides.
     pub read: ReadRules,
+    /// Whose handshakes `GET /webhooks/{source}` answers; the preset's if left out.
+    pub handshake: Option<HandshakeKind>,
+    /// What Meta's handshake must name.
+    pub verify_token: Option<Secret>,
+}
+
+impl SourceConfig {
+    /// What answers this source's handshakes.
+    pub fn handshake(&self) -> Option<Handshake> {
+        let kind = self.handshake?;
+        let secret = match kind {
+            HandshakeKind::Meta => self.verify_token.as_ref(),
+            HandshakeKind::LinkedIn => self.secrets.first(),
+        };
+        Some(Handshake::new(kind, secret?.expose()))
+    }
 }
 
 /// Secrets come with padding and without.
@@ -37,30 +53,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// An HMAC key shorter than this can be guessed.
 const SHORTEST_KEY: usize = 16;
 
-/// The presets that are known but not built yet.
-const LATER: &[&str] = &[
-    "stripe",
-    "github",
-    "meta",
-    "shopify",
-    "typeform",
-    "calendly",
-    "hubspot-v3",
-    "intercom",
-    "webflow",
-    "tally",
-    "linkedin",
-    "customerio",
-    "segment",
-    "pipedrive",
-    "google-ads",
-    "generic-header",
-    "generic-bearer",
-    "generic-query",
-    "unbounce",
-    "jotform",
-    "salesforce",
-];
+/// Automations that send what their user tells them to: there is no preset, since there is nothing to know.
+const AUTOMATIONS: &[&str] = &["zapier", "n8n", "make"];
 
 /// Reads one `[sources.NAME]`. `public_url` says whether `server.public_url` is set.
 pub(super) fn read(table: Table<'_>, public_url: bool) -> Option<SourceConfig> {
@@ -69,6 +63,8 @@ pub(super) fn read(table: Table<'_>, public_url: bool) -> Option<SourceConfig> {
     let secrets = secrets(&table);
     let allow_short_secret = table.or("allow_short_secret", false, Item::flag);
     api(table.section("api"));
+    let handshake = table.optional("handshake", handshake);
+    let verify_token = table.optional("verify_token", filled_text).map(Secret::new);
     let (verify_table, read_table) = (table.section("verify"), table.section("read"));
     let Some(preset) = preset else {
         table.finish();
@@ -77,11 +73,33 @@ pub(super) fn read(table: Table<'_>, public_url: bool) -> Option<SourceConfig> {
     let base = source::preset(&preset);
     let verify = verify_rules::read(verify_table, base.as_ref().and_then(|preset| preset.verify.as_ref()), public_url);
     let read = read_rules::read(read_table, base.as_ref().and_then(|preset| preset.read.as_ref()));
+    let handshake = handshake.unwrap_or_else(|| base.as_ref().and_then(|preset| preset.handshake));
+    check_verify_token(&table, handshake, verify_token.is_some());
     if let (Some(VerifyRules::Hmac(rules)), Some(secrets)) = (&verify, &secrets) {
         check_keys(&table, secrets, &rules.secret_encoding, allow_short_secret);
     }
     table.finish();
-    Some(SourceConfig { enabled, preset, secrets: secrets?, verify: verify?, read: read? })
+    Some(SourceConfig { enabled, preset, secrets: secrets?, verify: verify?, read: read?, handshake, verify_token })
+}
+
+/// None where the text is empty.
+fn handshake(item: &Item<'_>) -> Result<Option<HandshakeKind>, Wrong> {
+    let kinds = one_of(&[("meta", HandshakeKind::Meta), ("linkedin", HandshakeKind::LinkedIn)]);
+    verify_rules::unless_empty(item, kinds)
+}
+
+fn check_verify_token(table: &Table<'_>, handshake: Option<HandshakeKind>, is_given: bool) {
+    match handshake {
+        Some(HandshakeKind::Meta) if !table.has("verify_token") => table.wrong(
+            "verify_token",
+            "is missing",
+            "write the verify token that you choose and enter at Meta, such as \"${META_VERIFY_TOKEN}\"",
+        ),
+        Some(HandshakeKind::LinkedIn) | None if is_given => {
+            table.wrong("verify_token", "belongs to Meta's handshake", "leave it out, or write handshake = \"meta\"");
+        }
+        Some(_) | None => {}
+    }
 }
 
 fn preset_name(item: &Item<'_>) -> Result<String, Wrong> {
@@ -89,10 +107,16 @@ fn preset_name(item: &Item<'_>) -> Result<String, Wrong> {
     if source::NAMES.contains(&name.as_str()) {
         return Ok(name);
     }
-    if LATER.contains(&name.as_str()) {
+    if name == "salesforce" {
         return Err(Wrong::new(
-            format!("the preset {} is not built yet", item.shown()),
-            "write \"custom\" and fill in `verify` and `read`",
+            "the preset \"salesforce\" is not built yet: outbound messages are XML",
+            "have a flow in Salesforce call out with JSON, and write \"generic-header\"",
+        ));
+    }
+    if AUTOMATIONS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(Wrong::new(
+            format!("{} is no preset: it sends what you tell it to", item.shown()),
+            "write \"generic-header\" and have it send the header X-Relay-Token",
         ));
     }
     let remedy = match nearest(&name, &source::NAMES) {

@@ -245,7 +245,36 @@ fn a_custom_source_says_itself_what_a_preset_would() {
     let location = TokenLocation::Header { name: "Authorization".into(), prefix: "Bearer ".into() };
     assert_eq!(source(&config).verify, VerifyRules::Token(TokenRules { location }));
     assert_eq!(source(&config).read.version.len(), 1);
-    assert_eq!(source(&config).read.lead, "");
+    assert_eq!(source(&config).read.lead, [""]);
+}
+
+#[test]
+fn every_key_of_reading_can_be_written() {
+    let own = "preset = \"generic-query\"\nverify.name = \"key\"\n[sources.klozeo.read]\n\
+               bodies = [\"json\", \"form\"]\njson_fields = [\"raw\"]\nlead = [\"/raw\", \"\"]\n\
+               lead_id = \"/id | sha256:/raw\"\nfields = { source_name = \"=form\" }\n\
+               version = [\"{/day} {/time}\"]\ntimes = \"%d.%m.%Y %H:%M\"\nfield_versions = { score = [\"/scored\"] }\n\
+               types = { thin = [\"x\"] }\n\
+               attributes = [{ at = \"/hidden\" }, { at = \"/answers\", name = \"/ref | /id\", value = \"/text | /email\", \
+               options = { at = \"/options\" } }]";
+    let config = parse(&changed(
+        "preset = \"klozeo\"\nsecrets = [\"${HOOK_SECRET}\"]",
+        &format!("secrets = [\"${{HOOK_SECRET}}\"]\n{own}"),
+    ));
+    let config = config.unwrap();
+    let source = source(&config);
+    assert_eq!(source.verify, VerifyRules::Token(TokenRules { location: TokenLocation::Query { name: "key".into() } }));
+    let read = &source.read;
+    assert!(read.bodies.form && !read.bodies.multipart && read.bodies.json_fields == ["raw"]);
+    assert_eq!(
+        (read.lead.as_slice(), read.lead_id.to_string()),
+        (&["/raw".to_owned(), String::new()][..], "/id | sha256:/raw".into())
+    );
+    assert_eq!(read.time_pattern.as_deref(), Some("%d.%m.%Y %H:%M"));
+    assert_eq!((read.field_versions.len(), read.fields.len(), read.types.thin.len()), (1, 1, 1));
+    assert_eq!(read.attributes[0].value.to_string(), "/value");
+    assert_eq!(read.attributes[1].name.to_string(), "/ref | /id");
+    assert_eq!(read.attributes[1].options.as_ref().map(|options| options.text.as_str()), Some("/text"));
 }
 
 #[test]

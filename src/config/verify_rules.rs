@@ -64,7 +64,13 @@ fn hmac(table: Table<'_>, preset: Option<HmacRules>, public_url: bool) -> Option
     let algorithms = one_of(&[("sha256", Algorithm::Sha256), ("sha1", Algorithm::Sha1)]);
     let units = one_of(&[("s", TimestampUnit::Seconds), ("ms", TimestampUnit::Milliseconds)]);
     let rules = HmacRules {
-        algorithm: table.or("algorithm", base.algorithm, algorithms),
+        algorithm: table.or("algorithm", base.algorithm, |item| match algorithms(item)? {
+            Algorithm::Sha1 if base.algorithm != Algorithm::Sha1 => Err(Wrong::new(
+                "SHA-1 is taken only where the preset's sender signs with nothing better (intercom, segment)",
+                "write \"sha256\", or start from that preset",
+            )),
+            algorithm => Ok(algorithm),
+        }),
         encoding: table.or("encoding", base.encoding, one_of(&[("hex", Encoding::Hex), ("base64", Encoding::Base64)])),
         signature_header: signature_header.clone().unwrap_or_default(),
         signature_format: table
@@ -140,26 +146,53 @@ fn token(table: Table<'_>, preset: Option<TokenLocation>) -> Option<TokenLocatio
         ("path", Location::Path),
         ("body", Location::Body),
     ]);
-    if let Some(preset) = preset.filter(|_| !table.has("location")) {
-        table.finish();
-        return Some(preset);
-    }
+    let preset_location = preset.as_ref().map(|preset| match preset {
+        TokenLocation::Header { .. } => Location::Header,
+        TokenLocation::Basic => Location::Basic,
+        TokenLocation::Query { .. } => Location::Query,
+        TokenLocation::Path => Location::Path,
+        TokenLocation::Body { .. } => Location::Body,
+    });
     let remedy = "write \"header\", \"basic\", \"query\", \"path\" or \"body\"";
-    let location = match table.required("location", remedy, locations)? {
-        Location::Header => table
-            .required("name", "write the header that carries the token", header_name)
-            .map(|name| TokenLocation::Header { name, prefix: table.or("prefix", String::new(), Item::text) }),
-        Location::Query => table
-            .required("name", "write the query parameter that carries the token", filled_text)
+    let location = match preset_location {
+        Some(location) => table.or("location", location, locations),
+        None => table.required("location", remedy, locations)?,
+    };
+    // What the preset says of the same location stays where it is not overridden.
+    let (name, prefix, pointer) = match preset.filter(|_| preset_location == Some(location)) {
+        Some(TokenLocation::Header { name, prefix }) => (Some(name), prefix, None),
+        Some(TokenLocation::Query { name }) => (Some(name), String::new(), None),
+        Some(TokenLocation::Body { pointer }) => (None, String::new(), Some(pointer)),
+        Some(TokenLocation::Basic | TokenLocation::Path) | None => (None, String::new(), None),
+    };
+    let location = match location {
+        Location::Header => given(&table, "name", name, "write the header that carries the token", header_name)
+            .map(|name| TokenLocation::Header { name, prefix: table.or("prefix", prefix, Item::text) }),
+        Location::Query => given(&table, "name", name, "write the query parameter that carries the token", filled_text)
             .map(|name| TokenLocation::Query { name }),
-        Location::Body => table
-            .required("pointer", "write the JSON pointer of the token, such as \"/key\"", json_pointer)
-            .map(|pointer| TokenLocation::Body { pointer }),
+        Location::Body => {
+            given(&table, "pointer", pointer, "write the JSON pointer of the token, such as \"/key\"", json_pointer)
+                .map(|pointer| TokenLocation::Body { pointer })
+        }
         Location::Basic => Some(TokenLocation::Basic),
         Location::Path => Some(TokenLocation::Path),
     };
     table.finish();
     location
+}
+
+/// The key's value; where it is left out the preset's, and without one a mistake.
+fn given(
+    table: &Table<'_>,
+    key: &'static str,
+    preset: Option<String>,
+    remedy: &str,
+    parse: impl FnOnce(&Item<'_>) -> Result<String, Wrong>,
+) -> Option<String> {
+    match preset {
+        Some(preset) => Some(table.or(key, preset, parse)),
+        None => table.required(key, remedy, parse),
+    }
 }
 
 fn header_name(item: &Item<'_>) -> Result<String, Wrong> {

@@ -3,9 +3,13 @@
 //! A payload is read twice by the same rules: in short before it is stored ([`Reader::read_intake`]), and in full when its
 //! lead is folded ([`Reader::read_change`]).
 
+mod body;
 mod change;
 mod expression;
+mod pairs;
 mod records;
+mod redact;
+mod rules;
 mod times;
 
 use std::borrow::Cow;
@@ -19,8 +23,14 @@ use super::value::raw::{Document, RawJson};
 use expression::Scene;
 use records::RecordPath;
 
+pub use body::{BodyKind, as_json};
 pub use expression::ExpressionError;
-pub use times::parse_time;
+pub use redact::without;
+pub use rules::{
+    AttributeRules, BodyRules, Effect, Expression, OptionRules, PayloadKind, ReadRules, TemplatePart, Term, TimeFormat,
+    TypeTable,
+};
+pub use times::{is_time_pattern, parse_time};
 
 /// The longest ID of a lead or event, or name of an event type, that is taken for one.
 pub const MAX_ID_BYTES: usize = 512;
@@ -50,6 +60,8 @@ pub enum Content {
     Delete(LeadId),
     /// Left out by its type.
     Ignored(Option<LeadId>),
+    /// To be quarantined: it names a lead and says nothing else of it.
+    NeedsFetch(Option<LeadId>),
     /// To be quarantined.
     Unreadable(Unreadable),
 }
@@ -67,6 +79,12 @@ pub struct SenderId {
 pub enum Unreadable {
     #[error(transparent)]
     Json(#[from] ValueError),
+    #[error("the form is broken: {0}")]
+    Form(&'static str),
+    #[error("the form holds more than {} fields, or they are larger than {} MiB", body::MAX_FIELDS, records::MAX_BYTES >> 20)]
+    TooManyFields,
+    #[error("the event only names a lead, which would have to be fetched from the lead system")]
+    NeedsFetch,
     #[error("no record stands where `records` says")]
     NoRecords,
     #[error("the request holds more than {} records, or they are larger than {} MiB", records::MAX_RECORDS, records::MAX_BYTES >> 20)]
@@ -91,6 +109,9 @@ impl Unreadable {
             Unreadable::Json(ValueError::NotUtf8(_)) => "not_utf8",
             Unreadable::Json(ValueError::TooDeep) => "too_deep",
             Unreadable::Json(ValueError::Broken(_)) => "broken_json",
+            Unreadable::Form(_) => "broken_form",
+            Unreadable::TooManyFields => "too_many_fields",
+            Unreadable::NeedsFetch => "needs_fetch",
             Unreadable::NoRecords => "no_records",
             Unreadable::TooManyRecords => "too_many_records",
             Unreadable::SeveralRecords => "several_records",
@@ -98,6 +119,29 @@ impl Unreadable {
             Unreadable::NoLeadId => "no_lead_id",
             Unreadable::BadLeadId => "bad_lead_id",
             Unreadable::NoLead => "no_lead",
+        }
+    }
+}
+
+/// What to do about an event that is quarantined for the reason with this code.
+pub fn remedy(code: &str) -> &'static str {
+    match code {
+        "empty" | "not_utf8" | "broken_json" | "too_deep" | "broken_form" | "too_many_fields" => {
+            "Have the lead system send JSON, or another form that its source takes, as README's table of presets says."
+        }
+        "needs_fetch" => {
+            "Fetching leads is not built: have the lead system, or an automation such as Zapier, n8n or Make, send the \
+             lead itself to a source with the preset generic-header. The event is kept and can be replayed."
+        }
+        "no_records" | "too_many_records" | "several_records" => {
+            "Compare the stored body with `records` in the source's `read` settings, mend them, and replay the event."
+        }
+        "no_event_type" => {
+            "Compare the stored body with `event_type` in the source's `read` settings, mend it, and replay the event."
+        }
+        _ => {
+            "Compare the stored body with `lead` and `lead_id` in the source's `read` settings, mend them, and replay the \
+             event."
         }
     }
 }
@@ -113,11 +157,12 @@ pub struct PointerError {
 impl Reader {
     /// Prepares the rules of a source.
     pub fn new(rules: ReadRules) -> Result<Self, PointerError> {
-        let attributes = rules.attributes.iter();
-        let pointers = attributes
-            .flat_map(|at| [("attributes.at", &at.at), ("attributes.name", &at.name), ("attributes.value", &at.value)])
-            .chain([("records", &rules.records), ("lead", &rules.lead)]);
-        for (key, pointer) in pointers {
+        let options = rules.attributes.iter().filter_map(|rules| rules.options.as_ref());
+        let options = options
+            .flat_map(|rules| [("options.at", &rules.at), ("options.id", &rules.id), ("options.text", &rules.text)]);
+        let attributes = rules.attributes.iter().map(|rules| ("attributes.at", &rules.at));
+        let leads = rules.lead.iter().map(|lead| ("lead", lead));
+        for (key, pointer) in options.chain(attributes).chain(leads).chain([("records", &rules.records)]) {
             if !expression::is_pointer(pointer) {
                 return Err(PointerError { key, written: pointer.clone() });
             }
@@ -136,17 +181,33 @@ impl Reader {
         let rules = &self.rules;
         let all = rules.event_id.iter().chain(&rules.event_type).chain([&rules.lead_id]).chain(&rules.version);
         let all = all.chain(&rules.delete_version).chain(rules.field_versions.iter().flat_map(|(_, version)| version));
+        let all = all.chain(rules.fields.iter().map(|(_, value)| value));
+        let all = all.chain(rules.attributes.iter().flat_map(|rules| [&rules.name, &rules.value]));
         let mut names: Vec<&str> = all.flat_map(Expression::header_names).collect();
         names.sort_unstable();
         names.dedup();
         names
     }
 
+    /// Where the rules look for what was not found there, for a message: ` (/data/id)`; nothing where no rule is at fault.
+    pub fn place_of(&self, reason: &Unreadable) -> String {
+        let rules = &self.rules;
+        match reason {
+            Unreadable::NoRecords | Unreadable::SeveralRecords => format!(" ({})", rules.records),
+            Unreadable::NoEventType => rules.event_type.as_ref().map(|at| format!(" ({at})")).unwrap_or_default(),
+            Unreadable::NoLeadId | Unreadable::BadLeadId => format!(" ({})", rules.lead_id),
+            Unreadable::NoLead => format!(" ({})", rules.lead.join(" or ")),
+            _ => String::new(),
+        }
+    }
+
     /// Reads a request as far as storing it needs: one reading for each record it holds, at least one.
     ///
-    /// A record that cannot be read spoils none of its neighbours.
+    /// A record that cannot be read spoils none of its neighbours. A form is read as JSON; so are the slices of a form that
+    /// holds several records, which are then to be stored without the form's content type.
     pub fn read_intake<'a>(&self, body: &'a [u8], headers: &dyn Headers) -> Result<Vec<Reading<'a>>, Unreadable> {
-        let document = Document::parse(body)?;
+        let json = as_json(body, headers, &self.rules.bodies)?;
+        let document = Document::parse(&json)?;
         let Some(slices) = self.records.split(&document)? else {
             let (event_type, sender_id, content) = self.outline(&document, headers)?;
             return Ok(vec![Reading { slice: Cow::Borrowed(body), event_type, sender_id, content }]);
@@ -175,6 +236,7 @@ impl Reader {
         });
         let content = match (self.effect(event_type.as_deref()), lead_id) {
             (Ok(Effect::Ignore), lead_id) => Content::Ignored(lead_id.ok()),
+            (Ok(Effect::Thin), lead_id) => Content::NeedsFetch(lead_id.ok()),
             (Ok(Effect::Upsert), Ok(_)) if !lead.is_some_and(RawJson::is_object) => {
                 Content::Unreadable(Unreadable::NoLead)
             }
@@ -195,7 +257,10 @@ impl Reader {
     }
 
     fn lead<'a>(&self, scene: &Scene<'a>) -> Option<RawJson<'a>> {
-        scene.record.pointer(&self.rules.lead).map(|lead| scene.unwrapped(lead))
+        let all = || self.rules.lead.iter().filter_map(|at| scene.record.pointer(at));
+        let mut all = all().map(|lead| scene.unwrapped(lead));
+        let first = all.next()?;
+        Some(if first.is_object() { first } else { all.find(|lead| lead.is_object()).unwrap_or(first) })
     }
 
     fn lead_id(&self, scene: &Scene<'_>) -> Result<LeadId, Unreadable> {
@@ -225,117 +290,6 @@ fn content_hash(parts: &[&str]) -> [u8; 32] {
 /// Longer text would not fit the indexes of every database, and PostgreSQL holds no NUL.
 fn is_id(text: &str) -> bool {
     text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control)
-}
-/// How a source's payload is read: `[sources.NAME.read]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadRules {
-    /// Where the records are; the empty path: the body is the one record.
-    pub records: String,
-    pub event_id: Option<Expression>,
-    pub event_type: Option<Expression>,
-    pub types: TypeTable,
-    /// JSON pointer to the lead inside the record.
-    pub lead: String,
-    pub lead_id: Expression,
-    /// Compared element by element.
-    pub version: Vec<Expression>,
-    pub delete_version: Vec<Expression>,
-    /// Fields with a version of their own.
-    pub field_versions: Vec<(String, Vec<Expression>)>,
-    pub times: TimeFormat,
-    pub attributes: Option<AttributeRules>,
-    pub payload: PayloadKind,
-    /// `[x]` counts as `x`.
-    pub unwrap_single: bool,
-}
-
-/// Event types by what they do; a `*` stands for anything. Others are ignored and counted.
-///
-/// A type that is named as it is counts before one with a `*`; then ignore before delete before upsert.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TypeTable {
-    pub upsert: Vec<String>,
-    pub delete: Vec<String>,
-    pub ignore: Vec<String>,
-}
-
-/// What an event of some type does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    Upsert,
-    Delete,
-    Ignore,
-}
-
-impl TypeTable {
-    /// What an event of this type does.
-    pub fn effect(&self, event_type: &str) -> Effect {
-        let table = [(&self.ignore, Effect::Ignore), (&self.delete, Effect::Delete), (&self.upsert, Effect::Upsert)];
-        let exact = table.iter().find(|(types, _)| types.iter().any(|known| known == event_type));
-        let like = || table.iter().find(|(types, _)| types.iter().any(|pattern| is_like(event_type, pattern)));
-        exact.or_else(like).map_or(Effect::Ignore, |(_, effect)| *effect)
-    }
-}
-
-/// Whether text fits a pattern in which each `*` stands for any text.
-fn is_like(text: &str, pattern: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return text == pattern };
-    let Some(mut text) = text.strip_prefix(start) else { return false };
-    let mut pieces: Vec<&str> = rest.split('*').collect();
-    let end = pieces.pop().unwrap_or_default();
-    for piece in pieces {
-        match text.split_once(piece) {
-            Some((_, after)) => text = after,
-            None => return false,
-        }
-    }
-    text.ends_with(end)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeFormat {
-    UnixSeconds,
-    UnixMilliseconds,
-    Rfc3339,
-}
-
-/// Where custom attributes are listed inside the lead, and where each one's name and value are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttributeRules {
-    pub at: String,
-    pub name: String,
-    pub value: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PayloadKind {
-    /// Absent fields keep their value.
-    Patch,
-    /// Absent fields are cleared.
-    Full,
-}
-
-/// A value expression: `/a/b`, `^/a`, `header:NAME`, `=text`, `{/a}.{^/b}`, and `x | y`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expression {
-    /// The first that is present counts.
-    pub alternatives: Vec<Term>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Term {
-    Record(String),
-    Envelope(String),
-    Header(String),
-    Constant(String),
-    /// Literal text and terms in turn.
-    Template(Vec<TemplatePart>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplatePart {
-    Literal(String),
-    Term(Box<Term>),
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod content;
 mod forms;
+mod handshake;
 mod hmac;
 mod token;
 
@@ -16,6 +17,7 @@ use super::time::Timestamp;
 
 pub use content::ContentError;
 pub use forms::{FormError, is_header_name, parse_id_from};
+pub use handshake::{Handshake, HandshakeAnswer, HandshakeKind};
 
 /// Judges the requests of one source. Prepared once; judging changes nothing.
 ///
@@ -233,7 +235,7 @@ pub enum TokenLocation {
     },
     /// The last segment of `POST /webhooks/{source}/{token}`.
     Path,
-    /// A JSON pointer into the body.
+    /// A JSON pointer into the body, or into the JSON that a form is read as.
     Body {
         pointer: String,
     },

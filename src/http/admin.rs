@@ -40,7 +40,7 @@ use state::AdminState;
                        became of them (admin listener: everything else, with a bearer token). Every answer carries \
                        x-request-id; every error is application/problem+json; times are RFC 3339 in UTC."
     ),
-    paths(webhook::receive, webhook::receive_with_token, health::healthz),
+    paths(webhook::receive, webhook::receive_with_token, webhook::handshake, health::healthz),
     components(schemas(Problem)),
     security(("token" = [])),
     modifiers(&BearerToken)

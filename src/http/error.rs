@@ -24,6 +24,8 @@ pub enum ApiError {
     NoToken,
     /// The token may read, not change.
     Forbidden,
+    /// A handshake without the right token, or without a challenge that may be answered.
+    HandshakeRefused,
     /// The request cannot be read; the text says what to write.
     BadRequest(String),
     /// It can be read, but a value in it cannot be; the text says what to write.
@@ -81,6 +83,10 @@ impl ApiError {
             ApiError::Forbidden => {
                 let detail = some("This token's role is viewer; changes need an operator's token.");
                 (StatusCode::FORBIDDEN, "forbidden", "This token may not change anything", detail)
+            }
+            ApiError::HandshakeRefused => {
+                let detail = some("Check the verify token, and that the challenge is sent along.");
+                (StatusCode::FORBIDDEN, "forbidden", "The handshake is refused", detail)
             }
             ApiError::BadRequest(detail) => {
                 (StatusCode::BAD_REQUEST, "bad-request", "The request cannot be read", Some(detail.into()))

@@ -17,8 +17,10 @@ use utoipa::ToSchema;
 use super::body::{self, BodyLimits};
 use super::error::{ApiError, Problem};
 use super::{health, request_id};
+use crate::domain::envelope::BodyKind;
 use crate::domain::headers::Headers;
 use crate::domain::ids::RequestId;
+use crate::domain::signature::HandshakeAnswer;
 use crate::intake::{EventStatus, Incoming, Intake, Receipt, Refusal, Refusals, SourceRuntime};
 use crate::telemetry::metrics::WebhookOutcome;
 
@@ -75,7 +77,7 @@ impl From<Receipt> for Accepted {
 /// Takes in one signed request and answers 202 once its events are on disk.
 ///
 /// An event ID that was seen before gets the same answer again and is stored once. How a request is signed, and what its
-/// body looks like, is the source's own; bodies are JSON, uncompressed.
+/// body looks like, is the source's own; bodies are JSON or, where the source takes them, forms; uncompressed.
 #[utoipa::path(
     post, path = "/webhooks/{source}", tag = "webhooks", security(()),
     params(("source" = String, Path, description = "The NAME of [sources.NAME]")),
@@ -86,7 +88,7 @@ impl From<Receipt> for Accepted {
         (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Larger than `server.max_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Compressed, or a form", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Compressed, or a form that the source does not take", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Cannot commit now, or the source is disabled: send it again", body = Problem, content_type = "application/problem+json",
             headers(("retry-after" = u32, description = "Seconds")))
     )
@@ -106,7 +108,7 @@ pub(super) async fn receive(state: State<PublicState>, id: Extension<RequestId>,
         (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Larger than `server.max_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Compressed, or a form", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Compressed, or a form that the source does not take", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Cannot commit now, or the source is disabled: send it again", body = Problem, content_type = "application/problem+json",
             headers(("retry-after" = u32, description = "Seconds")))
     )
@@ -130,13 +132,53 @@ async fn answer(app: PublicState, request_id: RequestId, request: Request) -> Re
     };
     if parts.method != Method::POST {
         body::discard(body, app.limits).await;
-        return ApiError::MethodNotAllowed(Some("POST")).into_response();
+        return match &source.handshake {
+            Some(handshake) if parts.method == Method::GET && token.is_none() => {
+                self::handshake(handshake.answer(parts.uri.query()))
+            }
+            Some(_) if token.is_none() => ApiError::MethodNotAllowed(Some("GET, POST")).into_response(),
+            _ => ApiError::MethodNotAllowed(Some("POST")).into_response(),
+        };
     }
     let result = accept(&app, source, &parts, token.as_deref(), body, request_id).await;
     if let Some(outcome) = outcome(&result) {
         source.meter.count(outcome, started.elapsed());
     }
     result.map(|receipt| (StatusCode::ACCEPTED, Json(Accepted::from(receipt)))).into_response()
+}
+
+/// Answers what a lead system asks before it sends anything: Meta's `hub.challenge`, LinkedIn's `challengeCode`.
+///
+/// Also of a disabled source, since some senders give an address up for good that does not answer.
+#[utoipa::path(
+    get, path = "/webhooks/{source}", tag = "webhooks", security(()),
+    params(("source" = String, Path, description = "The NAME of [sources.NAME]")),
+    responses(
+        (status = 200, description = "The challenge as plain text (Meta), or with its proof (LinkedIn)", body = Proof),
+        (status = 403, description = "The token is wrong, or there is no challenge", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
+        (status = 405, description = "This source has no handshake", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) fn handshake(answer: HandshakeAnswer) -> Response {
+    let no_sniffing = [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-store")];
+    match answer {
+        HandshakeAnswer::Challenge(text) => (no_sniffing, text).into_response(),
+        HandshakeAnswer::Proof { code, response } => {
+            (no_sniffing, Json(Proof { challenge_code: code, challenge_response: response })).into_response()
+        }
+        HandshakeAnswer::Refused => ApiError::HandshakeRefused.into_response(),
+    }
+}
+
+/// What LinkedIn's handshake is answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// As it was sent.
+    challenge_code: String,
+    /// HMAC-SHA256 of the challenge with the client secret, in hex.
+    challenge_response: String,
 }
 
 async fn accept(
@@ -202,8 +244,7 @@ fn early_refusal<'a>(
         let refusal = ApiError::Unsupported("Send the body uncompressed, without Content-Encoding.");
         return Some((&refusals.unsupported, refusal, still_sending));
     }
-    if headers.get(header::CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes())) {
-        let refusal = ApiError::Unsupported("Send JSON with Content-Type: application/json; forms are not read.");
+    if let Some(refusal) = unread_form(source, BodyKind::of(&RequestHeaders(headers))) {
         return Some((&refusals.unsupported, refusal, still_sending));
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -211,11 +252,17 @@ fn early_refusal<'a>(
     too_large.then_some((&refusals.too_large, ApiError::TooLarge, still_sending))
 }
 
-/// Senders name JSON in many ways, or not at all; a form is the one thing that certainly is none.
-fn is_form(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let is_multipart = essence.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"));
-    is_multipart || essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+/// Which form the source's bodies may not have, and what to send instead.
+fn unread_form(source: &SourceRuntime, kind: BodyKind) -> Option<ApiError> {
+    if source.takes(kind) {
+        return None;
+    }
+    Some(ApiError::Unsupported(match kind {
+        BodyKind::Multipart if source.takes(BodyKind::Form) => {
+            "Send JSON with Content-Type: application/json, or a form as application/x-www-form-urlencoded."
+        }
+        _ => "Send JSON with Content-Type: application/json; this source's preset reads no such form.",
+    }))
 }
 
 fn outcome(result: &Result<Receipt, ApiError>) -> Option<WebhookOutcome> {

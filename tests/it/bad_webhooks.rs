@@ -180,7 +180,8 @@ async fn what_is_compressed_a_form_or_for_nobody_is_refused_with_its_reason() {
     }
     for kind in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
         let headers = [("X-Klozeo-Signature", &*signed), ("Content-Type", kind)];
-        let expected = unsupported("Send JSON with Content-Type: application/json; forms are not read.");
+        let expected =
+            unsupported("Send JSON with Content-Type: application/json; this source's preset reads no such form.");
         assert_eq!(harness.post(&headers, body.clone()).await, (415, expected), "{kind}");
     }
     let headers = [("X-Klozeo-Signature", &*signed)];

@@ -11,6 +11,7 @@ mod cut_off;
 mod database;
 mod disk_full;
 mod end_states;
+mod fuzz;
 mod harness;
 mod kill;
 mod known_people;
@@ -23,6 +24,7 @@ mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod sandbox_clients;
+mod senders;
 mod service;
 
 mod strace;

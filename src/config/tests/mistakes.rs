@@ -201,8 +201,32 @@ fn a_source_must_be_able_to_prove_itself() {
     );
     check(
         "\"klozeo\"",
-        "\"stripe\"",
-        "2: sources.klozeo.preset: the preset \"stripe\" is not built yet; write \"custom\" and fill in `verify` and `read`",
+        "\"n8n\"",
+        "2: sources.klozeo.preset: \"n8n\" is no preset: it sends what you tell it to; write \"generic-header\" and have it \
+         send the header X-Relay-Token",
+    );
+    check(
+        "\"klozeo\"",
+        "\"salesforce\"",
+        "2: sources.klozeo.preset: the preset \"salesforce\" is not built yet: outbound messages are XML; have a flow in \
+         Salesforce call out with JSON, and write \"generic-header\"",
+    );
+    check(
+        "\"klozeo\"",
+        "\"meta\"",
+        "1: sources.klozeo.verify_token: is missing; write the verify token that you choose and enter at Meta, such as \
+         \"${META_VERIFY_TOKEN}\"",
+    );
+    check(
+        "\"klozeo\"",
+        "\"linkedin\"\nverify_token = \"x\"",
+        "3: sources.klozeo.verify_token: belongs to Meta's handshake; leave it out, or write handshake = \"meta\"",
+    );
+    check(
+        "\"klozeo\"",
+        "\"hubspot-v3\"",
+        "1: sources.klozeo.verify.signed_content: signs the URL, and `server.public_url` is not set; set \
+         `server.public_url` to the address that senders call",
     );
     check(
         "[sources.klozeo]",
@@ -262,6 +286,11 @@ fn what_is_signed_must_be_known_and_cover_the_body() {
          \"kv:KEY\" or \"list:VERSION\"",
     );
     check_verify(
+        "algorithm = \"sha1\"",
+        "verify.algorithm: SHA-1 is taken only where the preset's sender signs with nothing better (intercom, segment); \
+         write \"sha256\", or start from that preset",
+    );
+    check_verify(
         "signature_header = \"X Sig\"",
         "verify.signature_header: \"X Sig\" is no name of a header; write a name such as \"X-Signature\"",
     );
@@ -286,6 +315,20 @@ fn where_things_are_must_be_readable() {
     check_read("lead = \"/a~2\"", &format!("read.lead: \"/a~2\" {pointer}"));
     check_read("version = \"/updated\"", "read.version: must be a list, not text; write it in brackets: [ … ]");
     check_read("times = \"unix\"", "read.times: \"unix\" is not known here; did you mean \"unix_s\"?");
+    check_read(
+        "times = \"%H:%M\"",
+        "read.times: \"%H:%M\" tells no day and time of day; write a pattern such as \"%Y-%m-%d %I:%M %p\", as strftime has \
+         them",
+    );
+    check_read("lead = [\"/a\", \"b\"]", &format!("read.lead: \"b\" {pointer}"));
+    check_read(
+        "bodies = [\"xml\"]",
+        "read.bodies[1]: \"xml\" is not known here; write \"json\", \"form\" or \"multipart\"",
+    );
+    check_read(
+        "attributes = [{ name = \"/n\" }]",
+        "read.attributes[1].at: is missing; write where the list of attributes is, such as \"/attributes\"",
+    );
     check_read(
         "types = { upsert = [] }",
         "read.types: lets no event type change a lead; name the types that do: types = { upsert = [\"lead.*\"] }",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::expression::Scene;
-use super::{AttributeRules, Effect, Expression, PayloadKind, Reader, Unreadable, parse_time};
+use super::{Effect, Expression, PayloadKind, Reader, Unreadable, as_json, pairs};
 use crate::domain::headers::Headers;
 use crate::domain::lead::{Arrival, Change, ChangeKind, Stamp, Version, VersionElement};
 use crate::domain::time::Timestamp;
@@ -26,12 +26,14 @@ impl Reader {
         received_at: Timestamp,
         arrival: Arrival,
     ) -> Result<Option<Change>, Unreadable> {
-        let document = Document::parse(slice)?;
+        let json = as_json(slice, headers, &self.rules.bodies)?;
+        let document = Document::parse(&json)?;
         let scene = self.scene(&document, headers)?;
         let event_type = self.event_type(&scene);
         let mut versions = Versions { reader: self, scene: &scene, received_at, arrival, disbelieved: false };
         let change = match self.effect(event_type.as_deref())? {
             Effect::Ignore => return Ok(None),
+            Effect::Thin => return Err(Unreadable::NeedsFetch),
             Effect::Delete => Change {
                 kind: ChangeKind::Delete,
                 stamp: versions.of_delete(),
@@ -66,34 +68,20 @@ impl Reader {
             let value = scene.unwrapped(value).to_value();
             if value.is_blank() { Value::Null } else { value }
         };
-        let listed = self.rules.attributes.as_ref().map(|rules| (rules, attributes(lead, rules)));
         let members = lead.members().unwrap_or_default();
         let mut fields: BTreeMap<String, Value> =
             members.into_iter().map(|(name, value)| (name.into_owned(), settled(value))).collect();
-        if let Some((rules, Some(listed))) = listed {
+        for rules in &self.rules.attributes {
+            let Some(listed) = pairs::listed(scene, lead, rules) else { continue };
             if let Some(name) = rules.at.strip_prefix('/').filter(|path| !path.contains('/')) {
                 fields.remove(&*unescaped(name));
             }
-            fields.extend(listed.into_iter().map(|(name, value)| (format!("attributes.{name}"), settled(value))));
+            fields.extend(listed.into_iter().map(|(name, value)| (format!("attributes.{name}"), value)));
         }
+        let elsewhere = self.rules.fields.iter();
+        fields.extend(elsewhere.filter_map(|(name, at)| Some((name.clone(), scene.value(at)?))));
         fields
     }
-}
-
-/// The custom attributes by name, in the order listed; none where they are neither listed nor null.
-fn attributes<'a>(lead: RawJson<'a>, rules: &AttributeRules) -> Option<Vec<(String, RawJson<'a>)>> {
-    let at = lead.pointer(&rules.at)?;
-    if let Some(members) = at.members() {
-        return Some(members.into_iter().map(|(name, value)| (name.into_owned(), value)).collect());
-    }
-    if at.text() == "null" {
-        return Some(Vec::new());
-    }
-    let named = |item: RawJson<'a>| {
-        let name = item.pointer(&rules.name)?.scalar_text().filter(|name| !name.trim().is_empty())?;
-        Some((name.into_owned(), item.pointer(&rules.value)?))
-    };
-    Some(at.items()?.into_iter().filter_map(named).collect())
 }
 
 /// Reads the versions of one event.
@@ -142,7 +130,7 @@ impl Versions<'_> {
     }
 
     fn time(&self, expression: &Expression) -> Option<Timestamp> {
-        self.scene.first(expression, |text| parse_time(&text, self.reader.rules.times))
+        self.scene.first(expression, |text| self.reader.rules.time(&text))
     }
 
     fn believed(&mut self, time: Timestamp) -> Timestamp {

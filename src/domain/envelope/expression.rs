@@ -1,10 +1,14 @@
 //! Value expressions: how they are written, and what they give for one record.
 
 use std::borrow::Cow;
+use std::fmt;
+
+use sha2::{Digest, Sha256};
 
 use super::{Expression, TemplatePart, Term};
 use crate::domain::headers::Headers;
 use crate::domain::signature::is_header_name;
+use crate::domain::value::Value;
 use crate::domain::value::raw::{Document, RawJson};
 
 /// A value expression that is not written as it must be.
@@ -16,7 +20,7 @@ pub struct ExpressionError {
     pub problem: &'static str,
 }
 
-const FORMS: &str = "is none of /POINTER, ^/POINTER, header:NAME, =TEXT and {/POINTER}TEXT{^/POINTER}";
+const FORMS: &str = "is none of /POINTER, ^/POINTER, header:NAME, sha256:/POINTER, =TEXT and {/POINTER}TEXT{^/POINTER}";
 
 impl Expression {
     /// Reads `/a/b`, `^/a`, `header:NAME`, `=text`, `{/a}.{^/b}`, or several of them with `|` between.
@@ -38,10 +42,37 @@ impl Expression {
                         TemplatePart::Literal(_) => Vec::new(),
                     })
                     .collect(),
-                Term::Record(_) | Term::Envelope(_) | Term::Constant(_) => Vec::new(),
+                Term::Record(_) | Term::Envelope(_) | Term::Hash(_) | Term::Constant(_) => Vec::new(),
             }
         }
         self.alternatives.iter().flat_map(names).collect()
+    }
+}
+
+/// As it is written in a configuration; read again, it is the same.
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, term) in self.alternatives.iter().enumerate() {
+            let between = if place == 0 { "" } else { " | " };
+            write!(f, "{between}{term}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Term::Record(pointer) => f.write_str(pointer),
+            Term::Envelope(pointer) => write!(f, "^{pointer}"),
+            Term::Header(name) => write!(f, "header:{name}"),
+            Term::Hash(pointer) => write!(f, "sha256:{pointer}"),
+            Term::Constant(text) => write!(f, "={text}"),
+            Term::Template(parts) => parts.iter().try_for_each(|part| match part {
+                TemplatePart::Literal(text) => f.write_str(text),
+                TemplatePart::Term(term) => write!(f, "{{{term}}}"),
+            }),
+        }
     }
 }
 
@@ -59,6 +90,9 @@ fn parse_place(text: &str) -> Result<Term, &'static str> {
     const NO_POINTER: &str = "has a pointer with a ~ that is neither ~0 (for ~) nor ~1 (for /)";
     if let Some(name) = text.strip_prefix("header:") {
         return if is_header_name(name) { Ok(Term::Header(name.to_owned())) } else { Err("has no header's name") };
+    }
+    if let Some(pointer) = text.strip_prefix("sha256:") {
+        return if is_pointer(pointer) { Ok(Term::Hash(pointer.to_owned())) } else { Err(NO_POINTER) };
     }
     let (pointer, in_envelope) = text.strip_prefix('^').map_or((text, false), |pointer| (pointer, true));
     match pointer {
@@ -114,7 +148,7 @@ impl<'a> Scene<'a> {
             let value = match term {
                 Term::Record(pointer) => self.record.pointer(pointer),
                 Term::Envelope(pointer) => self.envelope.pointer(pointer),
-                Term::Header(_) | Term::Constant(_) | Term::Template(_) => None,
+                Term::Header(_) | Term::Hash(_) | Term::Constant(_) | Term::Template(_) => None,
             };
             value.is_some_and(|value| matches!(self.unwrapped(value).text(), "true" | "false"))
         };
@@ -130,11 +164,32 @@ impl<'a> Scene<'a> {
         expression.alternatives.iter().find_map(|term| read(self.term(term)?))
     }
 
+    /// The first alternative that is not blank, whatever its kind; null where they all are, nothing where none is there.
+    pub(super) fn value(&self, expression: &Expression) -> Option<Value> {
+        let mut found = None;
+        for term in &expression.alternatives {
+            let value = match term {
+                Term::Record(pointer) => self.record.pointer(pointer).map(|value| self.unwrapped(value).to_value()),
+                Term::Envelope(pointer) => self.envelope.pointer(pointer).map(|value| self.unwrapped(value).to_value()),
+                _ => self.term(term).map(|text| Value::Text(text.into_owned())),
+            };
+            match value {
+                Some(value) if value.is_blank() => found = Some(Value::Null),
+                Some(value) => return Some(value),
+                None => {}
+            }
+        }
+        found
+    }
+
     fn term<'s>(&'s self, term: &'s Term) -> Option<Cow<'s, str>> {
         let text = match term {
             Term::Record(pointer) => self.scalar(self.record.pointer(pointer)?)?,
             Term::Envelope(pointer) => self.scalar(self.envelope.pointer(pointer)?)?,
             Term::Header(name) => Cow::Borrowed(self.headers.text(name)?),
+            Term::Hash(pointer) => {
+                Cow::Owned(hex::encode(Sha256::digest(self.record.pointer(pointer)?.text().as_bytes())))
+            }
             Term::Constant(text) => Cow::Borrowed(text.as_str()),
             Term::Template(parts) => Cow::Owned(self.template(parts)?),
         };

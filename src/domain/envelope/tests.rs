@@ -14,24 +14,25 @@ fn at(text: &str) -> Expression {
 
 fn rules() -> ReadRules {
     ReadRules {
-        records: String::new(),
-        event_id: None,
         event_type: Some(at("/event")),
         types: TypeTable {
             upsert: vec!["lead.created".into(), "*.updated".into()],
             delete: vec!["lead.deleted".into()],
             ignore: vec!["note.*".into()],
+            ..TypeTable::default()
         },
-        lead: "/data".into(),
-        lead_id: at("/data/id"),
+        lead: vec!["/data".into()],
         version: vec![at("/data/updated_at | /timestamp"), at("/timestamp")],
         delete_version: vec![at("/timestamp")],
         field_versions: vec![("score".into(), vec![at("/timestamp")])],
         times: TimeFormat::UnixSeconds,
-        attributes: Some(AttributeRules { at: "/attributes".into(), name: "/name".into(), value: "/value".into() }),
-        payload: PayloadKind::Patch,
-        unwrap_single: false,
+        attributes: vec![attributes("/attributes", "/name", "/value")],
+        ..ReadRules::new(at("/data/id"))
     }
+}
+
+fn attributes(list: &str, name: &str, value: &str) -> AttributeRules {
+    AttributeRules { at: list.into(), name: at(name), value: at(value), options: None }
 }
 
 fn reader(rules: ReadRules) -> Reader {
@@ -104,7 +105,7 @@ fn an_expression_written_wrongly_says_what_is_wrong() {
         let error = Expression::parse(written).unwrap_err().to_string();
         assert!(error.contains(problem) && error.contains(&format!("{written:?}")), "{written}: {error}");
     }
-    let wrong = Reader::new(ReadRules { lead: "data".into(), ..rules() }).unwrap_err();
+    let wrong = Reader::new(ReadRules { lead: vec!["data".into()], ..rules() }).unwrap_err();
     assert_eq!(wrong.key, "lead");
 }
 
@@ -114,6 +115,7 @@ fn a_type_named_as_it_is_counts_before_one_with_a_star() {
         upsert: vec!["lead.*".into(), "note.kept".into(), "*.a*z".into()],
         delete: vec!["lead.deleted".into()],
         ignore: vec!["note.*".into(), "lead.test*".into()],
+        ..TypeTable::default()
     };
     for (event_type, expected) in [
         ("lead.created", Effect::Upsert),
@@ -183,7 +185,7 @@ fn a_request_of_several_records_is_stored_record_by_record() {
         event_id: Some(at("{^/object}-{/value/id}")),
         event_type: Some(at("^/object")),
         types: TypeTable { upsert: vec!["page".into()], ..TypeTable::default() },
-        lead: "/value".into(),
+        lead: vec!["/value".into()],
         lead_id: at("/value/id"),
         version: vec![at("^/entry/0/time")],
         ..rules()
@@ -271,13 +273,91 @@ fn attributes_may_be_an_object_or_absent() {
     assert_eq!(names(rules(), ""), ["id"]);
     assert_eq!(names(rules(), r#","attributes":null"#), ["id"]);
     assert_eq!(names(rules(), r#","attributes":"none""#), ["attributes", "id"]);
-    assert_eq!(names(ReadRules { attributes: None, ..rules() }, r#","attributes":{"x":1}"#), ["attributes", "id"]);
+    assert_eq!(
+        names(ReadRules { attributes: Vec::new(), ..rules() }, r#","attributes":{"x":1}"#),
+        ["attributes", "id"]
+    );
+}
+
+#[test]
+fn pairs_take_the_value_that_is_there_and_the_text_of_a_choice() {
+    let options = OptionRules { at: "/options".into(), id: "/id".into(), text: "/text".into() };
+    let answers = attributes("/answers", "/field/ref | q-{/field/id}", "/text | /choice/label | /choices | ^/event");
+    let pairs = ReadRules {
+        attributes: vec![
+            attributes("/hidden", "/name", "/value"),
+            AttributeRules { options: Some(options), ..answers },
+            attributes("/absent", "/name", "/value"),
+        ],
+        fields: vec![("first".into(), at("/data/answers/0/text")), ("n".into(), at("/n")), ("gone".into(), at("/x"))],
+        ..rules()
+    };
+    let change = change(
+        pairs,
+        r#"{"event":"lead.created","n":9007199254740993,"data":{"id":1,"hidden":{"utm":["a"],"x y":" "},"answers":[
+            {"field":{"ref":"name"},"text":"Ada"},
+            {"field":{"ref":" ","id":7},"text":null,"choice":{"label":"Big"}},
+            {"field":{"ref":"size"},"choices":["b2",3,"zz"],"options":[{"id":"b2","text":"Two"},{"id":3,"text":"Three"},{}]},
+            {"field":{"ref":"blank"},"text":""}]}}"#,
+    );
+    let fields: Vec<(&str, String)> =
+        change.fields.iter().map(|(name, value)| (name.as_str(), value.to_json())).collect();
+    assert_eq!(
+        fields,
+        [
+            ("attributes.blank", r#""lead.created""#.into()),
+            ("attributes.name", r#""Ada""#.into()),
+            ("attributes.q-7", r#""Big""#.into()),
+            ("attributes.size", r#"["Two","Three","zz"]"#.into()),
+            ("attributes.utm", r#"["a"]"#.into()),
+            ("attributes.x y", "null".into()),
+            ("first", r#""Ada""#.into()),
+            ("id", "1".into()),
+            ("n", "9007199254740993".into()),
+        ]
+    );
+}
+
+#[test]
+fn the_lead_is_the_first_object_that_one_of_its_pointers_names() {
+    let either = ReadRules {
+        lead: vec!["/data.json".into(), String::new()],
+        event_type: None,
+        lead_id: at("/id | sha256:/data.json | sha256:"),
+        ..rules()
+    };
+    let names = |body: &str| change(either.clone(), body).fields.into_keys().collect::<Vec<_>>();
+    assert_eq!(names(r#"{"data.json":{"a":1},"b":2}"#), ["a"]);
+    assert_eq!(names(r#"{"data.json":"text","b":2}"#), ["b", "data.json"]);
+    assert_eq!(names(r#"{"b":2}"#), ["b"]);
+    let id = |body: &str| content(either.clone(), body).unwrap();
+    assert_eq!(id(r#"{"data.json":{"a":1},"b":2}"#), id(r#"{"data.json":{"a":1},"b":3}"#));
+    let hash = hex::encode(Sha256::digest(br#"{"b":2}"#));
+    assert_eq!(id(r#"{"b":2}"#), Content::Upsert(LeadId::new(&*hash)));
+    assert_eq!(content(either, "[]"), Ok(Content::Unreadable(Unreadable::NoLead)));
+}
+
+#[test]
+fn an_event_that_only_names_a_lead_needs_a_fetch() {
+    let thin = ReadRules {
+        types: TypeTable { thin: vec!["lead.*".into()], delete: vec!["lead.deleted".into()], ..TypeTable::default() },
+        ..rules()
+    };
+    let body = r#"{"event":"lead.created","data":{"id":1}}"#;
+    assert_eq!(content(thin.clone(), body), Ok(Content::NeedsFetch(Some(LeadId::new("1")))));
+    assert_eq!(content(thin.clone(), r#"{"event":"lead.x","data":1}"#), Ok(Content::NeedsFetch(None)));
+    assert_eq!(
+        content(thin.clone(), r#"{"event":"lead.deleted","data":{"id":1}}"#),
+        Ok(Content::Delete(LeadId::new("1")))
+    );
+    let arrival = Arrival { at: NOW, event: EventId(1) };
+    assert_eq!(reader(thin).read_change(body.as_bytes(), &headers(), NOW, arrival), Err(Unreadable::NeedsFetch));
 }
 
 #[test]
 fn a_list_of_one_counts_as_its_item_where_the_rules_say_so() {
     let unwrapping =
-        ReadRules { unwrap_single: true, event_type: None, lead: String::new(), lead_id: at("/id"), ..rules() };
+        ReadRules { unwrap_single: true, event_type: None, lead: vec![String::new()], lead_id: at("/id"), ..rules() };
     let change = change(unwrapping, r#"{"id":["7"],"email":[""],"tags":["a","b"]}"#);
     assert_eq!(change.fields["id"], Value::Text("7".into()));
     assert_eq!(change.fields["email"], Value::Null);
@@ -361,7 +441,7 @@ proptest! {
         body in json(),
         records in prop_oneof![Just(""), Just("/*"), Just("/data/*"), Just("/data")],
     ) {
-        let reader = reader(ReadRules { records: records.into(), event_type: None, lead_id: at("/id | /data/id"), lead: String::new(), ..rules() });
+        let reader = reader(ReadRules { records: records.into(), event_type: None, lead_id: at("/id | /data/id"), lead: vec![String::new()], ..rules() });
         let arrival = Arrival { at: NOW, event: EventId(1) };
         for reading in reader.read_intake(body.as_bytes(), &headers()).unwrap_or_default() {
             let change = reader.read_change(&reading.slice, &headers(), NOW, arrival);

@@ -1,6 +1,8 @@
 //! How senders write the moments that they order events by.
 
-use super::TimeFormat;
+use jiff::fmt::strtime;
+
+use super::{ReadRules, TimeFormat};
 use crate::domain::time::Timestamp;
 
 /// Seconds from here on are meant as milliseconds: as seconds they lie beyond the year 5000, as milliseconds after 1973.
@@ -25,6 +27,33 @@ pub fn parse_time(text: &str, format: TimeFormat) -> Option<Timestamp> {
         TimeFormat::UnixMilliseconds => scaled(text, 3).map(Timestamp::from_micros),
         TimeFormat::Rfc3339 => Timestamp::parse_rfc3339(text),
     }
+}
+
+impl ReadRules {
+    /// Reads a moment as this source writes them.
+    pub(super) fn time(&self, text: &str) -> Option<Timestamp> {
+        match &self.time_pattern {
+            None => parse_time(text, self.times),
+            Some(pattern) => by_pattern(text.trim(), pattern),
+        }
+    }
+}
+
+/// Whether a strftime pattern tells a whole moment: a day and a time of day.
+pub fn is_time_pattern(pattern: &str) -> bool {
+    let moment = jiff::Timestamp::from_microsecond(86_399_000_000).unwrap_or_default();
+    let shown = strtime::format(pattern, moment);
+    shown.is_ok_and(|shown| by_pattern(&shown, pattern).is_some())
+}
+
+/// Without an offset in it, the time is UTC.
+fn by_pattern(text: &str, pattern: &str) -> Option<Timestamp> {
+    let parsed = strtime::parse(pattern, text).ok()?;
+    let moment = match parsed.offset().is_some() || pattern.contains("%s") {
+        true => parsed.to_timestamp().ok()?,
+        false => jiff::tz::Offset::UTC.to_timestamp(parsed.to_datetime().ok()?).ok()?,
+    };
+    Some(Timestamp::from_micros(moment.as_microsecond()))
 }
 
 /// A decimal number times a power of ten. Exact and cut off behind it, but for numbers with an exponent.
@@ -52,6 +81,20 @@ fn scaled(text: &str, places: u8) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_and_a_time_in_two_fields_are_read_by_their_pattern() {
+        let check = |text: &str, pattern: &str, seconds: Option<i64>| {
+            let read = by_pattern(text, pattern).map(Timestamp::as_seconds);
+            assert_eq!(read, seconds, "{text} {pattern}");
+        };
+        check("2026-01-01 10:57 PM UTC", "%Y-%m-%d %I:%M %p UTC", Some(1_767_308_220));
+        check("2026-01-01 22:57:00 +0100", "%Y-%m-%d %H:%M:%S %z", Some(1_767_304_620));
+        check("2026-01-01", "%Y-%m-%d %I:%M %p UTC", None);
+        check("2026-02-30 10:57 PM UTC", "%Y-%m-%d %I:%M %p UTC", None);
+        assert!(is_time_pattern("%Y-%m-%d %I:%M %p UTC") && is_time_pattern("%d.%m.%Y %H:%M") && is_time_pattern("%s"));
+        assert!(!is_time_pattern("%H:%M") && !is_time_pattern("today") && !is_time_pattern("%Q"));
+    }
 
     #[test]
     fn moments_are_read_exactly_and_never_overflow() {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{SignedRequest, TokenLocation, TokenRules};
+use crate::domain::envelope::{BodyRules, as_json};
 use crate::domain::value::raw::RawJson;
 
 const BASIC: &str = "Basic ";
@@ -50,7 +51,8 @@ impl TokenVerifier {
                 .map(|(_, value)| Cow::Owned(value.into_owned().into_bytes())),
             TokenLocation::Path => request.path_token.map(|token| Cow::Borrowed(token.as_bytes())),
             TokenLocation::Body { pointer } => {
-                let value = RawJson::parse(request.body).ok()?.pointer(pointer)?;
+                let json = as_json(request.body, request.headers, &BodyRules::default()).ok()?;
+                let value = RawJson::parse(&json).ok()?.pointer(pointer)?;
                 value.scalar_text().map(|text| Cow::Owned(text.into_owned().into_bytes()))
             }
         }

@@ -10,6 +10,7 @@ use super::audit::{Change, record};
 use super::query::{self, ListOf, Named, Params};
 use super::shown::Time;
 use super::state::AdminState;
+use crate::domain::envelope;
 use crate::domain::ids::{EventId, LeadKey};
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
@@ -51,6 +52,8 @@ pub struct EventView {
     state: &'static str,
     /// Why it is quarantined or ignored.
     reason: Option<String>,
+    /// What to do about a quarantined one.
+    remedy: Option<&'static str>,
     received_at: Time,
     request_id: String,
     /// Bytes.
@@ -59,6 +62,7 @@ pub struct EventView {
 
 impl From<EventRow> for EventView {
     fn from(row: EventRow) -> Self {
+        let remedy = remedy_of(&row);
         Self {
             id: row.id.to_string(),
             source: row.source.to_string(),
@@ -66,12 +70,18 @@ impl From<EventRow> for EventView {
             event_type: row.event_type,
             sender_id: row.sender_id,
             state: row.state.as_str(),
+            remedy,
             reason: row.reason,
             received_at: row.received_at.into(),
             request_id: row.request_id.to_string(),
             size: row.size,
         }
     }
+}
+
+fn remedy_of(row: &EventRow) -> Option<&'static str> {
+    let reason = row.reason.as_deref().filter(|_| row.state == EventState::Quarantined)?;
+    Some(envelope::remedy(reason.split(':').next()?))
 }
 
 /// An event with what was stored of its request.

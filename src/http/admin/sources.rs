@@ -33,6 +33,9 @@ pub struct SourceView {
     /// How far our clock was ahead of the sender's at its last genuine request, the way here included; negative where the
     /// sender's was. Null before the first one since the start, and where the sender signs no time.
     clock_difference_seconds: Option<f64>,
+    /// What is peculiar to this sender: what to look at first when its requests are refused, and whether it only names leads
+    /// (such events are quarantined as `needs_fetch`).
+    advice: Vec<&'static str>,
 }
 
 /// Events by what became of them.
@@ -51,7 +54,7 @@ pub struct RefusedView {
     /// Genuine, but the timestamp is outside the tolerance: compare the two clocks.
     stale: u64,
     too_large: u64,
-    /// Compressed, or a form.
+    /// Compressed, or a form that the source does not take.
     unsupported: u64,
     /// Not committed in time, too much waiting, or the source is disabled.
     unavailable: u64,
@@ -87,6 +90,7 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<So
                 unavailable: read(&source.refusals.unavailable),
             },
             clock_difference_seconds: source.clock_ahead.millis().map(|millis| millis as f64 / 1_000.0),
+            advice: source.advice(),
         });
     }
     Ok(Json(ListOf::whole(items)))

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::clock::Clock;
-use crate::domain::envelope::{Expression, PayloadKind, ReadRules, TimeFormat, TypeTable};
+use crate::domain::envelope::{Expression, ReadRules, TimeFormat, TypeTable};
 use crate::domain::ids::EventId;
 use crate::domain::signature::{
     Algorithm, Encoding, HmacRules, Message, SecretEncoding, SignatureFormat, TimestampFrom, TimestampUnit, Verifier,
@@ -83,19 +83,13 @@ fn read_rules() -> ReadRules {
     let at = |text: &str| Expression::parse(text).unwrap();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     ReadRules {
-        records: String::new(),
         event_id: Some(at("/event_id")),
         event_type: Some(at("/event")),
-        types: TypeTable { upsert: words(&["lead.created"]), delete: words(&["lead.deleted"]), ignore: vec![] },
-        lead: "/data".to_owned(),
-        lead_id: at("/data/id"),
+        types: TypeTable { upsert: words(&["lead.created"]), delete: words(&["lead.deleted"]), ..TypeTable::default() },
+        lead: words(&["/data"]),
         version: vec![at("header:X-Version")],
-        delete_version: vec![],
-        field_versions: vec![],
         times: TimeFormat::UnixSeconds,
-        attributes: None,
-        payload: PayloadKind::Patch,
-        unwrap_single: false,
+        ..ReadRules::new(at("/data/id"))
     }
 }
 

@@ -1,0 +1,59 @@
+//! Custom attributes: lists of pairs such as `[{"name": …, "value": …}]`, and objects.
+
+use std::borrow::Cow;
+
+use super::expression::Scene;
+use super::{AttributeRules, OptionRules};
+use crate::domain::value::Value;
+use crate::domain::value::raw::{Document, RawJson};
+
+/// The custom attributes by name, in the order listed; none where they are neither listed nor null.
+pub(super) fn listed<'a>(scene: &Scene<'a>, lead: RawJson<'a>, rules: &AttributeRules) -> Option<Vec<(String, Value)>> {
+    let at = lead.pointer(&rules.at)?;
+    if let Some(members) = at.members() {
+        let settled = |value: RawJson<'a>| blank_as_null(scene.unwrapped(value).to_value());
+        return Some(members.into_iter().map(|(name, value)| (name.into_owned(), settled(value))).collect());
+    }
+    if at.text() == "null" {
+        return Some(Vec::new());
+    }
+    Some(at.items()?.into_iter().filter_map(|item| pair(scene, item, rules)).collect())
+}
+
+/// A pair without a name or without a value is none.
+fn pair<'a>(scene: &Scene<'a>, item: RawJson<'a>, rules: &AttributeRules) -> Option<(String, Value)> {
+    let record = Cow::Owned(Document::of(item));
+    let item = Scene { record, envelope: scene.envelope, headers: scene.headers, unwrap_single: scene.unwrap_single };
+    let name = item.text(&rules.name)?.into_owned();
+    let value = item.value(&rules.value)?;
+    let value = match &rules.options {
+        Some(options) => chosen(value, &choices(&item, options)),
+        None => value,
+    };
+    Some((name, value))
+}
+
+/// The choices of a pair by their IDs.
+fn choices(item: &Scene<'_>, rules: &OptionRules) -> Vec<(String, Value)> {
+    let listed = item.record.pointer(&rules.at).and_then(RawJson::items).unwrap_or_default();
+    let choice = |choice: RawJson<'_>| {
+        let id = choice.pointer(&rules.id)?.scalar_text()?.into_owned();
+        Some((id, choice.pointer(&rules.text)?.to_value()))
+    };
+    listed.into_iter().filter_map(choice).collect()
+}
+
+/// The texts of the choices whose IDs stand in a value; what is no such ID stays as it is.
+fn chosen(value: Value, choices: &[(String, Value)]) -> Value {
+    match value {
+        Value::List(items) => Value::List(items.into_iter().map(|item| chosen(item, choices)).collect()),
+        value => {
+            let choice = choices.iter().find(|(id, _)| value.scalar_text() == Some(id));
+            choice.map_or_else(|| value.clone(), |(_, text)| text.clone())
+        }
+    }
+}
+
+fn blank_as_null(value: Value) -> Value {
+    if value.is_blank() { Value::Null } else { value }
+}

@@ -1,0 +1,231 @@
+//! One source: what its requests are verified and read by, and what of them is stored.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::{ClockAhead, Incoming, OnceAMinute, Refusals};
+use crate::domain::envelope::{
+    BodyKind, Content, PointerError, ReadRules, Reader, Reading, Unreadable, as_json, remedy, without,
+};
+use crate::domain::ids::{DestinationName, LeadId, SourceName};
+use crate::domain::signature::{Handshake, TokenLocation, Verifier, VerifierError, VerifyRules};
+use crate::domain::time::Timestamp;
+use crate::domain::value::raw::RawJson;
+use crate::store::{EventKind, EventState, NewEvent};
+use crate::telemetry::metrics::WebhookMeter;
+
+/// Headers by which senders and operators find a message again; kept beside those that the read rules name.
+const TRACING_HEADERS: [&str; 2] = ["webhook-id", "webhook-timestamp"];
+
+/// One source as intake needs it.
+pub struct SourceRuntime {
+    pub name: SourceName,
+    pub enabled: bool,
+    /// Whose jobs its events make due.
+    pub destinations: Vec<DestinationName>,
+    pub refusals: Refusals,
+    pub clock_ahead: ClockAhead,
+    pub meter: WebhookMeter,
+    /// Answers `GET /webhooks/{source}`.
+    pub handshake: Option<Handshake>,
+    /// What to look at first when this sender's requests are refused; empty where nothing is peculiar to it.
+    pub if_refused: &'static str,
+    pub(super) verifier: Verifier,
+    pub(super) reader: Reader,
+    kept_headers: Vec<String>,
+    /// Where the secret stands in the body: it is taken out before anything is stored.
+    secret_in_body: Option<String>,
+    pub(super) said_refused: OnceAMinute,
+    pub(super) said_quarantined: OnceAMinute,
+}
+
+/// Why a source cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    Verify(#[from] VerifierError),
+    #[error(transparent)]
+    Read(#[from] PointerError),
+}
+
+impl SourceRuntime {
+    /// Prepares a source. After metrics were installed, or its requests are not counted.
+    pub fn new(
+        name: SourceName,
+        enabled: bool,
+        verify: &VerifyRules,
+        secrets: &[String],
+        read: ReadRules,
+        destinations: Vec<DestinationName>,
+    ) -> Result<Self, SourceError> {
+        let verifier = Verifier::new(verify, secrets)?;
+        let reader = Reader::new(read)?;
+        let secret_header = secret_header(verify);
+        let secret_in_body = match verify {
+            VerifyRules::Token(token) => match &token.location {
+                TokenLocation::Body { pointer } => Some(pointer.clone()),
+                _ => None,
+            },
+            VerifyRules::Hmac(_) => None,
+        };
+        let mut kept_headers: Vec<String> =
+            reader.header_names().into_iter().chain(TRACING_HEADERS).map(str::to_ascii_lowercase).collect();
+        kept_headers.retain(|header| !header.eq_ignore_ascii_case(secret_header));
+        kept_headers.sort_unstable();
+        kept_headers.dedup();
+        let meter = WebhookMeter::new(&name);
+        Ok(Self {
+            name,
+            enabled,
+            destinations,
+            refusals: Refusals::default(),
+            clock_ahead: ClockAhead::default(),
+            meter,
+            handshake: None,
+            if_refused: "",
+            verifier,
+            reader,
+            kept_headers,
+            secret_in_body,
+            said_refused: OnceAMinute::default(),
+            said_quarantined: OnceAMinute::default(),
+        })
+    }
+
+    /// What is peculiar to its sender: its handshake, and what to look at first when its requests are refused.
+    pub fn peculiar(self, handshake: Option<Handshake>, if_refused: &'static str) -> Self {
+        Self { handshake, if_refused, ..self }
+    }
+
+    /// Whether its requests may have such a body.
+    pub fn takes(&self, kind: BodyKind) -> bool {
+        self.reader.rules().bodies.takes(kind)
+    }
+
+    /// What an operator should know of the way that this source is set up.
+    pub fn advice(&self) -> Vec<&'static str> {
+        let thin = (!self.reader.rules().types.thin.is_empty()).then(|| remedy(Unreadable::NeedsFetch.code()));
+        thin.into_iter().chain(Some(self.if_refused).filter(|text| !text.is_empty())).collect()
+    }
+}
+
+/// The header whose value proves who sent a request; never stored.
+fn secret_header(rules: &VerifyRules) -> &str {
+    match rules {
+        VerifyRules::Hmac(hmac) => &hmac.signature_header,
+        VerifyRules::Token(token) => match &token.location {
+            TokenLocation::Header { name, .. } => name,
+            TokenLocation::Basic | TokenLocation::Query { .. } | TokenLocation::Path | TokenLocation::Body { .. } => {
+                "authorization"
+            }
+        },
+    }
+}
+
+/// What reading said of one record.
+pub(super) struct Outline {
+    pub(super) lead: Option<LeadId>,
+    pub(super) kind: EventKind,
+    pub(super) event_type: Option<String>,
+    pub(super) state: EventState,
+    pub(super) reason: Option<String>,
+}
+
+impl Outline {
+    pub(super) fn of(content: Content, event_type: Option<String>, reader: &Reader) -> Self {
+        let (lead, kind, state, reason) = match content {
+            Content::Upsert(lead) => (Some(lead), EventKind::Upsert, EventState::Stored, None),
+            Content::Delete(lead) => (Some(lead), EventKind::Delete, EventState::Stored, None),
+            Content::Ignored(lead) => {
+                let reason = "ignored_type: `types` does not name this event type, or says to ignore it".to_owned();
+                (lead, EventKind::Other, EventState::Ignored, Some(reason))
+            }
+            Content::NeedsFetch(lead) => {
+                return Self { lead, event_type, ..Self::unreadable(&Unreadable::NeedsFetch, reader) };
+            }
+            Content::Unreadable(reason) => return Self { event_type, ..Self::unreadable(&reason, reader) },
+        };
+        Self { lead, kind, event_type, state, reason }
+    }
+
+    pub(super) fn unreadable(reason: &Unreadable, reader: &Reader) -> Self {
+        let (kind, state) = (EventKind::Other, EventState::Quarantined);
+        let said = format!("{}: {reason}{}", reason.code(), reader.place_of(reason));
+        Self { lead: None, kind, event_type: None, state, reason: Some(said) }
+    }
+}
+
+impl SourceRuntime {
+    /// Turns a verified request into events: one per record, or the whole body as one that is quarantined.
+    pub(super) fn read(&self, request: &Incoming<'_>, now: Timestamp) -> Vec<NewEvent> {
+        let sent = self.stored_form(request);
+        let event = |body: Bytes, is_form: bool, outline: Outline, sender: (Option<String>, [u8; 32])| NewEvent {
+            source: self.name.clone(),
+            destinations: if outline.state == EventState::Stored { self.destinations.clone() } else { Vec::new() },
+            lead: outline.lead,
+            kind: outline.kind,
+            event_type: outline.event_type,
+            sender_id: sender.0,
+            content_hash: sender.1,
+            state: outline.state,
+            reason: outline.reason,
+            received_at: now,
+            request_id: request.request_id.clone(),
+            headers: if is_form { sent.headers.clone() } else { without_content_type(&sent.headers) },
+            body,
+        };
+        let readings = match self.reader.read_intake(&sent.body, &sent.headers) {
+            Ok(readings) => readings,
+            Err(reason) => {
+                let hash = Sha256::digest(&sent.body).into();
+                let outline = Outline::unreadable(&reason, &self.reader);
+                return vec![event(sent.body.clone(), true, outline, (None, hash))];
+            }
+        };
+        let one = |reading: Reading<'_>| {
+            let (body, is_form) = match reading.slice {
+                // The one record of a request: its bytes are shared, not copied.
+                Cow::Borrowed(slice) if slice.len() == sent.body.len() => (sent.body.clone(), true),
+                slice => (Bytes::from(slice.into_owned()), false),
+            };
+            let sender = match reading.sender_id {
+                Some(sender) => (Some(sender.event_id), sender.content_hash),
+                None => (None, Sha256::digest(&body).into()),
+            };
+            event(body, is_form, Outline::of(reading.content, reading.event_type, &self.reader), sender)
+        };
+        readings.into_iter().map(one).collect()
+    }
+
+    /// The request as it may be stored: with the headers that reading it again needs, and without a secret in its body.
+    fn stored_form(&self, request: &Incoming<'_>) -> StoredForm {
+        let kept = self.kept_headers.iter();
+        let mut headers: Vec<(String, String)> =
+            kept.filter_map(|name| Some((name.clone(), request.headers.text(name)?.to_owned()))).collect();
+        if BodyKind::of(request.headers) != BodyKind::Json && !self.kept_headers.iter().any(|name| name == CONTENT_TYPE)
+        {
+            let kind = request.headers.text(CONTENT_TYPE).unwrap_or_default();
+            headers.push((CONTENT_TYPE.to_owned(), kind.to_owned()));
+        }
+        let Some(pointer) = &self.secret_in_body else { return StoredForm { body: request.body.clone(), headers } };
+        let json = as_json(&request.body, &headers, &self.reader.rules().bodies).ok();
+        let redacted = json.and_then(|json| Some(without(RawJson::parse(&json).ok()?, pointer)));
+        // What cannot be read cannot have been verified by a secret in it either.
+        StoredForm { body: Bytes::from(redacted.unwrap_or_default()), headers: without_content_type(&headers) }
+    }
+}
+
+/// What of a request is stored.
+struct StoredForm {
+    body: Bytes,
+    headers: Vec<(String, String)>,
+}
+
+const CONTENT_TYPE: &str = "content-type";
+
+/// What was turned into JSON must not be read as the form that it came in.
+fn without_content_type(headers: &[(String, String)]) -> Vec<(String, String)> {
+    headers.iter().filter(|(name, _)| name != CONTENT_TYPE).cloned().collect()
+}
