@@ -4,10 +4,12 @@
 //! committed before a CRM is called, and every claimed job is settled, given back, or due again when its lease ends.
 
 mod batch;
+pub mod by_hand;
 pub mod calls;
 pub mod destination;
 mod fold;
-mod keys;
+mod gone;
+pub mod keys;
 mod lease;
 mod left_out;
 pub mod maintenance;

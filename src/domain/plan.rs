@@ -3,10 +3,12 @@
 mod ask;
 mod create;
 mod decide;
+mod deleted;
 mod standing;
 
 pub use ask::planned_link;
 pub use decide::{PlanInput, SyncRules, create_keys, match_keys, plan_sync};
+pub use deleted::can_flag;
 
 use std::collections::BTreeMap;
 
@@ -255,6 +257,17 @@ pub struct SyncPlan {
     pub announced: BTreeMap<FieldName, BasePair>,
 }
 
+/// What becomes of the record of a lead that was deleted in its lead system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnDelete {
+    /// It is left as it is.
+    Ignore,
+    /// This field says so: a checkbox is ticked, a date or a date and time is when the delete came, a text is `deleted`.
+    Flag(FieldName),
+    /// It is deleted.
+    Delete,
+}
+
 /// What is to be done outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -265,6 +278,11 @@ pub enum Action {
     Update {
         record: RecordRef,
         fields: BTreeMap<FieldName, CrmValue>,
+    },
+    /// The lead was deleted, and so is its record; `gone`: it is no longer there, so nothing is sent.
+    Delete {
+        record: RecordRef,
+        gone: bool,
     },
     /// Both sides agree already.
     Unchanged,

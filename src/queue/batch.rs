@@ -138,16 +138,23 @@ impl Batch {
 
     /// Folds the leads' events and takes their keys in hand; leads whose key another one has wait.
     async fn load(&mut self, jobs: Vec<ClaimedJob>, deferred: &mut Deferred) -> StoreResult<Vec<Member>> {
-        let (mut members, mut wants) = (Vec::new(), Vec::new());
+        let (mut members, mut wants, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
         for (n, (job, lead, work)) in fold::load_folded(&self.destination, jobs).await?.into_iter().enumerate() {
             let_others_run(n).await;
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
             let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &self.rules.sync);
-            wants.push(keys::of_lead(&keys));
-            members.push(Member { job, lead, work, external_id, keys });
+            let wanted = keys::of_lead(&keys);
+            let member = Member { job, lead, work, external_id, keys };
+            if member.work.excluded {
+                excluded.push(member);
+                continue;
+            }
+            wants.push(wanted);
+            members.push(member);
         }
+        self.leave_excluded(excluded).await?;
         let members = self.reserve(members, wants, deferred, |member| member.job).await?;
         self.without_doubtful(members).await
     }
@@ -268,13 +275,15 @@ impl Batch {
             records.dedup();
             records
         };
+        let shared = self.shared(&members).await?;
         let members: Vec<(Member, &Candidates)> = members.into_iter().zip(found).collect();
         let wants = members.iter().map(|(member, found)| records_of(member, found)).collect();
         let members = self.reserve(members, wants, deferred, |(member, _)| member.job).await?;
         let mut planned = Vec::with_capacity(members.len());
         for (n, (member, found)) in members.into_iter().enumerate() {
             let_others_run(n).await;
-            let plan = self.plan_one(&member, found, &|record| owner_of.get(record).cloned());
+            let shared = shared.contains(&member.lead.key);
+            let plan = self.plan_one(&member, found, shared, &|record| owner_of.get(record).cloned());
             // Who asked for it knows of something that could matter and that we cannot see.
             let plan = match member.job.forced {
                 true => plan,
@@ -289,6 +298,7 @@ impl Batch {
         &self,
         member: &Member,
         found: &Candidates,
+        shared: bool,
         owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
     ) -> SyncPlan {
         let input = PlanInput {
@@ -299,6 +309,7 @@ impl Batch {
             intents: &member.work.intents,
             answers: &member.work.resolutions,
             found,
+            shared,
             owner_of,
         };
         catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &self.rules.sync))).unwrap_or_else(|_| {
@@ -315,7 +326,10 @@ impl Batch {
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
         for planned in planned {
-            let writes = matches!(planned.plan.action, Action::Create { .. } | Action::Update { .. });
+            let writes = matches!(
+                planned.plan.action,
+                Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. }
+            );
             if writes && !self.destination.observes() && !settling.is_known_refusal(&planned) {
                 writing.push(planned);
             } else {
@@ -425,7 +439,7 @@ impl Batch {
         self.give_back(waiting, A_MOMENT, Some(error)).await
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
+    pub(super) async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
         if settlements.is_empty() {
             return Ok(());
         }

@@ -19,7 +19,7 @@ use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
 use crate::domain::mapping::{FieldRow, Take};
 use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnShared, PersonObject};
-use crate::domain::plan::SyncRules;
+use crate::domain::plan::{OnDelete, SyncRules};
 use crate::domain::record::Schema;
 use crate::domain::time::Timestamp;
 use crate::store::{DirtyMark, Recovered, Store, StoreResult};
@@ -36,6 +36,7 @@ pub struct DestinationSettings {
     pub match_by: Vec<MatchedBy>,
     pub on_ambiguous: OnAmbiguous,
     pub on_shared: OnShared,
+    pub on_delete: OnDelete,
     pub auto_assign: bool,
     pub rows: Vec<FieldRow>,
     pub linger: Duration,
@@ -123,6 +124,11 @@ impl Destination {
             woken: Notify::new(),
             looking: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The same, knowing what the batches of the one before it, whose settings were exchanged, still have in hand.
+    pub fn succeeding(self, before: &Self) -> Self {
+        Self { in_flight: before.in_flight.clone(), last_error: RwLock::new(before.last_error()), ..self }
     }
 
     /// Makes due again what another process had in hand when it died, or lost the database: what it was writing is suspect,
@@ -243,6 +249,11 @@ impl Destination {
         if caught_up_with.as_ref() == Some(&rules.fingerprint) {
             return Ok(());
         }
+        let rows: Vec<FieldName> = rules.sync.rows.iter().map(|row| row.crm.clone()).collect();
+        let closed = self.store.close_vanished(&self.name, &rows, self.clock.now()).await?;
+        if closed > 0 {
+            info!(destination = %self.name, conflicts = closed, "closed {closed} conflicts of {}, since their rows are no longer in the mapping", self.name);
+        }
         let leads = self.store.leads_with_rows_left_out(&self.name, &rules.fingerprint).await?;
         if !leads.is_empty() {
             info!(destination = %self.name, leads = leads.len(), "{} leads lack values in {}; since its mapping or schema changed they are synced again", leads.len(), self.name);
@@ -279,13 +290,17 @@ fn make_rules(settings: &DestinationSettings, people: &[PersonObject], schema: S
     let reading = reading(settings, people, &rows, &schema);
     let missing_keys = keys(settings, people).filter(|key| schema.field(&key.object, &key.field).is_none()).collect();
     let fingerprint = fingerprint(settings, &schema);
-    let sync =
-        SyncRules { rows, external_id: settings.external_id.clone(), matching, on_shared: settings.on_shared, schema };
+    let (external_id, on_delete) = (settings.external_id.clone(), settings.on_delete.clone());
+    let sync = SyncRules { rows, external_id, matching, on_shared: settings.on_shared, on_delete, schema };
     Rules { sync, reading, fingerprint, seen_at, missing_keys }
 }
 
 /// Every mapped field that the CRM has; of the other objects that a person may be, what tells who it is.
 fn reading(settings: &DestinationSettings, people: &[PersonObject], rows: &[FieldRow], schema: &Schema) -> Reading {
+    let flag = match &settings.on_delete {
+        OnDelete::Flag(field) => Some(field),
+        OnDelete::Ignore | OnDelete::Delete => None,
+    };
     let mut fields: BTreeMap<ObjectName, BTreeSet<FieldName>> = BTreeMap::new();
     for person in people {
         let Some(described) = schema.objects.get(&person.object) else { continue };
@@ -294,6 +309,7 @@ fn reading(settings: &DestinationSettings, people: &[PersonObject], rows: &[Fiel
         let wanted = mapped
             .chain(person.identity())
             .chain([&settings.external_id])
+            .chain(flag)
             .filter(|field| described.fields.contains_key(field))
             .cloned();
         fields.insert(person.object.clone(), wanted.collect());

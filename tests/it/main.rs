@@ -4,10 +4,13 @@
 
 mod bad_crm;
 mod bad_webhooks;
+mod by_hand;
 mod cli;
 mod database;
+mod deletes;
 mod disk_full;
 mod end_states;
+mod erasure;
 mod harness;
 mod kill;
 mod odd_set;
@@ -18,6 +21,7 @@ mod people;
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
+mod reload;
 mod sandbox_jsforce;
 mod service;
 

@@ -16,10 +16,11 @@ use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_valu
 use crate::domain::value::Value;
 
 use super::{
-    Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, Owner, Question, Resolution, Rule,
-    SyncPlan,
+    Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, OnDelete, Owner, Question, Resolution,
+    Rule, SyncPlan,
     ask::{self, Blanks},
     create::create,
+    deleted,
     standing::{Carries, Standing},
 };
 
@@ -32,6 +33,7 @@ pub struct SyncRules {
     pub external_id: FieldName,
     pub matching: MatchRules,
     pub on_shared: OnShared,
+    pub on_delete: OnDelete,
     /// What the CRM says of its fields.
     pub schema: Schema,
 }
@@ -50,6 +52,8 @@ pub struct PlanInput<'a> {
     /// People's answers, oldest first.
     pub answers: &'a [Resolution],
     pub found: &'a Candidates,
+    /// Whether a living lead shares the record of a deleted one.
+    pub shared: bool,
     /// Which of our leads owns a record.
     pub owner_of: &'a dyn Fn(&RecordRef) -> Option<Owner>,
 }
@@ -110,7 +114,7 @@ fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
 /// Same inputs, same plan, and nothing is written: planning again after the plan ran yields [`Action::Unchanged`].
 pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     if !input.lead.is_alive() {
-        return deleted(input, rules);
+        return deleted::deleted(input, rules);
     }
     let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, rules));
     if let Some(plan) = held_by_invalid_value(if input.link.is_some() { &lasting } else { &now }) {
@@ -152,28 +156,6 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
             detail: format!("a person linked the lead to {} {}, which is not written to", record.object, record.id),
         }),
     }
-}
-
-/// A deleted lead is not written any more. A record that carries its ID and that it does not know, since the create had no
-/// answer, becomes its own all the same: so the next lead of that person finds whose it was.
-fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
-    let mut plan = SyncPlan::without_record(Action::Skip {
-        code: "lead_deleted",
-        detail: "the lead was deleted in the lead system; its record is left as it is".to_owned(),
-    });
-    let is_its_own = |candidate: &&Candidate| {
-        let record = &candidate.record;
-        candidate.by == MatchedBy::ExternalId
-            && record.object == rules.matching.object
-            && record.became.is_none()
-            && (input.owner_of)(&record.reference()).is_none()
-    };
-    if let Some(Candidate { record, by }) = input.found.found.iter().find(is_its_own).filter(|_| input.link.is_none()) {
-        plan.matched = Some((record.reference(), *by));
-        plan.owner = true;
-        plan.bases = bases_known(input, record, true, rules);
-    }
-    plan
 }
 
 pub(super) type Sides<'a> = Vec<(&'a FieldRow, LeadSide)>;
@@ -269,6 +251,10 @@ fn into_record(
         let Some(outcome) = one_row(input, row, side, record, &known, sharing, rules, &mut plan) else { continue };
         apply(row, side, outcome, &mut fields, &mut plan);
     }
+    if standing.owner {
+        let takes_over = standing.carries == Carries::Deleted;
+        deleted::take_flag_back(record, takes_over, rules, &mut fields, &mut plan);
+    }
     if standing.owner && standing.write_id {
         fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));
         plan.decisions.push(Decision {
@@ -311,7 +297,7 @@ fn made_without(
 }
 
 /// What both sides last settled on, as far as the look tells.
-fn bases_known(
+pub(super) fn bases_known(
     input: &PlanInput<'_>,
     record: &CrmRecord,
     carries_our_id: bool,

@@ -87,6 +87,7 @@ fn rules(conflict: ConflictRule) -> SyncRules {
             last_name: Some("LastName".into()),
         },
         on_shared: OnShared::Review,
+        on_delete: OnDelete::Ignore,
         schema: Schema { objects: [("Lead".into(), object)].into() },
     }
 }
@@ -160,6 +161,7 @@ struct Case {
     answers: Vec<Resolution>,
     found: Vec<(CrmRecord, MatchedBy)>,
     owner: Option<Owner>,
+    shared: bool,
 }
 
 impl Case {
@@ -172,6 +174,7 @@ impl Case {
             answers: Vec::new(),
             found: vec![(record("00Q1", crm_city), MatchedBy::Link)],
             owner: None,
+            shared: false,
         }
     }
 
@@ -189,6 +192,7 @@ impl Case {
             intents: &self.intents,
             answers: &self.answers,
             found: &Candidates { found },
+            shared: self.shared,
             owner_of: &|_| self.owner.clone(),
         };
         plan_sync(&input, &self.rules)

@@ -50,6 +50,7 @@ fn rules() -> SyncRules {
             last_name: None,
         },
         on_shared: OnShared::Review,
+        on_delete: crate::domain::plan::OnDelete::Ignore,
         schema: Schema { objects: BTreeMap::from([("Lead".into(), object)]) },
     }
 }

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::SqliteStore;
 use super::append::append_decided;
 use super::dirty::{self, Why};
+use super::erase;
 use super::recover::{Unsettled, open_unsettled};
 use crate::domain::job::Class;
 use crate::store::decided::Decided;
@@ -65,10 +66,15 @@ fn settle_or_postpone(db: &mut Connection, part: &Part) -> StoreResult<Settled> 
 }
 
 fn settle_one(db: &mut Connection, Part { settlement, decided }: &Part) -> StoreResult<Settled> {
+    let wanted = leased(db, settlement)?;
+    if wanted.is_none() && erase::was_erased(db, &settlement.lead)? {
+        // It was in hand meanwhile; what the attempt knows of it goes, too.
+        return Ok(Settled::LeaseLost);
+    }
     for (row, decided) in settlement.log.iter().zip(decided) {
         append_decided(db, row, decided)?;
     }
-    let Some(wanted) = leased(db, settlement)? else {
+    let Some(wanted) = wanted else {
         for (intent, end) in &settlement.intents {
             end_intent(db, settlement, *intent, *end, false)?;
         }

@@ -34,6 +34,7 @@ fn carried_out(case: &Case, plan: &SyncPlan, rewrites: bool) -> Case {
         answers: Vec::new(),
         found: vec![(record, MatchedBy::Link)],
         owner: None,
+        shared: false,
     }
 }
 
