@@ -277,7 +277,11 @@ struct Nowhere(AtomicI64);
 #[async_trait]
 impl EventLog for Nowhere {
     async fn accept_events(&self, events: Vec<NewEvent>) -> StoreResult<Vec<EventReceipt>> {
-        let id = |_| EventReceipt { id: EventId(self.0.fetch_add(1, Ordering::Relaxed) + 1), duplicate: false };
+        let id = |_| EventReceipt {
+            id: EventId(self.0.fetch_add(1, Ordering::Relaxed) + 1),
+            duplicate: false,
+            erased: false,
+        };
         Ok(events.iter().map(id).collect())
     }
 }

@@ -3,48 +3,42 @@
 
 pub mod check;
 pub mod database;
+mod engine;
 mod explain;
 mod operations;
+mod orders;
+mod reload;
 mod replica;
 mod resync;
+mod swap;
 mod threads;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
-use self::operations::AppOperations;
+use self::engine::{Engine, Ground};
+pub use self::reload::Loader;
+use self::reload::{Reloader, Reloads};
+use self::swap::Swap;
 use self::threads::QueueThreads;
 use crate::clock::Clock;
-use crate::config::{
-    AdminToken, Company, Config, DestinationConfig, DestinationKind, Mode, Role, StoreConfig, StoreUrl,
-};
-use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
-use crate::crm::salesforce::{Credentials, ENDPOINTS, Salesforce, SalesforceSettings};
+use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Role, StoreConfig, StoreUrl};
+use crate::crm::salesforce::{Credentials, Salesforce, SalesforceSettings};
 use crate::crm::{CallMeter, Crm};
-use crate::domain::envelope::Reader;
-use crate::domain::ids::{DestinationName, SourceName};
 use crate::http;
-use crate::http::admin::state::{AdminParts, AdminState};
-use crate::http::figures::Figures;
+use crate::http::admin::state::{ReloadError, Reloaded};
 use crate::http::serve::ServeLimits;
-use crate::intake::{Intake, SourceRuntime};
-use crate::queue;
-use crate::queue::destination::{CompanySettings, Destination, DestinationSettings, SourceReading};
-use crate::queue::maintenance::Maintenance;
-use crate::queue::neighbours::{self, Neighbours};
-use crate::queue::verdict::RetryPolicy;
+use crate::queue::neighbours;
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{LeasesOf, Store};
-use crate::telemetry::alerts::AlertName;
-use crate::telemetry::metrics::{self, DestinationLabels};
+use crate::telemetry::metrics;
 
 /// A running leadrelay.
 pub struct App {
@@ -57,7 +51,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     stop: watch::Sender<bool>,
     servers: JoinSet<()>,
-    workers: JoinSet<()>,
+    reloads: Reloads,
+    reloader: JoinHandle<()>,
     _queue_threads: QueueThreads,
     grace: Duration,
 }
@@ -66,6 +61,11 @@ impl App {
     /// Opens the store, recovers what a dead process left, and starts workers and listeners. Fails before anything is
     /// accepted; a CRM that is down is no reason to fail.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self> {
+        Self::start_reloadable(config, clock, None).await
+    }
+
+    /// As [`Self::start`]; `load` reads the configuration again when a person asks for that.
+    pub async fn start_reloadable(config: &Config, clock: Clock, load: Option<Loader>) -> Result<Self> {
         let store = open_store(config).await?;
         let clock = neighbours::shared_clock(&*store, &clock).await?;
         let now = clock.now();
@@ -81,71 +81,36 @@ impl App {
         }
         store.shorten_waits(now.after(longest_wait(config))).await?;
         let exposition = metrics::install();
-        register_metrics(config);
         let (stop, stopped) = watch::channel(false);
-        let sources = source_readings(config)?;
-        let destinations = destinations(config, &store, &sources, &clock).await?;
-        let intake = Arc::new(intake(config, &store, &clock)?);
-
-        let mut workers = JoinSet::new();
         let queue_threads = QueueThreads::start().context("cannot start the queue's threads")?;
-        for destination in destinations.values() {
-            workers.spawn_on(queue::run(Arc::clone(destination), stopped.clone()), queue_threads.handle());
-        }
-        let chores = Maintenance {
+        let (made, made_token) = made_token(config);
+        let (reloads, asked) = Reloads::new();
+        let ground = Arc::new(Ground {
             store: Arc::clone(&store),
-            destinations: destinations.values().cloned().collect(),
-            retention: config.store.retention,
-            longest_wait: longest_wait(config),
-            clock: clock.clone(),
-        };
-        workers.spawn(chores.run(stopped.clone()));
-        let neighbours = Neighbours {
-            store: Arc::clone(&store),
-            destinations: destinations.values().cloned().collect(),
-            this: replica.clone(),
-            clock: clock.clone(),
-        };
-        workers.spawn(neighbours.run(stopped.clone()));
-
-        let operations =
-            Arc::new(AppOperations::new(config, destinations, Arc::clone(&store), clock.clone(), stopped.clone()));
-        workers.spawn(Arc::clone(&operations).resume_runs());
-        workers.spawn(Arc::clone(&operations).watch_schemas());
-        let (tokens, made_token) = tokens(config);
-        let figures = Arc::new(Figures::new(
-            Arc::clone(&store),
-            Arc::clone(&operations) as _,
-            Arc::clone(&intake),
-            config.alerts.clone(),
-            clock.clone(),
-        ));
-        let mut figures_stopped = stopped.clone();
-        let (kept, shown) = (Arc::clone(&figures), exposition.clone());
-        workers.spawn(async move {
-            tokio::select! {
-                _ = figures_stopped.changed() => {}
-                () = kept.keep(shown) => {}
-            }
-        });
-        let state = AdminState::new(AdminParts {
-            store: Arc::clone(&store),
-            intake: Arc::clone(&intake),
-            operations,
-            figures,
-            exposition,
-            tokens,
+            clock,
             replica,
-            clock: clock.clone(),
+            exposition,
+            queue: queue_threads.handle().clone(),
+            made,
+            reloads: reloads.clone(),
         });
+        let engine = Engine::start(config, &ground, None).await?;
+        let (public, operators) = (Swap::new(engine.webhooks.clone()), Swap::new(engine.admin.clone()));
         let mut servers = JoinSet::new();
-        let public = http::public_router(intake, http::BodyLimits::of(config.server.max_body));
         let limits = ServeLimits { grace: config.server.shutdown_grace, ..ServeLimits::default() };
-        let webhooks = serve(config.server.listen, public, limits, &stopped, &mut servers).await?;
-        let admin = serve(config.admin.listen, http::admin_router(state), limits, &stopped, &mut servers).await?;
+        let webhooks = serve(config.server.listen, public.router(), limits, &stopped, &mut servers).await?;
+        let admin = serve(config.admin.listen, operators.router(), limits, &stopped, &mut servers).await?;
         info!("webhooks come in on http://{webhooks}, operators on http://{admin}");
-        let (grace, _queue_threads) = (config.server.shutdown_grace, queue_threads);
-        Ok(Self { webhooks, admin, made_token, store, stop, servers, workers, _queue_threads, grace })
+        let (config, grace) = (config.clone(), config.server.shutdown_grace);
+        let reloader = Reloader { ground, config, engine, load, webhooks: public, admin: operators, asked };
+        let reloader = tokio::spawn(reloader.run(stopped));
+        let _queue_threads = queue_threads;
+        Ok(Self { webhooks, admin, made_token, store, stop, servers, reloads, reloader, _queue_threads, grace })
+    }
+
+    /// Reads the configuration again and takes it if it is right; what came of it is in the log.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reloads.ask().await
     }
 
     /// Takes no more webhooks, lets what is under way finish within the grace period, gives back the rest.
@@ -153,9 +118,11 @@ impl App {
         let _ = self.stop.send(true);
         let done = async {
             while self.servers.join_next().await.is_some() {}
-            while self.workers.join_next().await.is_some() {}
+            // A panic was reported when it happened.
+            let _ = (&mut self.reloader).await;
         };
         if tokio::time::timeout(self.grace, done).await.is_err() {
+            self.reloader.abort();
             warn!(
                 "not everything finished within {} s; what is open is due again when its lease ends, or at the next start",
                 self.grace.as_secs()
@@ -226,143 +193,18 @@ async fn serve(
     Ok(address)
 }
 
-fn source_readings(config: &Config) -> Result<Arc<BTreeMap<SourceName, SourceReading>>> {
-    let reading = |(name, source): (&SourceName, &crate::config::SourceConfig)| {
-        let reader = Reader::new(source.read.clone()).with_context(|| format!("source {name}"))?;
-        Ok((name.clone(), SourceReading { reader }))
-    };
-    config.sources.iter().map(reading).collect::<Result<_>>().map(Arc::new)
-}
-
-fn intake(config: &Config, store: &Arc<dyn Store>, clock: &Clock) -> Result<Intake> {
-    let mut sources = Vec::new();
-    for (name, source) in &config.sources {
-        let takes = |destination: &&DestinationName| config.destinations[*destination].sources.contains(name);
-        let destinations = config.destinations.keys().filter(takes).cloned().collect();
-        let secrets: Vec<String> = source.secrets.iter().map(|secret| secret.expose().to_owned()).collect();
-        let read = source.read.clone();
-        let runtime = SourceRuntime::new(name.clone(), source.enabled, &source.verify, &secrets, read, destinations)
-            .with_context(|| format!("source {name}"))?;
-        let if_refused = crate::source::preset(&source.preset).map_or("", |preset| preset.if_refused);
-        sources.push(runtime.peculiar(source.handshake(), if_refused));
-    }
-    let log: Arc<dyn crate::store::EventLog> = Arc::clone(store) as _;
-    Ok(Intake::new(log, sources, config.server.public_url.as_ref().map(ToString::to_string), clock.clone()))
-}
-
-async fn destinations(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    sources: &Arc<BTreeMap<SourceName, SourceReading>>,
-    clock: &Clock,
-) -> Result<BTreeMap<DestinationName, Arc<Destination>>> {
-    let now = clock.now();
-    let pauses = store.load_pauses().await?;
-    let mut destinations = BTreeMap::new();
-    for (name, settings) in &config.destinations {
-        // Where there are others, all calls made until now are theirs.
-        let elsewhere = store.exchange_gate(name, None).await?;
-        let hours = match &elsewhere {
-            None => store.calls_since(name, now.before(Duration::from_secs(86_400))).await?,
-            Some(_) => Vec::new(),
-        };
-        let gate = Gate::new(gate_settings(settings), &BudgetSnapshot { hours }, clock.clone());
-        if let Some(elsewhere) = elsewhere {
-            neighbours::hear_of(&gate, elsewhere);
-        }
-        gate.restore_closed_spans(store.closed_spans(name).await?);
-        if let Some(pause) = pauses.iter().find(|pause| pause.destination == *name) {
-            gate.pause(Pause { by: pause.by.clone(), note: pause.note.clone(), until: pause.until });
-        }
-        let meter = Arc::new(Meter { destination: name.clone(), gate: Arc::clone(&gate) });
-        let crm = connect(settings, meter).with_context(|| format!("destination {name}"))?;
-        let destination = Destination::new(
-            name.clone(),
-            destination_settings(settings, config.store.log_bodies),
-            Arc::clone(store),
-            crm,
-            gate,
-            clock.clone(),
-            Arc::clone(sources),
-        );
-        destinations.insert(name.clone(), Arc::new(destination));
-    }
-    Ok(destinations)
-}
-
-/// Counts each call where the budget and the metrics see it.
-struct Meter {
-    destination: DestinationName,
-    gate: Arc<Gate>,
-}
-
-impl CallMeter for Meter {
-    fn called(&self, call: &crate::crm::Call) {
-        self.gate.called(call);
-        if call.counted {
-            queue::calls::count();
-        }
-        metrics::crm_request(&self.destination, call.endpoint, call.status, call.elapsed);
-    }
-}
-
-fn gate_settings(config: &DestinationConfig) -> GateSettings {
-    GateSettings {
-        concurrency: usize::try_from(config.limits.concurrency.get()).unwrap_or(1),
-        calls_per_day: config.limits.calls_per_day,
-        org_stop_percent: config.limits.org_stop.whole(),
-        reserve_for_live_percent: config.limits.reserve_for_live.whole(),
-    }
-}
-
-fn destination_settings(config: &DestinationConfig, log_bodies: bool) -> DestinationSettings {
-    DestinationSettings {
-        observe: config.mode == Mode::Observe,
-        object: config.records.object.clone(),
-        external_id: config.records.external_id.clone(),
-        external_id_value: config.records.external_id_value.clone(),
-        match_by: config.records.match_by.clone(),
-        on_ambiguous: config.records.on_ambiguous,
-        on_shared: config.records.on_shared,
-        on_crm_delete: config.records.on_crm_delete,
-        company: (config.records.company != Company::Inline).then(|| CompanySettings {
-            create: config.records.company == Company::Account,
-            lookup: config.records.company_field.clone(),
-            by_contacts: config.records.company_by_contacts,
-        }),
-        auto_assign: config.records.auto_assign,
-        rows: config.fields.clone(),
-        linger: config.limits.linger,
-        timeout: config.limits.timeout,
-        lease: config.retry.lease,
-        retry: RetryPolicy {
-            first: config.retry.first,
-            longest: config.retry.longest,
-            give_up_after: config.retry.give_up_after,
-        },
-        log_bodies,
-    }
-}
-
-fn register_metrics(config: &Config) {
-    let sources: Vec<SourceName> = config.sources.keys().cloned().collect();
-    let labels = |name: &DestinationName| DestinationLabels { name: name.clone(), endpoints: &ENDPOINTS };
-    let destinations: Vec<DestinationLabels> = config.destinations.keys().map(labels).collect();
-    metrics::register(&sources, &destinations, &AlertName::ALL.map(AlertName::as_str));
-}
-
 /// The longest that a job may wait by itself; after a jump of the clock none waits longer.
 fn longest_wait(config: &Config) -> Duration {
     config.destinations.values().map(|known| known.retry.longest.max(known.retry.lease)).max().unwrap_or_default()
 }
 
-/// The configured tokens, or one made for this run.
-fn tokens(config: &Config) -> (Vec<AdminToken>, Option<String>) {
+/// A token made for this run, if none is configured, and how it is known.
+fn made_token(config: &Config) -> (Option<AdminToken>, Option<String>) {
     if !config.admin.tokens.is_empty() {
-        return (config.admin.tokens.clone(), None);
+        return (None, None);
     }
     let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let sha256 =
         sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &token)).into();
-    (vec![AdminToken { name: "made at start".to_owned(), role: Role::Operator, sha256 }], Some(token))
+    (Some(AdminToken { name: "made at start".to_owned(), role: Role::Operator, sha256 }), Some(token))
 }

@@ -96,7 +96,10 @@ impl Cli {
     async fn carry_out(self) -> Result<Exit> {
         let load = || load(&self.config);
         match self.command {
-            Command::Serve => serve::run(&load()?).await,
+            Command::Serve => {
+                let path = self.config.clone();
+                serve::run(&load()?, Box::new(move || Config::load(&path, &variable))).await
+            }
             Command::Demo(args) => demo::run(args).await,
             Command::Check(args) => check::run(args, &self.config, load()).await,
             Command::Mapping(args) => mapping::run(args, &load()?).await,

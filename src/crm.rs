@@ -100,13 +100,15 @@ pub struct WriteRequest {
     pub send_until: SinceBoot,
 }
 
-/// One record to be created or changed.
+/// One record to be created, changed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordWrite {
     pub object: ObjectName,
     /// `None`: an insert, never an upsert. It carries its external ID among `fields`.
     pub id: Option<RecordId>,
     pub fields: BTreeMap<FieldName, CrmValue>,
+    /// The record goes; there are no `fields` then, and nothing is read back.
+    pub delete: bool,
 }
 
 /// What became of one record's write.

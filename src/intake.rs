@@ -228,6 +228,7 @@ impl Intake {
         metrics::events_stored(&source.name, u64::try_from(stored).unwrap_or(u64::MAX));
         let status = |(receipt, state): (EventReceipt, EventState)| {
             let status = match state {
+                _ if receipt.erased => EventStatus::Ignored,
                 _ if receipt.duplicate => EventStatus::Duplicate,
                 EventState::Quarantined => EventStatus::Quarantined,
                 EventState::Ignored => EventStatus::Ignored,

@@ -4,12 +4,14 @@
 //! committed before a CRM is called, and every claimed job is settled, given back, or due again when its lease ends.
 
 mod batch;
+pub mod by_hand;
 pub mod calls;
 mod companies;
 pub mod destination;
 mod doubtful;
 mod fold;
-mod keys;
+mod gone;
+pub mod keys;
 mod lease;
 mod left_out;
 pub mod maintenance;

@@ -4,7 +4,9 @@
 //! Two promises hold for every method: it happens whole or not at all, and what it answered is on disk. No transaction
 //! leaves the store, and none is open while a CRM is called.
 
+mod by_hand;
 mod decided;
+mod erased;
 mod paging;
 pub mod postgres;
 mod requests;
@@ -18,7 +20,7 @@ mod walking;
 
 use async_trait::async_trait;
 
-use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
+use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 pub use shared::{Closure, GateElsewhere, KeyHold, Other, Replica, ReplicaRow, Shared};
 pub use types::*;
@@ -96,6 +98,9 @@ pub trait Store: EventLog + Shared {
         records: &[RecordRef],
     ) -> StoreResult<Vec<Option<RecordOwner>>>;
 
+    /// Whether a living lead shares each of these records with its owner.
+    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<bool>>;
+
     /// Leads that have rows left out of their record, planned by other rules than those of this fingerprint: a changed
     /// mapping or schema is a reason to try again.
     async fn leads_with_rows_left_out(
@@ -158,6 +163,29 @@ pub trait Store: EventLog + Shared {
     /// Stores a person's answer with both halves seen, closes the conflict and marks the lead dirty, together, if the
     /// conflict is open and still at this revision.
     async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered>;
+
+    /// Closes open questions about fields that are none of these: their rows are no longer in the mapping. Answers how many.
+    async fn close_vanished(
+        &self,
+        destination: &DestinationName,
+        fields: &[FieldName],
+        now: Timestamp,
+    ) -> StoreResult<u64>;
+
+    /// Links a lead to a record by a person's order, or unlinks it. What it owned before goes to its heir; the lead's open
+    /// conflicts there close; it is owed now, whatever refused it before. A lead that is unlinked is not taken for that
+    /// record again by itself.
+    async fn order_link(&self, order: &LinkOrder) -> StoreResult<Ordered>;
+
+    /// Excludes a lead from syncing, or includes it again. What an excluded lead owned goes to its heirs, its open conflicts
+    /// close, and what is owed for it is dropped. `false`: nothing is known of the lead, or it was so already.
+    async fn set_excluded(&self, exclusion: &Exclusion) -> StoreResult<bool>;
+
+    /// Erases what is personal of a lead, everywhere here: its events, its document, bases, conflicts, jobs, and the values in
+    /// the log and in copies that nobody could read. What was done stays as a fact under another name, what it owned goes
+    /// to its heirs. Its tombstone is a keyed hash: events of it that come later are kept without data. `None`: nothing is
+    /// known of the lead.
+    async fn erase_lead(&self, erasure: &Erasure) -> StoreResult<Option<Erased>>;
 
     /// Makes dead letters owed again that were refused with a code since some moment: it was not their fault. They are due
     /// at `due_at`, and are sent although the same was refused before.

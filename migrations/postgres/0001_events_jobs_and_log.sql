@@ -67,6 +67,8 @@ CREATE TABLE leads (
     name       text,
     email      text,
     deleted    boolean NOT NULL,
+    -- By a person's order it is not synced; its record goes to the next lead, like a deleted one's.
+    excluded   boolean NOT NULL DEFAULT false,
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (source, lead_id)
 ) WITH (fillfactor = 80);
@@ -210,7 +212,8 @@ CREATE TABLE conflicts (
     answer      json,
     opened_at   timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL,
-    closed_at   timestamptz
+    closed_at   timestamptz,
+    closed_why  text                                           -- where not planning closed it, and no answer
 );
 CREATE UNIQUE INDEX conflicts_open ON conflicts (destination, source, lead_id, kind, field) WHERE state = 'open';
 CREATE INDEX conflicts_lead ON conflicts (source, lead_id, id);
@@ -332,6 +335,19 @@ CREATE TABLE runs (
     position   jsonb,
     state      text NOT NULL,
     detail     text
+);
+
+-- Leads that were erased: a keyed hash of each, so that it is known if it comes again.
+CREATE TABLE erased (
+    source text NOT NULL,
+    digest bytea NOT NULL,
+    at     timestamptz NOT NULL,
+    PRIMARY KEY (source, digest)
+);
+-- The key, made with the first erasure.
+CREATE TABLE erasure_key (
+    id     bigint PRIMARY KEY CHECK (id = 1),
+    secret bytea NOT NULL
 );
 
 -- How far pruning came in the tables that it walks through.

@@ -57,6 +57,8 @@ CREATE TABLE leads (
     name       TEXT,
     email      TEXT,
     deleted    INTEGER NOT NULL,
+    -- By a person's order it is not synced; its record goes to the next lead, like a deleted one's.
+    excluded   INTEGER NOT NULL DEFAULT 0,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (source, lead_id)
 ) WITHOUT ROWID;
@@ -181,7 +183,8 @@ CREATE TABLE conflicts (
     answer      TEXT,
     opened_at   INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL,
-    closed_at   INTEGER
+    closed_at   INTEGER,
+    closed_why  TEXT                                           -- where not planning closed it, and no answer
 );
 CREATE UNIQUE INDEX conflicts_open ON conflicts (destination, source, lead_id, kind, field) WHERE state = 'open';
 CREATE INDEX conflicts_lead ON conflicts (source, lead_id, id);
@@ -301,6 +304,19 @@ CREATE TABLE closed_spans (
     opened_at   INTEGER NOT NULL,                              -- while it is closed: until when that is known
     PRIMARY KEY (destination, closed_at)
 ) WITHOUT ROWID;
+
+-- Leads that were erased: a keyed hash of each, so that it is known if it comes again.
+CREATE TABLE erased (
+    source TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    at     INTEGER NOT NULL,
+    PRIMARY KEY (source, digest)
+) WITHOUT ROWID;
+-- The key, made with the first erasure.
+CREATE TABLE erasure_key (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    secret BLOB NOT NULL
+);
 
 -- How far pruning came in the tables that it walks through.
 CREATE TABLE sweeps (

@@ -11,19 +11,24 @@ use tracing::{info, warn};
 
 use super::check;
 use super::explain::explain;
+use super::orders;
+use super::reload::Reloads;
 use super::resync::{Resync, is_ours, scope_from_json, scope_to_json};
 use crate::clock::Clock;
 use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
 use crate::crm::gate::GateReason;
 use crate::domain::check::Finding;
-use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::ids::{DestinationName, LeadKey, SourceName};
 use crate::domain::mapping::documented::documented_rows;
 use crate::domain::record::Schema;
-use crate::http::admin::state::{CheckFinding, CheckReport, DestinationState, Explanation, MappingEntry, Operations};
+use crate::http::admin::state::{
+    CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LinkWish, MappingEntry, Operations, OrderError,
+    ReloadError, Reloaded,
+};
 use crate::queue::destination::Destination;
 use crate::source;
-use crate::store::{NewRun, Page, ResyncScope, RunProgress, Store, StoreResult};
+use crate::store::{NewRun, Ordered, Page, ResyncScope, RunProgress, Store, StoreResult};
 use crate::telemetry::Sparsely;
 
 /// How often the CRM's schema is looked at again.
@@ -45,6 +50,7 @@ pub(super) struct AppOperations {
     store: Arc<dyn Store>,
     clock: Clock,
     stopped: watch::Receiver<bool>,
+    reloads: Reloads,
     /// The resyncs that this process works on.
     runs: Arc<Mutex<HashMap<i64, watch::Sender<bool>>>>,
 }
@@ -56,6 +62,7 @@ impl AppOperations {
         store: Arc<dyn Store>,
         clock: Clock,
         stopped: watch::Receiver<bool>,
+        reloads: Reloads,
     ) -> Self {
         let presets = config.sources.iter().map(|(name, source)| (name.clone(), source.preset.clone())).collect();
         Self {
@@ -65,6 +72,7 @@ impl AppOperations {
             store,
             clock,
             stopped,
+            reloads,
             runs: Arc::default(),
         }
     }
@@ -242,8 +250,25 @@ impl Operations for AppOperations {
         explain(self.configs.get(destination).map(|config| &config.kind), code)
     }
 
+    fn fingerprint(&self, destination: &DestinationName) -> Option<String> {
+        Some(self.destinations.get(destination)?.rules()?.fingerprint.clone())
+    }
+
     fn checks(&self) -> Vec<CheckReport> {
         self.destinations.values().filter_map(|destination| self.check_now(destination)).collect()
+    }
+
+    async fn order_link(&self, wish: &LinkWish) -> Result<Ordered, OrderError> {
+        orders::link(&*self.store, self.destinations.get(&wish.destination), wish).await
+    }
+
+    async fn erase(&self, lead: &LeadKey, crm: bool) -> Result<Option<Erasing>, OrderError> {
+        let destinations: Vec<Arc<Destination>> = self.destinations.values().cloned().collect();
+        orders::erase(&*self.store, &destinations, lead, crm, self.clock.now()).await
+    }
+
+    async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reloads.ask().await
     }
 
     async fn start_resync(&self, scope: ResyncScope, by: &str) -> StoreResult<i64> {

@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::domain::ids::{FieldName, ObjectName, SourceName};
 use crate::domain::mapping::FieldRow;
+use crate::domain::plan::OnDelete;
 
 use super::reader::{Item, Table, Wrong};
 use super::values::{duration, filled_text, one_built_of, one_of, remote_address};
@@ -73,6 +74,14 @@ pub(super) fn read(table: Table<'_>, known: &[SourceName]) -> Option<Destination
     let fields = fields::read(&table, &object, external_id);
     if let Some(records) = &records {
         fields::check_companies(&table, records.company, &fields);
+    }
+    let flag = records.as_ref().and_then(|records| match &records.on_delete {
+        OnDelete::Flag(field) => Some(field),
+        OnDelete::Ignore | OnDelete::Delete => None,
+    });
+    if let Some(row) = flag.and_then(|flag| fields.iter().find(|row| row.crm == *flag)) {
+        let problem = format!("the row of {} writes the field that is `delete_flag`", row.crm);
+        table.wrong("fields", problem, "give the flag a field of its own");
     }
     table.finish();
     known_kind?;

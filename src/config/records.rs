@@ -2,7 +2,7 @@
 
 use crate::domain::ids::{FieldName, LeadKey, ObjectName};
 use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
-use crate::domain::plan::OnCrmDelete;
+use crate::domain::plan::{OnCrmDelete, OnDelete};
 
 use super::reader::{Item, Table, Wrong, quoted};
 use super::values::{api_name, one_built_of, one_of};
@@ -30,6 +30,8 @@ pub struct RecordsConfig {
     pub company_by_contacts: bool,
     /// When the record was deleted in the CRM; `hold` if left out.
     pub on_crm_delete: OnCrmDelete,
+    /// What becomes of the record of a deleted lead; nothing if left out. The flag is `delete_flag`.
+    pub on_delete: OnDelete,
     /// Whether the CRM's assignment rules run on create; true if left out. They never run on update.
     pub auto_assign: bool,
 }
@@ -169,8 +171,7 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
     );
     let auto_assign = table.or("auto_assign", true, Item::flag);
     table.optional("duplicate_rule", one_built_of(&[("review", ())], &["allow"]));
-    table.optional("on_delete", one_built_of(&[("ignore", ())], &["flag", "delete"]));
-    table.later("delete_flag");
+    let on_delete = on_delete(&table, external_id.as_deref());
     table.optional("unmapped", one_built_of(&[("drop", ())], &["note", "error"]));
     table.later("note_field");
     table.finish();
@@ -185,8 +186,35 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         company_field,
         company_by_contacts,
         on_crm_delete,
+        on_delete: on_delete?,
         auto_assign,
     })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Ignore,
+    Flag,
+    Delete,
+}
+
+fn on_delete(table: &Table<'_>, external_id: Option<&str>) -> Option<OnDelete> {
+    const FLAG: &str =
+        "write the API name of a checkbox, date, date and time or text field, such as \"Deleted_In_Source__c\"";
+    let forms = one_of(&[("ignore", Form::Ignore), ("flag", Form::Flag), ("delete", Form::Delete)]);
+    let form = table.or("on_delete", Form::Ignore, forms);
+    if form != Form::Flag {
+        if table.has("delete_flag") {
+            table.optional("delete_flag", api_name);
+            table.wrong("delete_flag", "is used with on_delete = \"flag\" only", "write that, or leave this key out");
+        }
+        return Some(if form == Form::Delete { OnDelete::Delete } else { OnDelete::Ignore });
+    }
+    let field = table.required("delete_flag", FLAG, api_name)?;
+    if external_id == Some(field.as_str()) {
+        table.wrong("delete_flag", "is the field that holds our key", FLAG);
+    }
+    Some(OnDelete::Flag(FieldName::new(field)))
 }
 
 /// The name of an object that a row can be for.

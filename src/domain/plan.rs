@@ -4,12 +4,14 @@ mod ask;
 pub mod company;
 mod create;
 mod decide;
+mod deleted;
 mod gone;
 mod standing;
 
 pub use ask::planned_link;
 pub use company::{CompanyAction, CompanyPlan, CompanyRules};
 pub use decide::{PlanInput, SyncRules, create_keys, match_keys, plan_sync};
+pub use deleted::can_flag;
 pub use gone::OnCrmDelete;
 
 use std::collections::BTreeMap;
@@ -270,6 +272,17 @@ pub struct SyncPlan {
     pub company: Option<CompanyPlan>,
 }
 
+/// What becomes of the record of a lead that was deleted in its lead system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnDelete {
+    /// It is left as it is.
+    Ignore,
+    /// This field says so: a checkbox is ticked, a date or a date and time is when the delete came, a text is `deleted`.
+    Flag(FieldName),
+    /// It is deleted.
+    Delete,
+}
+
 /// What is to be done outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -280,6 +293,11 @@ pub enum Action {
     Update {
         record: RecordRef,
         fields: BTreeMap<FieldName, CrmValue>,
+    },
+    /// The lead was deleted, and so is its record; `gone`: it is no longer there, so nothing is sent.
+    Delete {
+        record: RecordRef,
+        gone: bool,
     },
     /// Both sides agree already.
     Unchanged,

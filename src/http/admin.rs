@@ -9,8 +9,10 @@ mod docs;
 pub mod events;
 pub mod leads;
 pub mod mapping;
+pub mod orders;
 pub mod query;
 pub mod queue;
+pub mod reload;
 pub mod runs;
 pub mod shown;
 pub mod sources;
@@ -71,7 +73,8 @@ pub fn admin_router(state: AdminState) -> Router {
 fn document() -> utoipa::openapi::OpenApi {
     let mut document = routers(None).split_for_parts().1;
     for (path, item) in &mut document.paths.paths {
-        let methods = [("get", &mut item.get), ("post", &mut item.post)];
+        let methods =
+            [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put), ("delete", &mut item.delete)];
         for (method, operation) in methods {
             if let Some(operation) = operation {
                 complete(operation, method, path);
@@ -117,8 +120,11 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(conflicts::show))
         .routes(routes!(conflicts::resolve))
         .routes(routes!(leads::list))
-        .routes(routes!(leads::show))
+        .routes(routes!(leads::show, orders::erase))
         .routes(routes!(leads::sync))
+        .routes(routes!(orders::exclude))
+        .routes(routes!(orders::include))
+        .routes(routes!(orders::link, orders::unlink))
         .routes(routes!(events::list))
         .routes(routes!(events::show))
         .routes(routes!(events::replay))
@@ -139,7 +145,8 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))
-        .routes(routes!(runs::resync));
+        .routes(routes!(runs::resync))
+        .routes(routes!(reload::reload));
     let api = match state {
         Some(state) => api.route_layer(middleware::from_fn_with_state(state.clone(), auth::require_token)),
         None => api,

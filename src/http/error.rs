@@ -34,6 +34,10 @@ pub enum ApiError {
     Changed(String),
     /// It does not go with the state that the thing is in.
     Conflict(String),
+    /// The changed configuration is wrong; every mistake, one a line.
+    Configuration(Vec<String>),
+    /// The CRM refused, or did not answer, what had to be asked of it at once.
+    Crm(String),
     TooLarge,
     Unsupported(&'static str),
     /// The request did not arrive in time.
@@ -99,6 +103,15 @@ impl ApiError {
             }
             ApiError::Conflict(detail) => {
                 (StatusCode::CONFLICT, "conflict", "That does not go with its state", Some(detail.into()))
+            }
+            ApiError::Configuration(mistakes) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "configuration",
+                "The configuration is wrong, and the old one stays",
+                Some(mistakes.join("\n").into()),
+            ),
+            ApiError::Crm(detail) => {
+                (StatusCode::BAD_GATEWAY, "crm", "The CRM did not do what it was asked", Some(detail.into()))
             }
             ApiError::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,

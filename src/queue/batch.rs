@@ -120,7 +120,7 @@ impl Batch {
 
     /// Folds the leads' events and takes their keys in hand; leads whose key another one has wait.
     async fn load(&mut self, jobs: Vec<ClaimedJob>, deferred: &mut Deferred) -> StoreResult<Vec<Member>> {
-        let (mut members, mut wants) = (Vec::new(), Vec::new());
+        let (mut members, mut wants, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
         for (n, (job, lead, work)) in fold::load_folded(&self.destination, jobs).await?.into_iter().enumerate() {
             let_others_run(n).await;
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
@@ -128,9 +128,15 @@ impl Batch {
             let link = planned_link(work.link.as_ref(), &work.resolutions);
             let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &self.rules.sync);
             let in_hand = keys::of_lead(&keys);
-            wants.push(in_hand.clone());
-            members.push(Member { job, lead, work, external_id, keys, in_hand });
+            let member = Member { job, lead, work, external_id, keys, in_hand: in_hand.clone() };
+            if member.work.excluded {
+                excluded.push(member);
+                continue;
+            }
+            wants.push(in_hand);
+            members.push(member);
         }
+        self.leave_excluded(excluded).await?;
         let members = self.reserve(members, wants, deferred, |member| member.job).await?;
         let members = self.reserve_companies(members, deferred).await?;
         self.without_doubtful(members).await
@@ -228,6 +234,7 @@ impl Batch {
             records.dedup();
             records
         };
+        let shared = self.shared(&members).await?;
         let mut members: Vec<(Member, &Candidates)> = members.into_iter().zip(found).collect();
         let wants: Vec<Vec<String>> = members.iter().map(|(member, found)| records_of(member, found)).collect();
         for ((member, _), records) in members.iter_mut().zip(&wants) {
@@ -237,7 +244,8 @@ impl Batch {
         let mut planned = Vec::with_capacity(members.len());
         for (n, (member, found)) in members.into_iter().enumerate() {
             let_others_run(n).await;
-            let plan = self.plan_one(&member, found, &|record| owner_of.get(record).cloned());
+            let shared = shared.contains(&member.lead.key);
+            let plan = self.plan_one(&member, found, shared, &|record| owner_of.get(record).cloned());
             // Who asked for it knows of something that could matter and that we cannot see.
             let plan = match member.job.forced {
                 true => plan,
@@ -252,6 +260,7 @@ impl Batch {
         &self,
         member: &Member,
         found: &Candidates,
+        shared: bool,
         owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
     ) -> SyncPlan {
         // Those of companies say nothing of a person's record.
@@ -267,6 +276,7 @@ impl Batch {
             found,
             company: member.keys.company.as_ref(),
             asked_for: member.job.forced,
+            shared,
             owner_of,
         };
         catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &self.rules.sync))).unwrap_or_else(|_| {
@@ -285,7 +295,10 @@ impl Batch {
         let planned = self.with_companies(planned, companies, &settling, report).await?;
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
         for planned in planned {
-            let writes = matches!(planned.plan.action, Action::Create { .. } | Action::Update { .. });
+            let writes = matches!(
+                planned.plan.action,
+                Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. }
+            );
             if writes && !self.destination.observes() && !settling.is_known_refusal(&planned) {
                 writing.push(planned);
             } else {

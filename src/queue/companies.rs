@@ -136,7 +136,9 @@ impl Batch {
             }
             let (mut done, lost) = self.announce_and_write_companies(part, &planned, rules, report).await?;
             // Another batch may be making it by now.
-            failed.extend(lost.into_iter().flat_map(|task| task.places).map(|place| (place, (CrmError::too_late(), None))));
+            failed.extend(
+                lost.into_iter().flat_map(|task| task.places).map(|place| (place, (CrmError::too_late(), None))),
+            );
             let collateral = |done: &Done| matches!(done.result.outcome, Err(CrmError::Collateral { .. }));
             if done.len() > 1 && done.iter().all(collateral) {
                 for Done { task, intent, result, call } in &done {
@@ -419,6 +421,7 @@ impl Task {
             object: rules.object.object.clone(),
             id: self.record.as_ref().map(|record| record.id.clone()),
             fields: self.fields.clone(),
+            delete: false,
         }
     }
 

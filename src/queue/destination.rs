@@ -20,7 +20,7 @@ use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
 use crate::domain::mapping::{Direction, FieldRow, Take};
 use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnShared, PersonObject};
-use crate::domain::plan::{CompanyRules, OnCrmDelete, SyncRules};
+use crate::domain::plan::{CompanyRules, OnCrmDelete, OnDelete, SyncRules};
 use crate::domain::record::Schema;
 use crate::domain::time::Timestamp;
 use crate::store::{DirtyMark, Recovered, Store, StoreResult};
@@ -40,6 +40,7 @@ pub struct DestinationSettings {
     pub on_crm_delete: OnCrmDelete,
     /// What is done about companies; `None`: they are fields of the person's record only.
     pub company: Option<CompanySettings>,
+    pub on_delete: OnDelete,
     pub auto_assign: bool,
     pub rows: Vec<FieldRow>,
     pub linger: Duration,
@@ -138,6 +139,11 @@ impl Destination {
             woken: Notify::new(),
             looking: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The same, knowing what the batches of the one before it, whose settings were exchanged, still have in hand.
+    pub fn succeeding(self, before: &Self) -> Self {
+        Self { in_flight: before.in_flight.clone(), last_error: RwLock::new(before.last_error()), ..self }
     }
 
     /// Makes due again what another process had in hand when it died, or lost the database: what it was writing is suspect,
@@ -260,6 +266,11 @@ impl Destination {
         if caught_up_with.as_ref() == Some(&rules.fingerprint) {
             return Ok(());
         }
+        let rows: Vec<FieldName> = rules.sync.rows.iter().map(|row| row.crm.clone()).collect();
+        let closed = self.store.close_vanished(&self.name, &rows, self.clock.now()).await?;
+        if closed > 0 {
+            info!(destination = %self.name, conflicts = closed, "closed {closed} conflicts of {}, since their rows are no longer in the mapping", self.name);
+        }
         let leads = self.store.leads_with_rows_left_out(&self.name, &rules.fingerprint).await?;
         if !leads.is_empty() {
             info!(destination = %self.name, leads = leads.len(), "{} leads lack values in {}; since its mapping or schema changed they are synced again", leads.len(), self.name);
@@ -370,6 +381,7 @@ fn rules_for(
         matching,
         on_shared: settings.on_shared,
         on_crm_delete: settings.on_crm_delete,
+        on_delete: settings.on_delete.clone(),
         company: None,
         schema: schema.clone(),
         others: BTreeMap::new(),
@@ -378,6 +390,10 @@ fn rules_for(
 
 /// Every mapped field that the CRM has; of the other objects that a person may be, what tells who it is.
 fn reading(settings: &DestinationSettings, people: &[PersonObject], rules: &SyncRules) -> Reading {
+    let flag = match &settings.on_delete {
+        OnDelete::Flag(field) => Some(field),
+        OnDelete::Ignore | OnDelete::Delete => None,
+    };
     let mut fields: BTreeMap<ObjectName, BTreeSet<FieldName>> = BTreeMap::new();
     for person in people {
         let Some(described) = rules.schema.objects.get(&person.object) else { continue };
@@ -387,6 +403,7 @@ fn reading(settings: &DestinationSettings, people: &[PersonObject], rules: &Sync
             .chain(person.identity())
             .chain([&settings.external_id])
             .chain(lookup)
+            .chain(flag)
             .filter(|field| described.fields.contains_key(field))
             .cloned();
         fields.insert(person.object.clone(), wanted.collect());

@@ -13,7 +13,7 @@ use super::redact::without_values;
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
 use super::writes::{Call, Sent, known_before};
 use crate::crm::{CrmError, WriteResult, Written};
-use crate::domain::ids::EventId;
+use crate::domain::ids::{EventId, RecordRef};
 use crate::domain::job::MAY_LAND_FOR;
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
@@ -60,7 +60,8 @@ impl Settling<'_> {
             Action::Skip { code, detail } => {
                 row.error_code = Some((*code).to_owned());
                 row.error = Some(detail.clone());
-                let owned = member.work.link.as_ref().filter(|link| link.owner && !member.lead.is_alive());
+                let is_gone = member.work.excluded || !member.lead.is_alive();
+                let owned = member.work.link.as_ref().filter(|link| link.owner && is_gone);
                 settlement.link = match (owned, self.link(&member, &plan, None)) {
                     (Some(link), _) => LinkChange::Release { planned_with: link.revision },
                     (None, LinkChange::Put { link, planned_with }) => LinkChange::PutAndRelease { link, planned_with },
@@ -86,8 +87,12 @@ impl Settling<'_> {
             Action::Refuse { code, message, .. } => {
                 self.refuse(&mut settlement, &mut row, &member, &plan, code, message);
             }
+            Action::Delete { record, gone: true } => {
+                row.error = Some("the record was gone already".to_owned());
+                settlement.link = drop_link(&member, record);
+            }
             // Observed only, or refused before with the same values.
-            Action::Create { .. } | Action::Update { .. } => {
+            Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. } => {
                 if let (false, Some(known)) = (observes, &member.job.refusal) {
                     let message = "refused before with the same values; not sent again";
                     if let Some((link, planned_with)) = seen {
@@ -191,9 +196,21 @@ impl Settling<'_> {
             settlement.wrote = true;
             take_what_was_before(&mut planned, &mut settlement);
             let may_land_late = match &result.outcome {
+                Ok(written) if matches!(planned.plan.action, Action::Delete { .. }) => {
+                    settlement.link = drop_link(&planned.member, &written.record);
+                    false
+                }
                 Ok(written) => {
                     settlement.link = self.link(&planned.member, &planned.plan, Some(written));
                     written.read_back.is_none()
+                }
+                Err(CrmError::Gone { merged_into: None, .. })
+                    if let Action::Delete { record, .. } = &planned.plan.action =>
+                {
+                    (row.outcome, row.error_code) = (Outcome::Ok, None);
+                    row.error = Some("the record was gone already".to_owned());
+                    settlement.link = drop_link(&planned.member, record);
+                    false
                 }
                 Err(error) => {
                     self.after_refusal(&planned, error, &mut settlement, &mut row, refusing.as_ref());
@@ -436,6 +453,7 @@ impl Settling<'_> {
         let operation = match &plan.action {
             Action::Create { .. } | Action::Refuse { .. } => Operation::Create,
             Action::Update { .. } => Operation::Update,
+            Action::Delete { .. } => Operation::Delete,
             Action::Unchanged => Operation::Unchanged,
             Action::Hold { .. } => Operation::Hold,
             Action::Skip { .. } | Action::Forget { .. } => Operation::Skip,
@@ -477,12 +495,18 @@ impl Settling<'_> {
     }
 }
 
+/// The record was deleted: the lead is it no longer, nor is any other that is gone.
+fn drop_link(member: &Member, record: &RecordRef) -> LinkChange {
+    let planned_with = member.work.link.as_ref().map(|link| link.revision);
+    LinkChange::Drop { record: record.clone(), planned_with }
+}
+
 /// Whether what the look found is in the link from now on, or stood there before.
 fn is_kept(change: &LinkChange, member: &Member, plan: &SyncPlan) -> bool {
     let stands = |link: &Link| {
         plan.matched.as_ref().is_some_and(|(record, _)| *record == link.record) && link.bases == plan.bases
     };
-    matches!(change, LinkChange::Put { .. } | LinkChange::PutAndRelease { .. })
+    matches!(change, LinkChange::Put { .. } | LinkChange::PutAndRelease { .. } | LinkChange::Drop { .. })
         || member.work.link.as_ref().is_some_and(stands)
 }
 

@@ -1,5 +1,7 @@
 //! A plan as what is announced and sent.
 
+use std::collections::BTreeMap;
+
 use super::batch::Planned;
 use super::lease::Lease;
 use crate::crm::{CrmError, RecordWrite, WriteResult};
@@ -36,7 +38,7 @@ impl Sent {
 /// One plan's write as it is announced.
 pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> AnnouncedWrite {
     let (object, record) = match &planned.plan.action {
-        Action::Update { record, .. } => (&record.object, Some(record.clone())),
+        Action::Update { record, .. } | Action::Delete { record, .. } => (&record.object, Some(record.clone())),
         Action::Create { object, .. } => (object, None),
         Action::Unchanged
         | Action::Hold { .. }
@@ -88,9 +90,16 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
 /// What is sent for one plan that writes.
 pub(super) fn record_write(planned: &Planned) -> RecordWrite {
     match &planned.plan.action {
-        Action::Create { object, fields } => RecordWrite { object: object.clone(), id: None, fields: fields.clone() },
+        Action::Create { object, fields } => {
+            RecordWrite { object: object.clone(), id: None, fields: fields.clone(), delete: false }
+        }
         Action::Update { record, fields } => {
-            RecordWrite { object: record.object.clone(), id: Some(record.id.clone()), fields: fields.clone() }
+            let (object, id) = (record.object.clone(), Some(record.id.clone()));
+            RecordWrite { object, id, fields: fields.clone(), delete: false }
+        }
+        Action::Delete { record, .. } => {
+            let (object, id) = (record.object.clone(), Some(record.id.clone()));
+            RecordWrite { object, id, fields: BTreeMap::new(), delete: true }
         }
         Action::Unchanged
         | Action::Hold { .. }
@@ -104,8 +113,6 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::domain::ids::{FieldName, LeadKey, RecordRef};
     use crate::domain::job::{Class, Lane};
@@ -168,6 +175,7 @@ mod tests {
         };
         let work = Work {
             key: key.clone(),
+            excluded: false,
             lead: None,
             unfolded: Vec::new(),
             more_events: false,

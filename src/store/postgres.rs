@@ -17,6 +17,7 @@ mod announce;
 mod append;
 mod claim;
 mod dirty;
+mod erase;
 mod fold;
 mod gates;
 mod leases;
@@ -27,6 +28,7 @@ mod replicas;
 mod settle;
 mod work;
 
+mod by_hand;
 mod conflicts;
 mod dead_letters;
 mod events;

@@ -12,6 +12,7 @@ mod announce;
 mod append;
 mod claim;
 mod dirty;
+mod erase;
 mod fold;
 mod gates;
 mod recover;
@@ -20,6 +21,7 @@ mod settle;
 mod work;
 
 mod backup;
+mod by_hand;
 mod conflicts;
 mod dead_letters;
 mod events;

@@ -1,11 +1,15 @@
 //! What goes into the store and comes out of it.
 
+mod by_hand;
+mod erasure;
 mod events;
 mod jobs;
 mod lists;
 mod log;
 mod people;
 
+pub use by_hand::*;
+pub use erasure::*;
 pub use events::*;
 pub use jobs::*;
 pub use lists::*;

@@ -1,12 +1,13 @@
 //! The whole service in this process, against a sandbox CRM: webhooks go in over HTTP, and the sandbox's own records tell.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use leadrelay::app::App;
 use leadrelay::clock::Clock;
-use leadrelay::config::{Config, DestinationKind, StoreUrl};
+use leadrelay::config::{Config, ConfigErrors, DestinationKind, StoreUrl};
 use leadrelay::sandbox::{RunningSandbox, Sandbox};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
@@ -32,6 +33,8 @@ pub struct Stage {
 pub struct Harness {
     pub app: App,
     config: Config,
+    /// What a reload reads.
+    file: Arc<Mutex<Result<Config, ConfigErrors>>>,
     stage: Stage,
 }
 
@@ -70,8 +73,8 @@ impl Stage {
             destination.retry.longest = Duration::from_millis(500);
         }
         adapt(&mut config);
-        let app = App::start(&config, self.clock.clone()).await.unwrap();
-        Harness { app, config, stage: self }
+        let (app, file) = started(&config, &self.clock).await;
+        Harness { app, config, file, stage: self }
     }
 
     /// Orders something from the sandbox's control API.
@@ -93,11 +96,24 @@ impl Harness {
 
     /// Stops the service and starts it again on the same database and CRM, its configuration changed by `adapt`.
     pub async fn restarted(self, adapt: impl FnOnce(&mut Config)) -> Self {
-        let Self { app, mut config, stage } = self;
+        let Self { app, mut config, stage, .. } = self;
         app.stop().await;
         adapt(&mut config);
-        let app = App::start(&config, stage.clock.clone()).await.unwrap();
-        Self { app, config, stage }
+        let (app, file) = started(&config, &stage.clock).await;
+        Self { app, config, file, stage }
+    }
+
+    /// Changes the configuration file, which a reload reads.
+    pub fn write_configuration(&self, adapt: impl FnOnce(&mut Config)) {
+        let mut config = self.config.clone();
+        adapt(&mut config);
+        *self.file.lock().unwrap() = Ok(config);
+    }
+
+    /// Writes nonsense into it.
+    pub fn break_configuration(&self, text: &str) {
+        let read = |path: &Path| std::fs::read_to_string(path);
+        *self.file.lock().unwrap() = Config::parse(text, Path::new("leadrelay.toml"), &|_| None, &read);
     }
 
     /// A second replica of the service on the same database; `None` where only one process can use it.
@@ -200,6 +216,15 @@ impl Harness {
         json(request.bearer_auth(self.token()).json(&body)).await
     }
 
+    /// Asks the admin API for anything; the status and the body of the answer.
+    pub async fn admin_ask(&self, method: &str, path: &str, body: Json) -> (u16, Json) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.stage.client.request(method, format!("http://{}/admin/v1/{path}", self.app.admin));
+        let answer = request.bearer_auth(self.token()).json(&body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, read(&answer.text().await.unwrap()))
+    }
+
     /// Asks the sandbox's control API.
     pub async fn control(&self, path: &str) -> Json {
         json(self.stage.client.get(format!("{}/_sandbox/{path}", self.stage.sandbox.url()))).await
@@ -265,6 +290,14 @@ impl Harness {
     fn token(&self) -> &str {
         self.app.made_token.as_deref().unwrap()
     }
+}
+
+async fn started(config: &Config, clock: &Clock) -> (App, Arc<Mutex<Result<Config, ConfigErrors>>>) {
+    let file = Arc::new(Mutex::new(Ok(config.clone())));
+    let read = Arc::clone(&file);
+    let load = Box::new(move || read.lock().unwrap().clone());
+    let app = App::start_reloadable(config, clock.clone(), Some(load)).await.unwrap();
+    (app, file)
 }
 
 async fn json(request: reqwest::RequestBuilder) -> Json {

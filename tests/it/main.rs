@@ -4,13 +4,16 @@
 
 mod bad_crm;
 mod bad_webhooks;
+mod by_hand;
 mod cli;
 mod companies;
 mod contacts;
 mod cut_off;
 mod database;
+mod deletes;
 mod disk_full;
 mod end_states;
+mod erasure;
 mod fuzz;
 mod harness;
 mod kill;

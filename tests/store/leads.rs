@@ -50,6 +50,7 @@ async fn leads_are_found_by_the_beginning_of_id_address_or_name(fixture: Fixture
         assert_eq!(found.len(), expected, "{q}");
     }
     let scope = |sources: &[&str]| ResyncScope {
+        planned_otherwise_than: None,
         destination: "crm".into(),
         sources: sources.iter().map(|source| (*source).into()).collect(),
     };

@@ -6,11 +6,13 @@
 mod fixture;
 
 mod accept;
+mod by_hand;
 mod claim;
 mod cluster;
 mod concurrent;
 mod conflicts;
 mod copy;
+mod erase;
 mod figures;
 mod gates;
 mod intents;

@@ -101,13 +101,24 @@ fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
         "company_by_contacts: says nothing while `company` is \"inline\"; write company = \"account\", or leave it out",
     );
     check_records("duplicate_rule = \"allow\"", "duplicate_rule: \"allow\" is not built yet; write \"review\"");
-    check_records("on_delete = \"flag\"", "on_delete: \"flag\" is not built yet; write \"ignore\"");
+    check_records(
+        "on_delete = \"gone\"",
+        "on_delete: \"gone\" is not known here; write \"ignore\", \"flag\" or \"delete\"",
+    );
     check_records(
         "on_crm_delete = \"delete\"",
         "on_crm_delete: \"delete\" is not known here; write \"hold\", \"unlink\", \"recreate\" or \"review\"",
     );
     check_records("unmapped = \"note\"", "unmapped: \"note\" is not built yet; write \"drop\"");
-    check_records("delete_flag = \"Gone__c\"", "delete_flag: is not built yet; leave it out");
+    check_records(
+        "delete_flag = \"Gone__c\"",
+        "delete_flag: is used with on_delete = \"flag\" only; write that, or leave this key out",
+    );
+    check_records(
+        "delete_flag = \"Lead_System_Id__c\"\non_delete = \"flag\"",
+        "delete_flag: is the field that holds our key; write the API name of a checkbox, date, date and time or text \
+         field, such as \"Deleted_In_Source__c\"",
+    );
     check(
         "\"Lead_System_Id__c\"",
         "\"Id' OR Name != '\"",

@@ -61,12 +61,17 @@ fn by_email(email: &str) -> MatchKeys {
 fn create(external_id: &str) -> RecordWrite {
     let fields = [("Ext__c", external_id), ("LastName", "Lovelace")];
     let fields = fields.into_iter().map(|(field, text)| (field.into(), CrmValue::Text(text.into())));
-    RecordWrite { object: "Lead".into(), id: None, fields: fields.collect() }
+    RecordWrite { object: "Lead".into(), id: None, fields: fields.collect(), delete: false }
 }
 
 fn update(id: &str) -> RecordWrite {
     let revenue = CrmValue::Number("9007199254740993.25".parse().unwrap());
-    RecordWrite { object: "Lead".into(), id: Some(id.into()), fields: [("AnnualRevenue".into(), revenue)].into() }
+    RecordWrite {
+        object: "Lead".into(),
+        id: Some(id.into()),
+        fields: [("AnnualRevenue".into(), revenue)].into(),
+        delete: false,
+    }
 }
 
 fn write_request(writes: Vec<RecordWrite>) -> WriteRequest {

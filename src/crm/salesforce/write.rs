@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::future::join3;
+use futures_util::future::join4;
 use http::Method;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -28,24 +28,28 @@ const PARTS_PER_CALL: usize = 5;
 /// As much of an answer that is no JSON as the sync log keeps.
 const LONGEST_TEXT_KEPT: usize = 4_000;
 
-/// Carries out the writes, in one call unless a text looks like a reference; one result each, in the order given.
+/// Carries out the writes, in one call unless a text looks like a reference, and one for the deletes; one result each, in the
+/// order given.
 pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<WriteResult> {
-    let is_apart = |write: &RecordWrite| write.fields.values().any(looks_like_a_reference);
+    let is_apart = |write: &RecordWrite| write.delete || write.fields.values().any(looks_like_a_reference);
     if !request.writes.iter().any(is_apart) {
         return write_share(crm, request, Way::Composite).await;
     }
     let together = share(request, |write| !is_apart(write));
     let creates = share(request, |write| is_apart(write) && write.id.is_none());
-    let updates = share(request, |write| is_apart(write) && write.id.is_some());
+    let updates = share(request, |write| is_apart(write) && write.id.is_some() && !write.delete);
+    let deletes = share(request, |write| write.delete);
     // At once, so that all of it takes no longer than one call may.
-    let (first, second, third) = join3(
+    let (first, second, third, fourth) = join4(
         write_share(crm, &together.1, Way::Composite),
         write_share(crm, &creates.1, Way::Collection(Method::POST)),
         write_share(crm, &updates.1, Way::Collection(Method::PATCH)),
+        write_share(crm, &deletes.1, Way::Collection(Method::DELETE)),
     )
     .await;
-    let places = together.0.into_iter().chain(creates.0).chain(updates.0);
-    let results: BTreeMap<usize, WriteResult> = places.zip(first.into_iter().chain(second).chain(third)).collect();
+    let places = together.0.into_iter().chain(creates.0).chain(updates.0).chain(deletes.0);
+    let results: BTreeMap<usize, WriteResult> =
+        places.zip(first.into_iter().chain(second).chain(third).chain(fourth)).collect();
     results.into_values().collect()
 }
 
@@ -70,7 +74,7 @@ fn share(request: &WriteRequest, belongs: impl Fn(&RecordWrite) -> bool) -> (Vec
 /// How writes travel.
 enum Way {
     Composite,
-    /// All of them creates, or all of them updates.
+    /// All of them creates, all updates, or all deletes.
     Collection(Method),
 }
 
@@ -179,13 +183,15 @@ async fn attempt_plain(
         return Err(CrmError::Collateral { code: "TOO_MANY_RECORDS".into() }.into());
     }
     let part = Part::of(request, "plain", |_| true);
+    let deletes = method == Method::DELETE;
+    let path = if deletes { part.delete_path(crm, request) } else { format!("{}/composite/sobjects", crm.root) };
     let outgoing = Outgoing {
-        json: Some(super::to_bytes(&part.collection(records))?),
+        json: if deletes { None } else { Some(super::to_bytes(&part.collection(records))?) },
         request_id: Some(request.request_id.clone()),
         send_until: Some(request.send_until),
-        auto_assign: Some(method == Method::POST && request.auto_assign),
+        auto_assign: (!deletes).then_some(method == Method::POST && request.auto_assign),
         method,
-        ..Outgoing::get("collections", format!("{}/composite/sobjects", crm.root))
+        ..Outgoing::get("collections", path)
     };
     let answer = crm.transport.send(&outgoing).await.map_err(SendError::of_a_write)?;
     if answer.status != 200 {
@@ -226,6 +232,14 @@ impl Part {
             http_headers: BTreeMap::from([("Sforce-Auto-Assign", assign)]),
             body: Some(self.collection(records)),
         })
+    }
+
+    /// Deletes are named in the address, not in a body.
+    fn delete_path(&self, crm: &Salesforce, request: &WriteRequest) -> String {
+        let writes = self.places.iter().filter_map(|place| request.writes.get(*place));
+        let ids: Vec<String> =
+            writes.filter_map(|write| write.id.as_ref()).map(|id| full_id(id.as_str()).as_str().to_owned()).collect();
+        format!("{}/composite/sobjects?ids={}&allOrNone=false", crm.root, ids.join(","))
     }
 
     fn collection<'a>(&self, records: &'a [Row]) -> Collection<'a> {
@@ -374,7 +388,11 @@ fn record_json(write: &RecordWrite) -> Row {
 }
 
 fn request_text(crm: &Salesforce, write: &RecordWrite, record: &Row) -> String {
-    let method = if write.id.is_none() { "POST" } else { "PATCH" };
+    let method = match (write.delete, &write.id) {
+        (true, _) => "DELETE",
+        (false, None) => "POST",
+        (false, Some(_)) => "PATCH",
+    };
     to_text(&KeptRequest { method, url: format!("{}/composite/sobjects", crm.root), record })
 }
 

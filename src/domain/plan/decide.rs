@@ -18,11 +18,12 @@ use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_valu
 use crate::domain::value::Value;
 
 use super::{
-    Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, Owner, Question, Resolution, Rule,
-    SyncPlan,
+    Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, OnDelete, Owner, Question, Resolution,
+    Rule, SyncPlan,
     ask::{self, Blanks},
     company::{self, CompanyRules},
     create::create,
+    deleted,
     gone::{OnCrmDelete, gone},
     standing::{Carries, Standing},
 };
@@ -40,6 +41,7 @@ pub struct SyncRules {
     pub on_crm_delete: OnCrmDelete,
     /// What is done about companies; `None`: they are fields of the person's record only.
     pub company: Option<Arc<CompanyRules>>,
+    pub on_delete: OnDelete,
     /// What the CRM says of its fields.
     pub schema: Schema,
     /// The same for the other kinds of records that a lead may be.
@@ -71,6 +73,8 @@ pub struct PlanInput<'a> {
     pub company: Option<&'a CompanyKeys>,
     /// Whether a person asked for this attempt, or something else that could matter and that we cannot see.
     pub asked_for: bool,
+    /// Whether a living lead shares the record of a deleted one.
+    pub shared: bool,
     /// Which of our leads owns a record.
     pub owner_of: &'a dyn Fn(&RecordRef) -> Option<Owner>,
 }
@@ -134,7 +138,7 @@ fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
 /// Same inputs, same plan, and nothing is written: planning again after the plan ran yields [`Action::Unchanged`].
 pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     if !input.lead.is_alive() {
-        return deleted(input, rules);
+        return deleted::deleted(input, rules);
     }
     let own = input.link.and_then(|link| rules.of(&link.record.object)).unwrap_or(rules);
     let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, own));
@@ -186,28 +190,6 @@ fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRul
     let plan = held_by_invalid_value(&lasting);
     let plan = plan.unwrap_or_else(|| into_record(input, candidate, &now, &lasting, rules));
     company::add(plan, input, Some(&candidate.record), rules)
-}
-
-/// A deleted lead is not written any more. A record that carries its ID and that it does not know, since the create had no
-/// answer, becomes its own all the same: so the next lead of that person finds whose it was.
-fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
-    let mut plan = SyncPlan::without_record(Action::Skip {
-        code: "lead_deleted",
-        detail: "the lead was deleted in the lead system; its record is left as it is".to_owned(),
-    });
-    let is_its_own = |candidate: &&Candidate| {
-        let record = &candidate.record;
-        candidate.by == MatchedBy::ExternalId
-            && rules.matching.writes(&record.object)
-            && record.became.is_none()
-            && (input.owner_of)(&record.reference()).is_none()
-    };
-    if let Some(Candidate { record, by }) = input.found.found.iter().find(is_its_own).filter(|_| input.link.is_none()) {
-        plan.matched = Some((record.reference(), *by));
-        plan.owner = true;
-        plan.bases = bases_known(input, record, true, rules);
-    }
-    plan
 }
 
 pub(super) type Sides<'a> = Vec<(&'a FieldRow, LeadSide)>;
@@ -303,6 +285,10 @@ fn into_record(
         let Some(outcome) = one_row(input, row, side, record, &known, sharing, rules, &mut plan) else { continue };
         apply(row, side, outcome, &mut fields, &mut plan);
     }
+    if standing.owner {
+        let takes_over = standing.carries == Carries::Deleted;
+        deleted::take_flag_back(record, takes_over, rules, &mut fields, &mut plan);
+    }
     if standing.owner && standing.write_id {
         fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));
         plan.decisions.push(Decision {
@@ -345,7 +331,7 @@ fn made_without(
 }
 
 /// What both sides last settled on, as far as the look tells.
-fn bases_known(
+pub(super) fn bases_known(
     input: &PlanInput<'_>,
     record: &CrmRecord,
     carries_our_id: bool,

@@ -91,6 +91,7 @@ fn rules(conflict: ConflictRule) -> SyncRules {
         on_shared: OnShared::Review,
         on_crm_delete: OnCrmDelete::Hold,
         company: None,
+        on_delete: OnDelete::Ignore,
         schema: Schema { objects: [("Lead".into(), object)].into() },
         others: BTreeMap::new(),
     }
@@ -166,6 +167,7 @@ struct Case {
     found: Vec<(CrmRecord, MatchedBy)>,
     owner: Option<Owner>,
     asked_for: bool,
+    shared: bool,
 }
 
 impl Case {
@@ -179,6 +181,7 @@ impl Case {
             found: vec![(record("00Q1", crm_city), MatchedBy::Link)],
             owner: None,
             asked_for: false,
+            shared: false,
         }
     }
 
@@ -198,6 +201,7 @@ impl Case {
             found: &Candidates { found, ..Candidates::default() },
             company: None,
             asked_for: self.asked_for,
+            shared: self.shared,
             owner_of: &|_| self.owner.clone(),
         };
         plan_sync(&input, &self.rules)

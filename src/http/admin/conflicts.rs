@@ -89,6 +89,7 @@ pub struct ResolutionView {
     record: Option<Record>,
     by: Option<String>,
     at: Time,
+    /// What the person wrote; of a moot one, why it closed if that was not planning.
     note: Option<String>,
 }
 
@@ -111,8 +112,8 @@ impl From<ConflictRow> for ConflictView {
         };
         let (state, resolution) = match row.state {
             ConflictState::Open => ("open", None),
-            ConflictState::Moot { at } => {
-                let nothing = (None, None, None, None, None);
+            ConflictState::Moot { at, why } => {
+                let nothing = (None, None, None, None, why);
                 ("moot", Some((nothing, at)))
             }
             ConflictState::Resolved { choice, by, at, note } => {
@@ -321,7 +322,7 @@ pub(super) async fn resolve(
     }
 }
 
-fn revision(tag: &HeaderValue) -> Option<i64> {
+pub(super) fn revision(tag: &HeaderValue) -> Option<i64> {
     tag.to_str().ok()?.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 

@@ -45,6 +45,8 @@ pub struct LeadSummary {
     name: Option<String>,
     email: Option<String>,
     deleted: bool,
+    /// By a person's order it is not synced.
+    excluded: bool,
     updated_at: Time,
 }
 
@@ -56,6 +58,7 @@ impl From<LeadRow> for LeadSummary {
             name: row.name,
             email: row.email,
             deleted: row.deleted,
+            excluded: row.excluded,
             updated_at: row.updated_at.into(),
         }
     }
@@ -86,6 +89,8 @@ pub struct LinkView {
     matched_by: &'static str,
     /// Whether the record carries this lead's external ID.
     owner: bool,
+    /// Changes with every change of the link; in quotes it is what `If-Match` takes.
+    revision: i64,
     /// CRM fields of the mapping that are not written: the value does not fit, the field cannot be written, or the CRM
     /// refused it. The sync log says why.
     left_out: Vec<String>,
@@ -98,6 +103,7 @@ impl From<(DestinationName, Link)> for LinkView {
             record: link.record.into(),
             matched_by: link.matched_by.as_str(),
             owner: link.owner,
+            revision: link.revision,
             left_out: link.left_out.keys().map(ToString::to_string).collect(),
         }
     }
@@ -208,7 +214,7 @@ pub struct SyncStarted {
     params(("source" = String, Path), ("lead_id" = String, Path)),
     responses(
         (status = 202, body = SyncStarted), (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Its source is no longer configured", body = Problem, content_type = "application/problem+json")
+        (status = 409, description = "Its source is no longer configured, or the lead is excluded", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn sync(
@@ -217,7 +223,10 @@ pub(super) async fn sync(
     Named((source, lead_id)): Named<(String, String)>,
 ) -> Result<(StatusCode, Json<SyncStarted>), ApiError> {
     let key = LeadKey::new(source.as_str(), lead_id.as_str());
-    app.store.load_lead(&key).await?.ok_or(ApiError::NotFound)?;
+    let view = app.store.load_lead(&key).await?.ok_or(ApiError::NotFound)?;
+    if view.row.excluded {
+        return Err(ApiError::Conflict("The lead is excluded from syncing; include it first.".to_owned()));
+    }
     let Some(source) = app.intake.source(&source) else {
         return Err(ApiError::Conflict(format!(
             "The source {source} is not configured; add [sources.{source}] first."

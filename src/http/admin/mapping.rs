@@ -9,6 +9,7 @@ use super::query::ListOf;
 use super::shown::Time;
 use super::state::{AdminState, CheckFinding, CheckReport, MappingEntry};
 use crate::http::error::ApiError;
+use crate::store::ResyncScope;
 
 /// One row of the mapping document.
 #[derive(Debug, Serialize, ToSchema)]
@@ -95,6 +96,29 @@ impl From<CheckReport> for CheckView {
 
 /// Shows what the newest preflight found, for each destination that was checked.
 #[utoipa::path(get, path = "/check", tag = "destinations", responses((status = 200, body = ListOf<CheckView>)))]
-pub(super) async fn check(State(app): State<AdminState>) -> Json<ListOf<CheckView>> {
-    Json(ListOf::whole(app.operations.checks().into_iter().map(CheckView::from).collect()))
+pub(super) async fn check(State(app): State<AdminState>) -> Result<Json<ListOf<CheckView>>, ApiError> {
+    let mut views = Vec::new();
+    let known = app.operations.destinations();
+    for report in app.operations.checks() {
+        let destination = report.destination.clone();
+        let mut view = CheckView::from(report);
+        let sources = known.iter().find(|state| state.name == destination).map(|state| state.sources.clone());
+        let planned_otherwise_than = app.operations.fingerprint(&destination);
+        if let (Some(sources), true) = (sources, planned_otherwise_than.is_some()) {
+            let scope = ResyncScope { destination, sources, planned_otherwise_than };
+            view.findings.extend(planned_otherwise(app.store.count_leads(&scope).await?));
+        }
+        views.push(view);
+    }
+    Ok(Json(ListOf::whole(views)))
+}
+
+/// What is to be said of leads that today's rules may plan differently.
+fn planned_otherwise(leads: u64) -> Option<FindingView> {
+    (leads > 0).then(|| FindingView {
+        severity: "warning",
+        subject: "leads".to_owned(),
+        finding: format!("{leads} were last planned by another mapping, other settings or other fields of the CRM"),
+        remedy: Some("see how many, and sync them again, with POST /admin/v1/resync and \"changed\": true".to_owned()),
+    })
 }

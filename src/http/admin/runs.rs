@@ -104,6 +104,9 @@ pub struct ResyncRequest {
     destination: String,
     /// Only this lead system's leads.
     source: Option<String>,
+    /// Only leads that were last planned by other rules: another mapping, other settings, other fields in the CRM.
+    #[serde(default)]
+    changed: bool,
     /// Only count them.
     #[serde(default)]
     dry_run: bool,
@@ -114,6 +117,8 @@ pub struct ResyncRequest {
 pub struct ResyncView {
     dry_run: bool,
     leads: u64,
+    /// Of these, with `dry_run`: how many were last planned by other rules; null while the CRM was not described yet.
+    planned_otherwise: Option<u64>,
     /// Null with `dry_run`.
     run: Option<i64>,
 }
@@ -123,7 +128,8 @@ pub struct ResyncView {
     post, path = "/resync", tag = "runs", request_body = ResyncRequest,
     responses(
         (status = 200, description = "Counted, with `dry_run`", body = ResyncView),
-        (status = 202, description = "Started", body = ResyncView), (status = 422, body = Problem, content_type = "application/problem+json")
+        (status = 202, description = "Started", body = ResyncView),
+        (status = 409, description = "With `changed`: the CRM was not described yet", body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn resync(
@@ -147,14 +153,28 @@ pub(super) async fn resync(
         },
     };
     let destination: DestinationName = destination.name.clone();
-    let scope = ResyncScope { destination: destination.clone(), sources };
-    let leads = app.store.count_leads(&scope).await?;
-    if request.dry_run {
-        return Ok((StatusCode::OK, Json(ResyncView { dry_run: true, leads, run: None })));
+    let fingerprint = app.operations.fingerprint(&destination);
+    if request.changed && fingerprint.is_none() {
+        return Err(ApiError::Conflict("The CRM's fields were not looked at yet; try again in a moment.".to_owned()));
     }
+    let mut scope =
+        ResyncScope { destination: destination.clone(), sources, planned_otherwise_than: fingerprint.clone() };
+    if request.dry_run {
+        let planned_otherwise = match fingerprint {
+            Some(_) => Some(app.store.count_leads(&scope).await?),
+            None => None,
+        };
+        let leads = match planned_otherwise.filter(|_| request.changed) {
+            Some(leads) => leads,
+            None => app.store.count_leads(&ResyncScope { planned_otherwise_than: None, ..scope }).await?,
+        };
+        return Ok((StatusCode::OK, Json(ResyncView { dry_run: true, leads, planned_otherwise, run: None })));
+    }
+    scope.planned_otherwise_than = scope.planned_otherwise_than.filter(|_| request.changed);
+    let leads = app.store.count_leads(&scope).await?;
     let run = app.operations.start_resync(scope, &caller.name).await?;
     let change =
         Change::new("resync", format!("destination {destination}")).saying(format!("{leads} leads, run {run}"));
     record(&app, &caller, change).await?;
-    Ok((StatusCode::ACCEPTED, Json(ResyncView { dry_run: false, leads, run: Some(run) })))
+    Ok((StatusCode::ACCEPTED, Json(ResyncView { dry_run: false, leads, planned_otherwise: None, run: Some(run) })))
 }

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::config::AdminToken;
-use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 use crate::http::figures::Figures;
 use crate::intake::Intake;
-use crate::store::{Pause, Replica, ResyncScope, Store, StoreResult};
+use crate::store::{Erased, Ordered, Pause, Replica, ResyncScope, Store, StoreError, StoreResult};
 use crate::telemetry::metrics::Exposition;
 
 /// Everything a handler may reach; cheap to clone.
@@ -64,17 +64,86 @@ pub trait Operations: Send + Sync {
     /// The mapping document: every row, then every lead field seen without one.
     async fn mapping(&self) -> StoreResult<Vec<MappingEntry>>;
 
+    /// Of the rules that the destination's leads are planned by; `None`: its CRM was not described yet.
+    fn fingerprint(&self, destination: &DestinationName) -> Option<String>;
+
     /// What the newest preflight of each destination found.
     fn checks(&self) -> Vec<CheckReport>;
 
     /// What an error code in this destination's sync log means and what to do; has an answer for unknown codes too.
     fn explain(&self, destination: &DestinationName, code: &str) -> Explanation;
 
+    /// Carries out a person's order about which record a lead is.
+    async fn order_link(&self, wish: &LinkWish) -> Result<Ordered, OrderError>;
+
+    /// Erases what is known of a lead, and with `crm` deletes its records in CRMs first. `None`: nothing is known of it.
+    async fn erase(&self, lead: &LeadKey, crm: bool) -> Result<Option<Erasing>, OrderError>;
+
+    /// Reads the configuration again, and takes it if it is right.
+    async fn reload(&self) -> Result<Reloaded, ReloadError>;
+
     /// Starts marking the leads of a scope dirty as backfill; answers the run's ID once the run is stored.
     async fn start_resync(&self, scope: ResyncScope, by: &str) -> StoreResult<i64>;
 
     /// Asks a run to stop where it is. `false`: it does not run (any more).
     async fn cancel_run(&self, id: i64) -> StoreResult<bool>;
+}
+
+/// What a person wants a lead to be.
+#[derive(Clone, Debug)]
+pub struct LinkWish {
+    pub destination: DestinationName,
+    pub lead: LeadKey,
+    /// `None`: no longer the record that it is linked to.
+    pub record: Option<RecordRef>,
+    /// The revision of the link that the person saw.
+    pub revision: Option<i64>,
+    pub by: String,
+}
+
+/// What came of erasing a lead.
+#[derive(Clone, Debug)]
+pub struct Erasing {
+    pub erased: Erased,
+    /// Its records in CRMs, and why each was left; `None`: it was deleted.
+    pub records: Vec<(DestinationName, RecordRef, Option<String>)>,
+}
+
+/// A changed configuration was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Keys that changed and that only a restart can change.
+    pub restart_needed: Vec<String>,
+}
+
+/// Why a changed configuration was not taken; the old one stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReloadError {
+    /// The service was not started from a file.
+    NoFile,
+    /// Every mistake: file, line, what to write instead.
+    Wrong(Vec<String>),
+    Failed(String),
+}
+
+/// Why an order about a lead is not carried out.
+#[derive(Debug)]
+pub enum OrderError {
+    /// There is no such destination.
+    NotFound,
+    /// A part of it cannot be; says which, and what to write.
+    Wrong(String),
+    /// Not now; says why.
+    NotNow(String),
+    /// What the CRM said.
+    Crm(String),
+    Store(StoreError),
+}
+
+impl From<StoreError> for OrderError {
+    fn from(error: StoreError) -> Self {
+        OrderError::Store(error)
+    }
 }
 
 /// What an error code means, and what a person can do about it.

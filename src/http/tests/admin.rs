@@ -11,17 +11,19 @@ use sha2::{Digest, Sha256};
 use super::fixtures::{Answered, MAX_BODY, NOW, ask, intake, lead, signed};
 use crate::clock::Clock;
 use crate::config::{AdminToken, AlertsConfig, Percent, Role};
-use crate::domain::ids::DestinationName;
+use crate::domain::ids::{DestinationName, LeadKey};
 use crate::domain::plan::{ConflictKind, Question};
 use crate::domain::record::CrmValue;
 use crate::http::admin::state::{
-    AdminParts, AdminState, CheckReport, DestinationState, Explanation, MappingEntry, Operations,
+    AdminParts, AdminState, CheckReport, DestinationState, Erasing, Explanation, LinkWish, MappingEntry, Operations,
+    OrderError, ReloadError, Reloaded,
 };
 use crate::http::figures::Figures;
 use crate::http::{BodyLimits, admin_router, openapi, public_router};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{
-    Claim, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Replica, ResyncScope, Settlement, Store, StoreResult,
+    Claim, JobEnd, LinkChange, NewLogRow, Operation, Ordered, Outcome, Replica, ResyncScope, Settlement, Store,
+    StoreResult,
 };
 use crate::telemetry::metrics;
 
@@ -57,6 +59,10 @@ impl Operations for Quiet {
         Ok(Vec::new())
     }
 
+    fn fingerprint(&self, _: &DestinationName) -> Option<String> {
+        None
+    }
+
     fn checks(&self) -> Vec<CheckReport> {
         Vec::new()
     }
@@ -64,6 +70,18 @@ impl Operations for Quiet {
     fn explain(&self, destination: &DestinationName, code: &str) -> Explanation {
         assert_eq!((destination.as_str(), code), ("crm", "record_gone"));
         Explanation { meaning: "what it means", remedy: "what to do" }
+    }
+
+    async fn order_link(&self, _: &LinkWish) -> Result<Ordered, OrderError> {
+        Err(OrderError::NotFound)
+    }
+
+    async fn erase(&self, _: &LeadKey, _: bool) -> Result<Option<Erasing>, OrderError> {
+        Ok(None)
+    }
+
+    async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        Err(ReloadError::NoFile)
     }
 
     async fn start_resync(&self, _: ResyncScope, _: &str) -> StoreResult<i64> {

@@ -55,10 +55,10 @@ impl EventLog for MemoryLog {
         let mut accept = |event: NewEvent| {
             let same = |known: &NewEvent| event.sender_id.is_some() && known.sender_id == event.sender_id;
             if let Some(place) = events.iter().position(same) {
-                return EventReceipt { id: EventId(place as i64 + 1), duplicate: true };
+                return EventReceipt { id: EventId(place as i64 + 1), duplicate: true, erased: false };
             }
             events.push(event);
-            EventReceipt { id: EventId(events.len() as i64), duplicate: false }
+            EventReceipt { id: EventId(events.len() as i64), duplicate: false, erased: false }
         };
         Ok(new.into_iter().map(&mut accept).collect())
     }

@@ -29,6 +29,7 @@ fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
         Action::Hold { .. } => false,
         Action::Create { .. }
         | Action::Update { .. }
+        | Action::Delete { .. }
         | Action::Unchanged
         | Action::Refuse { .. }
         | Action::Skip { .. } => true,

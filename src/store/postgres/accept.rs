@@ -8,6 +8,7 @@ mod batch;
 mod repeats;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::connect::Check;
+use super::erase;
 use crate::store::requests::{IntakeRequest, WaitingRequests};
 use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
 
@@ -51,6 +53,8 @@ struct Shared {
     check: Check,
     on_commit: Box<dyn Fn(usize) + Send + Sync>,
     due: Arc<watch::Sender<u64>>,
+    /// Whether any lead was erased, as far as this process knows.
+    erasures: AtomicBool,
 }
 
 #[derive(Default)]
@@ -103,6 +107,7 @@ impl Intake {
             check,
             on_commit,
             due,
+            erasures: AtomicBool::new(false),
         });
         let writers = (0..writers).map(|_| tokio::spawn(Writer::new(Arc::clone(&shared)).run())).collect();
         Self { shared, writers: Mutex::new(writers) }
@@ -114,6 +119,11 @@ impl Intake {
         let (reply, answer) = oneshot::channel();
         self.shared.push(IntakeRequest::new(events, reply))?;
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// From now on every event is looked at for whether its lead was erased.
+    pub(super) fn heed_erasures(&self) {
+        self.shared.erasures.store(true, Ordering::Relaxed);
     }
 
     /// Takes nothing more in, and waits until what was handed in is done.
@@ -153,7 +163,14 @@ impl Shared {
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let mut db = PgConnection::connect_with(&self.connect).await?;
         self.check.look(&mut db).await?;
+        self.look_for_erasures(&mut db).await?;
         Ok(db)
+    }
+
+    async fn look_for_erasures(&self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let any = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM erased)").fetch_one(db).await?;
+        self.erasures.store(any, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Waits for requests; `None`: closed, and all are taken.
@@ -233,7 +250,11 @@ impl Writer {
                 return Ok(db);
             }
             self.looked = Instant::now();
-            if matches!(timeout(CONNECT_WITHIN, self.shared.check.look(&mut db)).await, Ok(Ok(()))) {
+            let look = async {
+                self.shared.check.look(&mut db).await?;
+                self.shared.look_for_erasures(&mut db).await
+            };
+            if matches!(timeout(CONNECT_WITHIN, look).await, Ok(Ok(()))) {
                 return Ok(db);
             }
         }
@@ -266,9 +287,14 @@ impl Writer {
 
     /// Stores a batch and answers everybody in it. After a failure that leaves in doubt what is on disk the connection is
     /// dropped, and nothing is tried again: whoever sent it will.
-    async fn store(&mut self, mut db: PgConnection, requests: Vec<IntakeRequest>) {
+    async fn store(&mut self, mut db: PgConnection, mut requests: Vec<IntakeRequest>) {
         let mut stored = batch::Stored::default();
-        let storing = batch::store(&mut db, &requests, &mut stored, &*self.shared.on_commit);
+        let storing = async {
+            if self.shared.erasures.load(Ordering::Relaxed) {
+                erase::screen(&mut db, &mut requests).await?;
+            }
+            batch::store(&mut db, &requests, &mut stored, &*self.shared.on_commit).await
+        };
         let outcome = match timeout(COMMIT_WITHIN, AssertUnwindSafe(storing).catch_unwind()).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(StoreError::Unavailable("storing events panicked".to_owned())),

@@ -13,12 +13,14 @@ use super::walk::{Numbered, Span};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
+use crate::domain::time::Timestamp;
+use crate::store::by_hand::VANISHED;
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
 pub(super) const CONFLICTS: Numbered = Numbered {
     select: "SELECT id, destination, source, lead_id, kind, field, state, revision, question::text AS question, \
-             answer::text AS answer, opened_at, updated_at, closed_at FROM conflicts WHERE ",
+             answer::text AS answer, opened_at, updated_at, closed_at, closed_why FROM conflicts WHERE ",
     bounds: "SELECT (SELECT min(id) FROM conflicts), (SELECT max(id) FROM conflicts)",
     probe: "SELECT id, opened_at FROM conflicts WHERE id >= $1 ORDER BY id LIMIT 1",
 };
@@ -116,6 +118,28 @@ async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> St
     Ok(true)
 }
 
+/// Closes open questions about fields that are none of these.
+pub(super) async fn close_vanished(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    fields: &[FieldName],
+    now: Timestamp,
+) -> StoreResult<u64> {
+    let closed = sqlx::query(
+        "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = $2, closed_at = $2, closed_why = $4
+          WHERE id IN (SELECT id FROM conflicts
+                        WHERE state = 'open' AND destination = $1 AND field <> '' AND field <> ALL ($3)
+                        ORDER BY id FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(destination.as_str())
+    .bind(Time(now))
+    .bind(fields.iter().map(FieldName::as_str).collect::<Vec<_>>())
+    .bind(VANISHED)
+    .execute(&store.pool)
+    .await?;
+    Ok(closed.rows_affected())
+}
+
 pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, ConflictRow)> {
     let (cells, id) = Cells::numbered(row, "conflicts")?;
     let kind = cells.word("kind", ConflictKind::parse)?;
@@ -128,7 +152,10 @@ pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, ConflictRow)> {
             let answer = answer.ok_or_else(|| cells.corrupt("answer"))?;
             ConflictState::Resolved { choice: answer.choice, by: answer.by, at: answer.at, note: answer.note }
         }
-        "moot" => ConflictState::Moot { at: cells.maybe_time("closed_at")?.ok_or_else(|| cells.corrupt("closed_at"))? },
+        "moot" => ConflictState::Moot {
+            at: cells.maybe_time("closed_at")?.ok_or_else(|| cells.corrupt("closed_at"))?,
+            why: cells.get("closed_why")?,
+        },
         _ => return Err(cells.corrupt("state")),
     };
     let conflict = ConflictRow {

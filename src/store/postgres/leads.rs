@@ -33,7 +33,7 @@ const DOCUMENTS: i64 = 300;
 /// Among how many of all sources' newest leads those are sought.
 const AMONG: i64 = 5000;
 
-const COLUMNS: &str = "SELECT source, lead_id, name, email, deleted, updated_at FROM ";
+const COLUMNS: &str = "SELECT source, lead_id, name, email, deleted, excluded, updated_at FROM ";
 
 /// One page of leads, the last changed first. A lead that changes while a person pages moves to the first page.
 pub(super) async fn list(store: &PostgresStore, filter: &LeadFilter, page: &Page) -> StoreResult<Listed<LeadRow>> {
@@ -94,7 +94,7 @@ pub(super) async fn load(store: &PostgresStore, key: &LeadKey) -> StoreResult<Op
     }
     let timeline = load_timeline(store, key).await?;
     let row = sqlx::query(
-        "SELECT source, lead_id, name, email, deleted, updated_at, document::text AS document
+        "SELECT source, lead_id, name, email, deleted, excluded, updated_at, document::text AS document
            FROM leads WHERE source = $1 AND lead_id = $2",
     )
     .bind(key.source.as_str())
@@ -109,7 +109,7 @@ pub(super) async fn load(store: &PostgresStore, key: &LeadKey) -> StoreResult<Op
         }
         (None, Some(newest)) => {
             let updated_at = time_of(newest).0;
-            (LeadRow { key: key.clone(), name: None, email: None, deleted: false, updated_at }, None)
+            (LeadRow { key: key.clone(), name: None, email: None, deleted: false, excluded: false, updated_at }, None)
         }
         (None, None) => return Ok(None),
     };
@@ -251,11 +251,18 @@ pub(super) async fn after(
             break;
         }
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT lead_id FROM leads WHERE source = $1 AND ($2::text IS NULL OR lead_id > $2) ORDER BY lead_id LIMIT $3",
+            "SELECT lead_id FROM leads d
+              WHERE source = $1 AND ($2::text IS NULL OR lead_id > $2)
+                AND ($4::text IS NULL OR EXISTS (
+                        SELECT 1 FROM links k WHERE k.destination = $5 AND k.source = d.source AND k.lead_id = d.lead_id
+                                                AND k.fingerprint <> $4))
+              ORDER BY lead_id LIMIT $3",
         )
         .bind(source)
         .bind(after)
         .bind((limit - keys.len()) as i64)
+        .bind(scope.planned_otherwise_than.as_deref())
+        .bind(scope.destination.as_str())
         .persistent(false)
         .fetch_all(&store.pool)
         .await?;
@@ -267,8 +274,15 @@ pub(super) async fn after(
 /// How many leads a resync of this scope would touch.
 pub(super) async fn count(store: &PostgresStore, scope: &ResyncScope) -> StoreResult<u64> {
     let sources: Vec<&str> = scope.sources.iter().map(SourceName::as_str).collect();
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM leads WHERE source = ANY($1)")
+    let sql = "SELECT count(*) FROM leads d
+                WHERE source = ANY($1)
+                  AND ($2::text IS NULL OR EXISTS (
+                          SELECT 1 FROM links k WHERE k.destination = $3 AND k.source = d.source AND k.lead_id = d.lead_id
+                                                  AND k.fingerprint <> $2))";
+    let count: i64 = sqlx::query_scalar(sql)
         .bind(sources)
+        .bind(scope.planned_otherwise_than.as_deref())
+        .bind(scope.destination.as_str())
         .fetch_one(&store.pool)
         .await?;
     Ok(count.unsigned_abs())
@@ -307,6 +321,7 @@ fn read_row(row: &PgRow) -> StoreResult<LeadRow> {
         name: cells.get("name")?,
         email: cells.get("email")?,
         deleted: cells.get("deleted")?,
+        excluded: cells.get("excluded")?,
         updated_at: cells.time("updated_at")?,
         key,
     })

@@ -18,7 +18,8 @@ pub(super) async fn find_owners(
     let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !cannot_be(id)).collect();
     let rows: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT l.record_id, l.source, l.lead_id,
-                EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted)
+                EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id
+                                           AND (d.deleted OR d.excluded))
            FROM links l WHERE l.owner AND l.destination = $1 AND l.record_id = ANY ($2::text[])",
     )
     .bind(destination.as_str())
@@ -30,6 +31,25 @@ pub(super) async fn find_owners(
     };
     let owners: HashMap<String, RecordOwner> = rows.into_iter().map(owner).collect();
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
+}
+
+/// Whether a living lead shares each of these records with its owner.
+pub(super) async fn find_shared(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    records: &[RecordRef],
+) -> StoreResult<Vec<bool>> {
+    let shared = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+                         WHERE l.destination = $1 AND l.record_id = u.id AND NOT l.owner
+                           AND NOT d.deleted AND NOT d.excluded)
+           FROM unnest($2::text[]) WITH ORDINALITY AS u (id, place) ORDER BY u.place",
+    )
+    .bind(destination.as_str())
+    .bind(records.iter().map(|record| record.id.as_str()).collect::<Vec<_>>())
+    .fetch_all(&store.pool)
+    .await?;
+    Ok(shared)
 }
 
 /// Leads with rows left out by other rules than these, in key order.

@@ -16,6 +16,7 @@ use sqlx::PgConnection;
 use super::PostgresStore;
 use super::append::append_decided;
 use super::dirty::{self, Why};
+use super::erase;
 use super::recover::{Unsettled, open_unsettled};
 use crate::domain::ids::{DestinationName, LeadKey};
 use crate::domain::job::Class;
@@ -83,7 +84,7 @@ fn independent(parts: &[Part]) -> usize {
         let settlement = &part.settlement;
         let destination = settlement.destination.clone();
         match &settlement.link {
-            LinkChange::Release { .. } | LinkChange::PutAndRelease { .. } => return true,
+            LinkChange::Release { .. } | LinkChange::PutAndRelease { .. } | LinkChange::Drop { .. } => return true,
             LinkChange::Put { link, .. } if !records.insert((destination.clone(), link.record.id.clone())) => {
                 return true;
             }
@@ -222,7 +223,12 @@ async fn change_alone(db: &mut PgConnection, part: &Part, heir: Option<&LeadKey>
 
 /// Records all but the links, which were changed already, and what the log says of a hand-over.
 async fn record(db: &mut PgConnection, parts: &[(&Part, Fate)], handed_over: Option<&NewLogRow>) -> StoreResult<()> {
-    let parts: Vec<_> = parts.iter().filter(|(_, fate)| *fate != Fate::Over).copied().collect();
+    let lost = parts.iter().filter(|(_, fate)| *fate == Fate::Lost).map(|(part, _)| part.settlement.lead.clone());
+    let lost: Vec<LeadKey> = lost.collect();
+    let erased = if lost.is_empty() { BTreeMap::new() } else { erase::find_erased(db, &lost).await? };
+    // A lead that was erased while it was in hand: what the attempt knows of it goes, too.
+    let is_kept = |(part, fate): &&(&Part, Fate)| *fate != Fate::Over && !erased.contains_key(&part.settlement.lead);
+    let parts: Vec<(&Part, Fate)> = parts.iter().filter(is_kept).copied().collect();
     let settlements: Vec<_> = parts.iter().map(|(part, fate)| (&part.settlement, *fate)).collect();
     touch_lost(db, &settlements).await?;
     for (settlement, fate) in &settlements {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore, announce, claim, conflicts, dead_letters, dirty, events, figures, fold, gates, leads, leases, links,
-    log, people, prune, recover, replay, replicas, runs, settle, work,
+    PostgresStore, announce, by_hand, claim, conflicts, dead_letters, dirty, erase, events, figures, fold, gates,
+    leads, leases, links, log, people, prune, recover, replay, replicas, runs, settle, work,
 };
-use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
+use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 use crate::store::*;
 
@@ -80,6 +80,10 @@ impl Store for PostgresStore {
         records: &[RecordRef],
     ) -> StoreResult<Vec<Option<RecordOwner>>> {
         links::find_owners(self, destination, records).await
+    }
+
+    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<bool>> {
+        links::find_shared(self, destination, records).await
     }
 
     async fn leads_with_rows_left_out(
@@ -163,6 +167,27 @@ impl Store for PostgresStore {
 
     async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered> {
         conflicts::resolve(self, answer).await
+    }
+
+    async fn close_vanished(
+        &self,
+        destination: &DestinationName,
+        fields: &[FieldName],
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        conflicts::close_vanished(self, destination, fields, now).await
+    }
+
+    async fn order_link(&self, order: &LinkOrder) -> StoreResult<Ordered> {
+        by_hand::order_link(self, order).await
+    }
+
+    async fn set_excluded(&self, exclusion: &Exclusion) -> StoreResult<bool> {
+        by_hand::set_excluded(self, exclusion).await
+    }
+
+    async fn erase_lead(&self, erasure: &Erasure) -> StoreResult<Option<Erased>> {
+        erase::erase(self, erasure).await
     }
 
     async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> StoreResult<Listed<DeadLetter>> {

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::time::Time;
-use super::{PostgresStore, rows};
+use super::{PostgresStore, erase, rows};
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::plan::{ConflictKind, Intent, Link};
@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::store::stored::{
     answer_from_json, headers_from_json, left_out_from_json, pairs_from_json, question_from_json,
 };
-use crate::store::{OpenConflict, StoreResult, StoredEvent, Work};
+use crate::store::{Erasure, OpenConflict, StoreResult, StoredEvent, Work};
 
 /// The most events and bytes of one lead in one step, and the most bytes in all. Each lead has at least one event.
 const MAX_EVENTS: usize = 500;
@@ -45,12 +45,33 @@ pub(super) async fn load(
     load_intents(&mut look, &keys, destination, &mut work).await?;
     load_conflicts(&mut look, &keys, destination, &mut work).await?;
     look.commit().await?;
+    erase_late(store, &mut work).await?;
     Ok(work)
+}
+
+/// Erases what came in for an erased lead while that was erased: another process may not have known of it yet.
+async fn erase_late(store: &PostgresStore, work: &mut [Work]) -> StoreResult<()> {
+    let is_new = |work: &&Work| work.lead.is_none() && !work.unfolded.is_empty();
+    let new: Vec<LeadKey> = work.iter().filter(is_new).map(|work| work.key.clone()).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let mut db = store.pool.acquire().await?;
+    let erased = erase::find_erased(&mut db, &new).await?;
+    drop(db);
+    for work in work.iter_mut().filter(|work| erased.contains_key(&work.key)) {
+        let now = work.unfolded.iter().map(|event| event.received_at).max().unwrap_or_default();
+        erase::erase(store, &Erasure { lead: work.key.clone(), now, log: Vec::new() }).await?;
+        work.unfolded.clear();
+        work.more_events = false;
+    }
+    Ok(())
 }
 
 fn empty(key: &LeadKey) -> Work {
     Work {
         key: key.clone(),
+        excluded: false,
         lead: None,
         unfolded: Vec::new(),
         more_events: false,
@@ -72,7 +93,7 @@ fn place(ordinal: i64) -> Option<usize> {
 }
 
 async fn load_leads(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]) -> StoreResult<()> {
-    let sql = "SELECT k.place, l.document::text, l.revision
+    let sql = "SELECT k.place, l.document::text, l.revision, l.excluded
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(source, lead_id, place)
                  JOIN leads l ON l.source = k.source AND l.lead_id = k.lead_id";
     for row in sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).fetch_all(db).await? {
@@ -80,6 +101,7 @@ async fn load_leads(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]) -
         let key = work[place].key.clone();
         let lead = Lead::from_json(key.clone(), row.try_get(1)?).ok();
         work[place].lead = Some((rows::read(lead, "leads", "document", key)?, row.try_get(2)?));
+        work[place].excluded = row.try_get(3)?;
     }
     Ok(())
 }

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::dirty::{self, Why};
+use super::erase;
 use super::writer::connection::{begin, commit, roll_back};
-use crate::domain::ids::{EventId, LeadKey, SourceName};
+use crate::domain::ids::{EventId, LeadId, LeadKey, SourceName};
 use crate::domain::job::Class;
+use crate::store::erased::{ErasureKey, counted_as, without_data};
 use crate::store::requests::IntakeRequest;
 use crate::store::stored::headers_to_json;
 use crate::store::{EventReceipt, EventState, NewEvent, StoreError, StoreResult};
@@ -86,15 +88,23 @@ struct Batch {
     made_due: bool,
     /// By source, hour and what became of the event.
     counts: HashMap<(SourceName, i64, &'static str), i64>,
+    /// The key of tombstones, if there are any; once it was looked for.
+    key: Option<Option<ErasureKey>>,
 }
 
 impl Batch {
     fn store(&mut self, db: &Connection, event: &NewEvent) -> StoreResult<EventReceipt> {
+        if let Some(alias) = self.alias_of(db, event)? {
+            let id = insert_event(db, &without_data(event, alias))?;
+            self.events += 1;
+            self.count(event, counted_as(EventState::Erased));
+            return Ok(EventReceipt { id, duplicate: false, erased: true });
+        }
         if let Some(sender_id) = &event.sender_id {
             match find_repeated(db, event, sender_id)? {
                 Seen::Repeated(id) => {
                     self.count(event, "duplicate");
-                    return Ok(EventReceipt { id, duplicate: true });
+                    return Ok(EventReceipt { id, duplicate: true, erased: false });
                 }
                 Seen::OtherContent => self.count(event, "reused_id"),
                 Seen::New => {}
@@ -112,7 +122,19 @@ impl Batch {
         }
         self.events += 1;
         self.count(event, event.state.as_str());
-        Ok(EventReceipt { id, duplicate: false })
+        Ok(EventReceipt { id, duplicate: false, erased: false })
+    }
+
+    /// The name of the event's lead, if that was erased.
+    fn alias_of(&mut self, db: &Connection, event: &NewEvent) -> StoreResult<Option<LeadId>> {
+        let Some(lead) = &event.lead else { return Ok(None) };
+        if self.key.is_none() {
+            self.key = Some(erase::key_in_use(db)?);
+        }
+        match self.key.iter().flatten().next() {
+            Some(key) => erase::alias_of(db, key, &event.source, lead),
+            None => Ok(None),
+        }
     }
 
     /// Keeps the bytes of what cannot be stored as what it is.

@@ -10,12 +10,14 @@ use super::walk::{Cells, Numbered, Span};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
+use crate::domain::time::Timestamp;
+use crate::store::by_hand::VANISHED;
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
 pub(super) const CONFLICTS: Numbered = Numbered {
     select: "SELECT id, destination, source, lead_id, kind, field, state, revision, question, answer, opened_at, updated_at, \
-             closed_at FROM conflicts WHERE ",
+             closed_at, closed_why FROM conflicts WHERE ",
     bounds: "SELECT (SELECT min(id) FROM conflicts), (SELECT max(id) FROM conflicts)",
     probe: "SELECT id, opened_at FROM conflicts WHERE id >= ? ORDER BY id LIMIT 1",
 };
@@ -104,6 +106,29 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
     Ok(Answered::Changed(Box::new(conflict)))
 }
 
+/// Closes open questions about fields that are none of these.
+pub(super) async fn close_vanished(
+    store: &SqliteStore,
+    destination: &DestinationName,
+    fields: &[FieldName],
+    now: Timestamp,
+) -> StoreResult<u64> {
+    let destination = destination.clone();
+    let fields: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
+    let fields = serde_json::to_string(&fields).expect("a list of texts can be written");
+    let work = move |db: &mut rusqlite::Connection| {
+        let closed = db
+            .prepare_cached(
+                "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?2, closed_at = ?2, closed_why = ?4
+                  WHERE state = 'open' AND destination = ?1 AND field <> ''
+                    AND field NOT IN (SELECT value FROM json_each(?3))",
+            )?
+            .execute(params![destination.as_str(), now.as_micros(), fields, VANISHED])?;
+        Ok(closed as u64)
+    };
+    store.writer.run(work).await
+}
+
 pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, ConflictRow)> {
     let (cells, id) = Cells::numbered(row, "conflicts")?;
     let kind = cells.word("kind", ConflictKind::parse)?;
@@ -116,7 +141,10 @@ pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, ConflictRow)> {
             let answer = answer.ok_or_else(|| cells.corrupt("answer"))?;
             ConflictState::Resolved { choice: answer.choice, by: answer.by, at: answer.at, note: answer.note }
         }
-        "moot" => ConflictState::Moot { at: cells.maybe_time("closed_at")?.ok_or_else(|| cells.corrupt("closed_at"))? },
+        "moot" => ConflictState::Moot {
+            at: cells.maybe_time("closed_at")?.ok_or_else(|| cells.corrupt("closed_at"))?,
+            why: cells.get("closed_why")?,
+        },
         _ => return Err(cells.corrupt("state")),
     };
     let conflict = ConflictRow {

@@ -31,7 +31,7 @@ const DOCUMENTS: i64 = 300;
 /// Among how many of all sources' newest leads those are sought.
 const AMONG: i64 = 5000;
 
-const COLUMNS: &str = "SELECT source, lead_id, name, email, deleted, updated_at FROM leads WHERE ";
+const COLUMNS: &str = "SELECT source, lead_id, name, email, deleted, excluded, updated_at FROM leads WHERE ";
 
 /// Every source that has leads, one look into the primary key each.
 const SOURCES: &str = "WITH RECURSIVE names (source) AS (
@@ -93,7 +93,7 @@ fn push_beginnings(query: &mut QueryBuilder<Sqlite>, q: &str) {
 pub(super) async fn load(store: &SqliteStore, key: &LeadKey) -> StoreResult<Option<LeadView>> {
     let timeline = load_timeline(store, key).await?;
     let row = sqlx::query(
-        "SELECT source, lead_id, name, email, deleted, updated_at, document FROM leads WHERE source = ? AND lead_id = ?",
+        "SELECT source, lead_id, name, email, deleted, excluded, updated_at, document FROM leads WHERE source = ? AND lead_id = ?",
     )
     .bind(key.source.as_str())
     .bind(key.id.as_str())
@@ -107,7 +107,7 @@ pub(super) async fn load(store: &SqliteStore, key: &LeadKey) -> StoreResult<Opti
         }
         (None, Some(newest)) => {
             let updated_at = time_of(newest).0;
-            (LeadRow { key: key.clone(), name: None, email: None, deleted: false, updated_at }, None)
+            (LeadRow { key: key.clone(), name: None, email: None, deleted: false, excluded: false, updated_at }, None)
         }
         (None, None) => return Ok(None),
     };
@@ -254,6 +254,11 @@ fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
         names.push_bind(source.as_str().to_owned());
     }
     query.push(")");
+    if let Some(fingerprint) = &scope.planned_otherwise_than {
+        query.push(" AND EXISTS (SELECT 1 FROM links k WHERE k.source = leads.source AND k.lead_id = leads.lead_id");
+        query.push(" AND k.destination = ").push_bind(scope.destination.as_str().to_owned());
+        query.push(" AND k.fingerprint <> ").push_bind(fingerprint.clone()).push(")");
+    }
 }
 
 /// Fields of a source's newest leads, by name.
@@ -289,6 +294,7 @@ fn read_row(row: &SqliteRow) -> StoreResult<LeadRow> {
         name: cells.get("name")?,
         email: cells.get("email")?,
         deleted: cells.get("deleted")?,
+        excluded: cells.get("excluded")?,
         updated_at: cells.time("updated_at")?,
         key,
     })

@@ -22,7 +22,7 @@ pub(super) async fn find_owners(
         let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
             "SELECT l.record_id, l.source, l.lead_id,
                     EXISTS (SELECT 1 FROM leads d
-                             WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted = 1)
+                             WHERE d.source = l.source AND d.lead_id = l.lead_id AND (d.deleted = 1 OR d.excluded = 1))
                FROM links l WHERE l.owner = 1 AND l.destination = ",
         );
         query.push_bind(destination.as_str()).push(" AND l.record_id IN (");
@@ -37,6 +37,28 @@ pub(super) async fn find_owners(
         }));
     }
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
+}
+
+/// Whether a living lead shares each of these records with its owner.
+pub(super) async fn find_shared(
+    store: &SqliteStore,
+    destination: &DestinationName,
+    records: &[RecordRef],
+) -> StoreResult<Vec<bool>> {
+    let mut shared = Vec::with_capacity(records.len());
+    for record in records {
+        let found: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+                             WHERE l.destination = ? AND l.record_id = ? AND l.owner = 0
+                               AND d.deleted = 0 AND d.excluded = 0)",
+        )
+        .bind(destination.as_str())
+        .bind(record.id.as_str())
+        .fetch_one(&store.readers)
+        .await?;
+        shared.push(found);
+    }
+    Ok(shared)
 }
 
 /// Leads with rows left out by other rules than these, in key order.

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::SqliteStore;
 use super::append::append_decided;
 use super::dirty::{self, Why};
+use super::erase;
 use super::recover::{Unsettled, open_unsettled};
 use crate::domain::job::Class;
 use crate::store::decided::Decided;
@@ -66,7 +67,8 @@ fn settle_or_postpone(db: &mut Connection, part: &Part) -> StoreResult<Settled> 
 
 fn settle_one(db: &mut Connection, Part { settlement, decided }: &Part) -> StoreResult<Settled> {
     let leased = leased(db, settlement)?;
-    if leased.is_none() && settlement.again {
+    // One that was erased was in hand meanwhile: what the attempt knows of it goes, too.
+    if leased.is_none() && (settlement.again || erase::was_erased(db, &settlement.lead)?) {
         return Ok(Settled::LeaseLost);
     }
     for (row, decided) in settlement.log.iter().zip(decided) {

@@ -5,10 +5,10 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, announce, backup, claim, conflicts, dead_letters, dirty, events, figures, fold, gates, leads, links,
-    log, people, prune, recover, replay, runs, settle, work,
+    SqliteStore, announce, backup, by_hand, claim, conflicts, dead_letters, dirty, erase, events, figures, fold, gates,
+    leads, links, log, people, prune, recover, replay, runs, settle, work,
 };
-use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, SourceName};
+use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 use crate::store::*;
 
@@ -78,6 +78,10 @@ impl Store for SqliteStore {
         records: &[RecordRef],
     ) -> StoreResult<Vec<Option<RecordOwner>>> {
         links::find_owners(self, destination, records).await
+    }
+
+    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<bool>> {
+        links::find_shared(self, destination, records).await
     }
 
     async fn leads_with_rows_left_out(
@@ -161,6 +165,27 @@ impl Store for SqliteStore {
 
     async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered> {
         conflicts::resolve(self, answer).await
+    }
+
+    async fn close_vanished(
+        &self,
+        destination: &DestinationName,
+        fields: &[FieldName],
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        conflicts::close_vanished(self, destination, fields, now).await
+    }
+
+    async fn order_link(&self, order: &LinkOrder) -> StoreResult<Ordered> {
+        by_hand::order_link(self, order).await
+    }
+
+    async fn set_excluded(&self, exclusion: &Exclusion) -> StoreResult<bool> {
+        by_hand::set_excluded(self, exclusion).await
+    }
+
+    async fn erase_lead(&self, erasure: &Erasure) -> StoreResult<Option<Erased>> {
+        erase::erase(self, erasure).await
     }
 
     async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> StoreResult<Listed<DeadLetter>> {

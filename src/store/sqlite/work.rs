@@ -45,6 +45,7 @@ pub(super) async fn load(
 fn empty(key: &LeadKey) -> Work {
     Work {
         key: key.clone(),
+        excluded: false,
         lead: None,
         unfolded: Vec::new(),
         more_events: false,
@@ -63,7 +64,7 @@ fn at(work: &mut [Work], row: &sqlx::sqlite::SqliteRow) -> StoreResult<usize> {
 
 async fn load_leads(db: &mut SqliteConnection, keys: &str, work: &mut [Work]) -> StoreResult<()> {
     let sql = format!(
-        "SELECT k.key, l.document, l.revision FROM {KEYS} leads l
+        "SELECT k.key, l.document, l.revision, l.excluded FROM {KEYS} leads l
           WHERE l.source = k.value ->> 0 AND l.lead_id = k.value ->> 1"
     );
     for row in sqlx::query(sqlx::AssertSqlSafe(sql)).bind(keys).fetch_all(db).await? {
@@ -71,6 +72,7 @@ async fn load_leads(db: &mut SqliteConnection, keys: &str, work: &mut [Work]) ->
         let key = work[place].key.clone();
         let lead = Lead::from_json(key.clone(), row.try_get(1)?).ok();
         work[place].lead = Some((rows::read(lead, "leads", "document", key)?, row.try_get(2)?));
+        work[place].excluded = row.try_get(3)?;
     }
     Ok(())
 }

@@ -91,6 +91,8 @@ pub struct EventReceipt {
     pub id: EventId,
     /// Whether it repeats an event that is stored under this ID.
     pub duplicate: bool,
+    /// Whether it is of a lead that was erased, so that nothing of it is kept but that it came.
+    pub erased: bool,
 }
 
 /// A stored event, ready to be folded.

@@ -65,6 +65,8 @@ pub struct Refusal {
 #[derive(Clone, Debug)]
 pub struct Work {
     pub key: LeadKey,
+    /// By a person's order it is not synced.
+    pub excluded: bool,
     /// The folded lead and its revision, if any event of it was folded before.
     pub lead: Option<(Lead, i64)>,
     /// In order of arrival. More than fit in one step: `more_events`; fold, save and load again.
@@ -91,7 +93,7 @@ pub struct OpenConflict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordOwner {
     pub lead: LeadKey,
-    /// Whether it was deleted: then the record is whoever's comes next.
+    /// Whether it was deleted or excluded: then the record is whoever's comes next.
     pub deleted: bool,
 }
 
@@ -207,7 +209,13 @@ pub enum LinkChange {
     Release {
         planned_with: i64,
     },
-    /// The lead is gone, and its record was found only now: both of the above.
+    /// The lead is gone, and so is its record: neither it nor any other lead that is gone is linked to it any more. A link
+    /// that moved since stands (`None`: there was no link).
+    Drop {
+        record: RecordRef,
+        planned_with: Option<i64>,
+    },
+    /// The lead is gone, and its record was found only now: it is linked and then released.
     PutAndRelease {
         link: Link,
         planned_with: Option<i64>,

@@ -70,6 +70,8 @@ pub struct LeadRow {
     pub name: Option<String>,
     pub email: Option<String>,
     pub deleted: bool,
+    /// By a person's order it is not synced.
+    pub excluded: bool,
     pub updated_at: Timestamp,
 }
 
@@ -139,9 +141,10 @@ pub enum ConflictState {
         at: Timestamp,
         note: Option<String>,
     },
-    /// Planning no longer finds it.
+    /// There is nothing to decide any more: planning no longer finds it, or what `why` says.
     Moot {
         at: Timestamp,
+        why: Option<String>,
     },
 }
 

@@ -141,4 +141,6 @@ pub struct ResyncScope {
     pub destination: DestinationName,
     /// Every lead of these.
     pub sources: Vec<SourceName>,
+    /// Only those whose link was last planned by other rules than those of this fingerprint.
+    pub planned_otherwise_than: Option<String>,
 }

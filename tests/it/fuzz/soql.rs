@@ -101,6 +101,7 @@ async fn look_up(rng: &mut fastrand::Rng) {
         keys: keys.collect(),
         reading: Reading {
             external_id: Some("Lead_System_Id__c".into()),
+            companies: None,
             fields: BTreeMap::from([("Lead".into(), ["LastName".into()].into())]),
         },
     };

@@ -313,6 +313,7 @@ impl Promises {
                 is_there && self.links.remove(&settlement.lead).is_some()
             }
             LinkChange::Release { planned_with } => self.release(settlement, *planned_with),
+            LinkChange::Drop { .. } => unreachable!("no settlement of these deletes a record"),
             LinkChange::PutAndRelease { link, planned_with } => {
                 self.put(settlement, link, *planned_with)
                     && self.release(settlement, planned_with.map_or(1, |revision| revision + 1))

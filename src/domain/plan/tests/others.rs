@@ -185,6 +185,7 @@ fn planned(lead: &Lead, link: Option<&Link>, found: Option<CrmRecord>, companies
         found: &Candidates { found, companies: Some(companies) },
         company: keys.company.as_ref(),
         asked_for: false,
+        shared: false,
         owner_of: &|_| None,
     };
     Some(plan_sync(&input, &rules))

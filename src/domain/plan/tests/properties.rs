@@ -35,6 +35,7 @@ fn carried_out(case: &Case, plan: &SyncPlan, rewrites: bool) -> Case {
         found: vec![(record, MatchedBy::Link)],
         owner: None,
         asked_for: false,
+        shared: false,
     }
 }
 

@@ -9,6 +9,7 @@ use super::repeats::{Decided, Fate, First, Known, decide};
 use crate::domain::ids::EventId;
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
+use crate::store::erased::counted_as;
 use crate::store::postgres::dirty;
 use crate::store::postgres::rows::{self, cannot_be, readable_option};
 use crate::store::postgres::time::Time;
@@ -278,9 +279,14 @@ fn finish(events: &[&NewEvent], decided: &Decided, ids: &[i64]) -> Done {
     let mut receipts: Vec<EventReceipt> = Vec::with_capacity(events.len());
     for fate in &decided.fates {
         receipts.push(match fate {
-            Fate::Stored => EventReceipt { id: EventId(ids.next().copied().unwrap_or_default()), duplicate: false },
-            Fate::Repeats(First::Known(id)) => EventReceipt { id: *id, duplicate: true },
-            Fate::Repeats(First::InBatch(place)) => EventReceipt { id: receipts[*place].id, duplicate: true },
+            Fate::Stored => {
+                let erased = events[receipts.len()].state == EventState::Erased;
+                EventReceipt { id: EventId(ids.next().copied().unwrap_or_default()), duplicate: false, erased }
+            }
+            Fate::Repeats(First::Known(id)) => EventReceipt { id: *id, duplicate: true, erased: false },
+            Fate::Repeats(First::InBatch(place)) => {
+                EventReceipt { id: receipts[*place].id, duplicate: true, erased: false }
+            }
         });
     }
     let stored = decided.fates.iter().filter(|fate| **fate == Fate::Stored).count();
@@ -392,7 +398,7 @@ impl<'e> Counts<'e> {
             let hour = event.received_at.as_micros().div_euclid(HOUR_MICROS).saturating_mul(HOUR_MICROS);
             let mut count = |what| *counts.entry((event.source.as_str(), hour, what)).or_default() += 1;
             match decided.fates[place] {
-                Fate::Stored => count(event.state.as_str()),
+                Fate::Stored => count(counted_as(event.state)),
                 Fate::Repeats(_) => count("duplicate"),
             }
             if decided.reused.contains(&place) {

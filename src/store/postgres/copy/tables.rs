@@ -48,7 +48,7 @@ const NO_SLOT: &str = "0 + 0";
 
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
-pub(super) static TABLES: [Table; 19] = [
+pub(super) static TABLES: [Table; 21] = [
     Table {
         name: "events",
         there: "events",
@@ -115,6 +115,7 @@ pub(super) static TABLES: [Table; 19] = [
             column("name", Indexed),
             column("email", Indexed),
             column("deleted", Bool),
+            column("excluded", Bool),
             column("updated_at", Time),
         ],
     },
@@ -205,6 +206,7 @@ pub(super) static TABLES: [Table; 19] = [
             column("opened_at", Time),
             column("updated_at", Time),
             column("closed_at", Time),
+            column("closed_why", Text),
         ],
     },
     Table {
@@ -327,6 +329,18 @@ pub(super) static TABLES: [Table; 19] = [
             column("state", Text),
             column("detail", Text),
         ],
+    },
+    Table {
+        name: "erased",
+        there: "erased",
+        keys: 2,
+        columns: &[column("source", Text), column("digest", Bytes), column("at", Time)],
+    },
+    Table {
+        name: "erasure_key",
+        there: "erasure_key",
+        keys: 1,
+        columns: &[column("id", Big), column("secret", Bytes)],
     },
 ];
 

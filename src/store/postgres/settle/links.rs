@@ -89,7 +89,10 @@ pub(super) async fn put_all(db: &mut PgConnection, settlements: &[&Settlement]) 
             LinkChange::Put { link, planned_with: Some(revision) } => {
                 next.push((nth, NewLink::of(settlement, link), *revision));
             }
-            LinkChange::Remove { .. } | LinkChange::Release { .. } | LinkChange::PutAndRelease { .. } => {
+            LinkChange::Remove { .. }
+            | LinkChange::Release { .. }
+            | LinkChange::PutAndRelease { .. }
+            | LinkChange::Drop { .. } => {
                 linked[nth] = false;
             }
         }
@@ -230,6 +233,9 @@ pub(super) async fn change(
         LinkChange::Put { link, planned_with } => Ok(Change::linked(put(db, settlement, link, *planned_with).await?)),
         LinkChange::Remove { planned_with } => Ok(Change::linked(remove(db, settlement, *planned_with).await?)),
         LinkChange::Release { planned_with } => release(db, settlement, *planned_with, heir).await,
+        LinkChange::Drop { record, planned_with } => {
+            Ok(Change::linked(drop_links(db, settlement, record, *planned_with).await?))
+        }
         LinkChange::PutAndRelease { link, planned_with } => {
             if !put(db, settlement, link, *planned_with).await? {
                 return Ok(Change::linked(false));
@@ -313,7 +319,7 @@ async fn remove(db: &mut PgConnection, settlement: &Settlement, revision: i64) -
     Ok(removed.rows_affected() == 1)
 }
 
-/// Unlinks the deleted lead that owns the record, so that this one can; `false`: that was not what stood in the way.
+/// Unlinks the lead that is gone and owns the record, so that this one can; `false`: that was not what stood in the way.
 async fn take_from_deleted(
     db: &mut PgConnection,
     settlement: &Settlement,
@@ -326,7 +332,7 @@ async fn take_from_deleted(
     let taken = sqlx::query(
         "DELETE FROM links l
           WHERE l.destination = $1 AND l.record_id = $4 AND l.owner AND (l.source, l.lead_id) <> ($2, $3)
-            AND EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND d.deleted)
+            AND EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id AND (d.deleted OR d.excluded))
             AND $5 = coalesce((SELECT own.revision FROM links own
                                 WHERE own.destination = $1 AND own.source = $2 AND own.lead_id = $3), 0)",
     )
@@ -348,13 +354,13 @@ async fn release(
     revision: i64,
     expected: Option<&LeadKey>,
 ) -> StoreResult<Change> {
-    let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
+    let lead = &settlement.lead;
     // Locked, since another lead may be taking the record from this deleted one.
     let record: Option<(String, String)> = sqlx::query_as(
         "SELECT object, record_id FROM links
           WHERE destination = $1 AND source = $2 AND lead_id = $3 AND revision = $4 AND owner FOR UPDATE",
     )
-    .bind(destination)
+    .bind(settlement.destination.as_str())
     .bind(lead.source.as_str())
     .bind(lead.id.as_str())
     .bind(revision)
@@ -362,44 +368,104 @@ async fn release(
     .await?;
     let Some((object, id)) = record else { return Ok(Change::linked(false)) };
     let record = RecordRef { object: object.as_str().into(), id: id.as_str().into() };
-    let heir: Option<(String, String)> = sqlx::query_as(
-        r#"SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-            WHERE l.destination = $1 AND l.record_id = $2 AND NOT l.owner AND NOT d.deleted
-            ORDER BY l.linked_at, l.source COLLATE "C", l.lead_id COLLATE "C" LIMIT 1"#,
-    )
-    .bind(destination)
-    .bind(record.id.as_str())
-    .fetch_optional(&mut *db)
-    .await?;
-    let heir = heir.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str()));
+    let parting = Parting { destination: &settlement.destination, lead, now: settlement.now };
+    let heir = find_heir(db, &settlement.destination, &record).await?;
     let mut log = None;
     if let Some(heir) = heir.as_ref().filter(|heir| Some(*heir) == expected) {
-        sqlx::query("DELETE FROM links WHERE destination = $1 AND source = $2 AND lead_id = $3")
-            .bind(destination)
-            .bind(lead.source.as_str())
-            .bind(lead.id.as_str())
-            .execute(&mut *db)
-            .await?;
-        log = Some(hand_over(db, settlement, record, heir).await?);
+        unlink(db, &settlement.destination, lead).await?;
+        log = Some(hand_over(db, &parting, record, heir).await?);
     }
     Ok(Change { linked: true, heir, log })
 }
 
-/// Makes `heir`, whose job was made due before, the record's owner, without a base: what the record holds came from the
-/// other lead. The empty fingerprint says that its key is to replace the other's.
-async fn hand_over(
+/// Unlinks every lead that is gone from a record that is, too.
+async fn drop_links(
     db: &mut PgConnection,
     settlement: &Settlement,
+    record: &RecordRef,
+    planned_with: Option<i64>,
+) -> StoreResult<bool> {
+    let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
+    if let Some(revision) = planned_with {
+        let own =
+            sqlx::query("DELETE FROM links WHERE destination = $1 AND source = $2 AND lead_id = $3 AND revision = $4")
+                .bind(destination)
+                .bind(lead.source.as_str())
+                .bind(lead.id.as_str())
+                .bind(revision)
+                .execute(&mut *db)
+                .await?;
+        if own.rows_affected() == 0 {
+            return Ok(false);
+        }
+    }
+    sqlx::query(
+        "DELETE FROM links l WHERE l.destination = $1 AND l.record_id = $2
+            AND EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id
+                                                AND (d.deleted OR d.excluded))",
+    )
+    .bind(destination)
+    .bind(record.id.as_str())
+    .execute(db)
+    .await?;
+    Ok(true)
+}
+
+/// A lead that is gone, and where.
+pub(in crate::store::postgres) struct Parting<'a> {
+    pub destination: &'a DestinationName,
+    pub lead: &'a LeadKey,
+    pub now: Timestamp,
+}
+
+/// The oldest living sharer of a record.
+pub(in crate::store::postgres) async fn find_heir(
+    db: &mut PgConnection,
+    destination: &DestinationName,
+    record: &RecordRef,
+) -> StoreResult<Option<LeadKey>> {
+    let heir: Option<(String, String)> = sqlx::query_as(
+        r#"SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+            WHERE l.destination = $1 AND l.record_id = $2 AND NOT l.owner AND NOT d.deleted AND NOT d.excluded
+            ORDER BY l.linked_at, l.source COLLATE "C", l.lead_id COLLATE "C" LIMIT 1"#,
+    )
+    .bind(destination.as_str())
+    .bind(record.id.as_str())
+    .fetch_optional(db)
+    .await?;
+    Ok(heir.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())))
+}
+
+/// Deletes a lead's link.
+pub(in crate::store::postgres) async fn unlink(
+    db: &mut PgConnection,
+    destination: &DestinationName,
+    lead: &LeadKey,
+) -> StoreResult<()> {
+    sqlx::query("DELETE FROM links WHERE destination = $1 AND source = $2 AND lead_id = $3")
+        .bind(destination.as_str())
+        .bind(lead.source.as_str())
+        .bind(lead.id.as_str())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Makes `heir`, whose job was made due before, the record's owner, without a base: what the record holds came from the
+/// other lead. The empty fingerprint says that its key is to replace the other's.
+pub(in crate::store::postgres) async fn hand_over(
+    db: &mut PgConnection,
+    parting: &Parting<'_>,
     record: RecordRef,
     heir: &LeadKey,
 ) -> StoreResult<NewLogRow> {
-    let destination = settlement.destination.as_str();
+    let Parting { destination, lead, now } = *parting;
     sqlx::query(
         "UPDATE links SET owner = true, bases = '{}', kept = '{}', left_out = '{}', lacks = false, fingerprint = '',
                           revision = revision + 1
           WHERE destination = $1 AND source = $2 AND lead_id = $3",
     )
-    .bind(destination)
+    .bind(destination.as_str())
     .bind(heir.source.as_str())
     .bind(heir.id.as_str())
     .execute(&mut *db)
@@ -408,17 +474,17 @@ async fn hand_over(
         "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = $5, closed_at = $5
           WHERE destination = $1 AND source = $2 AND lead_id = $3 AND kind = $4 AND state = 'open'",
     )
-    .bind(destination)
+    .bind(destination.as_str())
     .bind(heir.source.as_str())
     .bind(heir.id.as_str())
     .bind(ConflictKind::SharedRecord.as_str())
-    .bind(Time(settlement.now))
+    .bind(Time(now))
     .execute(&mut *db)
     .await?;
     Ok(NewLogRow {
         record: Some(record),
         error_code: Some("became_owner".to_owned()),
-        error: Some(format!("owns the record from now on, since lead {} is gone", settlement.lead)),
-        ..NewLogRow::note(settlement.now, heir.clone(), settlement.destination.clone(), Operation::Skip, Outcome::Ok)
+        error: Some(format!("owns the record from now on, since lead {lead} is gone")),
+        ..NewLogRow::note(now, heir.clone(), destination.clone(), Operation::Skip, Outcome::Ok)
     })
 }

@@ -19,6 +19,7 @@ pub(super) fn change(db: &Connection, settlement: &Settlement) -> StoreResult<bo
         LinkChange::Put { link, planned_with } => put(db, settlement, link, *planned_with),
         LinkChange::Remove { planned_with } => remove(db, settlement, *planned_with),
         LinkChange::Release { planned_with } => release(db, settlement, *planned_with),
+        LinkChange::Drop { record, planned_with } => drop_links(db, settlement, record, *planned_with),
         LinkChange::PutAndRelease { link, planned_with } => Ok(put(db, settlement, link, *planned_with)?
             && release(db, settlement, planned_with.map_or(1, |revision| revision + 1))?),
     }
@@ -102,7 +103,7 @@ fn remove(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResul
     Ok(removed == 1)
 }
 
-/// Unlinks the deleted lead that owns the record, so that this one can; `false`: that was not what stood in the way.
+/// Unlinks the lead that is gone and owns the record, so that this one can; `false`: that was not what stood in the way.
 fn take_from_deleted(db: &Connection, settlement: &Settlement, link: &Link, revision: i64) -> StoreResult<bool> {
     if !link.owner {
         return Ok(false);
@@ -113,7 +114,7 @@ fn take_from_deleted(db: &Connection, settlement: &Settlement, link: &Link, revi
             "DELETE FROM links
               WHERE destination = ?1 AND record_id = ?4 AND owner = 1 AND (source, lead_id) <> (?2, ?3)
                 AND EXISTS (SELECT 1 FROM leads d
-                             WHERE d.source = links.source AND d.lead_id = links.lead_id AND d.deleted = 1)
+                             WHERE d.source = links.source AND d.lead_id = links.lead_id AND (d.deleted = 1 OR d.excluded = 1))
                 AND ?5 = coalesce((SELECT own.revision FROM links own
                                     WHERE own.destination = ?1 AND own.source = ?2 AND own.lead_id = ?3), 0)",
         )?
@@ -136,30 +137,89 @@ fn release(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResu
         })
         .optional()?;
     let Some(record) = record else { return Ok(false) };
-    let heir: Option<LeadKey> = db
-        .prepare_cached(
-            "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-              WHERE l.destination = ?1 AND l.record_id = ?2 AND l.owner = 0 AND d.deleted = 0
-              ORDER BY l.linked_at, l.source, l.lead_id LIMIT 1",
-        )?
-        .query_row(params![destination, record.id.as_str()], |row| {
-            let (source, id): (String, String) = (row.get(0)?, row.get(1)?);
-            Ok(LeadKey::new(source.as_str(), id.as_str()))
-        })
-        .optional()?;
-    if let Some(heir) = heir {
-        db.prepare_cached("DELETE FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3")?
-            .execute(params![destination, lead.source.as_str(), lead.id.as_str()])?;
-        hand_over(db, settlement, record, &heir)?;
+    let parting = Parting { destination: &settlement.destination, lead, now: settlement.now };
+    if let Some(heir) = find_heir(db, &settlement.destination, &record)? {
+        unlink(db, &settlement.destination, lead)?;
+        hand_over(db, &parting, record, &heir)?;
     }
     Ok(true)
 }
 
+/// Unlinks every lead that is gone from a record that is, too.
+fn drop_links(
+    db: &Connection,
+    settlement: &Settlement,
+    record: &RecordRef,
+    planned_with: Option<i64>,
+) -> StoreResult<bool> {
+    let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
+    if let Some(revision) = planned_with {
+        let own = db
+            .prepare_cached(
+                "DELETE FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4",
+            )?
+            .execute(params![destination, lead.source.as_str(), lead.id.as_str(), revision])?;
+        if own == 0 {
+            return Ok(false);
+        }
+    }
+    db.prepare_cached(
+        "DELETE FROM links WHERE destination = ?1 AND record_id = ?2
+            AND EXISTS (SELECT 1 FROM leads d WHERE d.source = links.source AND d.lead_id = links.lead_id
+                                                AND (d.deleted = 1 OR d.excluded = 1))",
+    )?
+    .execute(params![destination, record.id.as_str()])?;
+    Ok(true)
+}
+
+/// A lead that is gone, and where.
+pub(in crate::store::sqlite) struct Parting<'a> {
+    pub destination: &'a DestinationName,
+    pub lead: &'a LeadKey,
+    pub now: Timestamp,
+}
+
+/// The oldest living sharer of a record.
+pub(in crate::store::sqlite) fn find_heir(
+    db: &Connection,
+    destination: &DestinationName,
+    record: &RecordRef,
+) -> StoreResult<Option<LeadKey>> {
+    let heir = db
+        .prepare_cached(
+            "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+              WHERE l.destination = ?1 AND l.record_id = ?2 AND l.owner = 0 AND d.deleted = 0 AND d.excluded = 0
+              ORDER BY l.linked_at, l.source, l.lead_id LIMIT 1",
+        )?
+        .query_row(params![destination.as_str(), record.id.as_str()], |row| {
+            let (source, id): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(LeadKey::new(source.as_str(), id.as_str()))
+        })
+        .optional()?;
+    Ok(heir)
+}
+
+/// Deletes a lead's link.
+pub(in crate::store::sqlite) fn unlink(
+    db: &Connection,
+    destination: &DestinationName,
+    lead: &LeadKey,
+) -> StoreResult<()> {
+    db.prepare_cached("DELETE FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3")?
+        .execute(params![destination.as_str(), lead.source.as_str(), lead.id.as_str()])?;
+    Ok(())
+}
+
 /// Makes `heir` the record's owner, without a base: what the record holds came from the other lead. The empty fingerprint
 /// says that its key is to replace the other's.
-fn hand_over(db: &Connection, settlement: &Settlement, record: RecordRef, heir: &LeadKey) -> StoreResult<()> {
-    let destination = settlement.destination.as_str();
-    let key = params![destination, heir.source.as_str(), heir.id.as_str()];
+pub(in crate::store::sqlite) fn hand_over(
+    db: &Connection,
+    parting: &Parting<'_>,
+    record: RecordRef,
+    heir: &LeadKey,
+) -> StoreResult<()> {
+    let Parting { destination, lead, now } = *parting;
+    let key = params![destination.as_str(), heir.source.as_str(), heir.id.as_str()];
     db.prepare_cached(
         "UPDATE links SET owner = 1, bases = '{}', kept = '{}', left_out = '{}', fingerprint = '', revision = revision + 1
           WHERE destination = ?1 AND source = ?2 AND lead_id = ?3",
@@ -170,18 +230,18 @@ fn hand_over(db: &Connection, settlement: &Settlement, record: RecordRef, heir: 
           WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND kind = ?4 AND state = 'open'",
     )?
     .execute(params![
-        destination,
+        destination.as_str(),
         heir.source.as_str(),
         heir.id.as_str(),
         ConflictKind::SharedRecord.as_str(),
-        settlement.now.as_micros(),
+        now.as_micros(),
     ])?;
-    dirty::touch(db, &settlement.destination, heir, Class::Live, settlement.now, Why::News)?;
+    dirty::touch(db, destination, heir, Class::Live, now, Why::News)?;
     let became_owner = NewLogRow {
         record: Some(record),
         error_code: Some("became_owner".to_owned()),
-        error: Some(format!("owns the record from now on, since lead {} is gone", settlement.lead)),
-        ..NewLogRow::note(settlement.now, heir.clone(), settlement.destination.clone(), Operation::Skip, Outcome::Ok)
+        error: Some(format!("owns the record from now on, since lead {lead} is gone")),
+        ..NewLogRow::note(now, heir.clone(), destination.clone(), Operation::Skip, Outcome::Ok)
     };
     append::append(db, &became_owner)
 }

@@ -17,7 +17,8 @@ pub(super) fn open(path: &Path) -> StoreResult<Connection> {
         "PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = OFF;
          PRAGMA cache_size = -65536;
-         PRAGMA temp_store = MEMORY;",
+         PRAGMA temp_store = MEMORY;
+         PRAGMA secure_delete = ON;",
     )?;
     db.query_row("PRAGMA wal_autocheckpoint = 1000", [], |_| Ok(()))?;
     let synchronous: i64 = db.query_row("PRAGMA synchronous", [], |row| row.get(0))?;

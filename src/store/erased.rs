@@ -1,0 +1,141 @@
+//! What both stores do alike when a lead is erased: its tombstone, the name that it has from then on, and its old name taken
+//! out of texts.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use super::types::{EventKind, EventState, NewEvent};
+use crate::domain::ids::{LeadId, LeadKey};
+
+/// Shorter IDs are in too many bodies by chance.
+const SHORTEST_TELLING_ID: usize = 4;
+
+/// What an event of an erased lead says instead of data.
+pub(super) const ERASED: &str = "the lead was erased";
+
+/// Without it nobody can tell by trying IDs which leads were erased.
+#[derive(Clone)]
+pub(super) struct ErasureKey(Vec<u8>);
+
+impl ErasureKey {
+    /// Of a store that has none yet.
+    pub fn new() -> Self {
+        let random = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
+        Self(Sha256::digest(random).to_vec())
+    }
+
+    pub fn stored(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What stays of a lead, to know it by if it comes again.
+    pub fn digest(&self, source: &str, lead: &str) -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length will do");
+        mac.update(&(source.len() as u64).to_be_bytes());
+        mac.update(source.as_bytes());
+        mac.update(lead.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    }
+}
+
+/// The lead in the log and everywhere else from then on.
+pub(super) fn alias(digest: &[u8]) -> LeadId {
+    LeadId::new(format!("erased-{}", hex::encode(&digest[..digest.len().min(12)])))
+}
+
+/// What is kept of an event of an erased lead.
+pub(super) fn without_data(event: &NewEvent, alias: LeadId) -> NewEvent {
+    NewEvent {
+        source: event.source.clone(),
+        lead: Some(alias),
+        kind: EventKind::Other,
+        event_type: event.event_type.clone(),
+        sender_id: None,
+        content_hash: [0; 32],
+        state: EventState::Erased,
+        reason: Some(ERASED.to_owned()),
+        received_at: event.received_at,
+        request_id: event.request_id.clone(),
+        headers: Vec::new(),
+        body: bytes::Bytes::new(),
+        destinations: Vec::new(),
+    }
+}
+
+/// Under which word an event is counted.
+pub(super) const fn counted_as(state: EventState) -> &'static str {
+    match state {
+        EventState::Erased => EventState::Ignored.as_str(),
+        state => state.as_str(),
+    }
+}
+
+/// A text about other leads, with the erased one under its new name; `None`: it does not name it.
+pub(super) fn renamed(text: &str, lead: &LeadKey, alias: &LeadId) -> Option<String> {
+    let belongs = |sign: char| sign.is_alphanumeric() || matches!(sign, '_' | '-' | '.' | '@' | '+');
+    let (name, new) = (lead.to_string(), format!("{}/{alias}", lead.source));
+    let mut told = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&name) {
+        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
+        // `cl_1` is not named by `cl_10`; a full stop may end a sentence.
+        let whole = !after.chars().next().is_some_and(|sign| belongs(sign) && sign != '.');
+        told.push_str(before);
+        told.push_str(if whole { &new } else { &name });
+        rest = after;
+    }
+    told.push_str(rest);
+    (told != text).then_some(told)
+}
+
+/// By which bodies that nobody could read are known to be a lead's: its ID as a text of its own, or its address.
+pub(super) struct Needles {
+    id: Option<String>,
+    email: Option<String>,
+}
+
+impl Needles {
+    pub fn of(lead: &LeadKey, email: Option<&str>) -> Self {
+        let id = Some(lead.id.as_str()).filter(|id| id.len() >= SHORTEST_TELLING_ID);
+        let email = email.filter(|email| email.contains('@'));
+        Self { id: id.map(|id| format!("\"{}\"", id.to_lowercase())), email: email.map(str::to_lowercase) }
+    }
+
+    pub fn are_in(&self, body: &[u8]) -> bool {
+        let body = String::from_utf8_lossy(body).to_lowercase();
+        self.id.iter().chain(&self.email).any(|needle| body.contains(needle.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lead_is_renamed_where_it_is_named_and_no_other_one_is() {
+        let check = |text: &str, expected: Option<&str>| {
+            let renamed = renamed(text, &LeadKey::new("klozeo", "cl_1"), &LeadId::new("erased-0"));
+            assert_eq!(renamed.as_deref(), expected, "{text}");
+        };
+        check(
+            "the record belongs to lead klozeo/cl_1 already",
+            Some("the record belongs to lead klozeo/erased-0 already"),
+        );
+        check("lead klozeo/cl_1.", Some("lead klozeo/erased-0."));
+        check("klozeo/cl_10 and klozeo/cl_1", Some("klozeo/cl_10 and klozeo/erased-0"));
+        check("lead klozeo/cl_10", None);
+    }
+
+    #[test]
+    fn a_body_is_a_leads_by_its_id_or_its_address() {
+        let needles = Needles::of(&LeadKey::new("klozeo", "cl_1"), Some("Ada@Lovelace.example"));
+        assert!(needles.are_in(br#"{"id":"cl_1""#));
+        assert!(needles.are_in(b"to ADA@lovelace.example, broken"));
+        assert!(!needles.are_in(br#"{"id":"cl_10"}"#));
+        assert!(!Needles::of(&LeadKey::new("klozeo", "1"), None).are_in(br#"{"page":"1"}"#));
+    }
+}

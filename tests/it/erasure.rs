@@ -1,0 +1,65 @@
+//! Erasing a lead through the whole service.
+
+use serde_json::{Value as Json, json};
+
+use crate::harness::{Harness, event};
+
+const CREATED: i64 = 1_767_225_600;
+
+fn ada(id: &str) -> Json {
+    json!({ "id": id, "name": "Ada Lovelace", "email": "ada@lovelace.example", "city": "Berlin" })
+}
+
+#[tokio::test]
+async fn an_erased_lead_does_not_come_back_and_only_facts_are_left() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1"))).await;
+    harness.settled().await;
+    let (status, erased) = harness.admin_ask("DELETE", "leads/klozeo/cl_1", json!({})).await;
+    assert_eq!((status, erased["records"][0]["deleted"].clone()), (200, json!(false)), "{erased}");
+    let known_as = erased["known_as"].as_str().unwrap();
+    assert_eq!(harness.records().await.len(), 1, "the CRM is left alone");
+    for (method, path) in [
+        ("GET", "leads/klozeo/cl_1"),
+        ("DELETE", "leads/klozeo/cl_1"),
+        ("POST", "leads/klozeo/cl_1/include"),
+        ("POST", "leads/klozeo/cl_1/sync"),
+    ] {
+        assert_eq!(harness.admin_ask(method, path, json!({})).await.0, 404, "{method} {path}");
+    }
+    assert_eq!(harness.send(&event("lead.updated", CREATED + 60, &ada("cl_1"))).await, "ignored");
+    harness.settled().await;
+    assert_eq!(harness.admin("leads").await["items"], json!([]));
+    for path in ["events", "sync-log", "audit", "conflicts", "runs"] {
+        let text = harness.admin_text(path).await;
+        assert!(!text.contains("cl_1") && !text.contains("lovelace.example"), "{path}: {text}");
+    }
+    let log = harness.admin(&format!("sync-log?lead_id={known_as}")).await;
+    assert_eq!(log["items"][0]["operation"], "create", "{log}");
+    let row = harness.admin_text(&format!("sync-log/{}", log["items"][0]["id"])).await;
+    assert!(!row.contains("Lovelace"), "{row}");
+    let audit = harness.admin("audit").await;
+    assert_eq!(audit["items"][0]["action"], "lead.erase", "{audit}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn erasing_with_the_crm_deletes_the_record_first() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1"))).await;
+    harness.settled().await;
+    let refusing = json!([{ "fault": "status", "rate": 1.0, "status": 503, "path": "composite/sobjects?ids" }]);
+    harness.faults(refusing).await;
+    let (status, problem) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
+    assert_eq!(status, 502, "{problem}");
+    harness.admin("leads/klozeo/cl_1").await;
+    harness.faults(json!([])).await;
+    harness.resume().await;
+    let (status, erased) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
+    assert_eq!((status, erased["records"][0]["deleted"].clone()), (200, json!(true)), "{erased}");
+    assert_eq!(harness.records().await, Vec::<Json>::new());
+    let known_as = erased["known_as"].as_str().unwrap();
+    let log = harness.admin(&format!("sync-log?lead_id={known_as}&operation=delete")).await;
+    assert_eq!(log["items"][0]["outcome"], "ok", "{log}");
+    harness.stop().await;
+}
