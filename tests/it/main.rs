@@ -26,6 +26,7 @@ mod people;
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
+mod reload;
 mod sandbox_clients;
 mod senders;
 mod service;
