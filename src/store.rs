@@ -66,7 +66,8 @@ pub trait Store: EventLog + Shared {
     async fn announce(&self, announcement: &Announcement) -> StoreResult<Vec<Option<Announced>>>;
 
     /// Records what came of the attempts: links, bases, conflicts, log and jobs, each lead for itself, in the order given.
-    /// With a lost lease only the log rows are appended, and if something was written the lead is marked dirty again. A
+    /// With a lost lease only the log rows are appended, and if something was written the lead is marked dirty again; nothing
+    /// at all if an earlier try may have recorded it. A
     /// job whose `wanted` moved on stays owed: after a failure at its back-off, else at once. An error is for that lead
     /// alone: settle it again.
     async fn settle(&self, settlements: Vec<Settlement>) -> Vec<StoreResult<Settled>>;

@@ -29,8 +29,10 @@ pub trait Shared: Send + Sync {
         Ok(())
     }
 
-    /// Releases the leases of a destination's jobs that ran out: whoever had them died. As [`super::Store::recover_leases`]
-    /// does at a start. Where one process has the store to itself, a lease that it lets run out is its own.
+    /// Releases the leases of a destination's jobs that ran out, as [`super::Store::recover_leases`] does at a start: whoever had
+    /// them died, or else was away from the database for long. Of the latter, as far as that can be told, nothing becomes
+    /// suspect, and the log has `not_recorded` for writes. Where one process has the store to itself, a lease that it lets run
+    /// out is its own.
     async fn recover_ran_out(&self, destination: &DestinationName, now: Timestamp) -> StoreResult<Recovered> {
         let _ = (destination, now);
         Ok(Recovered::default())

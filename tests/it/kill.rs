@@ -66,11 +66,14 @@ async fn kill(run: &mut Run, kills: u64, service: &mut Service, sent: &Sent, dat
     while killed < kills || (killed < 3 * kills && !met_work(service, sent, crm).await) {
         // Some die while they start and recover, the others in the midst of intake and sync; where others take over from the
         // dead, some after that.
-        let wait = match rng.u8(0..10) {
-            0..2 => Duration::from_millis(rng.u64(0..300)),
-            2..4 if service.replicas.len() > 1 => LEASE + Duration::from_millis(rng.u64(0..1_500)),
-            _ => Duration::from_millis(rng.u64(300..2_500)),
+        let (ready, wait) = match rng.u8(0..10) {
+            0..2 => (false, Duration::from_millis(rng.u64(0..300))),
+            2..4 if service.replicas.len() > 1 => (true, LEASE + Duration::from_millis(rng.u64(0..1_500))),
+            _ => (true, Duration::from_millis(rng.u64(0..2_000))),
         };
+        if ready {
+            service.until_ready().await;
+        }
         tokio::time::sleep(wait).await;
         before_ready += u64::from(!service.is_ready().await);
         if let Some(cluster) = database.filter(|_| restarts * kills <= killed * DATABASE_RESTARTS) {

@@ -234,7 +234,7 @@ pub enum IntentEnd {
 pub enum Settled {
     /// All of it was recorded; `true`: the job is owed again at once, since the lead moved meanwhile.
     Recorded { again: bool },
-    /// Only the log was.
+    /// Only the log was, or nothing where an earlier try may have recorded it.
     LeaseLost,
     /// The database refused something of this lead; nothing of it was recorded, its intents stay open and its job is
     /// tried again after a while.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 
 use super::{all_arrived, create, has, ids};
@@ -38,33 +39,35 @@ async fn a_describe_that_is_refused_stops_the_destination_with_few_calls_and_say
         (400, Some("BRAND_NEW"), "BRAND_NEW", "Look the code up"),
         (400, Some("MALFORMED_ID"), "MALFORMED_ID", ""),
     ];
-    for (status, code, told, remedy) in troubles {
-        let stage = Stage::new().await;
-        stage.order("faults", json!({ "rules": refused(status, code) })).await;
-        let harness = stage.start(|_| {}).await;
-        create(&harness, "cl_0", json!({})).await;
-        let seen = harness.destination(|seen| has(&seen["gate"]["reason"], "Contact")).await;
-        assert_eq!(seen["state"], "stopped", "{seen}");
-        for reason in [&seen["gate"]["reason"], &seen["needs_person"]] {
-            assert!(has(reason, told) && has(reason, remedy), "{told}: {seen}");
-        }
-        let alerts = harness.until("alerts", |alerts| alerts.to_string().contains("destination_stopped")).await;
-        assert!(alerts.to_string().contains(told), "{alerts}");
-        let errors = errors_about(&harness, "Contact").await;
-        assert!(has(&errors[0]["finding"], told) && has(&errors[0]["remedy"], "read access to Contact"), "{errors:?}");
+    join_all(troubles.map(|(status, code, told, remedy)| stops(status, code, told, remedy))).await;
+}
 
-        let before = harness.control("stats").await["calls"].as_u64().unwrap();
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let calls = harness.control("stats").await["calls"].as_u64().unwrap() - before;
-        assert!(calls <= 6, "{told}: {calls} calls in two seconds");
-        harness.until("queue", |queue| is_owed(queue, 1)).await;
-
-        harness.faults(json!([])).await;
-        all_arrived(&harness, &ids(1)).await;
-        harness.destination(|seen| seen["state"] == "running").await;
-        assert!(errors_about(&harness, "Contact").await.is_empty());
-        harness.stop().await;
+async fn stops(status: u16, code: Option<&str>, told: &str, remedy: &str) {
+    let stage = Stage::new().await;
+    stage.order("faults", json!({ "rules": refused(status, code) })).await;
+    let harness = stage.start(|_| {}).await;
+    create(&harness, "cl_0", json!({})).await;
+    let seen = harness.destination(|seen| has(&seen["gate"]["reason"], "Contact")).await;
+    assert_eq!(seen["state"], "stopped", "{seen}");
+    for reason in [&seen["gate"]["reason"], &seen["needs_person"]] {
+        assert!(has(reason, told) && has(reason, remedy), "{told}: {seen}");
     }
+    let alerts = harness.until("alerts", |alerts| alerts.to_string().contains("destination_stopped")).await;
+    assert!(alerts.to_string().contains(told), "{alerts}");
+    let errors = errors_about(&harness, "Contact").await;
+    assert!(has(&errors[0]["finding"], told) && has(&errors[0]["remedy"], "read access to Contact"), "{errors:?}");
+
+    let before = harness.control("stats").await["calls"].as_u64().unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let calls = harness.control("stats").await["calls"].as_u64().unwrap() - before;
+    assert!(calls <= 6, "{told}: {calls} calls in two seconds");
+    harness.until("queue", |queue| is_owed(queue, 1)).await;
+
+    harness.faults(json!([])).await;
+    all_arrived(&harness, &ids(1)).await;
+    harness.destination(|seen| seen["state"] == "running").await;
+    assert!(errors_about(&harness, "Contact").await.is_empty());
+    harness.stop().await;
 }
 
 #[tokio::test]

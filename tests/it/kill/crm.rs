@@ -75,7 +75,8 @@ impl Crm {
         self.post("limits", &json!({ "max": 1_000_000_000u64 })).await;
     }
 
-    /// Loses 5 % of the answers after executing, resets 5 % before, lands 1 % late, answers 5 % with 503, throttles 2 %.
+    /// Loses 5 % of the answers after executing, resets 5 % before, lands 1 % late, answers 5 % with 503, throttles 2 %. What
+    /// is rare strikes once at the beginning, so that a short run need not go on until it does.
     pub async fn order_faults(&self, seed: u64) {
         let wanted = [
             (0.025, json!({ "fault": "reset_after" })),
@@ -88,7 +89,10 @@ impl Crm {
         ];
         // Each rule draws only for what the ones before it spared.
         let mut spared = 1.0;
-        let mut rules: Vec<Json> = Vec::new();
+        let mut rules = vec![
+            json!({ "fault": "late_write", "writes": true, "count": 1 }),
+            json!({ "fault": "throttle", "writes": true, "count": 1 }),
+        ];
         for (share, mut rule) in wanted {
             rule["rate"] = json!(share / spared);
             spared -= share;
