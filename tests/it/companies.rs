@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use leadrelay::config::{Company, Config};
 use leadrelay::domain::mapping::FieldRow;
@@ -78,7 +79,7 @@ async fn five_hundred(harness: &Harness) {
         let sent = chunk.iter().map(|body| harness.send(body));
         futures_util::future::join_all(sent).await;
     }
-    harness.settled().await;
+    harness.settled_within(Duration::from_secs(300)).await;
     harness.faults(json!([])).await;
     if let Some(replica) = replica {
         replica.stop().await;

@@ -2,6 +2,7 @@
 //! addresses missing and shared: nobody is merged with another without a question, nobody whose address is known doubled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fastrand::Rng;
 use leadrelay::domain::ids::{LeadKey, RecordId};
@@ -197,7 +198,7 @@ async fn hold_for(seed: u64) {
         let bodies: Vec<Vec<u8>> = chunk.iter().map(|lead| event("lead.created", CREATED, &lead.body)).collect();
         futures_util::future::join_all(bodies.iter().map(|body| harness.send(body))).await;
     }
-    harness.settled().await;
+    harness.settled_within(Duration::from_secs(300)).await;
 
     let asked: BTreeSet<String> = every(&harness, "conflicts?state=open&")
         .await
