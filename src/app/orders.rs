@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::crm::CrmError;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
 use crate::http::admin::state::{Erasing, LinkWish, OrderError};
@@ -102,8 +103,14 @@ async fn existing(
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         return Err(OrderError::Wrong(format!("object: leads become {} in {name}; write that", kinds.join(" or "))));
     }
-    let Some(found) = at_hand.look_up(record).await? else {
-        let (object, id) = (&record.object, &record.id);
+    let (object, id) = (&record.object, &record.id);
+    let found = match at_hand.look_up(record).await {
+        Err(ByHandError::Crm(CrmError::Refused { message, .. } | CrmError::Unfamiliar { message, .. })) => {
+            return Err(OrderError::Wrong(format!("record_id: {name} does not take {id} for an ID ({message})")));
+        }
+        found => found?,
+    };
+    let Some(found) = found else {
         return Err(OrderError::Wrong(format!("record_id: {name} has no {object} {id}, or does not show it to us")));
     };
     if let Some(other) = &found.became {

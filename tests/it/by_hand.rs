@@ -29,9 +29,11 @@ async fn a_lead_is_linked_by_hand_to_a_record_that_no_rule_finds() {
     let other = person(&harness, "Byron").await;
     let path = "leads/klozeo/cl_1/links/salesforce";
     let to = |id: &str, object: &str| json!({ "object": object, "record_id": id });
-    let (status, problem) = harness.admin_ask("PUT", path, to("00Q000000000000AAA", "Lead")).await;
-    assert_eq!((status, &problem["type"]), (422, &json!("urn:leadrelay:problem:invalid")), "{problem}");
-    assert!(problem["detail"].as_str().unwrap().contains("has no Lead 00Q000000000000AAA"), "{problem}");
+    for (id, expected) in [("00Q000000000000", "has no Lead 00Q000000000000"), ("nonsense", "record_id: ")] {
+        let (status, problem) = harness.admin_ask("PUT", path, to(id, "Lead")).await;
+        assert_eq!((status, &problem["type"]), (422, &json!("urn:leadrelay:problem:invalid")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(expected), "{problem}");
+    }
     assert_eq!(harness.admin_ask("PUT", path, to(&other, "Account")).await.0, 422);
     assert_eq!(harness.admin_ask("PUT", "leads/klozeo/cl_1/links/nowhere", to(&other, "Lead")).await.0, 404);
     assert_eq!(harness.admin_ask("PUT", "leads/klozeo/cl_9/links/salesforce", to(&other, "Lead")).await.0, 404);
