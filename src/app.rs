@@ -22,7 +22,9 @@ use tracing::{info, warn};
 use self::operations::AppOperations;
 use self::threads::QueueThreads;
 use crate::clock::Clock;
-use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Mode, Role, StoreConfig, StoreUrl};
+use crate::config::{
+    AdminToken, Config, DestinationConfig, DestinationKind, Mode, Role, StoreConfig, StoreUrl, Unmapped,
+};
 use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
 use crate::crm::salesforce::{Credentials, ENDPOINTS, Salesforce, SalesforceSettings};
 use crate::crm::{CallMeter, Crm};
@@ -322,6 +324,8 @@ fn destination_settings(config: &DestinationConfig, log_bodies: bool) -> Destina
         on_shared: config.records.on_shared,
         auto_assign: config.records.auto_assign,
         rows: config.fields.clone(),
+        filter: config.filter.clone(),
+        refuse_unmapped: config.records.unmapped == Unmapped::Error,
         linger: config.limits.linger,
         timeout: config.limits.timeout,
         lease: config.retry.lease,

@@ -9,6 +9,7 @@ pub mod destination;
 mod fold;
 mod keys;
 mod lease;
+mod left_alone;
 mod left_out;
 pub mod maintenance;
 pub mod neighbours;

@@ -23,6 +23,19 @@ pub struct RecordsConfig {
     pub on_shared: OnShared,
     /// Whether the CRM's assignment rules run on create; true if left out. They never run on update.
     pub auto_assign: bool,
+    /// What becomes of custom attributes without a row; `drop` if left out.
+    pub unmapped: Unmapped,
+}
+
+/// What becomes of a lead's custom attributes that no row of the mapping takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmapped {
+    /// They are not synced.
+    Drop,
+    /// They stand in a marked block of this long text field.
+    Note(FieldName),
+    /// The lead is held until the mapping names them.
+    Error,
 }
 
 /// What an external ID is made of: text with `{lead_id}` and `{source}`.
@@ -128,8 +141,7 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
     table.optional("on_delete", one_built_of(&[("ignore", ())], &["flag", "delete"]));
     table.later("delete_flag");
     table.optional("on_crm_delete", one_built_of(&[("hold", ())], &["unlink", "recreate", "review"]));
-    table.optional("unmapped", one_built_of(&[("drop", ())], &["note", "error"]));
-    table.later("note_field");
+    let unmapped = unmapped(&table);
     table.finish();
     Some(RecordsConfig {
         object: object.into(),
@@ -139,7 +151,28 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         on_ambiguous,
         on_shared,
         auto_assign,
+        unmapped,
     })
+}
+
+fn unmapped(table: &Table<'_>) -> Unmapped {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Drop,
+        Note,
+        Error,
+    }
+    let kind =
+        table.or("unmapped", Kind::Drop, one_of(&[("drop", Kind::Drop), ("note", Kind::Note), ("error", Kind::Error)]));
+    if let Kind::Note = kind {
+        let remedy = "write the API name of a long text field, such as \"Lead_Attributes__c\"";
+        let field = table.required("note_field", remedy, api_name);
+        return field.map_or(Unmapped::Drop, |field| Unmapped::Note(FieldName::new(field)));
+    }
+    if table.item("note_field").is_some() {
+        table.wrong("note_field", "is for unmapped = \"note\"", "write unmapped = \"note\", or leave it out");
+    }
+    if let Kind::Error = kind { Unmapped::Error } else { Unmapped::Drop }
 }
 
 /// The name of an object that leads can become records of.

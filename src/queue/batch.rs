@@ -198,7 +198,7 @@ impl Batch {
 
     /// Looks up, plans and carries out. A batch that the CRM refuses as a whole is halved until the culprit stands alone.
     async fn sync(&mut self, members: Vec<Member>, deferred: &mut Deferred, report: &mut Report) -> StoreResult<()> {
-        let mut parts = vec![members];
+        let mut parts = vec![self.without_left_alone(members, report).await?];
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
@@ -285,7 +285,7 @@ impl Batch {
         Ok(planned)
     }
 
-    fn plan_one(
+    pub(super) fn plan_one(
         &self,
         member: &Member,
         found: &Candidates,
@@ -311,7 +311,12 @@ impl Batch {
     }
 
     /// Writes what the plans say, in one call, and settles everything.
-    async fn carry_out(&self, planned: Vec<Planned>, lookup_calls: u32, report: &mut Report) -> StoreResult<()> {
+    pub(super) async fn carry_out(
+        &self,
+        planned: Vec<Planned>,
+        lookup_calls: u32,
+        report: &mut Report,
+    ) -> StoreResult<()> {
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
         for planned in planned {
@@ -425,7 +430,7 @@ impl Batch {
         self.give_back(waiting, A_MOMENT, Some(error)).await
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
+    pub(super) async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<()> {
         if settlements.is_empty() {
             return Ok(());
         }

@@ -14,10 +14,11 @@ use crate::clock::Clock;
 use crate::config::ExternalIdTemplate;
 use crate::crm::gate::Gate;
 use crate::crm::{Crm, CrmError, Reading};
+use crate::domain::cel::Expression;
 use crate::domain::envelope::{Reader, TimeFormat};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
-use crate::domain::mapping::{FieldRow, Take};
+use crate::domain::mapping::{Covered, FieldRow, Take};
 use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnShared, PersonObject};
 use crate::domain::plan::SyncRules;
 use crate::domain::record::Schema;
@@ -38,6 +39,10 @@ pub struct DestinationSettings {
     pub on_shared: OnShared,
     pub auto_assign: bool,
     pub rows: Vec<FieldRow>,
+    /// Which leads are synced.
+    pub filter: Option<Expression>,
+    /// Hold leads with custom attributes that no row takes.
+    pub refuse_unmapped: bool,
     pub linger: Duration,
     pub timeout: Duration,
     pub lease: Duration,
@@ -279,8 +284,15 @@ fn make_rules(settings: &DestinationSettings, people: &[PersonObject], schema: S
     let reading = reading(settings, people, &rows, &schema);
     let missing_keys = keys(settings, people).filter(|key| schema.field(&key.object, &key.field).is_none()).collect();
     let fingerprint = fingerprint(settings, &schema);
-    let sync =
-        SyncRules { rows, external_id: settings.external_id.clone(), matching, on_shared: settings.on_shared, schema };
+    let sync = SyncRules {
+        filter: settings.filter.clone(),
+        refuses_beside: settings.refuse_unmapped.then(|| Covered::by(&settings.rows)),
+        rows,
+        external_id: settings.external_id.clone(),
+        matching,
+        on_shared: settings.on_shared,
+        schema,
+    };
     Rules { sync, reading, fingerprint, seen_at, missing_keys }
 }
 
@@ -306,8 +318,10 @@ fn fingerprint(settings: &DestinationSettings, schema: &Schema) -> String {
     let mut hash = Sha256::new();
     let described = settings.rows.iter().map(|row| schema.field(&settings.object, &row.crm));
     hash.update(format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         settings.rows,
+        settings.filter,
+        settings.refuse_unmapped,
         settings.object,
         settings.external_id,
         settings.external_id_value,

@@ -18,6 +18,7 @@ mod people;
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
+mod rules;
 mod sandbox_jsforce;
 mod service;
 
