@@ -24,7 +24,7 @@ pub use alerts::AlertsConfig;
 pub use destinations::{DestinationConfig, DestinationKind, Mode, SalesforceConfig};
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::{LimitsConfig, RetryConfig};
-pub use records::{Company, ExternalIdTemplate, RecordsConfig};
+pub use records::{Company, ExternalIdTemplate, RecordsConfig, Unmapped};
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use sources::SourceConfig;

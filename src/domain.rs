@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod lead;
 pub mod signature;
 
+pub mod cel;
 pub mod check;
 pub mod company;
 pub mod mapping;

@@ -13,6 +13,7 @@ mod fold;
 mod gone;
 pub mod keys;
 mod lease;
+mod left_alone;
 mod left_out;
 pub mod maintenance;
 pub mod neighbours;

@@ -14,7 +14,7 @@ use super::operations::AppOperations;
 use super::reload::Reloads;
 use super::{connect, longest_wait};
 use crate::clock::Clock;
-use crate::config::{AdminToken, Company, Config, DestinationConfig, Mode};
+use crate::config::{AdminToken, Company, Config, DestinationConfig, Mode, Unmapped};
 use crate::crm::CallMeter;
 use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
 use crate::crm::salesforce::ENDPOINTS;
@@ -267,6 +267,8 @@ fn destination_settings(config: &DestinationConfig, log_bodies: bool) -> Destina
         }),
         auto_assign: config.records.auto_assign,
         rows: config.fields.clone(),
+        filter: config.filter.clone(),
+        refuse_unmapped: config.records.unmapped == Unmapped::Error,
         linger: config.limits.linger,
         timeout: config.limits.timeout,
         lease: config.retry.lease,

@@ -14,6 +14,21 @@ const OWN: &[(&str, Explanation)] = &[
         },
     ),
     (
+        "filter_error",
+        Explanation {
+            meaning: "The destination's filter has no answer for this lead: it meets a value that it cannot compare or compute with.",
+            remedy: "Write the filter so that it holds for such leads too, as in score != null && score >= 20; a held lead is \
+                     looked at daily, and at once by an event or `sync`.",
+        },
+    ),
+    (
+        "filtered",
+        Explanation {
+            meaning: "The destination's filter does not hold for the lead, so it is left alone.",
+            remedy: "Nothing: it is synced as soon as the filter holds for it. What was synced before stays in the CRM.",
+        },
+    ),
+    (
         "internal_error",
         Explanation {
             meaning: "Something failed inside leadrelay while it handled this lead; the others went on.",
@@ -125,6 +140,22 @@ const OWN: &[(&str, Explanation)] = &[
         Explanation {
             meaning: "The lead's record belongs to another lead: only blanks are filled.",
             remedy: "Answer the lead's open conflict: a person decides whether the two are one.",
+        },
+    ),
+    (
+        "unmapped_attribute",
+        Explanation {
+            meaning: "The lead has custom attributes that no row of the mapping takes, and records.unmapped is \"error\".",
+            remedy: "Give each a row (direction = \"none\" documents it without syncing it), or set records.unmapped to \"drop\" or \
+                     \"note\"; then retry the held leads.",
+        },
+    ),
+    (
+        "value_error",
+        Explanation {
+            meaning: "The `value` of a mapping row cannot be computed for this lead; the log's row says which and why.",
+            remedy: "Write it so that it has a value for such leads too, as in \
+                     [first_name, last_name].filter(n, n != null).join(\" \"), or correct the lead; the next event tries again.",
         },
     ),
 ];

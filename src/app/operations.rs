@@ -230,18 +230,22 @@ impl Operations for AppOperations {
             let rules = self.destinations.get(name).and_then(|destination| destination.rules());
             let unknown = Schema::default();
             let schema = rules.as_ref().map_or(&unknown, |rules| &rules.sync.schema);
-            entries.extend(documented_rows(&config.fields, schema, &lead_fields).into_iter().map(|row| MappingEntry {
-                destination: name.clone(),
-                lead_field: Some(row.lead),
-                lead_format: Some(row.lead_format).filter(|format| !format.is_empty()),
-                crm_field: row.crm,
-                crm_label: row.label,
-                crm_format: row.crm_format,
-                objects: row.object.into_iter().collect(),
-                direction: row.direction.to_owned(),
-                rule: row.conflict.map(str::to_owned),
-                note: row.note,
-            }));
+            entries.extend(
+                documented_rows(config.filter.as_ref(), &config.fields, schema, &lead_fields).into_iter().map(|row| {
+                    MappingEntry {
+                        destination: name.clone(),
+                        lead_field: Some(row.lead),
+                        lead_format: Some(row.lead_format).filter(|format| !format.is_empty()),
+                        crm_field: row.crm,
+                        crm_label: row.label,
+                        crm_format: row.crm_format,
+                        objects: row.object.into_iter().collect(),
+                        direction: row.direction.to_owned(),
+                        rule: row.conflict.map(str::to_owned),
+                        note: row.note,
+                    }
+                }),
+            );
         }
         Ok(entries)
     }

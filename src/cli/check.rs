@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::exit::{Exit, WrongUsage};
 use super::{mapping, output};
 use crate::app::check::{self, DestinationCheck};
-use crate::config::{Config, ConfigError, ConfigErrors, DestinationConfig};
+use crate::config::{Config, ConfigError, ConfigErrors, DestinationConfig, Unmapped};
 use crate::domain::check::{Finding, Severity};
 use crate::domain::ids::DestinationName;
 use crate::domain::mapping::FieldRow;
@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
         let known = mapping::lead_fields(&config, destination).await?;
         report.configuration.warnings.extend(unheard_of(name, destination, &known));
         for told in report.destinations.iter_mut().filter(|told| told.destination == name.as_str()) {
-            let has_row = |field: &&String| destination.fields.iter().any(|row| row.lead == **field);
+            let has_row = |field: &&String| is_synced(destination, field);
             told.without_a_row = known.iter().filter(|field| !has_row(field)).cloned().collect();
         }
     }
@@ -61,22 +61,36 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
     Ok(if report.ok { Exit::Good } else { Exit::FoundWrong })
 }
 
+/// Whether a row takes the field, be it as a line of the note for attributes without a row of their own.
+fn is_synced(destination: &DestinationConfig, field: &str) -> bool {
+    let noted = matches!(destination.records.unmapped, Unmapped::Note(_)) && field.starts_with("attributes.");
+    noted || destination.fields.iter().flat_map(FieldRow::reads).any(|path| path == field)
+}
+
 /// Rows whose lead field no source is known to send: most likely a slip of the pen. Custom attributes are anybody's.
 fn unheard_of(name: &DestinationName, destination: &DestinationConfig, known: &BTreeSet<String>) -> Vec<String> {
     if known.is_empty() {
         return Vec::new();
     }
-    let unknown =
-        destination.fields.iter().filter(|row| !row.lead.starts_with("attributes.") && !known.contains(&row.lead));
-    let warning = |row: &FieldRow| {
-        let alike = known.iter().max_by(|a, b| strsim::jaro(a, &row.lead).total_cmp(&strsim::jaro(b, &row.lead)));
-        let meant = alike.map(|field| format!("; did you mean {field:?}?")).unwrap_or_default();
-        format!(
-            "destinations.{name}: no source is known to send the lead field {:?} of the row for {}{meant}",
-            row.lead, row.crm
-        )
+    let of_rows = destination
+        .fields
+        .iter()
+        .flat_map(|row| row.reads().map(move |path| (path, format!("the row for {}", row.crm))));
+    let of_filter = destination
+        .filter
+        .iter()
+        .flat_map(|filter| filter.reads().iter().map(|path| (path.as_str(), "the filter".to_owned())));
+    let is_known = |path: &str| {
+        // Of a path into a field the field is enough; `attributes` and `lead` are all of them.
+        let front = path.split('.').next().unwrap_or(path);
+        matches!(front, "attributes" | "lead") || known.contains(path) || known.contains(front)
     };
-    unknown.map(warning).collect()
+    let warning = |(path, place): (&str, String)| {
+        let alike = known.iter().max_by(|a, b| strsim::jaro(a, path).total_cmp(&strsim::jaro(b, path)));
+        let meant = alike.map(|field| format!("; did you mean {field:?}?")).unwrap_or_default();
+        format!("destinations.{name}: no source is known to send the lead field {path:?} of {place}{meant}")
+    };
+    of_rows.chain(of_filter).filter(|(path, _)| !is_known(path)).map(warning).collect()
 }
 
 #[derive(Debug, Serialize)]

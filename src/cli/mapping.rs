@@ -51,7 +51,7 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<Exit> {
     for (name, destination) in &config.destinations {
         let schema = if args.offline { Schema::default() } else { ask(name, destination).await };
         let lead_fields = lead_fields(config, destination).await?;
-        document.add(name, documented_rows(&destination.fields, &schema, &lead_fields));
+        document.add(name, documented_rows(destination.filter.as_ref(), &destination.fields, &schema, &lead_fields));
     }
     if args.json {
         output::print_json(&document)?;

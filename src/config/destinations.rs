@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::domain::cel::Expression;
 use crate::domain::ids::{FieldName, ObjectName, SourceName};
 use crate::domain::mapping::FieldRow;
 use crate::domain::plan::OnDelete;
 
 use super::reader::{Item, Table, Wrong};
-use super::values::{duration, filled_text, one_built_of, one_of, remote_address};
-use super::{LimitsConfig, RecordsConfig, RetryConfig, Secret, fields, limits, records};
+use super::values::{duration, expression, filled_text, one_built_of, one_of, remote_address};
+use super::{LimitsConfig, RecordsConfig, RetryConfig, Secret, Unmapped, fields, limits, records};
 
 /// `[destinations.NAME]`: one CRM, and how leads become its records.
 #[derive(Clone, Debug)]
@@ -21,10 +22,12 @@ pub struct DestinationConfig {
     pub mode: Mode,
     /// The sources whose leads it gets, in order of name; all configured sources if left out.
     pub sources: Vec<SourceName>,
+    /// Which leads come here; all if left out. A lead that falls out of it is left alone.
+    pub filter: Option<Expression>,
     pub records: RecordsConfig,
     pub limits: LimitsConfig,
     pub retry: RetryConfig,
-    /// The field mapping document, in file order; at least one row.
+    /// The field mapping document, in file order; at least one row. The last one may stand for attributes without a row.
     pub fields: Vec<FieldRow>,
 }
 
@@ -63,7 +66,7 @@ pub(super) fn read(table: Table<'_>, known: &[SourceName]) -> Option<Destination
     }
     let mode = table.or("mode", Mode::Live, one_of(&[("live", Mode::Live), ("observe", Mode::Observe)]));
     let sources = sources(&table, known);
-    table.later("filter");
+    let filter = table.optional("filter", expression);
     table.later_unless("poll_every", Duration::from_secs(60), duration);
     table.later("lifecycle");
     let salesforce = salesforce(&table);
@@ -71,7 +74,11 @@ pub(super) fn read(table: Table<'_>, known: &[SourceName]) -> Option<Destination
     let (limits, retry) = limits::read(table.section("limits"), table.section("retry"));
     let object = records.as_ref().map_or_else(|| ObjectName::from("Lead"), |records| records.object.clone());
     let external_id: Option<&FieldName> = records.as_ref().map(|records| &records.external_id);
-    let fields = fields::read(&table, &object, external_id);
+    let note_field = records.as_ref().and_then(|records| match &records.unmapped {
+        Unmapped::Note(field) => Some(field),
+        Unmapped::Drop | Unmapped::Error => None,
+    });
+    let fields = fields::read(&table, &object, external_id, note_field);
     if let Some(records) = &records {
         fields::check_companies(&table, records.company, &fields);
     }
@@ -86,7 +93,7 @@ pub(super) fn read(table: Table<'_>, known: &[SourceName]) -> Option<Destination
     table.finish();
     known_kind?;
     let kind = DestinationKind::Salesforce(salesforce?);
-    Some(DestinationConfig { kind, mode, sources, records: records?, limits, retry, fields })
+    Some(DestinationConfig { kind, mode, sources, filter, records: records?, limits, retry, fields })
 }
 
 fn sources(table: &Table<'_>, known: &[SourceName]) -> Vec<SourceName> {

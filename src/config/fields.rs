@@ -6,13 +6,13 @@ use rust_decimal::Decimal;
 
 use crate::domain::ids::{FieldName, ObjectName};
 use crate::domain::mapping::{
-    ConflictRule, Country, DateFormat, Direction, FieldRow, FieldType, OnInvalid, Take, TooLong,
+    Computed, ConflictRule, Country, Covered, DateFormat, Direction, FieldRow, FieldType, OnInvalid, Take, TooLong,
 };
 use crate::domain::time::Timestamp;
 
 use super::reader::{Item, Table, Wrong};
 use super::records::{Company, object_name};
-use super::values::{api_name, filled_text, one_built_of, one_of};
+use super::values::{api_name, expression, filled_text, one_built_of, one_of};
 
 const TYPES: &[(&str, FieldType)] = &[
     ("text", FieldType::Text),
@@ -31,7 +31,14 @@ const TYPES: &[(&str, FieldType)] = &[
 ];
 
 /// Reads the rows of a destination whose leads become `object` records under the key `external_id`.
-pub(super) fn read(destination: &Table<'_>, object: &ObjectName, external_id: Option<&FieldName>) -> Vec<FieldRow> {
+///
+/// With `note_field`, a row of its own for the custom attributes that no other one takes comes last.
+pub(super) fn read(
+    destination: &Table<'_>,
+    object: &ObjectName,
+    external_id: Option<&FieldName>,
+    note_field: Option<&FieldName>,
+) -> Vec<FieldRow> {
     let tables = destination.sections("fields");
     if tables.is_empty() {
         destination.wrong(
@@ -46,9 +53,20 @@ pub(super) fn read(destination: &Table<'_>, object: &ObjectName, external_id: Op
         let line = table.line();
         if let Some(row) = read_row(&table, object) {
             check_once(&table, &row, external_id, &mut written, line);
+            let is_note = note_field.is_some_and(|note| note.as_str().eq_ignore_ascii_case(row.crm.as_str()));
+            if is_note && row.direction != Direction::None {
+                table.wrong(
+                    "crm",
+                    "is `records.note_field` already",
+                    "leave this row out, or name another field there",
+                );
+            }
             rows.push(row);
         }
         table.finish();
+    }
+    if let Some(field) = note_field {
+        rows.push(row_of_unmapped(field, object, Covered::by(&rows)));
     }
     rows
 }
@@ -78,6 +96,29 @@ pub(super) fn check_companies(destination: &Table<'_>, company: Company, rows: &
             "no row says what a company is called, which records.company needs",
             "write a row with crm = \"Name\", on = [\"Account\"]",
         );
+    }
+}
+
+/// The row that stands behind `unmapped = "note"`.
+fn row_of_unmapped(field: &FieldName, object: &ObjectName, covered: Covered) -> FieldRow {
+    FieldRow {
+        lead: "attributes.*".to_owned(),
+        computed: Some(Computed::Unmapped(covered)),
+        crm: field.clone(),
+        kind: FieldType::Text,
+        on: vec![object.clone()],
+        direction: Direction::ToCrm,
+        conflict: ConflictRule::LeadWins,
+        enforce: false,
+        take: None,
+        format: None,
+        values: Vec::new(),
+        default: None,
+        country: None,
+        clear: false,
+        too_long: TooLong::Truncate,
+        on_invalid: OnInvalid::Skip,
+        note: Some("a block of lines for attributes without a row; what people write around it is kept".to_owned()),
     }
 }
 
@@ -111,9 +152,13 @@ fn check_once(
 }
 
 fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
+    let computed = table.optional("value", expression);
     let lead = if table.has("value") {
-        table.later("value");
-        table.optional("lead", filled_text)
+        if table.has("lead") {
+            table.wrong("lead", "stands beside `value`", "keep one of the two");
+        }
+        table.item("lead");
+        computed.as_ref().map(|expression| expression.source().to_owned())
     } else {
         table.required("lead", "write the lead's field, such as \"email\" or \"attributes.industry\"", filled_text)
     };
@@ -126,10 +171,13 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
         table.wrong("on", "is empty, so the row applies to nothing", "name an object, or leave `on` out");
     }
     let directions = one_built_of(&[("to_crm", Direction::ToCrm), ("none", Direction::None)], &["to_lead", "both"]);
-    let conflicts = one_built_of(
-        &[("lead_wins", ConflictRule::LeadWins), ("crm_wins", ConflictRule::CrmWins), ("review", ConflictRule::Review)],
-        &["latest_wins", "merge"],
-    );
+    let conflicts = one_of(&[
+        ("lead_wins", ConflictRule::LeadWins),
+        ("crm_wins", ConflictRule::CrmWins),
+        ("latest_wins", ConflictRule::LatestWins),
+        ("review", ConflictRule::Review),
+        ("merge", ConflictRule::Merge),
+    ]);
     let takes = one_of(&[("first_name", Take::FirstName), ("last_name", Take::LastName), ("domain", Take::Domain)]);
     let direction = table.or("direction", Direction::ToCrm, directions);
     let conflict = table.or("conflict", ConflictRule::LeadWins, conflicts);
@@ -139,7 +187,14 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
     let default = table.optional("default", |item| default_value(item, kind));
     let country = country(table);
     let clear = table.or("clear", false, Item::flag);
-    table.later_unless("enforce", false, Item::flag);
+    let enforce = table.or("enforce", false, Item::flag);
+    if enforce && conflict != ConflictRule::LeadWins {
+        table.wrong(
+            "enforce",
+            format!("sets edits in the CRM back, but conflict = {:?} lets them count", conflict.as_str()),
+            "write conflict = \"lead_wins\", or leave `enforce` out",
+        );
+    }
     let too_long =
         table.or("too_long", TooLong::Refuse, one_of(&[("refuse", TooLong::Refuse), ("truncate", TooLong::Truncate)]));
     let on_invalid = table.or(
@@ -157,14 +212,16 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
         );
     }
     let kind = kind?;
-    check_options(table, kind);
+    check_options(table, kind, conflict);
     Some(FieldRow {
         lead: lead?,
+        computed: computed.map(Computed::Expression),
         crm: FieldName::new(crm?),
         kind,
         on,
         direction,
         conflict,
+        enforce,
         take,
         format,
         values,
@@ -178,7 +235,10 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
 }
 
 /// Options that would say nothing for a row of this type.
-fn check_options(table: &Table<'_>, kind: FieldType) {
+fn check_options(table: &Table<'_>, kind: FieldType, conflict: ConflictRule) {
+    if conflict == ConflictRule::Merge && kind != FieldType::MultiPicklist {
+        table.wrong("conflict", "\"merge\" is for lists only", "write type = \"multi_picklist\", or another rule");
+    }
     for key in ["country", "country_from"] {
         if table.has(key) && kind != FieldType::Phone {
             table.wrong(key, "is for phones only", "write type = \"phone\", or leave it out");

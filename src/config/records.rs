@@ -34,6 +34,19 @@ pub struct RecordsConfig {
     pub on_delete: OnDelete,
     /// Whether the CRM's assignment rules run on create; true if left out. They never run on update.
     pub auto_assign: bool,
+    /// What becomes of custom attributes without a row; `drop` if left out.
+    pub unmapped: Unmapped,
+}
+
+/// What becomes of a lead's custom attributes that no row of the mapping takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmapped {
+    /// They are not synced.
+    Drop,
+    /// They stand in a marked block of this long text field.
+    Note(FieldName),
+    /// The lead is held until the mapping names them.
+    Error,
 }
 
 /// What is done about the companies that leads belong to.
@@ -172,8 +185,7 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
     let auto_assign = table.or("auto_assign", true, Item::flag);
     table.optional("duplicate_rule", one_built_of(&[("review", ())], &["allow"]));
     let on_delete = on_delete(&table, external_id.as_deref());
-    table.optional("unmapped", one_built_of(&[("drop", ())], &["note", "error"]));
-    table.later("note_field");
+    let unmapped = unmapped(&table);
     table.finish();
     Some(RecordsConfig {
         object: object.into(),
@@ -188,6 +200,7 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         on_crm_delete,
         on_delete: on_delete?,
         auto_assign,
+        unmapped,
     })
 }
 
@@ -215,6 +228,26 @@ fn on_delete(table: &Table<'_>, external_id: Option<&str>) -> Option<OnDelete> {
         table.wrong("delete_flag", "is the field that holds our key", FLAG);
     }
     Some(OnDelete::Flag(FieldName::new(field)))
+}
+
+fn unmapped(table: &Table<'_>) -> Unmapped {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Drop,
+        Note,
+        Error,
+    }
+    let kind =
+        table.or("unmapped", Kind::Drop, one_of(&[("drop", Kind::Drop), ("note", Kind::Note), ("error", Kind::Error)]));
+    if let Kind::Note = kind {
+        let remedy = "write the API name of a long text field, such as \"Lead_Attributes__c\"";
+        let field = table.required("note_field", remedy, api_name);
+        return field.map_or(Unmapped::Drop, |field| Unmapped::Note(FieldName::new(field)));
+    }
+    if table.item("note_field").is_some() {
+        table.wrong("note_field", "is for unmapped = \"note\"", "write unmapped = \"note\", or leave it out");
+    }
+    if let Kind::Error = kind { Unmapped::Error } else { Unmapped::Drop }
 }
 
 /// The name of an object that a row can be for.

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::reader::{Item, Wrong, alternatives, nearest};
+use crate::domain::cel::Expression;
 
 /// A share such as `2%`, exact to a hundredth of a percent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -68,6 +69,11 @@ pub(super) fn duration(item: &Item<'_>) -> Result<Duration, Wrong> {
             "write a whole number and ms, s, m, h or d, such as \"30s\"",
         )
     })
+}
+
+/// A CEL expression over a lead.
+pub(super) fn expression(item: &Item<'_>) -> Result<Expression, Wrong> {
+    Expression::parse(&item.text()?).map_err(|mistake| Wrong::new(mistake.to_string(), mistake.remedy))
 }
 
 /// A length of time that is not nothing.

@@ -1,7 +1,7 @@
 //! The preflight: does the mapping fit what the CRM says of itself?
 
 use super::ids::{FieldName, ObjectName};
-use super::mapping::{Direction, FieldRow, TooLong, type_fits};
+use super::mapping::{Computed, Direction, FieldRow, TooLong, type_fits};
 use super::matching::{KeyField, MatchedBy, PersonObject};
 use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 
@@ -195,6 +195,13 @@ fn of_row(object: &ObjectSchema, row: &FieldRow) -> Vec<Finding> {
             subject.clone(),
             &format!("the row says {}, the CRM's field is {}", row.kind.as_str(), field.type_name),
             "change the row's `type` to what the CRM has",
+        ));
+    }
+    if matches!(row.computed, Some(Computed::Unmapped(_))) && field.kind != CrmFieldKind::LongText {
+        findings.push(error(
+            subject.clone(),
+            &format!("records.note_field must be a long text field, and is {}", field.type_name),
+            "name a long text area: a block of many lines is written into it",
         ));
     }
     findings.extend(of_values(field, row, &subject));

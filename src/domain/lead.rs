@@ -133,6 +133,12 @@ impl Lead {
         })
     }
 
+    /// When the field at a path last moved.
+    pub fn stamp(&self, path: &str) -> Option<&Stamp> {
+        let field = |path: &str| self.fields.get(path).map(|field| &field.stamp);
+        field(path).or_else(|| path.rmatch_indices('.').find_map(|(dot, _)| field(&path[..dot])))
+    }
+
     fn find<'v>(&'v self, path: &str, field: impl Fn(&str) -> Option<&'v Value>) -> Option<&'v Value> {
         if let Some(value) = field(path) {
             return Some(value);
@@ -176,6 +182,16 @@ pub struct Stamp {
     pub version: Version,
     pub arrived_at: Timestamp,
     pub arrival: EventId,
+}
+
+impl Stamp {
+    /// When it happened, as far as is known: as the sender says, but never later than it was told.
+    pub fn happened_at(&self) -> Option<Timestamp> {
+        match self.version.elements.first()? {
+            VersionElement::At(moment) => Some((*moment).min(self.arrived_at)),
+            VersionElement::Infinite => None,
+        }
+    }
 }
 
 /// A sender's version: compared element by element. An absent element counts as 0, a delete's absent one as infinite.

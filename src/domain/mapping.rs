@@ -16,15 +16,21 @@ mod text;
 mod words;
 
 pub use convert::{Converted, Invalid, Note, convert};
+pub(super) use number::exact as exact_number;
 pub use words::type_fits;
 
+use std::collections::BTreeSet;
+
+use super::cel::Expression;
 use super::ids::{FieldName, ObjectName};
 
 /// One row of the mapping document: `[[destinations.NAME.fields]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldRow {
-    /// Path in the lead: `email`, `attributes.industry`.
+    /// Path in the lead: `email`, `attributes.industry`; where the value is computed, how that is written.
     pub lead: String,
+    /// What stands in the place of a single field.
+    pub computed: Option<Computed>,
     /// API name in the CRM.
     pub crm: FieldName,
     pub kind: FieldType,
@@ -32,6 +38,8 @@ pub struct FieldRow {
     pub on: Vec<ObjectName>,
     pub direction: Direction,
     pub conflict: ConflictRule,
+    /// An edit in the CRM of a field that the lead owns is set back, once.
+    pub enforce: bool,
     /// A part of the value instead of all of it.
     pub take: Option<Take>,
     /// How the lead system writes dates; without it only unambiguous ISO 8601 and the source's own times are read.
@@ -48,6 +56,47 @@ pub struct FieldRow {
     pub on_invalid: OnInvalid,
     /// Shown in the mapping document.
     pub note: Option<String>,
+}
+
+/// A row's value that is made of several fields of the lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Computed {
+    Expression(Expression),
+    /// The custom attributes that no other row takes, as a block of text; with what the other rows take.
+    Unmapped(Covered),
+}
+
+/// The lead's fields that the rows of a mapping take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Covered(BTreeSet<String>);
+
+impl Covered {
+    /// What these rows take, those that are only documented included.
+    pub fn by(rows: &[FieldRow]) -> Self {
+        Self(rows.iter().flat_map(FieldRow::reads).map(str::to_owned).collect())
+    }
+
+    /// Whether a row takes this field, all of it or a part.
+    pub fn holds(&self, path: &str) -> bool {
+        let within = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+        self.0.iter().any(|taken| taken == path || taken == "lead" || within(path, taken) || within(taken, path))
+    }
+}
+
+impl FieldRow {
+    /// The paths of the lead fields that it takes.
+    pub fn reads(&self) -> impl Iterator<Item = &str> {
+        let (own, named) = match &self.computed {
+            None => (Some(self.lead.as_str()), None),
+            Some(Computed::Expression(expression)) => (None, Some(expression.reads())),
+            Some(Computed::Unmapped(_)) => (None, None),
+        };
+        let country = match &self.country {
+            Some(Country::From(path)) => Some(path.as_str()),
+            Some(Country::Fixed(_)) | None => None,
+        };
+        own.into_iter().chain(named.into_iter().flatten().map(String::as_str)).chain(country)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +129,12 @@ pub enum Direction {
 pub enum ConflictRule {
     LeadWins,
     CrmWins,
+    /// The side that changed last, where times tell it beyond doubt; else a person decides.
+    LatestWins,
     /// A person decides.
     Review,
+    /// For lists: what the lead added and took away is added and taken away in the CRM.
+    Merge,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Three values meet in each mapping row: the base pair, the lead's value and the CRM's. Each side is compared with its
 //! own half of the base. What follows is the table of the design: written, left alone, logged as drift, or asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ids::{FieldName, RecordRef};
 use super::mapping::{ConflictRule, FieldRow};
@@ -37,6 +37,8 @@ pub struct RowView<'a> {
     /// The value that the answer chose instead of either, where it can be stored.
     pub chosen: Option<&'a CrmValue>,
     pub record: &'a RecordRef,
+    /// Whether the lead changed later than the record did, beyond doubt.
+    pub lead_is_newer: bool,
 }
 
 /// What follows for one row.
@@ -51,7 +53,26 @@ pub struct RowOutcome {
 }
 
 /// Decides one row of a record that the lead owns.
+///
+/// A row that sets edits back keeps in mind that it did, until the lead says something else.
 pub fn decide(view: &RowView<'_>) -> RowOutcome {
+    let outcome = compare(view);
+    match was_set_back(view) {
+        true => RowOutcome { kept: outcome.kept.or_else(|| Some(set_back_mark(view))), ..outcome },
+        false => outcome,
+    }
+}
+
+/// Two values that agree are never kept otherwise.
+fn set_back_mark(view: &RowView<'_>) -> BasePair {
+    BasePair { lead: view.lead.clone(), crm: view.lead.clone() }
+}
+
+fn was_set_back(view: &RowView<'_>) -> bool {
+    view.row.enforce && view.kept == Some(&set_back_mark(view))
+}
+
+fn compare(view: &RowView<'_>) -> RowOutcome {
     let same = |a: &CrmValue, b: &CrmValue| same_value(view.row.kind.crm_kind(), a, b);
     let agree = same(view.lead, view.crm);
     let (lead_changed, crm_changed) = match view.base {
@@ -70,14 +91,46 @@ pub fn decide(view: &RowView<'_>) -> RowOutcome {
         return outcome;
     }
     match (lead_changed, crm_changed, view.row.conflict) {
+        (_, _, ConflictRule::Merge) if view.base.is_some() || crm_changed => merged(view),
         (true, false, _) if view.base.is_none() => write(view, Rule::FilledBlank),
         (true, false, _) => write(view, Rule::LeadChanged),
         (true, true, ConflictRule::LeadWins) => write(view, Rule::LeadWins),
         (_, true, ConflictRule::CrmWins) => keep(view, Rule::CrmWins),
-        (false, true, ConflictRule::LeadWins) => keep(view, Rule::Drift),
-        (_, true, ConflictRule::Review) => ask(view),
-        (false, false, _) => RowOutcome::default(),
+        (true, true, ConflictRule::LatestWins) if view.lead_is_newer => write(view, Rule::LatestWins),
+        (false, true, ConflictRule::LatestWins) => keep(view, Rule::LatestWins),
+        (false, true, ConflictRule::LeadWins) if !view.row.enforce => keep(view, Rule::Drift),
+        (false, true, ConflictRule::LeadWins) if was_set_back(view) => {
+            ask(view, "was set back to the lead's value once, and changed in the CRM again")
+        }
+        (false, true, ConflictRule::LeadWins) => {
+            RowOutcome { kept: Some(set_back_mark(view)), ..write(view, Rule::Enforced) }
+        }
+        (true, true, ConflictRule::LatestWins) => {
+            ask(view, "changed on both sides, and no time tells beyond doubt that the lead changed last")
+        }
+        (_, true, ConflictRule::Review) => ask(view, "changed on both sides"),
+        (_, _, ConflictRule::Merge) | (false, false, _) => RowOutcome::default(),
     }
+}
+
+/// A list in which both sides may have changed: what the lead added since both agreed is added, what it took away is
+/// taken away, and what people did to the CRM's list stays.
+fn merged(view: &RowView<'_>) -> RowOutcome {
+    let items = |value: &CrmValue| match value {
+        CrmValue::Choices(choices) => choices.clone(),
+        _ => BTreeSet::new(),
+    };
+    let (lead, before) = (items(view.lead), view.base.map(|base| items(&base.lead)).unwrap_or_default());
+    let mut together: BTreeSet<String> =
+        items(view.crm).into_iter().filter(|item| lead.contains(item) || !before.contains(item)).collect();
+    together.extend(lead.difference(&before).cloned());
+    let value = if together.is_empty() { CrmValue::Null } else { CrmValue::Choices(together) };
+    if same_value(view.row.kind.crm_kind(), &value, view.crm) {
+        return keep(view, Rule::Merged);
+    }
+    let outcome = write(view, Rule::Merged);
+    let decision = outcome.decision.map(|decision| Decision { written: Some(value.clone()), ..decision });
+    RowOutcome { write: Some(value), decision, ..outcome }
 }
 
 /// Decides one row of a record that another lead owns: blanks are filled, values stay.
@@ -154,7 +207,7 @@ fn keep(view: &RowView<'_>, rule: Rule) -> RowOutcome {
     }
 }
 
-fn ask(view: &RowView<'_>) -> RowOutcome {
+fn ask(view: &RowView<'_>, why: &str) -> RowOutcome {
     let question = Question {
         kind: ConflictKind::Field,
         field: Some(view.row.crm.clone()),
@@ -164,7 +217,7 @@ fn ask(view: &RowView<'_>) -> RowOutcome {
         crm: Some(view.crm.clone()),
         candidates: Vec::new(),
         other: None,
-        detail: format!("{} changed on both sides", view.row.crm),
+        detail: format!("{} {why}", view.row.crm),
     };
     RowOutcome {
         base: view.base.cloned(),

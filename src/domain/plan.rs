@@ -2,16 +2,20 @@
 
 mod ask;
 pub mod company;
+mod computed;
 mod create;
 mod decide;
 mod deleted;
+mod eligible;
 mod gone;
+mod note;
 mod standing;
 
 pub use ask::planned_link;
 pub use company::{CompanyAction, CompanyPlan, CompanyRules};
 pub use decide::{PlanInput, SyncRules, create_keys, match_keys, plan_sync};
 pub use deleted::can_flag;
+pub use eligible::{FILTERED, left_alone};
 pub use gone::OnCrmDelete;
 
 use std::collections::BTreeMap;
@@ -112,6 +116,12 @@ pub enum Rule {
     LeadWins,
     /// Both differ, or only the CRM changed, and the row says `crm_wins`.
     CrmWins,
+    /// The row says `latest_wins`: the lead changed last, or only the CRM changed.
+    LatestWins,
+    /// Lists of both sides were put together.
+    Merged,
+    /// Only the CRM changed a field that the lead owns; set back.
+    Enforced,
     /// Only the CRM changed a field that the lead owns; left alone until the lead changes.
     Drift,
     /// A person has to decide.
@@ -138,6 +148,9 @@ impl Rule {
             Rule::FilledBlank => "filled_blank",
             Rule::LeadWins => "lead_wins",
             Rule::CrmWins => "crm_wins",
+            Rule::LatestWins => "latest_wins",
+            Rule::Merged => "merged",
+            Rule::Enforced => "enforced",
             Rule::Drift => "drift",
             Rule::Review => "review",
             Rule::Resolved => "resolved",

@@ -164,7 +164,7 @@ impl Batch {
 
     /// Looks up, plans and carries out. A batch that the CRM refuses as a whole is halved until the culprit stands alone.
     async fn sync(&mut self, members: Vec<Member>, deferred: &mut Deferred, report: &mut Report) -> StoreResult<()> {
-        let mut parts = vec![members];
+        let mut parts = vec![self.without_left_alone(members, report).await?];
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
@@ -256,7 +256,7 @@ impl Batch {
         Ok(planned)
     }
 
-    fn plan_one(
+    pub(super) fn plan_one(
         &self,
         member: &Member,
         found: &Candidates,
@@ -289,7 +289,12 @@ impl Batch {
     }
 
     /// Writes what the plans say, in one call, and settles everything.
-    async fn carry_out(&mut self, planned: Vec<Planned>, lookup_calls: u32, report: &mut Report) -> StoreResult<()> {
+    pub(super) async fn carry_out(
+        &mut self,
+        planned: Vec<Planned>,
+        lookup_calls: u32,
+        report: &mut Report,
+    ) -> StoreResult<()> {
         let companies = self.company_tasks(&planned).await?;
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
         let planned = self.with_companies(planned, companies, &settling, report).await?;

@@ -14,11 +14,12 @@ use crate::clock::Clock;
 use crate::config::ExternalIdTemplate;
 use crate::crm::gate::Gate;
 use crate::crm::{CompanyReading, Crm, CrmError, Reading};
+use crate::domain::cel::Expression;
 use crate::domain::company::CompanyObject;
 use crate::domain::envelope::{Reader, TimeFormat};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
-use crate::domain::mapping::{Direction, FieldRow, Take};
+use crate::domain::mapping::{Covered, Direction, FieldRow, Take};
 use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnShared, PersonObject};
 use crate::domain::plan::{CompanyRules, OnCrmDelete, OnDelete, SyncRules};
 use crate::domain::record::Schema;
@@ -43,6 +44,10 @@ pub struct DestinationSettings {
     pub on_delete: OnDelete,
     pub auto_assign: bool,
     pub rows: Vec<FieldRow>,
+    /// Which leads are synced.
+    pub filter: Option<Expression>,
+    /// Hold leads with custom attributes that no row takes.
+    pub refuse_unmapped: bool,
     pub linger: Duration,
     pub timeout: Duration,
     pub lease: Duration,
@@ -376,6 +381,8 @@ fn rules_for(
         last_name: taking(Take::LastName),
     };
     SyncRules {
+        filter: settings.filter.clone(),
+        refuses_beside: settings.refuse_unmapped.then(|| Covered::by(&settings.rows)),
         rows,
         external_id: settings.external_id.clone(),
         matching,
@@ -425,9 +432,11 @@ fn fingerprint(settings: &DestinationSettings, rules: &SyncRules) -> String {
     let described = rules_of_all(rules)
         .flat_map(|(object, of)| of.rows.iter().map(move |row| rules.schema.field(object, &row.crm)));
     hash.update(format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         settings.company,
         settings.rows,
+        settings.filter,
+        settings.refuse_unmapped,
         settings.object,
         settings.external_id,
         settings.external_id_value,

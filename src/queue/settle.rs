@@ -22,6 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{
     ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
 };
+use crate::telemetry::metrics;
 use conflicts::{asked_by_duplicate_rule, moot};
 
 /// Settles the leads of one call.
@@ -113,6 +114,15 @@ impl Settling<'_> {
         settlement.log.push(row);
         self.tell(&member, &settlement);
         settlement
+    }
+
+    /// Settles a lead of which there is nothing new to tell.
+    pub fn told_before(&self, member: &Member) -> Settlement {
+        metrics::sync_delay(
+            &self.batch.destination.name,
+            self.batch.destination.clock.now().since(member.job.owed_since),
+        );
+        self.blank_settlement(&member.job)
     }
 
     /// Refused without a call: it says nothing new of the CRM, so the gate does not hear of it.

@@ -27,6 +27,7 @@ mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod reload;
+mod rules;
 mod sandbox_clients;
 mod senders;
 mod service;

@@ -2,6 +2,7 @@
 
 use super::mistakes::{check, check_added};
 use super::{LEAST, changed, messages, parse};
+use crate::domain::mapping::Computed;
 
 #[test]
 fn a_crm_is_reached_safely() {
@@ -109,7 +110,6 @@ fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
         "on_crm_delete = \"delete\"",
         "on_crm_delete: \"delete\" is not known here; write \"hold\", \"unlink\", \"recreate\" or \"review\"",
     );
-    check_records("unmapped = \"note\"", "unmapped: \"note\" is not built yet; write \"drop\"");
     check_records(
         "delete_flag = \"Gone__c\"",
         "delete_flag: is used with on_delete = \"flag\" only; write that, or leave this key out",
@@ -119,6 +119,15 @@ fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
         "delete_flag: is the field that holds our key; write the API name of a checkbox, date, date and time or text \
          field, such as \"Deleted_In_Source__c\"",
     );
+    check_records(
+        "note_field = \"Notes__c\"",
+        "note_field: is for unmapped = \"note\"; write unmapped = \"note\", or leave it out",
+    );
+    check_records(
+        "unmapped = \"note\"",
+        "note_field: is missing; write the API name of a long text field, such as \"Lead_Attributes__c\"",
+    );
+    check_records("unmapped = \"keep\"", "unmapped: \"keep\" is not known here; write \"drop\", \"note\" or \"error\"");
     check(
         "\"Lead_System_Id__c\"",
         "\"Id' OR Name != '\"",
@@ -136,10 +145,13 @@ fn a_mapping_row_says_one_thing_and_fits_its_type() {
     check_row("direction = \"both\"", "direction: \"both\" is not built yet; write \"to_crm\" or \"none\"");
     check_row(
         "conflict = \"merge\"",
-        "conflict: \"merge\" is not built yet; write \"lead_wins\", \"crm_wins\" or \"review\"",
+        "conflict: \"merge\" is for lists only; write type = \"multi_picklist\", or another rule",
     );
-    check_row("enforce = true", "enforce: anything but the default is not built yet; leave it out");
-    check_row("value = 'lower(email)'", "value: is not built yet; leave it out");
+    check_row(
+        "enforce = true\nconflict = \"review\"",
+        "enforce: sets edits in the CRM back, but conflict = \"review\" lets them count; \
+         write conflict = \"lead_wins\", or leave `enforce` out",
+    );
     check_row("country = \"FR\"", "country: is for phones only; write type = \"phone\", or leave it out");
     check_row(
         "format = \"unix_s\"",
@@ -238,4 +250,50 @@ fn two_rows_never_write_one_field() {
         ["etc/leadrelay.toml:5: destinations.salesforce.fields: has no row, so nothing would be written; write one \
           [[…fields]] for each CRM field"]
     );
+}
+
+#[test]
+fn an_expression_is_read_with_the_configuration() {
+    let check_value = |value: &str, expected: &str| {
+        check(
+            "lead = \"email\"\n",
+            &format!("value = {value}\n"),
+            &format!("13: destinations.salesforce.fields[1].value: {expected}"),
+        );
+    };
+    check_value("'lower(email)'", "character 1: there is no function lower(); did you mean lowerAscii()?");
+    check_value(
+        "\"\"\"\nemail +\n\"\"\"",
+        "line 2, character 1: the end stands here; expected: a value, such as a field, a number or a text in quotes",
+    );
+    check(
+        "lead = \"email\"\n",
+        "lead = \"email\"\nvalue = 'email'\n",
+        "13: destinations.salesforce.fields[1].lead: stands beside `value`; keep one of the two",
+    );
+    check(
+        "kind = \"salesforce\"\n",
+        "kind = \"salesforce\"\nfilter = 'score >= '\n",
+        "7: destinations.salesforce.filter: character 10: the end stands here; expected: a value, such as a field, a \
+         number or a text in quotes",
+    );
+    let written = "kind = \"salesforce\"\nfilter = 'score >= 20.0 && !(\"spam\" in tags)'\n";
+    let config = parse(&changed("kind = \"salesforce\"\n", written)).unwrap();
+    let filter = config.destinations[&"salesforce".into()].filter.as_ref().unwrap();
+    assert_eq!(filter.source(), "score >= 20.0 && !(\"spam\" in tags)");
+    assert_eq!(filter.reads().iter().map(String::as_str).collect::<Vec<_>>(), ["score", "tags"]);
+}
+
+#[test]
+fn attributes_without_a_row_get_a_row_of_their_own_where_the_note_is_asked_for() {
+    let external = "external_id = \"Lead_System_Id__c\"\n";
+    let noted = |field: &str| format!("{external}unmapped = \"note\"\nnote_field = \"{field}\"\n");
+    let config = parse(&changed(external, &noted("Notes__c"))).unwrap();
+    let rows = &config.destinations[&"salesforce".into()].fields;
+    let last = rows.last().unwrap();
+    assert_eq!((last.crm.as_str(), last.lead.as_str(), rows.len()), ("Notes__c", "attributes.*", 2));
+    let Some(Computed::Unmapped(covered)) = &last.computed else { panic!("{last:?}") };
+    assert!(covered.holds("email") && !covered.holds("attributes.size"));
+    let twice = parse(&changed(external, &noted("email"))).unwrap_err().to_string();
+    assert!(twice.contains("fields[1].crm: is `records.note_field` already"), "{twice}");
 }

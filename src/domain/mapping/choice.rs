@@ -56,7 +56,8 @@ fn collect(texts: &[&str], values: &[(String, String)], field: Option<&FieldSche
     Ok(Some((CrmValue::Choices(choices), None)))
 }
 
-fn chosen(sent: &str, values: &[(String, String)], field: Option<&FieldSchema>) -> Result<String, Invalid> {
+/// The value that a row maps a text to, spelt as the CRM lists it.
+pub(super) fn chosen(sent: &str, values: &[(String, String)], field: Option<&FieldSchema>) -> Result<String, Invalid> {
     let clean = text::clean(sent)?;
     let folded = clean.to_lowercase();
     let mapped = values

@@ -143,6 +143,9 @@ fn by_type<'a>(
         }
         (FieldType::MultiPicklist, _) => choice::several(value, &row.values, field),
         (FieldType::Text, Some(CrmFieldKind::MultiPicklist)) => choice::joined(scalar(value)?, &row.values, field),
+        (FieldType::Text, _) if !row.values.is_empty() => {
+            text::convert(&choice::chosen(scalar(value)?, &row.values, None)?, field, row.too_long)
+        }
         (FieldType::Text, _) => text::convert(scalar(value)?, field, row.too_long),
         (FieldType::Phone, _) => phone::convert(scalar(value)?, phone_country(row, lead)?, field),
         (FieldType::Url, _) => link::convert(scalar(value)?, field),
@@ -181,5 +184,7 @@ fn phone_country<'a>(
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod published;
 #[cfg(test)]
 pub(in crate::domain) mod tests;

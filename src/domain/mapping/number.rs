@@ -96,6 +96,11 @@ fn split_exponent(text: &str) -> (&str, Option<&str>) {
     text.split_once(['e', 'E']).map_or((text, None), |(mantissa, exponent)| (mantissa, Some(exponent)))
 }
 
+/// The number that a text tells, without ever rounding; `None` where it is no plain number, or one of too many digits.
+pub(in crate::domain) fn exact(text: &str) -> Option<Decimal> {
+    if is_plain(text) { parse(text) } else { None }
+}
+
 /// Reads plain text without ever rounding; `None` where that cannot be done.
 fn parse(text: &str) -> Option<Decimal> {
     let (negative, text) = match text.strip_prefix('-') {

@@ -35,7 +35,9 @@ words! {
         Picklist = "picklist", MultiPicklist = "multi_picklist",
     }
     Direction { ToCrm = "to_crm", None = "none" }
-    ConflictRule { LeadWins = "lead_wins", CrmWins = "crm_wins", Review = "review" }
+    ConflictRule {
+        LeadWins = "lead_wins", CrmWins = "crm_wins", LatestWins = "latest_wins", Review = "review", Merge = "merge",
+    }
     Take { FirstName = "first_name", LastName = "last_name", Domain = "domain" }
     TooLong { Refuse = "refuse", Truncate = "truncate" }
     OnInvalid { Skip = "skip", Review = "review", Hold = "hold" }
@@ -118,7 +120,7 @@ mod tests {
         for word in FieldType::WORDS {
             assert_eq!(FieldType::parse(word).map(FieldType::as_str), Some(*word));
         }
-        assert_eq!(ConflictRule::parse("latest_wins"), None);
+        assert_eq!(ConflictRule::parse("last_wins"), None);
         assert_eq!(Direction::parse("both"), None);
         assert_eq!(DateFormat::parse("%d/%m/%Y"), Some(DateFormat::Pattern("%d/%m/%Y".into())));
         assert_eq!(DateFormat::parse("iso"), None);

@@ -8,6 +8,7 @@ use crate::domain::merge::LeadSide;
 use crate::domain::record::{CrmRecord, CrmValue};
 use crate::domain::value::Value;
 
+use super::computed;
 use super::{BasePair, Choice, ConflictKind, Link, Question, Resolution, SyncRules};
 
 /// As much of a value that cannot be stored as a person is shown.
@@ -67,8 +68,8 @@ pub(super) fn mark_of(taken_back: &CrmValue) -> BasePair {
 
 /// The lead's value as a person is shown it where it cannot be stored.
 pub(super) fn unstorable(row: &FieldRow, lead: &Lead, blanks: Blanks) -> Option<CrmValue> {
-    let value = value_for(row, lead, &row.lead, blanks)?;
-    let text = value.scalar_text().map_or_else(|| Value::to_json(value), str::to_owned);
+    let value = computed::said(row, lead, blanks)?;
+    let text = value.scalar_text().map_or_else(|| Value::to_json(&value), str::to_owned);
     Some(CrmValue::Text(text.chars().take(SHOWN_CHARACTERS).collect()))
 }
 

@@ -10,7 +10,8 @@ use crate::domain::record::CrmValue;
 use crate::domain::value::Value;
 
 use super::ask::{self, Blanks};
-use super::decide::{Sides, chosen_value, not_writable, side};
+use super::decide::{Sides, chosen_value, is_note, not_writable, side};
+use super::note;
 use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules};
 
 /// The plan for a lead that no record is yet: it is written as it is now. What it took back before is not, and is kept in
@@ -31,6 +32,10 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
             _ => None,
         };
         let said = match side {
+            LeadSide::Says(value, _) if is_note(row) => {
+                let (text, note) = note::for_new_record(value, schema);
+                Some((text, Rule::Created, note))
+            }
             LeadSide::Says(value, note) => Some((value.clone(), Rule::Created, note.clone())),
             LeadSide::Invalid { message, .. } => chosen_instead(input, row, message, rules, &mut plan)
                 .map(|value| (value, Rule::Resolved, Some(message.clone()))),
@@ -55,7 +60,10 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
             }
             continue;
         };
-        let lead = if rule == Rule::Created { value.clone() } else { CrmValue::Null };
+        let lead = match side {
+            LeadSide::Says(said, _) if rule == Rule::Created => said.clone(),
+            _ => CrmValue::Null,
+        };
         plan.decisions.push(Decision {
             field: row.crm.clone(),
             base: None,
@@ -113,7 +121,7 @@ fn chosen_instead(
 
 fn default_value(row: &FieldRow, rules: &SyncRules) -> Option<(CrmValue, Rule, Option<String>)> {
     let text = Value::Text(row.default.clone()?);
-    let plain = FieldRow { take: None, ..row.clone() };
+    let plain = FieldRow { take: None, computed: None, ..row.clone() };
     match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
         LeadSide::Says(value, note) if !value.is_null() => Some((value, Rule::Default, note)),
         _ => None,

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::domain::cel::Expression;
 use crate::domain::company::CompanyKeys;
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::company_domain;
-use crate::domain::mapping::{self, Converted, Direction, FieldRow, FieldType, OnInvalid, Take};
+use crate::domain::mapping::{self, Computed, Converted, Covered, Direction, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{
     Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose,
     chosen_record,
@@ -22,15 +24,25 @@ use super::{
     Rule, SyncPlan,
     ask::{self, Blanks},
     company::{self, CompanyRules},
+    computed::{self, VALUE_ERROR},
     create::create,
     deleted,
+    eligible::left_alone,
     gone::{OnCrmDelete, gone},
+    note,
     standing::{Carries, Standing},
 };
+
+/// Times of two systems that are closer than this do not say which came first.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(120);
 
 /// What one destination's mapping document and settings say.
 #[derive(Clone, Debug)]
 pub struct SyncRules {
+    /// Which leads are synced; `None`: all.
+    pub filter: Option<Expression>,
+    /// A lead with custom attributes beside these fields is held; `None`: it is not.
+    pub refuses_beside: Option<Covered>,
     /// The rows of the record's object, in file order.
     pub rows: Vec<FieldRow>,
     /// The field that carries our key.
@@ -140,6 +152,9 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     if !input.lead.is_alive() {
         return deleted::deleted(input, rules);
     }
+    if let Some(plan) = left_alone(input.lead, rules) {
+        return plan;
+    }
     let own = input.link.and_then(|link| rules.of(&link.record.object)).unwrap_or(rules);
     let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, own));
     if let Some(plan) = held_by_invalid_value(if input.link.is_some() { &lasting } else { &now }) {
@@ -203,7 +218,7 @@ pub(super) fn sides_of<'a>(lead: &Lead, blanks: Blanks, times: TimeFormat, rules
         .rows
         .iter()
         .filter(|row| row.direction == Direction::ToCrm)
-        .map(|row| (row, side(row, &|path| ask::value_for(row, lead, path, blanks), times, rules)))
+        .map(|row| (row, computed::side_of(row, lead, blanks, times, rules)))
         .collect()
 }
 
@@ -246,9 +261,9 @@ fn person(sides: &Sides<'_>) -> Person {
 
 fn held_by_invalid_value(sides: &Sides<'_>) -> Option<SyncPlan> {
     sides.iter().find_map(|(row, side)| match side {
-        LeadSide::Invalid { message, .. } if row.on_invalid == OnInvalid::Hold => {
+        LeadSide::Invalid { code, message } if row.on_invalid == OnInvalid::Hold || *code == VALUE_ERROR => {
             let mut plan = SyncPlan::without_record(Action::Hold {
-                code: "invalid_value",
+                code: if *code == VALUE_ERROR { VALUE_ERROR } else { "invalid_value" },
                 detail: format!("{}: {message}", row.crm),
             });
             plan.decisions.push(merge::invalid(row, message, &CrmValue::Null, None));
@@ -407,13 +422,30 @@ pub(super) fn one_row(
         answer,
         chosen: chosen.as_ref(),
         record: &reference,
+        lead_is_newer: is_newer(row, input.lead, record),
     };
+    if is_note(row) {
+        return Some(note::decide(&view, sharing, schema));
+    }
     Some(if sharing { merge::decide_shared(&view) } else { merge::decide(&view) })
+}
+
+pub(super) fn is_note(row: &FieldRow) -> bool {
+    matches!(row.computed, Some(Computed::Unmapped(_)))
+}
+
+/// Whether the lead changed later than the record, by more than clocks may differ. The stamp of our own last write says
+/// nothing of when a person changed it.
+fn is_newer(row: &FieldRow, lead: &Lead, record: &CrmRecord) -> bool {
+    let edited_at = record.modified_at.filter(|_| record.modified_by_us != Some(true));
+    let (Some(lead_at), Some(edited_at)) = (computed::changed_at(row, lead), edited_at) else { return false };
+    lead_at > edited_at.after(CLOCKS_DIFFER_BY)
 }
 
 pub(super) fn chosen_value(row: &FieldRow, answer: &Resolution, rules: &SyncRules) -> Option<CrmValue> {
     let Choice::Value(text) = &answer.choice else { return None };
-    let (plain, text) = (FieldRow { take: None, values: Vec::new(), ..row.clone() }, Value::Text(text.clone()));
+    let plain = FieldRow { take: None, values: Vec::new(), computed: None, ..row.clone() };
+    let text = Value::Text(text.clone());
     match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
         LeadSide::Says(value, _) => Some(value),
         LeadSide::Silent => Some(CrmValue::Null),

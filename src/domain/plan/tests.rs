@@ -12,10 +12,12 @@ use crate::domain::record::{CrmFieldKind, CrmRecord, FieldSchema, ObjectSchema, 
 use crate::domain::value::Value;
 
 mod blanks;
+mod computed;
 mod invalid;
 mod others;
 mod properties;
 mod shared;
+mod winners;
 
 const ID_FIELD: &str = "Lead_System_Id__c";
 const OUR_ID: &str = "cl_1";
@@ -27,11 +29,13 @@ fn text(text: &str) -> CrmValue {
 fn row(lead: &str, crm: &str, conflict: ConflictRule) -> FieldRow {
     FieldRow {
         lead: lead.to_owned(),
+        computed: None,
         crm: crm.into(),
         kind: FieldType::Text,
         on: vec!["Lead".into()],
         direction: Direction::ToCrm,
         conflict,
+        enforce: false,
         take: None,
         format: None,
         values: Vec::new(),
@@ -78,6 +82,8 @@ fn rules(conflict: ConflictRule) -> SyncRules {
     let fields = ["FirstName", "LastName", "City", "Email", "Website", ID_FIELD].map(|name| (name.into(), field(name)));
     let object = ObjectSchema { name: "Lead".into(), createable: true, updateable: true, fields: fields.into() };
     SyncRules {
+        filter: None,
+        refuses_beside: None,
         rows: vec![first, last, email, row("city", "City", conflict)],
         external_id: ID_FIELD.into(),
         matching: MatchRules {

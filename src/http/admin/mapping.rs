@@ -15,6 +15,7 @@ use crate::store::ResyncScope;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MappingView {
     destination: String,
+    /// The lead's field, or the expression that the value is computed by.
     #[schema(example = "attributes.industry")]
     lead_field: Option<String>,
     lead_format: Option<String>,
@@ -24,9 +25,9 @@ pub struct MappingView {
     crm_format: Option<String>,
     /// The CRM objects that the row applies to.
     objects: Vec<String>,
-    /// `to_crm`, `none` or `not synced`
+    /// `to_crm`, `none`, `not synced`, or `filter` for the expression that says which leads are synced
     direction: String,
-    /// Who wins when both sides changed: `lead_wins`, `crm_wins` or `review`
+    /// Who wins when both sides changed: `lead_wins`, `crm_wins`, `latest_wins`, `review` or `merge`
     rule: Option<String>,
     note: Option<String>,
 }

@@ -194,7 +194,7 @@ pub struct MappingEntry {
     pub objects: Vec<String>,
     /// `to_crm`, `none`, or `not synced`
     pub direction: String,
-    /// `lead_wins`, `crm_wins` or `review`
+    /// `lead_wins`, `crm_wins`, `latest_wins`, `review` or `merge`
     pub rule: Option<String>,
     pub note: Option<String>,
 }

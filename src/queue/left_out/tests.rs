@@ -40,6 +40,8 @@ fn rules() -> SyncRules {
         fields: fields.into_iter().map(|field| (field.name.clone(), field)).collect(),
     };
     SyncRules {
+        filter: None,
+        refuses_beside: None,
         rows: Vec::new(),
         external_id: "Key__c".into(),
         matching: MatchRules {

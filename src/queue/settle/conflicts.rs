@@ -3,7 +3,7 @@
 use crate::crm::CrmError;
 use crate::domain::ids::RecordRef;
 use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{Action, CandidateSummary, ConflictKind, Question, SyncPlan};
+use crate::domain::plan::{Action, CandidateSummary, ConflictKind, FILTERED, Question, SyncPlan};
 use crate::queue::destination::Rules;
 use crate::store::OpenConflict;
 
@@ -26,7 +26,7 @@ fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
         Action::Hold { code: "match_conflict" | "record_gone" | "record_converted", .. }
         | Action::Skip { code: "other_object" | "record_gone", .. }
         | Action::Forget { .. } => kind == ConflictKind::Match,
-        Action::Hold { .. } => false,
+        Action::Hold { .. } | Action::Skip { code: FILTERED, .. } => false,
         Action::Create { .. }
         | Action::Update { .. }
         | Action::Delete { .. }

@@ -6,11 +6,13 @@ use crate::domain::mapping::{ConflictRule, DateFormat, Direction, OnInvalid, Too
 pub(in crate::domain) fn row(kind: FieldType) -> FieldRow {
     FieldRow {
         lead: "x".into(),
+        computed: None,
         crm: "X".into(),
         kind,
         on: vec!["Lead".into()],
         direction: Direction::ToCrm,
         conflict: ConflictRule::LeadWins,
+        enforce: false,
         take: None,
         format: None,
         values: Vec::new(),
@@ -46,7 +48,7 @@ pub(in crate::domain) fn field(kind: CrmFieldKind) -> FieldSchema {
 }
 
 /// What came out, as one line: `text Anna`, `blank`, `refused too_long`.
-fn told(row: &FieldRow, json: &str, field: Option<&FieldSchema>) -> String {
+pub(super) fn told(row: &FieldRow, json: &str, field: Option<&FieldSchema>) -> String {
     let value = Value::parse_json(json.as_bytes()).unwrap();
     let outcome = convert(row, &|path| (path == row.lead).then_some(&value), field, TimeFormat::UnixSeconds);
     match outcome {

@@ -39,8 +39,11 @@ fn carried_out(case: &Case, plan: &SyncPlan, rewrites: bool) -> Case {
     }
 }
 
-fn any_rule() -> impl Strategy<Value = ConflictRule> {
-    prop_oneof![Just(ConflictRule::LeadWins), Just(ConflictRule::CrmWins), Just(ConflictRule::Review)]
+/// A rule, and whether it sets edits back.
+fn any_rule() -> impl Strategy<Value = (ConflictRule, bool)> {
+    use ConflictRule::{CrmWins, LatestWins, LeadWins, Review};
+    let rules = [CrmWins, LatestWins, Review].map(|rule| (rule, false));
+    proptest::sample::select([rules.as_slice(), &[(LeadWins, false), (LeadWins, true)]].concat())
 }
 
 fn any_city() -> impl Strategy<Value = Option<&'static str>> {
@@ -50,8 +53,9 @@ fn any_city() -> impl Strategy<Value = Option<&'static str>> {
 proptest! {
     #[test]
     fn planning_again_after_carrying_out_writes_nothing(
-        rule in any_rule(),
+        (rule, enforce) in any_rule(),
         based in any::<bool>(),
+        edited_at in proptest::option::of(0i64..400),
         lead_city in any_city(),
         crm_city in prop_oneof![Just(None), Just(Some("Berlin")), Just(Some("Köln"))],
         linked in any::<bool>(),
@@ -60,6 +64,10 @@ proptest! {
     ) {
         let base = based.then(|| pair("Berlin", "Berlin"));
         let mut case = if linked { Case::linked(rule, base, lead_city, crm_city) } else { Case { rules: rules(rule), lead: ada(lead_city), ..Case::unlinked(Vec::new()) } };
+        case.rules.rows[3].enforce = enforce;
+        for (record, _) in &mut case.found {
+            record.modified_at = edited_at.map(Timestamp::from_seconds);
+        }
         if let (true, Some(city)) = (emptied, case.lead.fields.get("city").cloned()) {
             case.lead.fields.get_mut("city").unwrap().value = Value::Null;
             case.lead.lasting.insert("city".to_owned(), city);
@@ -73,11 +81,12 @@ proptest! {
 
     #[test]
     fn a_merge_never_blanks_a_field_and_never_overwrites_what_a_person_is_to_review(
-        rule in any_rule(),
+        (rule, enforce) in any_rule(),
         based in any::<bool>(),
         lead_city in prop_oneof![Just(Value::Null), Just(Value::Text(String::new())), Just(Value::Text("Bonn".into())), Just(Value::List(vec![]))],
     ) {
         let mut case = Case::linked(rule, based.then(|| pair("Berlin", "Berlin")), None, Some("Köln"));
+        case.rules.rows[3].enforce = enforce;
         case.lead = lead(&[("name", Value::Text("Ada Lovelace".into())), ("city", lead_city)]);
         if let Action::Update { fields, .. } = case.plan().action {
             prop_assert!(fields.values().all(|value| !value.is_null()));

@@ -52,6 +52,7 @@ fn only_what_planning_looked_for_is_closed() {
     check(&hold("record_gone"), &["match"]);
     check(&hold("record_converted"), &["match"]);
     check(&skip("other_object"), &["match"]);
+    check(&skip("filtered"), &[]);
     let asks = SyncPlan { questions: vec![question(ConflictKind::Match, None)], ..hold("match_conflict") };
     check(&asks, &[]);
     let asks = SyncPlan { questions: vec![question(ConflictKind::Field, Some("City"))], ..unchanged() };
