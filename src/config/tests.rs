@@ -154,7 +154,8 @@ fn the_shipped_example_is_valid_and_documents_its_defaults_truly() {
     let warning = "destinations.salesforce.login: talks plain http to http://127.0.0.1:8090/";
     assert_eq!(shipped.warnings(), [warning]);
 
-    // What stands behind `#` is the default: taking all of it in changes nothing but the token and the public address.
+    // What stands behind `#` is the default: taking all of it in changes nothing but the token, the public address and the
+    // filter.
     let all: String = example
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -167,6 +168,9 @@ fn the_shipped_example_is_valid_and_documents_its_defaults_truly() {
     assert!(written_out.server.public_url.is_some());
     written_out.admin.tokens.clear();
     written_out.server.public_url = None;
+    for destination in written_out.destinations.values_mut() {
+        assert!(destination.filter.take().is_some());
+    }
     let (written_out, shipped) = (format!("{written_out:#?}"), format!("{shipped:#?}"));
     let different = written_out.lines().zip(shipped.lines()).find(|(ours, theirs)| ours != theirs);
     assert_eq!(different, None);

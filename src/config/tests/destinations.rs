@@ -123,9 +123,10 @@ fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
         "note_field = \"Notes__c\"",
         "note_field: is for unmapped = \"note\"; write unmapped = \"note\", or leave it out",
     );
-    check_records(
-        "unmapped = \"note\"",
-        "note_field: is missing; write the API name of a long text field, such as \"Lead_Attributes__c\"",
+    check(
+        "external_id = \"Lead_System_Id__c\"\n",
+        "external_id = \"Lead_System_Id__c\"\nunmapped = \"note\"\n",
+        "9: destinations.salesforce.records.note_field: is missing; write the API name of a long text field, such as \"Lead_Attributes__c\"",
     );
     check_records("unmapped = \"keep\"", "unmapped: \"keep\" is not known here; write \"drop\", \"note\" or \"error\"");
     check(
