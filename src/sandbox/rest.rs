@@ -19,7 +19,7 @@ const PAGE: std::ops::RangeInclusive<usize> = 200..=2_000;
 /// Executes one request, whatever it came in.
 pub(super) fn answer(world: &mut World, call: &Call, writer: &Writer) -> Answer {
     // The envelope of a composite is no resource of its own.
-    if !call.segments.last().is_some_and(|last| last == "composite")
+    if call.segments.last().is_none_or(|last| last != "composite")
         && let Some(refusal) = world.faults.part(&writer.method, &call.target, call.asks_to_write())
     {
         return Answer::refused(&[refusal]);
