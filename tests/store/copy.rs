@@ -88,6 +88,8 @@ impl Old {
             .update_run(run, &RunProgress { done: 1, position, state: "running", detail: None, now: secs(7) })
             .await
             .unwrap();
+        store.accept_events(vec![event("erased", "{}")]).await.unwrap();
+        store.erase_lead(&Erasure { lead: key("erased"), now: secs(24), log: Vec::new() }).await.unwrap().unwrap();
     }
 
     fn folded(&self, n: usize) -> FoldedLead {
@@ -175,6 +177,7 @@ async fn a_copy_has_everything_and_is_worked_on_where_the_old_store_stopped() {
     // The same event again is a repeat, and a new one has a number of its own.
     let repeated = with_id("e1", event("lead 1", "body 1"));
     assert!(new.accept_events(vec![repeated]).await.unwrap()[0].duplicate);
+    assert!(new.accept_events(vec![event("erased", "again")]).await.unwrap()[0].erased, "its tombstone came along");
     let receipt = new.accept_events(vec![event("later", "l")]).await.unwrap().remove(0);
     assert!(receipt.id.0 > LEADS as i64 + 1 && !receipt.duplicate);
     let claim = claim(30);
