@@ -9,6 +9,7 @@ mod deleted;
 mod eligible;
 mod gone;
 mod note;
+mod sides;
 mod standing;
 
 pub use ask::planned_link;

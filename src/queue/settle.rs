@@ -1,6 +1,7 @@
 //! From how an attempt went to what is recorded of it.
 
 mod conflicts;
+mod rows;
 
 use std::time::Duration;
 
@@ -9,15 +10,14 @@ use tracing::error;
 
 use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report};
 use super::left_out::without_refused;
-use super::redact::without_values;
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
-use super::writes::{Call, Sent, known_before};
-use crate::crm::{CrmError, WriteResult, Written};
-use crate::domain::ids::{EventId, RecordRef};
+use super::writes::{Sent, known_before};
+use crate::crm::{CrmError, Written};
+use crate::domain::ids::RecordRef;
 use crate::domain::job::MAY_LAND_FOR;
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
-use crate::domain::plan::{Action, ConflictKind, Link, SyncPlan};
+use crate::domain::plan::{Action, Link, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
     ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
@@ -286,30 +286,6 @@ impl Settling<'_> {
         }
     }
 
-    fn sent_row(&self, planned: &Planned, call: &Call, result: &WriteResult) -> NewLogRow {
-        self.sent(self.log_row(&planned.member, &planned.plan), call, result)
-    }
-
-    /// A row of what was sent, with its request and its answer.
-    pub fn sent(&self, mut row: NewLogRow, call: &Call, result: &WriteResult) -> NewLogRow {
-        let now = self.batch.destination.clock.now();
-        row.request_id = Some(call.request_id.clone());
-        row.duration_ms = u64::try_from(now.since(call.sent_at).as_millis()).unwrap_or(u64::MAX);
-        row.api_calls += call.calls;
-        let keep = if self.batch.destination.settings.log_bodies { str::to_owned } else { without_values };
-        row.request = Some(keep(&result.request));
-        row.response = Some(keep(&result.response));
-        match &result.outcome {
-            Ok(written) => row.record = Some(written.record.clone()),
-            Err(error) => {
-                row.outcome = Outcome::Retry;
-                row.error_code = Some(error.code().to_owned());
-                row.error = Some(error.to_string());
-            }
-        }
-        row
-    }
-
     fn after_refusal(
         &self,
         planned: &Planned,
@@ -381,13 +357,6 @@ impl Settling<'_> {
         settlement
     }
 
-    /// A log row about a lead's company.
-    pub fn company_row(&self, member: &Member, operation: Operation) -> NewLogRow {
-        let blank = self.blank_row(&member.job, member.lead.newest_arrival());
-        // The lookup's calls are told with the person's record.
-        NewLogRow { operation, api_calls: 0, ..blank }
-    }
-
     fn verdict(&self, error: &CrmError, member: &Member, fingerprint: &str) -> Verdict {
         let destination = &self.batch.destination;
         let now = destination.clock.now();
@@ -457,43 +426,6 @@ impl Settling<'_> {
             return LinkChange::Keep;
         }
         LinkChange::Put { link, planned_with: known.map(|link| link.revision) }
-    }
-
-    fn log_row(&self, member: &Member, plan: &SyncPlan) -> NewLogRow {
-        let operation = match &plan.action {
-            Action::Create { .. } | Action::Refuse { .. } => Operation::Create,
-            Action::Update { .. } => Operation::Update,
-            Action::Delete { .. } => Operation::Delete,
-            Action::Unchanged => Operation::Unchanged,
-            Action::Hold { .. } => Operation::Hold,
-            Action::Skip { .. } | Action::Forget { .. } => Operation::Skip,
-        };
-        // Where planning stopped before its record, the row still says which record it is about.
-        let linked = member.work.link.as_ref().filter(|_| matches!(operation, Operation::Hold | Operation::Skip));
-        let matched = plan.matched.clone().or(linked.map(|link| (link.record.clone(), MatchedBy::Link)));
-        let (record, matched_by) = matched.unzip();
-        // A lead without a record of its own says why in each of its rows.
-        let shared = plan.questions.iter().find(|question| question.kind == ConflictKind::SharedRecord);
-        let moved = plan.moved_from.as_ref().zip(record.as_ref()).map(|(from, to)| {
-            let told =
-                format!("{} {} became {} {}, which the lead is from now on", from.object, from.id, to.object, to.id);
-            ("record_moved".to_owned(), told)
-        });
-        let shared = shared.map(|shared| ("shared_record".to_owned(), shared.detail.clone()));
-        let (error_code, error) = moved.or(shared).unzip();
-        let blank = self.blank_row(&member.job, member.lead.newest_arrival());
-        NewLogRow { operation, record, matched_by, error_code, error, decisions: plan.decisions.clone(), ..blank }
-    }
-
-    fn blank_row(&self, job: &ClaimedJob, event: Option<EventId>) -> NewLogRow {
-        let (now, destination) = (self.batch.destination.clock.now(), self.batch.destination.name.clone());
-        NewLogRow {
-            attempt: job.attempt,
-            api_calls: self.lookup_calls,
-            batch: self.leads,
-            event,
-            ..NewLogRow::note(now, job.lead.clone(), destination, Operation::Unchanged, Outcome::Ok)
-        }
     }
 
     /// Of everything that a refusal may depend on: the same again would be refused again.

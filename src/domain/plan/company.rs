@@ -16,7 +16,8 @@ use crate::domain::record::{CrmRecord, CrmValue};
 
 use super::ask::Blanks;
 use super::create::create;
-use super::decide::{Sides, one_row, sides_of, text_of};
+use super::decide::one_row;
+use super::sides::{Sides, sides_of, text_of};
 use super::{
     Action, BasePair, CandidateSummary, Choice, ConflictKind, Decision, Link, PlanInput, Question, Resolution, Rule,
     SyncPlan, SyncRules,

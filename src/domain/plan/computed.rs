@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::ask::{self, Blanks};
-use super::decide::side;
+use super::sides::side;
 use super::{SyncRules, note};
 use crate::domain::cel::{EvaluationError, Expression, Reading};
 use crate::domain::envelope::TimeFormat;

@@ -10,7 +10,8 @@ use crate::domain::record::CrmValue;
 use crate::domain::value::Value;
 
 use super::ask::{self, Blanks};
-use super::decide::{Sides, chosen_value, is_note, not_writable, side};
+use super::decide::{chosen_value, is_note, not_writable};
+use super::sides::{Sides, side};
 use super::note;
 use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules};
 

@@ -1,0 +1,53 @@
+//! What a lead says of each mapped field.
+
+use crate::domain::envelope::TimeFormat;
+use crate::domain::lead::Lead;
+use crate::domain::mapping::{self, Converted, Direction, FieldRow, Take};
+use crate::domain::merge::LeadSide;
+use crate::domain::record::CrmValue;
+use crate::domain::value::Value;
+
+use super::ask::Blanks;
+use super::computed;
+use super::decide::SyncRules;
+
+pub(super) type Sides<'a> = Vec<(&'a FieldRow, LeadSide)>;
+
+pub(super) fn sides_of<'a>(lead: &Lead, blanks: Blanks, times: TimeFormat, rules: &'a SyncRules) -> Sides<'a> {
+    rules
+        .rows
+        .iter()
+        .filter(|row| row.direction == Direction::ToCrm)
+        .map(|row| (row, computed::side_of(row, lead, blanks, times, rules)))
+        .collect()
+}
+
+pub(super) fn side<'v>(
+    row: &FieldRow,
+    value_at: &dyn Fn(&str) -> Option<&'v Value>,
+    times: TimeFormat,
+    rules: &SyncRules,
+) -> LeadSide {
+    let schema = rules.schema.field(&rules.matching.object, &row.crm);
+    match mapping::convert(row, value_at, schema, times) {
+        // A name of one word says that there is no first name, where an absent name says nothing.
+        Converted::Absent if names_a_person(row, value_at) => LeadSide::Says(CrmValue::Null, None),
+        Converted::Absent => LeadSide::Silent,
+        Converted::Blank if row.clear => LeadSide::Says(CrmValue::Null, None),
+        Converted::Blank => LeadSide::Silent,
+        Converted::Value(value, note) => LeadSide::Says(value, note.map(|note| note.to_string())),
+        Converted::Invalid(invalid) => LeadSide::Invalid { code: invalid.code, message: invalid.message },
+    }
+}
+
+fn names_a_person<'v>(row: &FieldRow, value_at: &dyn Fn(&str) -> Option<&'v Value>) -> bool {
+    matches!(row.take, Some(Take::FirstName | Take::LastName))
+        && value_at(&row.lead).is_some_and(|name| !name.is_blank())
+}
+
+pub(super) fn text_of(sides: &Sides<'_>, wanted: impl Fn(&FieldRow) -> bool) -> Option<String> {
+    sides.iter().filter(|(row, _)| wanted(row)).find_map(|(_, side)| match side {
+        LeadSide::Says(CrmValue::Text(text), _) => Some(text.clone()),
+        _ => None,
+    })
+}
