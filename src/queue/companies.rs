@@ -60,6 +60,9 @@ pub(super) struct Task {
     decisions: Vec<Decision>,
 }
 
+/// Why the company of the lead at each place could not be made, and of the first lead what was announced.
+type Failed = BTreeMap<usize, (CrmError, Option<(IntentId, NewLogRow)>)>;
+
 /// A task with what was announced for it and how it went.
 struct Done {
     task: Task,
@@ -128,7 +131,7 @@ impl Batch {
             }
             return Ok(planned);
         }
-        let mut failed: BTreeMap<usize, (CrmError, Option<(IntentId, NewLogRow)>)> = BTreeMap::new();
+        let mut failed = Failed::new();
         let mut parts = vec![tasks];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -261,7 +264,7 @@ impl Batch {
 
 /// The companies to be made: one for all leads whose keys meet.
 fn creates(planned: &[Planned], rules: &CompanyRules) -> Vec<Task> {
-    let mut made: BTreeMap<usize, (&BTreeMap<FieldName, CrmValue>, &[Decision], bool)> = BTreeMap::new();
+    let mut made = BTreeMap::new();
     let mut wanted = Vec::new();
     for (place, one) in planned.iter().enumerate() {
         let Some(of) = &one.plan.company else { continue };
@@ -274,7 +277,7 @@ fn creates(planned: &[Planned], rules: &CompanyRules) -> Vec<Task> {
         // One that a person said is another company has a key of its own.
         let keys = if keys.iter().any(|key| key == own) { keys } else { vec![own.to_owned()] };
         wanted.push((place, keys.iter().map(|key| keys::company_key(key)).collect()));
-        made.insert(place, (fields, &of.decisions, of.keys.domains.is_empty()));
+        made.insert(place, (fields, of.decisions.as_slice(), of.keys.domains.is_empty()));
     }
     let task = |mut group: Group| {
         // A domain is the surer key.
@@ -329,13 +332,7 @@ fn without_task(one: &mut Planned, settling: &Settling<'_>, rules: &CompanyRules
 }
 
 /// From how a company's write went to what its leads do.
-fn conclude(
-    done: Done,
-    planned: &mut [Planned],
-    failed: &mut BTreeMap<usize, (CrmError, Option<(IntentId, NewLogRow)>)>,
-    settling: &Settling<'_>,
-    rules: &CompanyRules,
-) {
+fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: &Settling<'_>, rules: &CompanyRules) {
     let Done { task, intent, result, call } = done;
     let (record, go_on, whole) = match &result.outcome {
         Ok(written) => (Some(written.record.clone()), true, true),

@@ -70,8 +70,8 @@ async fn five_hundred(harness: &Harness) {
             // Written as people write it, and a few leads have an address that says nothing of the company.
             let forms = ["GmbH", "Inc.", "Ltd", "S.A.", ""];
             let name = format!("Company Nr{company} {}", forms[n / 50 % forms.len()]);
-            let name = if n % 3 == 0 { name.to_uppercase() } else { name };
-            let host = if n % 17 == 0 { "gmail.com".to_owned() } else { format!("company{company}.example") };
+            let name = if n.is_multiple_of(3) { name.to_uppercase() } else { name };
+            let host = if n.is_multiple_of(17) { "gmail.com".to_owned() } else { format!("company{company}.example") };
             event("lead.created", CREATED, &lead(&person, &format!("Ann{n} Bly{n}"), &format!("ann{n}@{host}"), &name))
         })
         .collect();

@@ -131,7 +131,7 @@ fn the_domain_decides_before_the_name_and_doubt_goes_to_a_person() {
     check(&keys(Some("Acme"), &["coyote.example"]), &[acme()], "ask 1");
     check(&keys(Some("Acme"), &["coyote.example"]), &[acme(), of_name()], "2 by company_name");
     let of_people = Candidate { by: MatchedBy::CompanyContacts, ..account("5", "Umbrella", None) };
-    check(&both, &[of_people.clone()], "5 by company_contacts");
+    check(&both, std::slice::from_ref(&of_people), "5 by company_contacts");
     check(&both, &[of_people, of_name()], "2 by company_name");
     let known = CompanyKeys { known: Some(acme().record.reference()), ..keys(Some("Coyote"), &[]) };
     check(&known, &[acme()], "1 by link");
