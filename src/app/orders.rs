@@ -98,7 +98,7 @@ async fn existing(
     at_hand: &AtHand<'_>,
     record: &RecordRef,
 ) -> Result<RecordRef, OrderError> {
-    let (name, kinds) = (&destination.name, destination.linkable());
+    let (name, kinds) = (&destination.name, at_hand.linkable());
     if !kinds.contains(&record.object) {
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         return Err(OrderError::Wrong(format!("object: leads become {} in {name}; write that", kinds.join(" or "))));

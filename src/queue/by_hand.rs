@@ -11,7 +11,7 @@ use super::redact::without_values;
 use crate::clock::SinceBoot;
 use crate::crm::gate::{Entry, Permit, WorkClass, outcome_of};
 use crate::crm::{CrmError, FindRequest, RecordWrite, WriteRequest, WriteResult};
-use crate::domain::ids::{LeadKey, RecordRef, RequestId};
+use crate::domain::ids::{LeadKey, ObjectName, RecordRef, RequestId};
 use crate::domain::matching::{Candidate, MatchKeys, MatchedBy};
 use crate::domain::plan::{Decision, Rule};
 use crate::domain::record::{CrmRecord, CrmValue};
@@ -79,14 +79,15 @@ impl Destination {
             }
         }
     }
-
-    /// The kinds of record that a lead may be linked to.
-    pub fn linkable(&self) -> Vec<crate::domain::ids::ObjectName> {
-        vec![self.settings.object.clone()]
-    }
 }
 
 impl AtHand<'_> {
+    /// The kinds of record that a lead may be linked to.
+    pub fn linkable(&self) -> Vec<ObjectName> {
+        let people = self.destination.crm.people().into_iter().map(|person| person.object);
+        people.filter(|object| self.rules.sync.of(object).is_some()).collect()
+    }
+
     /// The record as the CRM shows it now; `None`: it is not there.
     pub async fn look_up(&self, record: &RecordRef) -> Result<Option<CrmRecord>, ByHandError> {
         let keys = MatchKeys { linked: Some(record.clone()), ..MatchKeys::default() };
