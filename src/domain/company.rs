@@ -14,7 +14,7 @@ use super::mapping::{Direction, FieldRow};
 use super::matching::{Candidate, MatchedBy};
 use super::plan::CandidateSummary;
 use super::record::{CrmRecord, CrmValue};
-use legal_forms::{LEGAL_FORMS, LEGAL_PHRASES, NO_NAMES};
+use legal_forms::{LEGAL_FORMS, LEGAL_PHRASES, NO_NAMES, WORDS_IN_FRONT};
 
 /// The kind of CRM record that a company is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,13 +237,14 @@ pub fn beginnings(name: &str) -> BTreeSet<String> {
     let core: Vec<&str> = {
         let words: Vec<&str> = name.split_whitespace().collect();
         let is_form = |word: &str| LEGAL_FORMS.contains(&squeezed(word).as_str());
-        let first = words.iter().position(|word| !is_form(word)).unwrap_or(0);
+        let first = words.iter().position(|word| !is_form_in_front(&squeezed(word))).unwrap_or(0);
         let last = words.iter().rposition(|word| !is_form(word)).map_or(words.len(), |last| last + 1);
         words[first..last.max(first)].to_vec()
     };
     let Some(word) = core.first() else { return BTreeSet::from([name.to_owned()]) };
     let run: String = word.chars().take_while(|c| c.is_alphanumeric()).collect();
-    let begin = if run.chars().count() < 3 { core.join(" ") } else { run };
+    let says_little = run.chars().count() < 3 || LEGAL_FORMS.contains(&squeezed(&run).as_str());
+    let begin = if says_little { core.join(" ") } else { run };
     let folded = fold(&begin, false);
     let mut all = BTreeSet::from([name.to_owned(), begin.clone(), folded.clone(), fold(&begin, true)]);
     all.insert(begin.replace("ae", "ä").replace("oe", "ö").replace("ue", "ü").replace("ss", "ß"));
@@ -285,11 +286,16 @@ fn plain(name: &str, umlauts_in_two: bool) -> Option<String> {
     while words.len() > 1 && words.last().is_some_and(is_form) {
         words.pop();
     }
-    while words.len() > 1 && words.first().is_some_and(is_form) {
+    while words.len() > 1 && words.first().is_some_and(|word| is_form_in_front(word)) {
         words.remove(0);
     }
     let joined = words.join(" ");
     (!joined.is_empty() && !NO_NAMES.contains(&joined.as_str())).then_some(joined)
+}
+
+/// Whether the word in front of a name is its legal form, as in `PT Astra`; `Company Seven` is called so.
+fn is_form_in_front(word: &str) -> bool {
+    LEGAL_FORMS.contains(&word) && !WORDS_IN_FRONT.contains(&word)
 }
 
 /// Without accents; `ü` as `u`, or as `ue`.

@@ -33,6 +33,9 @@ pub(super) const LEGAL_FORMS: &[&str] = &[
     "kk", "gk", "pt", "tbk", "jsc", "pcl", "fzco", "fze", "wll", "saog", "pjsc", "dmcc",
 ];
 
+/// Those that stand in front of a name as a word of it.
+pub(super) const WORDS_IN_FRONT: &[&str] = &["co", "company", "corp", "corporation", "limited", "incorporated"];
+
 /// The same in several words.
 pub(super) const LEGAL_PHRASES: &[&[&str]] = &[
     &["sp", "z", "oo"],

@@ -87,6 +87,7 @@ fn every_spelling_begins_as_it_is_looked_for() {
         };
         assert!(beginnings(lead).iter().any(begins), "{account:?} is not among {:?}", beginnings(lead));
     }
+    check("COMPANY NR0 GMBH", "Company Nr0 Ltd");
     check("Müller & Söhne GmbH", "Mueller und Söhne");
     check("Mueller", "Müller AG");
     check("Muller", "Müller AG");
