@@ -1,5 +1,8 @@
 //! Erasing a lead.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use leadrelay::domain::plan::{ConflictKind, Decision, Question, Rule};
 use leadrelay::domain::record::CrmValue;
 use leadrelay::store::*;
@@ -11,6 +14,8 @@ on_both_stores! {
     an_event_of_an_erased_lead_is_kept_without_data_and_owes_nothing,
     the_record_of_an_erased_lead_goes_to_its_sharer_who_is_not_told_its_id,
     what_an_attempt_in_hand_knows_of_an_erased_lead_is_not_recorded,
+    an_erased_lead_does_not_come_back_by_its_first_fold,
+    a_first_fold_waits_for_an_erasure_under_way,
     a_lead_that_nobody_knows_is_not_erased,
 }
 
@@ -172,6 +177,31 @@ async fn what_an_attempt_in_hand_knows_of_an_erased_lead_is_not_recorded(fixture
     assert_eq!(fixture.settle(late).await, Settled::LeaseLost);
     assert_eq!(fixture.count("SELECT count(*) FROM sync_log WHERE lead_id = 'ada_1'").await, 0);
     assert_eq!(fixture.count("SELECT count(*) FROM jobs").await, 0);
+}
+
+async fn an_erased_lead_does_not_come_back_by_its_first_fold(fixture: Fixture) {
+    fixture.accept(event("ada_1", ADDRESS)).await;
+    fixture.accept(event("bob", "{}")).await;
+    let folds = [folded(&fixture.work("ada_1").await), folded(&fixture.work("bob").await)];
+    assert_eq!(folds[0].expected, None);
+    fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    assert_eq!(fixture.store.save_leads(&folds).await.unwrap(), [false, true]);
+    assert_eq!(fixture.numbers("SELECT count(*) FROM leads GROUP BY lead_id").await, [1], "Bob alone");
+    let work = fixture.work("ada_1").await;
+    assert!(work.lead.is_none() && work.unfolded.is_empty(), "there is nothing to fold it from");
+}
+
+async fn a_first_fold_waits_for_an_erasure_under_way(fixture: Fixture) {
+    fixture.accept(event("ada_1", ADDRESS)).await;
+    fixture.accept(event("bob", "{}")).await;
+    let folds = [folded(&fixture.work("ada_1").await), folded(&fixture.work("bob").await)];
+    let held = fixture.hold("UPDATE events SET lead_id = 'erased-0', state = 'erased' WHERE lead_id = 'ada_1'").await;
+    let store = Arc::clone(&fixture.store);
+    let saving = tokio::spawn(async move { store.save_leads(&folds).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!saving.is_finished(), "it saved past an erasure that it could not see");
+    held.commit().await;
+    assert_eq!(saving.await.unwrap().unwrap(), [false, true]);
 }
 
 async fn a_lead_that_nobody_knows_is_not_erased(fixture: Fixture) {
