@@ -146,7 +146,8 @@ pub trait Store: EventLog + Shared {
     async fn list_events(&self, filter: &EventFilter, page: &Page) -> StoreResult<Listed<EventRow>>;
     async fn load_event(&self, id: EventId) -> StoreResult<Option<EventDetail>>;
     /// Puts an event's lead back to be folded anew from all its kept events, and marks it dirty. `reread` replaces what
-    /// intake read of the event (a quarantined one may be readable with today's settings). `None`: no such event.
+    /// intake read of the event (a quarantined one may be readable with today's settings). `None`: no such event, or it turned
+    /// out to be of an erased lead: then it is emptied.
     async fn replay_event(
         &self,
         id: EventId,

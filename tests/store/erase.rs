@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leadrelay::domain::ids::LeadKey;
 use leadrelay::domain::plan::{ConflictKind, Decision, Question, Rule};
 use leadrelay::domain::record::CrmValue;
 use leadrelay::store::*;
@@ -16,6 +17,7 @@ on_both_stores! {
     what_an_attempt_in_hand_knows_of_an_erased_lead_is_not_recorded,
     an_erased_lead_does_not_come_back_by_its_first_fold,
     a_first_fold_waits_for_an_erasure_under_way,
+    a_copy_that_turns_out_to_be_of_an_erased_lead_is_emptied,
     a_lead_that_nobody_knows_is_not_erased,
 }
 
@@ -202,6 +204,38 @@ async fn a_first_fold_waits_for_an_erasure_under_way(fixture: Fixture) {
     assert!(!saving.is_finished(), "it saved past an erasure that it could not see");
     held.commit().await;
     assert_eq!(saving.await.unwrap().unwrap(), [false, true]);
+}
+
+async fn a_copy_that_turns_out_to_be_of_an_erased_lead_is_emptied(fixture: Fixture) {
+    told(&fixture, "ada_1").await;
+    let unread = NewEvent { lead: None, state: EventState::Quarantined, ..event("ada_1", "unlike any needle") };
+    let unread = fixture.accept(with_id("unread", unread)).await;
+    let of_bob = fixture.accept(event("bob", "read wrong")).await;
+    let erased = fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    assert_eq!(erased.events, 2, "those that it is known by");
+    let (token, job) = fixture.claimed("bob", 55).await;
+    fixture.store.save_leads(&[folded(&fixture.work("bob").await)]).await.unwrap();
+    fixture.settle(settlement(token, &job, 56)).await;
+    let reread = Reread {
+        lead: Some("ada_1".into()),
+        kind: EventKind::Upsert,
+        event_type: None,
+        state: EventState::Stored,
+        reason: None,
+    };
+    let replay = async |id| fixture.store.replay_event(id, reread.clone(), &[crm()], secs(60)).await;
+    assert_eq!(replay(unread.id).await.unwrap(), None);
+    assert_eq!(fixture.claim(61).await, [], "nothing is owed");
+    assert_eq!(replay(of_bob.id).await.unwrap(), None);
+    let owed: Vec<LeadKey> = fixture.claim(62).await.into_iter().map(|job| job.lead).collect();
+    assert_eq!(owed, [key("bob")], "who is folded anew without it");
+    assert_eq!(fixture.work("bob").await.unfolded.len(), 1);
+    for id in [unread.id, of_bob.id] {
+        let kept = fixture.store.load_event(id).await.unwrap().unwrap();
+        assert_eq!((kept.row.state, kept.row.lead_id.as_ref()), (EventState::Erased, Some(&erased.known_as.id)));
+        assert!(kept.body.is_empty() && kept.row.size == 0, "{kept:?}");
+    }
+    assert_eq!(fixture.count("SELECT count(*) FROM event_keys WHERE sender_id = 'unread'").await, 0);
 }
 
 async fn a_lead_that_nobody_knows_is_not_erased(fixture: Fixture) {
