@@ -18,6 +18,7 @@ on_both_stores! {
     an_erased_lead_does_not_come_back_by_its_first_fold,
     a_first_fold_waits_for_an_erasure_under_way,
     a_copy_that_turns_out_to_be_of_an_erased_lead_is_emptied,
+    an_erasure_is_heeded_at_once_by_every_store_on_the_database,
     a_lead_that_nobody_knows_is_not_erased,
 }
 
@@ -236,6 +237,21 @@ async fn a_copy_that_turns_out_to_be_of_an_erased_lead_is_emptied(fixture: Fixtu
         assert!(kept.body.is_empty() && kept.row.size == 0, "{kept:?}");
     }
     assert_eq!(fixture.count("SELECT count(*) FROM event_keys WHERE sender_id = 'unread'").await, 0);
+}
+
+async fn an_erasure_is_heeded_at_once_by_every_store_on_the_database(fixture: Fixture) {
+    let stores = fixture.stores(2).await;
+    for n in 0..20 {
+        // By every connection that stores events.
+        stores[1].accept_events(vec![event("ada_1", &format!("{ADDRESS} {n}"))]).await.unwrap();
+    }
+    stores[0].erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    for store in &stores {
+        let ignored = NewEvent { state: EventState::Ignored, ..event("ada_1", ADDRESS) };
+        let receipt = store.accept_events(vec![ignored]).await.unwrap().remove(0);
+        assert!(receipt.erased, "{receipt:?}");
+    }
+    assert_eq!(fixture.count("SELECT count(*) FROM bodies WHERE length(body) > 0").await, 0);
 }
 
 async fn a_lead_that_nobody_knows_is_not_erased(fixture: Fixture) {

@@ -35,7 +35,6 @@ pub(super) async fn erase(store: &PostgresStore, erasure: &Erasure) -> StoreResu
         };
         if found == heirs {
             tx.commit().await?;
-            store.intake.heed_erasures();
             store.wake_workers();
             return Ok(Some(erased));
         }
