@@ -19,6 +19,7 @@ on_both_stores! {
     a_first_fold_waits_for_an_erasure_under_way,
     a_copy_that_turns_out_to_be_of_an_erased_lead_is_emptied,
     an_erasure_is_heeded_at_once_by_every_store_on_the_database,
+    unread_copies_go_with_their_lead_and_others_stay,
     a_lead_that_nobody_knows_is_not_erased,
 }
 
@@ -252,6 +253,24 @@ async fn an_erasure_is_heeded_at_once_by_every_store_on_the_database(fixture: Fi
         assert!(receipt.erased, "{receipt:?}");
     }
     assert_eq!(fixture.count("SELECT count(*) FROM bodies WHERE length(body) > 0").await, 0);
+}
+
+async fn unread_copies_go_with_their_lead_and_others_stay(fixture: Fixture) {
+    fixture.accept(event("98765", "{}")).await;
+    let saved = FoldedLead { email: text(ADDRESS), ..folded(&fixture.work("98765").await) };
+    fixture.store.save_leads(&[saved]).await.unwrap();
+    let address = ADDRESS.replace('@', "%40");
+    let bodies =
+        [r#"{"id":98765,"#, "submissionID=98765&a=b", &format!("email={address}"), r#"{"amount":98765,"id":1"#];
+    let mut ids = Vec::new();
+    for body in bodies {
+        let unread = NewEvent { lead: None, state: EventState::Quarantined, ..event("unread", body) };
+        ids.push(fixture.accept(unread).await.id);
+    }
+    let erased = fixture.store.erase_lead(&erasure("98765")).await.unwrap().unwrap();
+    assert_eq!(erased.events, 4, "its event and three copies");
+    let stays = fixture.store.load_event(ids[3]).await.unwrap().unwrap();
+    assert_eq!((stays.row.state, &stays.body[..]), (EventState::Quarantined, bodies[3].as_bytes()));
 }
 
 async fn a_lead_that_nobody_knows_is_not_erased(fixture: Fixture) {
