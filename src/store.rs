@@ -183,6 +183,9 @@ pub trait Store: EventLog + Shared {
     /// close, and what is owed for it is dropped. `false`: nothing is known of the lead, or it was so already.
     async fn set_excluded(&self, exclusion: &Exclusion) -> StoreResult<bool>;
 
+    /// Appends what was done in a CRM to the sync log, by itself: it is told even if what it was done for fails.
+    async fn append_log(&self, row: &NewLogRow) -> StoreResult<()>;
+
     /// Erases what is personal of a lead, everywhere here: its events, its document, bases, conflicts, jobs, and the values in
     /// the log and in copies that nobody could read. What was done stays as a fact under another name, what it owned goes
     /// to its heirs. Its tombstone is a keyed hash: events of it that come later are kept without data. `None`: nothing is

@@ -20,13 +20,14 @@ on_both_stores! {
     a_copy_that_turns_out_to_be_of_an_erased_lead_is_emptied,
     an_erasure_is_heeded_at_once_by_every_store_on_the_database,
     unread_copies_go_with_their_lead_and_others_stay,
+    what_was_deleted_for_an_erasure_is_in_the_log_before_and_after_it,
     a_lead_that_nobody_knows_is_not_erased,
 }
 
 const ADDRESS: &str = "ada.secret@lovelace.example";
 
 fn erasure(lead: &str) -> Erasure {
-    Erasure { lead: key(lead), now: secs(50), log: Vec::new() }
+    Erasure { lead: key(lead), now: secs(50) }
 }
 
 fn telling(lead: &str, at_second: i64) -> NewLogRow {
@@ -271,6 +272,20 @@ async fn unread_copies_go_with_their_lead_and_others_stay(fixture: Fixture) {
     assert_eq!(erased.events, 4, "its event and three copies");
     let stays = fixture.store.load_event(ids[3]).await.unwrap().unwrap();
     assert_eq!((stays.row.state, &stays.body[..]), (EventState::Quarantined, bodies[3].as_bytes()));
+}
+
+async fn what_was_deleted_for_an_erasure_is_in_the_log_before_and_after_it(fixture: Fixture) {
+    fixture.accept(event("ada_1", ADDRESS)).await;
+    let deleted = NewLogRow { operation: Operation::Delete, error: None, error_code: None, ..telling("ada_1", 40) };
+    fixture.store.append_log(&deleted).await.unwrap();
+    let logged = async || fixture.store.search_sync_log(&LogFilter::default(), &page(9, None)).await.unwrap().items;
+    let before = logged().await.remove(0);
+    assert_eq!((before.lead, before.operation), (key("ada_1"), Operation::Delete));
+    let erased = fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    assert_eq!(erased.log_rows, 1);
+    let after = logged().await.remove(0);
+    assert_eq!((after.id, after.lead, after.record), (before.id, erased.known_as, Some(record("r1"))));
+    assert_eq!(fixture.count("SELECT count(*) FROM sync_log_bodies").await, 0);
 }
 
 async fn a_lead_that_nobody_knows_is_not_erased(fixture: Fixture) {

@@ -146,7 +146,6 @@ async fn erase_one(
     if !known {
         return Ok(None);
     }
-    append_all(db, &erasure.log).await?;
     let digest = key_of(db).await?.digest(lead.source.as_str(), lead.id.as_str());
     sqlx::query("INSERT INTO erased (source, digest, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind(lead.source.as_str())

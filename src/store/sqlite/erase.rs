@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::SqliteStore;
 use super::settle::links::{Parting, find_heir, hand_over, unlink};
-use super::{SqliteStore, append};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef, SourceName};
 use crate::store::erased::{ERASED, ErasureKey, Needles, alias, renamed};
 use crate::store::{Erased, Erasure, StoreError, StoreResult};
@@ -114,9 +114,6 @@ fn erase_one(db: &Connection, erasure: &Erasure, copies: &[i64]) -> StoreResult<
         .exists(of_lead)?;
     if !known {
         return Ok(None);
-    }
-    for row in &erasure.log {
-        append::append(db, row)?;
     }
     let digest = key_of(db)?.digest(lead.source.as_str(), lead.id.as_str());
     db.prepare_cached("INSERT INTO erased (source, digest, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
