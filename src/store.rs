@@ -146,7 +146,8 @@ pub trait Store: EventLog + Shared {
     async fn list_events(&self, filter: &EventFilter, page: &Page) -> StoreResult<Listed<EventRow>>;
     async fn load_event(&self, id: EventId) -> StoreResult<Option<EventDetail>>;
     /// Puts an event's lead back to be folded anew from all its kept events, and marks it dirty. `reread` replaces what
-    /// intake read of the event (a quarantined one may be readable with today's settings). `None`: no such event.
+    /// intake read of the event (a quarantined one may be readable with today's settings). `None`: no such event, or it turned
+    /// out to be of an erased lead: then it is emptied.
     async fn replay_event(
         &self,
         id: EventId,
@@ -181,6 +182,9 @@ pub trait Store: EventLog + Shared {
     /// Excludes a lead from syncing, or includes it again. What an excluded lead owned goes to its heirs, its open conflicts
     /// close, and what is owed for it is dropped. `false`: nothing is known of the lead, or it was so already.
     async fn set_excluded(&self, exclusion: &Exclusion) -> StoreResult<bool>;
+
+    /// Appends what was done in a CRM to the sync log, by itself: it is told even if what it was done for fails.
+    async fn append_log(&self, row: &NewLogRow) -> StoreResult<()>;
 
     /// Erases what is personal of a lead, everywhere here: its events, its document, bases, conflicts, jobs, and the values in
     /// the log and in copies that nobody could read. What was done stays as a fact under another name, what it owned goes

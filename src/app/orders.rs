@@ -9,7 +9,7 @@ use crate::http::admin::state::{Erasing, LinkWish, OrderError};
 use crate::queue::by_hand::{AtHand, ByHandError};
 use crate::queue::destination::Destination;
 use crate::queue::keys::Hold;
-use crate::store::{Erasure, LinkOrder, NewLogRow, Ordered, Store};
+use crate::store::{Erasure, LinkOrder, Ordered, Store};
 
 impl From<ByHandError> for OrderError {
     fn from(error: ByHandError) -> Self {
@@ -18,7 +18,7 @@ impl From<ByHandError> for OrderError {
             ByHandError::Closed(why) => {
                 OrderError::NotNow(format!("Nothing can be asked of the CRM now, since {why}. Try again later."))
             }
-            ByHandError::Crm(error) => OrderError::Crm(format!("{error}. Nothing was changed; try again.")),
+            ByHandError::Crm(error) => OrderError::Crm(format!("{error}. Nothing was changed here; try again.")),
             ByHandError::Store(error) => OrderError::Store(error),
         }
     }
@@ -126,7 +126,7 @@ enum Kept<'d> {
 }
 
 /// Erases a lead while no batch has it in hand. With `crm` the records that it owns are deleted first, so that an error there
-/// leaves it to be tried again.
+/// leaves it to be tried again; each delete is logged at once. None is deleted before all destinations are in hand.
 pub(super) async fn erase(
     store: &dyn Store,
     destinations: &[Arc<Destination>],
@@ -137,7 +137,7 @@ pub(super) async fn erase(
     if store.load_lead(lead).await?.is_none() {
         return Ok(None);
     }
-    let (mut kept, mut log, mut records) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kept, mut records) = (Vec::new(), Vec::new());
     for destination in destinations {
         let known = linked_to(store, destination, lead).await?;
         let own: Vec<&RecordRef> = known.iter().map(|(record, ..)| record).collect();
@@ -147,13 +147,16 @@ pub(super) async fn erase(
             records.extend(known.map(|(record, ..)| (destination.name.clone(), record, Some(why.to_owned()))));
             continue;
         }
-        let at_hand = destination.take_in_hand(lead, &own).await?;
-        if let Some((record, left)) = delete_record(store, destination, &at_hand, lead, &mut log).await? {
+        kept.push(Kept::Asking(destination.take_in_hand(lead, &own).await?));
+    }
+    for (destination, kept) in destinations.iter().zip(&kept) {
+        if let Kept::Asking(at_hand) = kept
+            && let Some((record, left)) = delete_record(store, destination, at_hand, lead).await?
+        {
             records.push((destination.name.clone(), record, left));
         }
-        kept.push(Kept::Asking(at_hand));
     }
-    let erased = store.erase_lead(&Erasure { lead: lead.clone(), now, log }).await?;
+    let erased = store.erase_lead(&Erasure { lead: lead.clone(), now }).await?;
     for kept in kept {
         match kept {
             Kept::Asking(at_hand) => at_hand.release().await,
@@ -170,7 +173,6 @@ async fn delete_record(
     destination: &Destination,
     at_hand: &AtHand<'_>,
     lead: &LeadKey,
-    log: &mut Vec<NewLogRow>,
 ) -> Result<Option<(RecordRef, Option<String>)>, OrderError> {
     let (record, found) = match linked_to(store, destination, lead).await? {
         Some((record, false, _)) => return Ok(Some((record, Some("another lead owns it".to_owned())))),
@@ -192,7 +194,7 @@ async fn delete_record(
         return Ok(Some((record, Some(why))));
     }
     if found.is_some() {
-        log.push(at_hand.delete(lead, &record).await?);
+        store.append_log(&at_hand.delete(lead, &record).await?).await?;
     }
     Ok(Some((record, None)))
 }

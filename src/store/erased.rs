@@ -2,6 +2,7 @@
 //! out of texts.
 
 use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::percent_decode;
 use sha2::{Digest, Sha256};
 
 use super::types::{EventKind, EventState, NewEvent};
@@ -74,9 +75,13 @@ pub(super) const fn counted_as(state: EventState) -> &'static str {
     }
 }
 
+/// Whether the sign goes on with an ID beside it.
+fn belongs(sign: char) -> bool {
+    sign.is_alphanumeric() || matches!(sign, '_' | '-' | '.' | '@' | '+')
+}
+
 /// A text about other leads, with the erased one under its new name; `None`: it does not name it.
 pub(super) fn renamed(text: &str, lead: &LeadKey, alias: &LeadId) -> Option<String> {
-    let belongs = |sign: char| sign.is_alphanumeric() || matches!(sign, '_' | '-' | '.' | '@' | '+');
     let (name, new) = (lead.to_string(), format!("{}/{alias}", lead.source));
     let mut told = String::with_capacity(text.len());
     let mut rest = text;
@@ -92,7 +97,7 @@ pub(super) fn renamed(text: &str, lead: &LeadKey, alias: &LeadId) -> Option<Stri
     (told != text).then_some(told)
 }
 
-/// By which bodies that nobody could read are known to be a lead's: its ID as a text of its own, or its address.
+/// By which bodies that nobody could read are known to be a lead's: its ID or its address, form-encoded or not.
 pub(super) struct Needles {
     id: Option<String>,
     email: Option<String>,
@@ -102,13 +107,40 @@ impl Needles {
     pub fn of(lead: &LeadKey, email: Option<&str>) -> Self {
         let id = Some(lead.id.as_str()).filter(|id| id.len() >= SHORTEST_TELLING_ID);
         let email = email.filter(|email| email.contains('@'));
-        Self { id: id.map(|id| format!("\"{}\"", id.to_lowercase())), email: email.map(str::to_lowercase) }
+        Self { id: id.map(str::to_lowercase), email: email.map(str::to_lowercase) }
     }
 
     pub fn are_in(&self, body: &[u8]) -> bool {
-        let body = String::from_utf8_lossy(body).to_lowercase();
-        self.id.iter().chain(&self.email).any(|needle| body.contains(needle.as_str()))
+        let spaced: Vec<u8> = body.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+        let decoded: Vec<u8> = percent_decode(&spaced).collect();
+        [body, &decoded].into_iter().any(|body| {
+            let body = String::from_utf8_lossy(body).to_lowercase();
+            self.id.as_ref().is_some_and(|id| names(&body, id))
+                || self.email.as_ref().is_some_and(|email| body.contains(email.as_str()))
+        })
     }
+}
+
+/// Whether the ID stands in the body as a whole. One of digits or of letters alone is in others' bodies too, as an amount
+/// or a word: that one must be a text of its own, or the value of a name that ends in "id".
+fn names(body: &str, id: &str) -> bool {
+    let ordinary = id.chars().all(|sign| sign.is_ascii_digit()) || id.chars().all(char::is_alphabetic);
+    body.match_indices(id).any(|(at, _)| {
+        let (before, after) = (&body[..at], &body[at + id.len()..]);
+        if before.ends_with('"') && after.starts_with('"') {
+            return true;
+        }
+        let whole = !before.chars().next_back().is_some_and(belongs)
+            && !after.chars().next().is_some_and(|sign| belongs(sign) && sign != '.');
+        whole && (!ordinary || follows_id(before))
+    })
+}
+
+/// Whether what comes next is the value of a name that ends in "id": `"lead_id": `, `submissionID=`, `data[id]=`, `<id>`.
+fn follows_id(before: &str) -> bool {
+    let quotes = |sign: char| sign.is_whitespace() || matches!(sign, '"' | '\'' | '\\' | ']');
+    let name = before.trim_end_matches(quotes).strip_suffix([':', '=', '>']);
+    name.is_some_and(|name| name.trim_end_matches(quotes).ends_with("id"))
 }
 
 #[cfg(test)]
@@ -136,6 +168,37 @@ mod tests {
         assert!(needles.are_in(br#"{"id":"cl_1""#));
         assert!(needles.are_in(b"to ADA@lovelace.example, broken"));
         assert!(!needles.are_in(br#"{"id":"cl_10"}"#));
+        assert!(!needles.are_in(b"xcl_1 my-cl_1 cl_1@b.example"));
         assert!(!Needles::of(&LeadKey::new("klozeo", "1"), None).are_in(br#"{"page":"1"}"#));
+    }
+
+    #[test]
+    fn a_number_is_an_id_where_it_is_called_one() {
+        let needles = Needles::of(&LeadKey::new("jotform", "98765"), None);
+        let is_its = |body: &str| needles.are_in(body.as_bytes());
+        for body in [
+            r#"{"id":98765}"#,
+            r#"{"lead_id" : 98765, "x": 1"#,
+            r#"{"number": "98765"}"#,
+            "a=b&submissionID=98765&c=d",
+            "submissionID=98765",
+            "data%5Bid%5D=98765",
+            "<id>98765</id>",
+            r#"{\"id\":\"98765\"}"#,
+        ] {
+            assert!(is_its(body), "{body}");
+        }
+        for body in [r#"{"id":987654}"#, r#"{"id":198765}"#, r#"{"amount":98765}"#, "zip=98765", "call 98765 now"] {
+            assert!(!is_its(body), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_forms_body_is_read_decoded_too() {
+        let needles = Needles::of(&LeadKey::new("forms", "ab/1 2"), Some("ada+crm@lovelace.example"));
+        assert!(needles.are_in(b"email=ada%2Bcrm%40lovelace.example&x=1"));
+        assert!(needles.are_in(b"entry=ab%2F1+2"));
+        assert!(needles.are_in(br#"{"email":"ada+crm@lovelace.example"}"#));
+        assert!(!needles.are_in(b"email=ada%40lovelace.example&entry=ab%2F1"));
     }
 }

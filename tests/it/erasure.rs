@@ -1,5 +1,6 @@
 //! Erasing a lead through the whole service.
 
+use leadrelay::config::DestinationKind;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Harness, event};
@@ -61,5 +62,25 @@ async fn erasing_with_the_crm_deletes_the_record_first() {
     let known_as = erased["known_as"].as_str().unwrap();
     let log = harness.admin(&format!("sync-log?lead_id={known_as}&operation=delete")).await;
     assert_eq!(log["items"][0]["outcome"], "ok", "{log}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_in_one_crm_while_another_cannot_be_asked() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1"))).await;
+    harness.settled().await;
+    let harness = harness
+        .restarted(|config| {
+            let mut away = config.destinations.values().next().unwrap().clone();
+            let DestinationKind::Salesforce(salesforce) = &mut away.kind;
+            salesforce.url = "http://127.0.0.1:1".parse().unwrap();
+            config.destinations.insert("z_away".into(), away);
+        })
+        .await;
+    let (status, problem) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
+    assert!(matches!(status, 409 | 502), "{status} {problem}");
+    assert_eq!(harness.records().await.len(), 1);
+    harness.admin("leads/klozeo/cl_1").await;
     harness.stop().await;
 }

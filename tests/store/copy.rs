@@ -89,7 +89,7 @@ impl Old {
             .await
             .unwrap();
         store.accept_events(vec![event("erased", "{}")]).await.unwrap();
-        store.erase_lead(&Erasure { lead: key("erased"), now: secs(24), log: Vec::new() }).await.unwrap().unwrap();
+        store.erase_lead(&Erasure { lead: key("erased"), now: secs(24) }).await.unwrap().unwrap();
     }
 
     fn folded(&self, n: usize) -> FoldedLead {

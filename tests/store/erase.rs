@@ -1,5 +1,9 @@
 //! Erasing a lead.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use leadrelay::domain::ids::LeadKey;
 use leadrelay::domain::plan::{ConflictKind, Decision, Question, Rule};
 use leadrelay::domain::record::CrmValue;
 use leadrelay::store::*;
@@ -11,13 +15,19 @@ on_both_stores! {
     an_event_of_an_erased_lead_is_kept_without_data_and_owes_nothing,
     the_record_of_an_erased_lead_goes_to_its_sharer_who_is_not_told_its_id,
     what_an_attempt_in_hand_knows_of_an_erased_lead_is_not_recorded,
+    an_erased_lead_does_not_come_back_by_its_first_fold,
+    a_first_fold_waits_for_an_erasure_under_way,
+    a_copy_that_turns_out_to_be_of_an_erased_lead_is_emptied,
+    an_erasure_is_heeded_at_once_by_every_store_on_the_database,
+    unread_copies_go_with_their_lead_and_others_stay,
+    what_was_deleted_for_an_erasure_is_in_the_log_before_and_after_it,
     a_lead_that_nobody_knows_is_not_erased,
 }
 
 const ADDRESS: &str = "ada.secret@lovelace.example";
 
 fn erasure(lead: &str) -> Erasure {
-    Erasure { lead: key(lead), now: secs(50), log: Vec::new() }
+    Erasure { lead: key(lead), now: secs(50) }
 }
 
 fn telling(lead: &str, at_second: i64) -> NewLogRow {
@@ -172,6 +182,110 @@ async fn what_an_attempt_in_hand_knows_of_an_erased_lead_is_not_recorded(fixture
     assert_eq!(fixture.settle(late).await, Settled::LeaseLost);
     assert_eq!(fixture.count("SELECT count(*) FROM sync_log WHERE lead_id = 'ada_1'").await, 0);
     assert_eq!(fixture.count("SELECT count(*) FROM jobs").await, 0);
+}
+
+async fn an_erased_lead_does_not_come_back_by_its_first_fold(fixture: Fixture) {
+    fixture.accept(event("ada_1", ADDRESS)).await;
+    fixture.accept(event("bob", "{}")).await;
+    let folds = [folded(&fixture.work("ada_1").await), folded(&fixture.work("bob").await)];
+    assert_eq!(folds[0].expected, None);
+    fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    assert_eq!(fixture.store.save_leads(&folds).await.unwrap(), [false, true]);
+    assert_eq!(fixture.numbers("SELECT count(*) FROM leads GROUP BY lead_id").await, [1], "Bob alone");
+    let work = fixture.work("ada_1").await;
+    assert!(work.lead.is_none() && work.unfolded.is_empty(), "there is nothing to fold it from");
+}
+
+async fn a_first_fold_waits_for_an_erasure_under_way(fixture: Fixture) {
+    fixture.accept(event("ada_1", ADDRESS)).await;
+    fixture.accept(event("bob", "{}")).await;
+    let folds = [folded(&fixture.work("ada_1").await), folded(&fixture.work("bob").await)];
+    let held = fixture.hold("UPDATE events SET lead_id = 'erased-0', state = 'erased' WHERE lead_id = 'ada_1'").await;
+    let store = Arc::clone(&fixture.store);
+    let saving = tokio::spawn(async move { store.save_leads(&folds).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!saving.is_finished(), "it saved past an erasure that it could not see");
+    held.commit().await;
+    assert_eq!(saving.await.unwrap().unwrap(), [false, true]);
+}
+
+async fn a_copy_that_turns_out_to_be_of_an_erased_lead_is_emptied(fixture: Fixture) {
+    told(&fixture, "ada_1").await;
+    let unread = NewEvent { lead: None, state: EventState::Quarantined, ..event("ada_1", "unlike any needle") };
+    let unread = fixture.accept(with_id("unread", unread)).await;
+    let of_bob = fixture.accept(event("bob", "read wrong")).await;
+    let erased = fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    assert_eq!(erased.events, 2, "those that it is known by");
+    let (token, job) = fixture.claimed("bob", 55).await;
+    fixture.store.save_leads(&[folded(&fixture.work("bob").await)]).await.unwrap();
+    fixture.settle(settlement(token, &job, 56)).await;
+    let reread = Reread {
+        lead: Some("ada_1".into()),
+        kind: EventKind::Upsert,
+        event_type: None,
+        state: EventState::Stored,
+        reason: None,
+    };
+    let replay = async |id| fixture.store.replay_event(id, reread.clone(), &[crm()], secs(60)).await;
+    assert_eq!(replay(unread.id).await.unwrap(), None);
+    assert_eq!(fixture.claim(61).await, [], "nothing is owed");
+    assert_eq!(replay(of_bob.id).await.unwrap(), None);
+    let owed: Vec<LeadKey> = fixture.claim(62).await.into_iter().map(|job| job.lead).collect();
+    assert_eq!(owed, [key("bob")], "who is folded anew without it");
+    assert_eq!(fixture.work("bob").await.unfolded.len(), 1);
+    for id in [unread.id, of_bob.id] {
+        let kept = fixture.store.load_event(id).await.unwrap().unwrap();
+        assert_eq!((kept.row.state, kept.row.lead_id.as_ref()), (EventState::Erased, Some(&erased.known_as.id)));
+        assert!(kept.body.is_empty() && kept.row.size == 0, "{kept:?}");
+    }
+    assert_eq!(fixture.count("SELECT count(*) FROM event_keys WHERE sender_id = 'unread'").await, 0);
+}
+
+async fn an_erasure_is_heeded_at_once_by_every_store_on_the_database(fixture: Fixture) {
+    let stores = fixture.stores(2).await;
+    for n in 0..20 {
+        // By every connection that stores events.
+        stores[1].accept_events(vec![event("ada_1", &format!("{ADDRESS} {n}"))]).await.unwrap();
+    }
+    stores[0].erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    for store in &stores {
+        let ignored = NewEvent { state: EventState::Ignored, ..event("ada_1", ADDRESS) };
+        let receipt = store.accept_events(vec![ignored]).await.unwrap().remove(0);
+        assert!(receipt.erased, "{receipt:?}");
+    }
+    assert_eq!(fixture.count("SELECT count(*) FROM bodies WHERE length(body) > 0").await, 0);
+}
+
+async fn unread_copies_go_with_their_lead_and_others_stay(fixture: Fixture) {
+    fixture.accept(event("98765", "{}")).await;
+    let saved = FoldedLead { email: text(ADDRESS), ..folded(&fixture.work("98765").await) };
+    fixture.store.save_leads(&[saved]).await.unwrap();
+    let address = ADDRESS.replace('@', "%40");
+    let bodies =
+        [r#"{"id":98765,"#, "submissionID=98765&a=b", &format!("email={address}"), r#"{"amount":98765,"id":1"#];
+    let mut ids = Vec::new();
+    for body in bodies {
+        let unread = NewEvent { lead: None, state: EventState::Quarantined, ..event("unread", body) };
+        ids.push(fixture.accept(unread).await.id);
+    }
+    let erased = fixture.store.erase_lead(&erasure("98765")).await.unwrap().unwrap();
+    assert_eq!(erased.events, 4, "its event and three copies");
+    let stays = fixture.store.load_event(ids[3]).await.unwrap().unwrap();
+    assert_eq!((stays.row.state, &stays.body[..]), (EventState::Quarantined, bodies[3].as_bytes()));
+}
+
+async fn what_was_deleted_for_an_erasure_is_in_the_log_before_and_after_it(fixture: Fixture) {
+    fixture.accept(event("ada_1", ADDRESS)).await;
+    let deleted = NewLogRow { operation: Operation::Delete, error: None, error_code: None, ..telling("ada_1", 40) };
+    fixture.store.append_log(&deleted).await.unwrap();
+    let logged = async || fixture.store.search_sync_log(&LogFilter::default(), &page(9, None)).await.unwrap().items;
+    let before = logged().await.remove(0);
+    assert_eq!((before.lead, before.operation), (key("ada_1"), Operation::Delete));
+    let erased = fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    assert_eq!(erased.log_rows, 1);
+    let after = logged().await.remove(0);
+    assert_eq!((after.id, after.lead, after.record), (before.id, erased.known_as, Some(record("r1"))));
+    assert_eq!(fixture.count("SELECT count(*) FROM sync_log_bodies").await, 0);
 }
 
 async fn a_lead_that_nobody_knows_is_not_erased(fixture: Fixture) {

@@ -171,7 +171,7 @@ pub(super) async fn replay(
 ) -> Result<(StatusCode, Json<Replayed>), ApiError> {
     let event = load(&app, &id).await?;
     if event.row.state == EventState::Erased {
-        return Err(ApiError::Conflict("The event was erased; nothing of it is left.".to_owned()));
+        return Err(erased());
     }
     let (Some(reread), Some(source)) = (app.intake.reread(&event), app.intake.source(event.row.source.as_str())) else {
         let source = &event.row.source;
@@ -187,7 +187,7 @@ pub(super) async fn replay(
     };
     let lead = reread.lead.clone().map(|lead| LeadKey { source: source.name.clone(), id: lead });
     let owed: &[_] = if reread.state == EventState::Stored { &source.destinations } else { &[] };
-    app.store.replay_event(event.row.id, reread, owed, app.clock.now()).await?.ok_or(ApiError::NotFound)?;
+    app.store.replay_event(event.row.id, reread, owed, app.clock.now()).await?.ok_or_else(erased)?;
     let change = Change::new("event.replay", format!("event {}", event.row.id)).saying(answer.state);
     let change = match &lead {
         Some(lead) => change.of_lead(lead),
@@ -196,4 +196,8 @@ pub(super) async fn replay(
     record(&app, &caller, change).await?;
     owed.iter().for_each(|destination| app.operations.wake(destination));
     Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+fn erased() -> ApiError {
+    ApiError::Conflict("The event was erased; nothing of it is left.".to_owned())
 }

@@ -259,8 +259,8 @@ impl From<Erasing> for ErasedView {
     responses(
         (status = 200, body = ErasedView),
         (status = 404, description = "Nothing is known of it, or it was erased", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is being synced, or the CRM cannot be asked now; nothing was erased", body = Problem, content_type = "application/problem+json"),
-        (status = 502, description = "The CRM refused or did not answer; nothing was erased", body = Problem, content_type = "application/problem+json")
+        (status = 409, description = "It is being synced, or a CRM cannot be asked now; nothing was erased or deleted", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "A CRM refused or did not answer; nothing was erased here, and what was deleted in another CRM before is in the sync log; try again", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn erase(

@@ -8,7 +8,6 @@ mod batch;
 mod repeats;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,8 +52,6 @@ struct Shared {
     check: Check,
     on_commit: Box<dyn Fn(usize) + Send + Sync>,
     due: Arc<watch::Sender<u64>>,
-    /// Whether any lead was erased, as far as this process knows.
-    erasures: AtomicBool,
 }
 
 #[derive(Default)]
@@ -107,7 +104,6 @@ impl Intake {
             check,
             on_commit,
             due,
-            erasures: AtomicBool::new(false),
         });
         let writers = (0..writers).map(|_| tokio::spawn(Writer::new(Arc::clone(&shared)).run())).collect();
         Self { shared, writers: Mutex::new(writers) }
@@ -119,11 +115,6 @@ impl Intake {
         let (reply, answer) = oneshot::channel();
         self.shared.push(IntakeRequest::new(events, reply))?;
         answer.await.unwrap_or_else(|_| Err(gone()))
-    }
-
-    /// From now on every event is looked at for whether its lead was erased.
-    pub(super) fn heed_erasures(&self) {
-        self.shared.erasures.store(true, Ordering::Relaxed);
     }
 
     /// Takes nothing more in, and waits until what was handed in is done.
@@ -163,14 +154,7 @@ impl Shared {
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let mut db = PgConnection::connect_with(&self.connect).await?;
         self.check.look(&mut db).await?;
-        self.look_for_erasures(&mut db).await?;
         Ok(db)
-    }
-
-    async fn look_for_erasures(&self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let any = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM erased)").fetch_one(db).await?;
-        self.erasures.store(any, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Waits for requests; `None`: closed, and all are taken.
@@ -250,10 +234,7 @@ impl Writer {
                 return Ok(db);
             }
             self.looked = Instant::now();
-            let look = async {
-                self.shared.check.look(&mut db).await?;
-                self.shared.look_for_erasures(&mut db).await
-            };
+            let look = self.shared.check.look(&mut db);
             if matches!(timeout(CONNECT_WITHIN, look).await, Ok(Ok(()))) {
                 return Ok(db);
             }
@@ -290,9 +271,8 @@ impl Writer {
     async fn store(&mut self, mut db: PgConnection, mut requests: Vec<IntakeRequest>) {
         let mut stored = batch::Stored::default();
         let storing = async {
-            if self.shared.erasures.load(Ordering::Relaxed) {
-                erase::screen(&mut db, &mut requests).await?;
-            }
+            // Another process may have erased a lead just now.
+            erase::screen(&mut db, &mut requests).await?;
             batch::store(&mut db, &requests, &mut stored, &*self.shared.on_commit).await
         };
         let outcome = match timeout(COMMIT_WITHIN, AssertUnwindSafe(storing).catch_unwind()).await {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
+use super::PostgresStore;
 use super::rows::readable_option;
 use super::time::Time;
 use crate::domain::time::Timestamp;
@@ -11,6 +12,14 @@ use crate::store::decided::Decided;
 use crate::store::{NewLogRow, StoreResult};
 
 const MINUTE_MICROS: i64 = 60_000_000;
+
+/// Appends one row in a commit of its own.
+pub(super) async fn append_one(store: &PostgresStore, row: &NewLogRow) -> StoreResult<()> {
+    let mut tx = store.pool.begin().await?;
+    append(&mut tx, std::slice::from_ref(row)).await?;
+    tx.commit().await?;
+    Ok(())
+}
 
 /// Appends rows with their decisions and bodies, and counts them for the error rate: the last thing that a transaction
 /// does, since others may wait for the counts.

@@ -35,7 +35,6 @@ pub(super) async fn erase(store: &PostgresStore, erasure: &Erasure) -> StoreResu
         };
         if found == heirs {
             tx.commit().await?;
-            store.intake.heed_erasures();
             store.wake_workers();
             return Ok(Some(erased));
         }
@@ -147,7 +146,6 @@ async fn erase_one(
     if !known {
         return Ok(None);
     }
-    append_all(db, &erasure.log).await?;
     let digest = key_of(db).await?.digest(lead.source.as_str(), lead.id.as_str());
     sqlx::query("INSERT INTO erased (source, digest, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind(lead.source.as_str())
@@ -246,20 +244,25 @@ async fn erase_events(db: &mut PgConnection, lead: &LeadKey, new: &LeadId, copie
         .fetch_all(&mut *db)
         .await?;
     ids.extend(copies);
+    empty_events(db, &ids, new).await
+}
+
+/// Takes the data out of these events; answers how many they are.
+pub(super) async fn empty_events(db: &mut PgConnection, ids: &[i64], new: &LeadId) -> StoreResult<u64> {
     sqlx::query(
         "DELETE FROM event_keys k USING events e
           WHERE e.id = ANY ($1) AND k.source = e.source AND k.sender_id = e.sender_id
             AND k.content_hash = e.content_hash",
     )
-    .bind(&ids)
+    .bind(ids)
     .execute(&mut *db)
     .await?;
-    sqlx::query("DELETE FROM bodies WHERE event_id = ANY ($1)").bind(&ids).execute(&mut *db).await?;
+    sqlx::query("DELETE FROM bodies WHERE event_id = ANY ($1)").bind(ids).execute(&mut *db).await?;
     let erased = sqlx::query(
         "UPDATE events SET lead_id = $2, kind = 'other', state = 'erased', sender_id = NULL, content_hash = $3,
                            reason = $4, size = 0 WHERE id = ANY ($1)",
     )
-    .bind(&ids)
+    .bind(ids)
     .bind(new.as_str())
     .bind(vec![0u8; 32])
     .bind(ERASED)

@@ -35,7 +35,8 @@ pub(super) async fn save(store: &PostgresStore, folded: &[FoldedLead]) -> StoreR
 }
 
 /// Compare-and-swap on the revision, so that a fold never goes backwards. The leads are distinct and in key order; answers
-/// which of them were saved.
+/// which of them were saved. A new lead's events must be its own still, and are locked: those of one that was erased
+/// meanwhile are not, and it must not come back.
 async fn save_some(store: &PostgresStore, folded: &[&FoldedLead]) -> StoreResult<HashSet<(String, String)>> {
     let (sources, leads) = rows::columns(folded.iter().map(|folded| &folded.lead.key));
     let events =
@@ -55,10 +56,21 @@ async fn save_some(store: &PostgresStore, folded: &[&FoldedLead]) -> StoreResult
                                 deleted = k.deleted, updated_at = k.updated_at
                FROM known k WHERE l.source = k.source AND l.lead_id = k.lead_id AND l.revision = k.expected
           RETURNING l.source, l.lead_id),
+         its_own AS MATERIALIZED (
+             SELECT m.place, m.id
+               FROM unnest($9::bigint[], $10::bigint[]) AS m(place, id)
+               JOIN given g ON g.place = m.place
+               JOIN events e ON e.source = g.source AND e.lead_id = g.lead_id AND e.id = m.id
+              WHERE g.expected IS NULL AND (SELECT count(*) FROM known) >= 0
+              ORDER BY m.place, m.id FOR UPDATE OF e),
+         taken_away AS MATERIALIZED (
+             SELECT m.place FROM unnest($9::bigint[], $10::bigint[]) AS m(place, id)
+               LEFT JOIN its_own i ON i.place = m.place AND i.id = m.id WHERE i.id IS NULL),
          inserted AS (
              INSERT INTO leads (source, lead_id, revision, document, name, email, deleted, updated_at)
              SELECT source, lead_id, 1, document::json, name, email, deleted, updated_at
-               FROM given WHERE expected IS NULL AND (SELECT count(*) FROM updated) >= 0 ORDER BY place
+               FROM given WHERE expected IS NULL AND (SELECT count(*) FROM updated) >= 0
+                            AND place NOT IN (SELECT place FROM taken_away) ORDER BY place
              ON CONFLICT DO NOTHING RETURNING source, lead_id),
          saved AS MATERIALIZED (SELECT * FROM updated UNION ALL SELECT * FROM inserted),
          marked AS (

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::PostgresStore;
 use super::dirty::{self, Why};
+use super::erase;
 use super::rows::{cannot_be, readable_option};
 use super::time::Time;
 use crate::domain::ids::{DestinationName, EventId, LeadKey};
@@ -53,11 +54,31 @@ async fn replay_one(
     let Some((source, lead_before, received_at)) = found else { return Ok(None) };
     let lead_now = reread.lead.as_ref().map(|lead| LeadKey::new(source.as_str(), lead.as_str()));
     let lead_before = lead_before.map(|lead| LeadKey::new(source.as_str(), lead.as_str()));
-    let leads: Vec<LeadKey> = lead_before.into_iter().chain(lead_now).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut leads: Vec<LeadKey> =
+        lead_before.into_iter().chain(lead_now.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     // Leads before their events, as whoever saves them takes them.
     for lead in &leads {
         lock(db, lead).await?;
     }
+    let erased = erase::find_erased(db, lead_now.as_slice()).await?;
+    leads.retain(|lead| !erased.contains_key(lead));
+    match erased.values().next() {
+        Some(alias) => drop(erase::empty_events(db, &[id.0], alias).await?),
+        None => put_back(db, id, received_at, reread).await?,
+    }
+    for lead in &leads {
+        unfold(db, lead).await?;
+    }
+    let mut destinations: Vec<&DestinationName> = destinations.iter().collect();
+    destinations.sort();
+    for destination in destinations {
+        dirty::touch_many(db, destination, &leads, Class::Backfill, now, Why::Forced).await?;
+    }
+    Ok(erased.is_empty().then_some(()))
+}
+
+/// Stores what was read of the event now.
+async fn put_back(db: &mut PgConnection, id: EventId, received_at: Time, reread: &Reread) -> StoreResult<()> {
     // What is no change is put aside; the lead is read anew without it.
     let state = match reread.state {
         EventState::Folded | EventState::Stale => EventState::Stored,
@@ -74,17 +95,9 @@ async fn replay_one(
     .bind(reread.event_type.as_deref())
     .bind(state.as_str())
     .bind(readable_option(reread.reason.as_deref()))
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    for lead in &leads {
-        unfold(db, lead).await?;
-    }
-    let mut destinations: Vec<&DestinationName> = destinations.iter().collect();
-    destinations.sort();
-    for destination in destinations {
-        dirty::touch_many(db, destination, &leads, Class::Backfill, now, Why::Forced).await?;
-    }
-    Ok(Some(()))
+    Ok(())
 }
 
 /// Locks the lead's row; answers its document. Nobody folds the lead meanwhile.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore, announce, by_hand, claim, conflicts, dead_letters, dirty, erase, events, figures, fold, gates,
-    leads, leases, links, log, people, prune, recover, replay, replicas, runs, settle, work,
+    PostgresStore, announce, append, by_hand, claim, conflicts, dead_letters, dirty, erase, events, figures, fold,
+    gates, leads, leases, links, log, people, prune, recover, replay, replicas, runs, settle, work,
 };
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -184,6 +184,10 @@ impl Store for PostgresStore {
 
     async fn set_excluded(&self, exclusion: &Exclusion) -> StoreResult<bool> {
         by_hand::set_excluded(self, exclusion).await
+    }
+
+    async fn append_log(&self, row: &NewLogRow) -> StoreResult<()> {
+        append::append_one(self, row).await
     }
 
     async fn erase_lead(&self, erasure: &Erasure) -> StoreResult<Option<Erased>> {

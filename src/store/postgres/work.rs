@@ -61,7 +61,7 @@ async fn erase_late(store: &PostgresStore, work: &mut [Work]) -> StoreResult<()>
     drop(db);
     for work in work.iter_mut().filter(|work| erased.contains_key(&work.key)) {
         let now = work.unfolded.iter().map(|event| event.received_at).max().unwrap_or_default();
-        erase::erase(store, &Erasure { lead: work.key.clone(), now, log: Vec::new() }).await?;
+        erase::erase(store, &Erasure { lead: work.key.clone(), now }).await?;
         work.unfolded.clear();
         work.more_events = false;
     }

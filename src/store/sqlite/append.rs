@@ -2,10 +2,17 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::SqliteStore;
 use crate::store::decided::Decided;
 use crate::store::{NewLogRow, StoreResult};
 
 const MINUTE_MICROS: i64 = 60_000_000;
+
+/// Appends one row in a commit of its own.
+pub(super) async fn append_one(store: &SqliteStore, row: &NewLogRow) -> StoreResult<()> {
+    let row = row.clone();
+    store.writer.run(move |db| append(db, &row)).await
+}
 
 /// Appends one row with its decisions and bodies, and counts it for the error rate.
 pub(super) fn append(db: &Connection, row: &NewLogRow) -> StoreResult<()> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::SqliteStore;
 use super::settle::links::{Parting, find_heir, hand_over, unlink};
-use super::{SqliteStore, append};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef, SourceName};
 use crate::store::erased::{ERASED, ErasureKey, Needles, alias, renamed};
 use crate::store::{Erased, Erasure, StoreError, StoreResult};
@@ -19,18 +19,22 @@ pub(super) async fn erase(store: &SqliteStore, erasure: &Erasure) -> StoreResult
     let erasure = erasure.clone();
     let erased = store.writer.run(move |db| erase_one(db, &erasure, &copies)).await?;
     if erased.is_some() {
-        // What the journal still holds of it goes with it.
-        let path = store.path.clone();
-        let emptied = tokio::task::spawn_blocking(move || empty_journal(&path)).await;
-        if let Err(error) = emptied.map_err(|error| StoreError::Database(Box::new(error))).and_then(|emptied| emptied) {
-            tracing::warn!("the journal beside the database may hold an erased lead until it is written over: {error}");
-        }
+        empty_journal(store).await;
     }
     store.wake_workers();
     Ok(erased)
 }
 
-fn empty_journal(path: &Path) -> StoreResult<()> {
+/// What the journal still holds of what was erased goes with it.
+pub(super) async fn empty_journal(store: &SqliteStore) {
+    let path = store.path.clone();
+    let emptied = tokio::task::spawn_blocking(move || truncate_journal(&path)).await;
+    if let Err(error) = emptied.map_err(|error| StoreError::Database(Box::new(error))).and_then(|emptied| emptied) {
+        tracing::warn!("the journal beside the database may hold an erased lead until it is written over: {error}");
+    }
+}
+
+fn truncate_journal(path: &Path) -> StoreResult<()> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(Duration::from_secs(5))?;
     let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -93,10 +97,10 @@ pub(super) fn alias_of(
     Ok(erased.then(|| alias(&digest)))
 }
 
-/// Whether this lead was erased.
-pub(super) fn was_erased(db: &Connection, lead: &LeadKey) -> StoreResult<bool> {
-    let Some(key) = key_in_use(db)? else { return Ok(false) };
-    Ok(alias_of(db, &key, &lead.source, &lead.id)?.is_some())
+/// The same for a single lead.
+pub(super) fn erased_as(db: &Connection, lead: &LeadKey) -> StoreResult<Option<LeadId>> {
+    let Some(key) = key_in_use(db)? else { return Ok(None) };
+    alias_of(db, &key, &lead.source, &lead.id)
 }
 
 fn erase_one(db: &Connection, erasure: &Erasure, copies: &[i64]) -> StoreResult<Option<Erased>> {
@@ -110,9 +114,6 @@ fn erase_one(db: &Connection, erasure: &Erasure, copies: &[i64]) -> StoreResult<
         .exists(of_lead)?;
     if !known {
         return Ok(None);
-    }
-    for row in &erasure.log {
-        append::append(db, row)?;
     }
     let digest = key_of(db)?.digest(lead.source.as_str(), lead.id.as_str());
     db.prepare_cached("INSERT INTO erased (source, digest, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
@@ -169,7 +170,13 @@ fn part(db: &Connection, erasure: &Erasure, new: &LeadKey) -> StoreResult<()> {
 fn erase_events(db: &Connection, lead: &LeadKey, new: &LeadId, copies: &[i64]) -> StoreResult<u64> {
     let of_lead = params![lead.source.as_str(), lead.id.as_str()];
     let mut ids = db.prepare_cached("SELECT id FROM events WHERE source = ?1 AND lead_id = ?2")?;
-    let ids: Vec<i64> = ids.query_map(of_lead, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut ids: Vec<i64> = ids.query_map(of_lead, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    ids.extend(copies);
+    empty_events(db, &ids, new)
+}
+
+/// Takes the data out of these events; answers how many they are.
+pub(super) fn empty_events(db: &Connection, ids: &[i64], new: &LeadId) -> StoreResult<u64> {
     let mut forget = db.prepare_cached(
         "DELETE FROM event_keys WHERE (source, sender_id, content_hash) =
              (SELECT source, sender_id, content_hash FROM events WHERE id = ?1)",
@@ -180,7 +187,7 @@ fn erase_events(db: &Connection, lead: &LeadKey, new: &LeadId, copies: &[i64]) -
                            reason = ?3, size = 0 WHERE id = ?1",
     )?;
     let mut erased = 0;
-    for id in ids.iter().chain(copies) {
+    for id in ids {
         forget.execute([id])?;
         drop.execute([id])?;
         erased += empty.execute(params![id, new.as_str(), ERASED])? as u64;

@@ -36,6 +36,7 @@ pub(super) async fn save(store: &SqliteStore, folded: &[FoldedLead]) -> StoreRes
 fn save_one(db: &mut Connection, row: &Row) -> StoreResult<bool> {
     let (source, lead) = (row.key.source.as_str(), row.key.id.as_str());
     let saved = match row.expected {
+        None if !all_its_own(db, row)? => 0,
         None => db
             .prepare_cached(
                 "INSERT INTO leads (source, lead_id, revision, document, name, email, deleted, updated_at)
@@ -57,6 +58,17 @@ fn save_one(db: &mut Connection, row: &Row) -> StoreResult<bool> {
     let mut mark = db.prepare_cached("UPDATE events SET state = ?2 WHERE id = ?1 AND state = 'stored'")?;
     for (event, state) in &row.events {
         mark.execute(params![event.0, state.as_str()])?;
+    }
+    Ok(true)
+}
+
+/// Whether the events are the lead's still: those of one that was erased meanwhile are not, and it must not come back.
+fn all_its_own(db: &Connection, row: &Row) -> StoreResult<bool> {
+    let mut its_own = db.prepare_cached("SELECT 1 FROM events WHERE id = ?1 AND source = ?2 AND lead_id = ?3")?;
+    for (event, _) in &row.events {
+        if !its_own.exists(params![event.0, row.key.source.as_str(), row.key.id.as_str()])? {
+            return Ok(false);
+        }
     }
     Ok(true)
 }

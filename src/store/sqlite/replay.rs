@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
 use super::dirty::{self, Why};
+use super::erase;
 use crate::domain::ids::{DestinationName, EventId, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::lead::Lead;
@@ -19,6 +20,9 @@ pub(super) async fn replay(
 ) -> StoreResult<Option<()>> {
     let destinations = destinations.to_vec();
     let replayed = store.writer.run(move |db| replay_one(db, id, &reread, &destinations, now)).await?;
+    if replayed.is_none() {
+        erase::empty_journal(store).await;
+    }
     store.wake_workers();
     Ok(replayed)
 }
@@ -35,6 +39,26 @@ fn replay_one(
         .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((source, lead_before)) = found else { return Ok(None) };
+    let lead_now = reread.lead.as_ref().map(|lead| LeadKey::new(source.as_str(), lead.as_str()));
+    let lead_before = lead_before.map(|lead| LeadKey::new(source.as_str(), lead.as_str()));
+    let lead_before = lead_before.filter(|lead| Some(lead) != lead_now.as_ref());
+    let erased_as = lead_now.as_ref().map_or(Ok(None), |lead| erase::erased_as(db, lead))?;
+    match &erased_as {
+        Some(alias) => drop(erase::empty_events(db, &[id.0], alias)?),
+        None => put_back(db, id, reread)?,
+    }
+    let lead_now = lead_now.filter(|_| erased_as.is_none());
+    for lead in lead_before.iter().chain(&lead_now) {
+        unfold(db, lead)?;
+        for destination in destinations {
+            dirty::touch(db, destination, lead, Class::Backfill, now, Why::Forced)?;
+        }
+    }
+    Ok(erased_as.is_none().then_some(()))
+}
+
+/// Stores what was read of the event now.
+fn put_back(db: &Connection, id: EventId, reread: &Reread) -> StoreResult<()> {
     // What is no change is put aside; the lead is read anew without it.
     let state = match reread.state {
         EventState::Folded | EventState::Stale => EventState::Stored,
@@ -51,15 +75,7 @@ fn replay_one(
         state.as_str(),
         reread.reason,
     ])?;
-    let lead_now = reread.lead.as_ref().map(|lead| LeadKey::new(source.as_str(), lead.as_str()));
-    let lead_before = lead_before.map(|lead| LeadKey::new(source.as_str(), lead.as_str()));
-    for lead in lead_before.iter().filter(|lead| Some(*lead) != lead_now.as_ref()).chain(&lead_now) {
-        unfold(db, lead)?;
-        for destination in destinations {
-            dirty::touch(db, destination, lead, Class::Backfill, now, Why::Forced)?;
-        }
-    }
-    Ok(Some(()))
+    Ok(())
 }
 
 /// Puts the lead's events back, and empties its document if all that it was folded from is still kept.

@@ -68,7 +68,7 @@ fn settle_or_postpone(db: &mut Connection, part: &Part) -> StoreResult<Settled> 
 fn settle_one(db: &mut Connection, Part { settlement, decided }: &Part) -> StoreResult<Settled> {
     let leased = leased(db, settlement)?;
     // One that was erased was in hand meanwhile: what the attempt knows of it goes, too.
-    if leased.is_none() && (settlement.again || erase::was_erased(db, &settlement.lead)?) {
+    if leased.is_none() && (settlement.again || erase::erased_as(db, &settlement.lead)?.is_some()) {
         return Ok(Settled::LeaseLost);
     }
     for (row, decided) in settlement.log.iter().zip(decided) {

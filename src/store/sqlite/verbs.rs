@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, announce, backup, by_hand, claim, conflicts, dead_letters, dirty, erase, events, figures, fold, gates,
-    leads, links, log, people, prune, recover, replay, runs, settle, work,
+    SqliteStore, announce, append, backup, by_hand, claim, conflicts, dead_letters, dirty, erase, events, figures,
+    fold, gates, leads, links, log, people, prune, recover, replay, runs, settle, work,
 };
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -182,6 +182,10 @@ impl Store for SqliteStore {
 
     async fn set_excluded(&self, exclusion: &Exclusion) -> StoreResult<bool> {
         by_hand::set_excluded(self, exclusion).await
+    }
+
+    async fn append_log(&self, row: &NewLogRow) -> StoreResult<()> {
+        append::append_one(self, row).await
     }
 
     async fn erase_lead(&self, erasure: &Erasure) -> StoreResult<Option<Erased>> {

@@ -1,6 +1,5 @@
 //! Erasing a lead.
 
-use super::log::NewLogRow;
 use crate::domain::ids::LeadKey;
 use crate::domain::time::Timestamp;
 
@@ -9,8 +8,6 @@ use crate::domain::time::Timestamp;
 pub struct Erasure {
     pub lead: LeadKey,
     pub now: Timestamp,
-    /// What was deleted in CRMs for it; it stays as a fact, without values.
-    pub log: Vec<NewLogRow>,
 }
 
 /// What was erased.
