@@ -14,7 +14,7 @@ fn ada(id: &str, phone: &str) -> Json {
 }
 
 /// The rows of what both kinds of record have go to both.
-fn with_contacts(config: &mut Config) {
+pub fn with_contacts(config: &mut Config) {
     let is_of_both = |row: &&mut FieldRow| ["FirstName", "LastName", "Email", "Phone"].contains(&row.crm.as_str());
     let rows = config.destinations.values_mut().flat_map(|destination| destination.fields.iter_mut());
     rows.filter(is_of_both).for_each(|row| row.on.push("Contact".into()));

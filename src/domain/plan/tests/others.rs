@@ -101,6 +101,35 @@ fn what_became_of_a_record_that_is_not_written_to_is_a_persons_to_see_to() {
 }
 
 #[test]
+fn what_became_of_a_deleted_leads_record_is_left_alone_unless_it_carries_our_id_itself() {
+    let now = without_our_id(contact("0031", None));
+    let mut case = Case::unlinked(vec![(converted("00Q1", &now), MatchedBy::ExternalId), (now, MatchedBy::ExternalId)]);
+    (case.rules, case.lead) = (with_contacts(ConflictRule::LeadWins), ada_with_phone());
+    case.rules.on_delete = OnDelete::Delete;
+    case.lead.deleted = case.lead.latest.clone();
+    let left = |case: &Case| {
+        let plan = case.plan();
+        assert!(matches!(plan.action, Action::Skip { code: "lead_deleted", .. }), "{:?}", plan.action);
+        assert_eq!(plan.matched, None);
+    };
+    left(&case);
+    case.found[1].0.fields.insert(ID_FIELD.into(), text(OUR_ID));
+    left(&case);
+    // The Lead is gone, and the Contact carries our ID: it is the lead's own.
+    case.found.remove(0);
+    assert!(matches!(case.plan().action, Action::Delete { gone: false, .. }));
+    case.answers = vec![Resolution {
+        kind: ConflictKind::SharedRecord,
+        field: None,
+        choice: Choice::Create,
+        seen_lead: None,
+        seen_crm: None,
+        seen_records: vec![contact("0031", None).reference()],
+    }];
+    left(&case);
+}
+
+#[test]
 fn what_is_done_about_a_record_that_is_gone_is_as_the_settings_say() {
     let mut case = Case::linked(ConflictRule::LeadWins, None, None, None);
     case.found.clear();
