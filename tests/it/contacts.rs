@@ -77,6 +77,27 @@ async fn a_lead_who_is_a_contact_is_asked_about_where_the_mapping_has_no_rows_fo
 }
 
 #[tokio::test]
+async fn a_lead_who_is_a_contact_waits_for_a_person_once_the_rows_for_contacts_are_gone() {
+    let harness = Harness::start(with_contacts).await;
+    let contact = json!({ "FirstName": "Ada", "LastName": "Lovelace", "Email": "ada@lovelace.example" });
+    let id = make(&harness, "Contact", contact).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    harness.edit_record(&id, json!({ "Phone": "+4930901822" })).await;
+    let harness = harness
+        .restarted(|config| {
+            let rows = config.destinations.values_mut().flat_map(|destination| destination.fields.iter_mut());
+            rows.for_each(|row| row.on.retain(|object| object.as_str() != "Contact"));
+        })
+        .await;
+    send(&harness, 60, &ada("cl_1", "+49 30 901821")).await;
+    let lead = harness.admin("leads/klozeo/cl_1").await;
+    assert_eq!((&lead["jobs"][0]["state"], &lead["jobs"][0]["code"]), (&json!("held"), &json!("other_object")));
+    assert_eq!(all(&harness, "Contact").await[0]["fields"]["Phone"], "+4930901822");
+    assert_eq!(all(&harness, "Lead").await, Vec::<Json>::new());
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_lead_that_a_sales_rep_converts_goes_on_as_its_contact() {
     let harness = Harness::start(with_contacts).await;
     send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;

@@ -101,6 +101,22 @@ fn what_became_of_a_record_that_is_not_written_to_is_a_persons_to_see_to() {
 }
 
 #[test]
+fn a_lead_whose_record_is_of_a_kind_without_rows_any_more_is_held() {
+    let linked = contact("0031", Some("2"));
+    let mut case = Case::linked(ConflictRule::LeadWins, None, Some("Berlin"), None);
+    case.link.as_mut().unwrap().record = linked.reference();
+    case.found = vec![(linked, MatchedBy::Link)];
+    // A value that cannot be stored in a Lead is none of a Contact's.
+    case.rules.rows[3].on_invalid = OnInvalid::Hold;
+    case.lead.fields.get_mut("city").unwrap().value = Value::Text("much too long for the field".to_owned());
+    let plan = case.plan();
+    assert!(matches!(plan.action, Action::Hold { code: "other_object", .. }), "{:?}", plan.action);
+    assert_eq!((plan.decisions, plan.matched), (Vec::new(), None));
+    case.rules = with_contacts(ConflictRule::LeadWins);
+    assert_eq!(case.plan().action, Action::Unchanged, "with rows again it goes on");
+}
+
+#[test]
 fn what_became_of_a_deleted_leads_record_is_left_alone_unless_it_carries_our_id_itself() {
     let now = without_our_id(contact("0031", None));
     let mut case = Case::unlinked(vec![(converted("00Q1", &now), MatchedBy::ExternalId), (now, MatchedBy::ExternalId)]);
