@@ -271,7 +271,8 @@ impl Destination {
         if caught_up_with.as_ref() == Some(&rules.fingerprint) {
             return Ok(());
         }
-        let rows: Vec<FieldName> = rules.sync.rows.iter().map(|row| row.crm.clone()).collect();
+        let rows = rules_of_all(&rules.sync).flat_map(|(_, rules)| &rules.rows);
+        let rows: Vec<FieldName> = rows.map(|row| row.crm.clone()).collect();
         let closed = self.store.close_vanished(&self.name, &rows, self.clock.now()).await?;
         if closed > 0 {
             info!(destination = %self.name, conflicts = closed, "closed {closed} conflicts of {}, since their rows are no longer in the mapping", self.name);
