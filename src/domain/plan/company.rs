@@ -44,6 +44,8 @@ pub struct CompanyPlan {
     /// By which field the lead's record is to point to it, and what stands there; `None`: it cannot, or points to one that
     /// a person chose.
     pub lookup: Option<(FieldName, CrmValue)>,
+    /// Under which a link keeps which company it is.
+    pub link_field: FieldName,
     /// Whether it is news that this is the lead's company.
     pub is_new: bool,
 }
@@ -205,6 +207,7 @@ pub(super) fn add(
         action,
         decisions: Vec::new(),
         lookup: field.filter(|_| is_ours).map(|field| (field.clone(), stands.clone())),
+        link_field: company.object.link_field(),
         is_new: true,
     };
     let sides = sides_of(input.lead, Blanks::Yield, input.times, &company.rows);
