@@ -88,8 +88,9 @@ const OWN: &[(&str, Explanation)] = &[
     (
         "other_object",
         Explanation {
-            meaning: "A person linked the lead to a record of a kind that is not written to.",
-            remedy: "Nothing: the record is left to the people who keep it; other kinds of records are not written to.",
+            meaning: "The lead is, or a person said that it is, a record of a kind that the mapping has no rows for.",
+            remedy: "Nothing, to leave the record to the people who keep it. Else add rows for records of this kind and sync the \
+                     lead, or unlink it.",
         },
     ),
     (

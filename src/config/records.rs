@@ -43,7 +43,8 @@ pub struct RecordsConfig {
 pub enum Unmapped {
     /// They are not synced.
     Drop,
-    /// They stand in a marked block of this long text field.
+    /// They stand in a marked block of this long text field of the records' object. Leads who are records of another kind
+    /// have no such block.
     Note(FieldName),
     /// The lead is held until the mapping names them.
     Error,

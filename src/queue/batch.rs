@@ -246,11 +246,7 @@ impl Batch {
             let_others_run(n).await;
             let shared = shared.contains(&member.lead.key);
             let plan = self.plan_one(&member, found, shared, &|record| owner_of.get(record).cloned());
-            // Who asked for it knows of something that could matter and that we cannot see.
-            let plan = match member.job.forced {
-                true => plan,
-                false => without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint),
-            };
+            let plan = self.without_known(&member, plan);
             planned.push(Planned { member, plan, before: Vec::new() });
         }
         Ok(planned)
@@ -288,6 +284,15 @@ impl Batch {
         })
     }
 
+    /// The plan without what was refused before, unless somebody asked for it, who knows of something that could matter and
+    /// that we cannot see.
+    fn without_known(&self, member: &Member, plan: SyncPlan) -> SyncPlan {
+        match member.job.forced {
+            true => plan,
+            false => without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint),
+        }
+    }
+
     /// Writes what the plans say, in one call, and settles everything.
     pub(super) async fn carry_out(
         &mut self,
@@ -299,7 +304,10 @@ impl Batch {
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
         let planned = self.with_companies(planned, companies, &settling, report).await?;
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
-        for planned in planned {
+        for Planned { member, plan, before } in planned {
+            // The field that points to the company is known only now.
+            let plan = self.without_known(&member, plan);
+            let planned = Planned { member, plan, before };
             let writes = matches!(
                 planned.plan.action,
                 Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. }

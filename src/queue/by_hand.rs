@@ -94,12 +94,16 @@ impl AtHand<'_> {
         Ok(self.find(keys).await?.into_iter().map(|candidate| candidate.record).next())
     }
 
-    /// The record that carries the lead's external ID.
+    /// The record that itself carries the lead's external ID; of several, one that was converted or merged.
     pub async fn look_for_own(&self, lead: &LeadKey) -> Result<Option<CrmRecord>, ByHandError> {
-        let external_id = Some(self.destination.settings.external_id_value.value_for(lead));
-        let keys = MatchKeys { external_id, ..MatchKeys::default() };
-        let own = |candidate: &Candidate| candidate.by == MatchedBy::ExternalId && candidate.record.became.is_none();
-        Ok(self.find(keys).await?.into_iter().find(own).map(|candidate| candidate.record))
+        let settings = &self.destination.settings;
+        let external_id = settings.external_id_value.value_for(lead);
+        let ours = CrmValue::Text(external_id.clone());
+        let keys = MatchKeys { external_id: Some(external_id), ..MatchKeys::default() };
+        let mut own: Vec<CrmRecord> = self.find(keys).await?.into_iter().map(|candidate| candidate.record).collect();
+        own.retain(|record| *record.value(&settings.external_id) == ours);
+        own.sort_by_key(|record| record.became.is_none());
+        Ok(own.into_iter().next())
     }
 
     async fn find(&self, keys: MatchKeys) -> Result<Vec<Candidate>, ByHandError> {

@@ -271,7 +271,8 @@ impl Destination {
         if caught_up_with.as_ref() == Some(&rules.fingerprint) {
             return Ok(());
         }
-        let rows: Vec<FieldName> = rules.sync.rows.iter().map(|row| row.crm.clone()).collect();
+        let rows = rules_of_all(&rules.sync).flat_map(|(_, rules)| &rules.rows);
+        let rows: Vec<FieldName> = rows.map(|row| row.crm.clone()).collect();
         let closed = self.store.close_vanished(&self.name, &rows, self.clock.now()).await?;
         if closed > 0 {
             info!(destination = %self.name, conflicts = closed, "closed {closed} conflicts of {}, since their rows are no longer in the mapping", self.name);
@@ -429,12 +430,24 @@ fn reading(settings: &DestinationSettings, people: &[PersonObject], rules: &Sync
 /// Equal while nothing changed that planning depends on.
 fn fingerprint(settings: &DestinationSettings, rules: &SyncRules) -> String {
     let mut hash = Sha256::new();
-    let described = rules_of_all(rules)
-        .flat_map(|(object, of)| of.rows.iter().map(move |row| rules.schema.field(object, &row.crm)));
+    let rows: Vec<FieldRow> = settings.rows.iter().map(|row| FieldRow { note: None, ..row.clone() }).collect();
+    let flag = match &settings.on_delete {
+        OnDelete::Flag(field) => Some(field),
+        OnDelete::Ignore | OnDelete::Delete => None,
+    };
+    let company = rules.company.as_deref();
+    let of_people = rules_of_all(rules).flat_map(|(object, of)| {
+        let lookup = company.and_then(|company| company.lookups.get(object));
+        of.rows.iter().map(|row| &row.crm).chain(lookup).chain(flag).map(move |field| (object, field))
+    });
+    let of_companies = company
+        .into_iter()
+        .flat_map(|company| company.rows.rows.iter().map(move |row| (&company.object.object, &row.crm)));
+    let described = of_people.chain(of_companies).map(|(object, field)| rules.schema.field(object, field));
     hash.update(format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         settings.company,
-        settings.rows,
+        rows,
         settings.filter,
         settings.refuse_unmapped,
         settings.object,
@@ -442,7 +455,13 @@ fn fingerprint(settings: &DestinationSettings, rules: &SyncRules) -> String {
         settings.external_id_value,
         settings.on_shared,
         settings.match_by,
+        settings.on_ambiguous,
+        settings.on_crm_delete,
+        settings.on_delete,
         described.collect::<Vec<_>>(),
     ));
     hex::encode(&hash.finalize()[..16])
 }
+
+#[cfg(test)]
+mod tests;

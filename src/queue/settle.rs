@@ -17,7 +17,7 @@ use crate::domain::ids::RecordRef;
 use crate::domain::job::MAY_LAND_FOR;
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
-use crate::domain::plan::{Action, Link, SyncPlan};
+use crate::domain::plan::{Action, LeftOut, Link, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
     ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
@@ -104,6 +104,9 @@ impl Settling<'_> {
             }
         }
         settlement.looked = !observes && is_kept(&settlement.link, &member, &plan);
+        if matches!((&plan.action, &settlement.link), (Action::Skip { .. }, LinkChange::Keep)) {
+            settlement.link = self.planned_by_these_rules(&member);
+        }
         if observes {
             row.outcome = Outcome::Planned;
             settlement.link = LinkChange::Keep;
@@ -122,7 +125,19 @@ impl Settling<'_> {
             &self.batch.destination.name,
             self.batch.destination.clock.now().since(member.job.owed_since),
         );
-        self.blank_settlement(&member.job)
+        Settlement { link: self.planned_by_these_rules(member), ..self.blank_settlement(&member.job) }
+    }
+
+    /// Notes in the link that these rules ask for nothing, and that what others left out has not been tried by them.
+    fn planned_by_these_rules(&self, member: &Member) -> LinkChange {
+        let fingerprint = &self.batch.rules.fingerprint;
+        // An heir that has not written its ID yet is known by the empty one.
+        let planned_otherwise = |link: &&Link| !link.fingerprint.is_empty() && link.fingerprint != *fingerprint;
+        let Some(link) = member.work.link.as_ref().filter(planned_otherwise) else { return LinkChange::Keep };
+        LinkChange::Put {
+            link: Link { fingerprint: fingerprint.clone(), left_out: LeftOut::new(), ..link.clone() },
+            planned_with: Some(link.revision),
+        }
     }
 
     /// Refused without a call: it says nothing new of the CRM, so the gate does not hear of it.

@@ -1,7 +1,7 @@
 //! People whom the CRM keeps as Contacts: found there, converted by a sales rep, merged, deleted.
 
 use leadrelay::config::Config;
-use leadrelay::domain::mapping::FieldRow;
+use leadrelay::domain::mapping::{ConflictRule, FieldRow};
 use leadrelay::domain::plan::OnCrmDelete;
 use serde_json::{Value as Json, json};
 
@@ -14,7 +14,7 @@ fn ada(id: &str, phone: &str) -> Json {
 }
 
 /// The rows of what both kinds of record have go to both.
-fn with_contacts(config: &mut Config) {
+pub fn with_contacts(config: &mut Config) {
     let is_of_both = |row: &&mut FieldRow| ["FirstName", "LastName", "Email", "Phone"].contains(&row.crm.as_str());
     let rows = config.destinations.values_mut().flat_map(|destination| destination.fields.iter_mut());
     rows.filter(is_of_both).for_each(|row| row.on.push("Contact".into()));
@@ -73,6 +73,61 @@ async fn a_lead_who_is_a_contact_is_asked_about_where_the_mapping_has_no_rows_fo
     let conflicts = open_conflicts(&harness).await;
     assert_eq!(conflicts[0]["kind"], "match", "{conflicts:?}");
     assert_eq!(all(&harness, "Lead").await, Vec::<Json>::new());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_who_is_a_contact_waits_for_a_person_once_the_rows_for_contacts_are_gone() {
+    let harness = Harness::start(with_contacts).await;
+    let contact = json!({ "FirstName": "Ada", "LastName": "Lovelace", "Email": "ada@lovelace.example" });
+    let id = make(&harness, "Contact", contact).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    harness.edit_record(&id, json!({ "Phone": "+4930901822" })).await;
+    let harness = harness
+        .restarted(|config| {
+            let rows = config.destinations.values_mut().flat_map(|destination| destination.fields.iter_mut());
+            rows.for_each(|row| row.on.retain(|object| object.as_str() != "Contact"));
+        })
+        .await;
+    send(&harness, 60, &ada("cl_1", "+49 30 901821")).await;
+    let lead = harness.admin("leads/klozeo/cl_1").await;
+    assert_eq!((&lead["jobs"][0]["state"], &lead["jobs"][0]["code"]), (&json!("held"), &json!("other_object")));
+    assert_eq!(all(&harness, "Contact").await[0]["fields"]["Phone"], "+4930901822");
+    assert_eq!(all(&harness, "Lead").await, Vec::<Json>::new());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_about_a_row_of_contacts_stays_open_until_that_row_is_gone() {
+    let harness = Harness::start(|config| {
+        with_contacts(config);
+        for row in config.destinations.values_mut().flat_map(|destination| destination.fields.iter_mut()) {
+            if row.lead == "city" {
+                row.crm = "MailingCity".into();
+            }
+            if row.lead == "phone" || row.lead == "city" {
+                (row.on, row.conflict) = (vec!["Contact".into()], ConflictRule::Review);
+            }
+        }
+    })
+    .await;
+    let fields = json!({ "FirstName": "Ada", "LastName": "Lovelace", "Email": "ada@lovelace.example",
+                         "Phone": "+4930901821", "MailingCity": "Bonn" });
+    make(&harness, "Contact", fields).await;
+    let mut lead = ada("cl_1", "+49 30 901820");
+    lead["city"] = json!("Berlin");
+    send(&harness, 0, &lead).await;
+    assert_eq!(open_conflicts(&harness).await.len(), 2);
+    let harness = harness
+        .restarted(|config| {
+            for destination in config.destinations.values_mut() {
+                destination.fields.retain(|row| row.lead != "city");
+            }
+        })
+        .await;
+    let one = |conflicts: &Json| conflicts["items"].as_array().unwrap().len() == 1;
+    let left = harness.until("conflicts?state=open", one).await;
+    assert_eq!(left["items"][0]["field"], "Phone", "{left}");
     harness.stop().await;
 }
 

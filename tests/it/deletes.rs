@@ -4,6 +4,7 @@ use leadrelay::config::Config;
 use leadrelay::domain::plan::OnDelete;
 use serde_json::{Value as Json, json};
 
+use crate::contacts::with_contacts;
 use crate::harness::{Harness, event};
 
 const CREATED: i64 = 1_767_225_600;
@@ -129,7 +130,35 @@ async fn a_flag_says_that_the_lead_was_deleted_and_is_taken_back_when_it_lives_a
 }
 
 #[tokio::test]
-async fn a_converted_record_and_a_field_that_cannot_be_a_flag_wait_for_a_person() {
+async fn what_a_converted_record_became_waits_for_a_person_who_may_keep_it() {
+    let harness = Harness::start(|config| {
+        with_contacts(config);
+        with(OnDelete::Delete)(config);
+    })
+    .await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1", CREATED))).await;
+    harness.settled().await;
+    let record = harness.record_of("cl_1").await;
+    harness.order("convert", json!({ "id": record["id"], "opportunity": false })).await;
+    delete(&harness, "cl_1", CREATED + 60).await;
+    let lead = harness.admin("leads/klozeo/cl_1").await;
+    assert_eq!((&lead["jobs"][0]["state"], &lead["jobs"][0]["code"]), (&json!("held"), &json!("record_converted")));
+    let (status, lead) = harness.admin_ask("DELETE", "leads/klozeo/cl_1/links/salesforce", json!({})).await;
+    assert_eq!(status, 200, "{lead}");
+    harness.settled().await;
+    let contacts = harness.control("records?object=Contact").await["items"].clone();
+    assert_eq!(contacts.as_array().unwrap().len(), 1, "a person kept it: {contacts}");
+    let log = harness.admin("sync-log?lead_id=cl_1").await;
+    assert_eq!(log["items"][0]["error_code"], "lead_deleted", "{log}");
+
+    let (status, erased) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
+    assert_eq!((status, &erased["records"][0]["deleted"]), (200, &json!(false)), "{erased}");
+    assert_eq!(harness.control("records?object=Contact").await["items"], contacts);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_field_that_cannot_be_a_flag_waits_for_a_person() {
     let harness = Harness::start(with(OnDelete::Flag("Lead_Score__c".into()))).await;
     harness.send(&event("lead.created", CREATED, &ada("cl_1", CREATED))).await;
     harness.settled().await;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use leadrelay::config::Config;
+use leadrelay::domain::cel::Expression;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Harness, event};
@@ -99,5 +101,36 @@ async fn a_resync_after_a_changed_mapping_knows_how_many_leads_it_concerns() {
     harness.settled().await;
     let check = harness.admin_text("check").await;
     assert!(!check.contains("were last planned by another mapping"), "{check}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_that_a_changed_mapping_leaves_alone_is_resynced_by_it_once() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_1"))).await;
+    harness.settled().await;
+    let filtered = |config: &mut Config| {
+        for destination in config.destinations.values_mut() {
+            destination.filter = Some(Expression::parse("name == \"nobody\"").unwrap());
+        }
+    };
+    let filtered_with_fewer_rows = |config: &mut Config| {
+        filtered(config);
+        for destination in config.destinations.values_mut() {
+            destination.fields.retain(|row| row.lead != "city");
+        }
+    };
+    // The second time the log tells already that it falls out of the filter.
+    for change in [&filtered as &dyn Fn(&mut Config), &filtered_with_fewer_rows] {
+        harness.write_configuration(change);
+        harness.admin_post("reload", json!({})).await;
+        harness.until("check", |check| check.to_string().contains("1 were last planned by another mapping")).await;
+        let run = harness.admin_post("resync", json!({ "destination": "salesforce", "changed": true })).await;
+        harness.until(&format!("runs/{}", run["run"]), |run| run["state"] == "done").await;
+        harness.settled().await;
+        let check = harness.admin_text("check").await;
+        assert!(!check.contains("were last planned by another mapping"), "{check}");
+    }
+    harness.record_of("cl_1").await;
     harness.stop().await;
 }

@@ -195,4 +195,14 @@ async fn a_resync_of_what_was_planned_otherwise_leaves_the_rest_alone(fixture: F
         assert_eq!(leads.iter().map(|lead| lead.id.as_str()).collect::<Vec<_>>(), expected);
         assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), expected.len() as u64);
     }
+    for gone in ["deleted", "excluded"] {
+        fixture.execute(&format!("UPDATE leads SET {gone} = true WHERE lead_id = 'ada'")).await;
+        for (fingerprint, expected) in [(None, 2), (text("another"), 1)] {
+            let scope =
+                ResyncScope { destination: crm(), sources: vec!["klozeo".into()], planned_otherwise_than: fingerprint };
+            assert_eq!(fixture.store.leads_after(&scope, None, 9).await.unwrap().len(), expected, "{gone}");
+            assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), expected as u64, "{gone}");
+        }
+        fixture.execute(&format!("UPDATE leads SET {gone} = false WHERE lead_id = 'ada'")).await;
+    }
 }

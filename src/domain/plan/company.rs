@@ -44,6 +44,8 @@ pub struct CompanyPlan {
     /// By which field the lead's record is to point to it, and what stands there; `None`: it cannot, or points to one that
     /// a person chose.
     pub lookup: Option<(FieldName, CrmValue)>,
+    /// Under which a link keeps which company it is.
+    pub link_field: FieldName,
     /// Whether it is news that this is the lead's company.
     pub is_new: bool,
 }
@@ -136,7 +138,7 @@ pub(super) fn keys(
     let domains: BTreeSet<String> = company_domain(address.as_deref(), None).into_iter().chain(of_site).collect();
     let mut keys = CompanyKeys::of(name, domains)?;
     let identity = keys.identity();
-    keys.said = format!("{identity} #{}", digest(&sides));
+    keys.said = said(&keys, &sides, link.map_or(&rules.matching.object, |link| &link.record.object), company, rules);
     let base = link.and_then(|link| link.bases.get(&company.object.link_field()));
     if let Some(BasePair { lead: CrmValue::Text(said), crm }) = base {
         if *said == keys.said {
@@ -154,15 +156,25 @@ pub(super) fn keys(
     Some(keys)
 }
 
-/// Of the values that go to the company's record.
-fn digest(sides: &Sides<'_>) -> String {
+/// All that the lead says of its company, and by which field a record of this kind is to point to it.
+fn said(
+    keys: &CompanyKeys,
+    sides: &Sides<'_>,
+    person: &ObjectName,
+    company: &CompanyRules,
+    rules: &SyncRules,
+) -> String {
     let mut hash = Sha256::new();
+    let is_written = |field: &&FieldName| rules.schema.field(person, field).is_some_and(|schema| schema.updateable);
+    if let Some(field) = company.lookups.get(person).filter(is_written) {
+        hash.update(format!("{person}.{field};"));
+    }
     for (row, side) in sides {
         if let LeadSide::Says(value, _) = side {
             hash.update(format!("{}={};", row.crm, value.to_json()));
         }
     }
-    hex::encode(&hash.finalize()[..8])
+    format!("{} #{}", keys.identity(), hex::encode(&hash.finalize()[..8]))
 }
 
 /// What a person said of this very company.
@@ -200,14 +212,15 @@ pub(super) fn add(
         _ => matched(input, keys, company, candidates),
     };
     plan.questions.extend(question);
+    let sides = sides_of(input.lead, Blanks::Yield, input.times, &company.rows);
     let mut plan_of = CompanyPlan {
-        keys: keys.clone(),
+        keys: CompanyKeys { said: said(keys, &sides, person, company, rules), ..keys.clone() },
         action,
         decisions: Vec::new(),
         lookup: field.filter(|_| is_ours).map(|field| (field.clone(), stands.clone())),
+        link_field: company.object.link_field(),
         is_new: true,
     };
-    let sides = sides_of(input.lead, Blanks::Yield, input.times, &company.rows);
     match &mut plan_of.action {
         CompanyAction::Is { record, fields, .. } => {
             plan_of.is_new = base.is_none_or(|base| base.crm != CrmValue::Text(record.id.to_string()));

@@ -156,8 +156,10 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     if let Some(plan) = left_alone(input.lead, rules) {
         return plan;
     }
-    let own = input.link.and_then(|link| rules.of(&link.record.object)).unwrap_or(rules);
-    let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, own));
+    // A lead linked to a record of a kind without rows says nothing of it.
+    let own = input.link.map_or(Some(rules), |link| rules.of(&link.record.object));
+    let [now, lasting] =
+        [Blanks::Count, Blanks::Yield].map(|blanks| own.map_or_else(Sides::new, |own| lead_sides(input, blanks, own)));
     if let Some(plan) = held_by_invalid_value(if input.link.is_some() { &lasting } else { &now }) {
         return plan;
     }
@@ -201,7 +203,13 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
 
 /// The plan for the record that the lead is, by the rows of its kind.
 fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRules) -> SyncPlan {
-    let rules = rules.of(&candidate.record.object).unwrap_or(rules);
+    let Some(rules) = rules.of(&candidate.record.object) else {
+        let RecordRef { object, id } = candidate.record.reference();
+        return SyncPlan::without_record(Action::Hold {
+            code: "other_object",
+            detail: format!("the lead is linked to {object} {id}, and the mapping has no rows for records of {object}"),
+        });
+    };
     let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, rules));
     let plan = held_by_invalid_value(&lasting);
     let plan = plan.unwrap_or_else(|| into_record(input, candidate, &now, &lasting, rules));

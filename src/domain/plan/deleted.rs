@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
+use super::ask;
 use super::decide::{PlanInput, SyncRules, bases_known};
 use super::{Action, BasePair, Decision, OnDelete, Rule, SyncPlan};
 use crate::domain::ids::FieldName;
@@ -26,7 +27,14 @@ pub(super) fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
         })
     };
     let Some(link) = input.link else {
-        let Some(candidate) = input.found.found.iter().find(|candidate| is_its_own(input, candidate, rules)) else {
+        let possible = ask::possible(input.found, input.answers);
+        let own = || possible.found.iter().filter(|candidate| is_its_own(input, candidate, rules));
+        // It goes on as a record that may be nobody's to delete.
+        if let Some(other) = own().find_map(|candidate| candidate.record.became.as_ref()) {
+            let (object, id) = (&other.object, &other.id);
+            return skipped(&format!("its record was converted to {object} {id}, which is left as it is"));
+        }
+        let Some(candidate) = own().find(|candidate| (input.owner_of)(&candidate.record.reference()).is_none()) else {
             return skipped("its record is left as it is");
         };
         let mut plan = of_record(input, candidate, rules).unwrap_or_else(|| skipped("its record is left as it is"));
@@ -57,12 +65,12 @@ pub(super) fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     of_record(input, candidate, rules).unwrap_or_else(|| skipped("its record is left as it is"))
 }
 
+/// Whether the record itself carries our ID: what a converted one became is found by the same key without it.
 fn is_its_own(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRules) -> bool {
     let record = &candidate.record;
     candidate.by == MatchedBy::ExternalId
         && rules.matching.writes(&record.object)
-        && record.became.is_none()
-        && (input.owner_of)(&record.reference()).is_none()
+        && matches!(record.value(&rules.external_id), CrmValue::Text(text) if text == input.external_id)
 }
 
 /// The delete or the flag; `None`: the record is left as it is.

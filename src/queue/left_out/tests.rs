@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::domain::ids::RecordRef;
 use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
-use crate::domain::plan::{Decision, OnCrmDelete};
+use crate::domain::plan::{CompanyAction, CompanyPlan, Decision, OnCrmDelete};
 use crate::domain::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 
 fn text(value: &str) -> CrmValue {
@@ -163,4 +163,23 @@ fn a_refused_field_is_tried_again_only_when_something_changed() {
     let again = without_known(plan(), Some(&link("x", "old")), "today");
     assert_eq!(again.left_out, link("x", "old").left_out, "it is remembered for the next time too");
     assert_eq!(written(&without_known(plan(), None, "today")), Some(vec!["City", "Title"]));
+}
+
+#[test]
+fn a_company_that_the_record_may_not_point_to_is_not_agreed_on() {
+    let plan = |lookup: &str| SyncPlan {
+        bases: BTreeMap::from([("Account.Id".into(), BasePair { lead: text("domain:x #1"), crm: text("0011") })]),
+        company: Some(CompanyPlan {
+            keys: Default::default(),
+            action: CompanyAction::Nothing { reason: String::new() },
+            decisions: Vec::new(),
+            lookup: Some((lookup.into(), CrmValue::Null)),
+            link_field: "Account.Id".into(),
+            is_new: true,
+        }),
+        ..update(&["City", "Title"], Rule::FilledBlank)
+    };
+    let reduced = |lookup: &str| without_refused(&plan(lookup), &refused(&["City"]), &rules()).unwrap();
+    assert_eq!(reduced("City").bases, BTreeMap::new());
+    assert_eq!(reduced("Title").bases.len(), 1, "another field was refused");
 }

@@ -23,7 +23,7 @@ pub(super) fn moot(open: &[OpenConflict], plan: &SyncPlan) -> Vec<OpenConflict> 
 /// Whether planning came as far as this kind of question: it may stop before it knows the record, or before its fields.
 fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
     match &plan.action {
-        Action::Hold { code: "match_conflict" | "record_gone" | "record_converted", .. }
+        Action::Hold { code: "match_conflict" | "other_object" | "record_gone" | "record_converted", .. }
         | Action::Skip { code: "other_object" | "record_gone", .. }
         | Action::Forget { .. } => kind == ConflictKind::Match,
         Action::Hold { .. } | Action::Skip { code: FILTERED, .. } => false,

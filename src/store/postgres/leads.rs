@@ -253,7 +253,7 @@ pub(super) async fn after(
         let ids: Vec<String> = sqlx::query_scalar(
             "SELECT lead_id FROM leads d
               WHERE source = $1 AND ($2::text IS NULL OR lead_id > $2)
-                AND ($4::text IS NULL OR EXISTS (
+                AND ($4::text IS NULL OR NOT d.deleted AND NOT d.excluded AND EXISTS (
                         SELECT 1 FROM links k WHERE k.destination = $5 AND k.source = d.source AND k.lead_id = d.lead_id
                                                 AND k.fingerprint <> $4))
               ORDER BY lead_id LIMIT $3",
@@ -276,7 +276,7 @@ pub(super) async fn count(store: &PostgresStore, scope: &ResyncScope) -> StoreRe
     let sources: Vec<&str> = scope.sources.iter().map(SourceName::as_str).collect();
     let sql = "SELECT count(*) FROM leads d
                 WHERE source = ANY($1)
-                  AND ($2::text IS NULL OR EXISTS (
+                  AND ($2::text IS NULL OR NOT d.deleted AND NOT d.excluded AND EXISTS (
                           SELECT 1 FROM links k WHERE k.destination = $3 AND k.source = d.source AND k.lead_id = d.lead_id
                                                   AND k.fingerprint <> $2))";
     let count: i64 = sqlx::query_scalar(sql)

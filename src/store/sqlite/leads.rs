@@ -255,6 +255,7 @@ fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
     }
     query.push(")");
     if let Some(fingerprint) = &scope.planned_otherwise_than {
+        query.push(" AND deleted = 0 AND excluded = 0");
         query.push(" AND EXISTS (SELECT 1 FROM links k WHERE k.source = leads.source AND k.lead_id = leads.lead_id");
         query.push(" AND k.destination = ").push_bind(scope.destination.as_str().to_owned());
         query.push(" AND k.fingerprint <> ").push_bind(fingerprint.clone()).push(")");

@@ -141,6 +141,7 @@ pub struct ResyncScope {
     pub destination: DestinationName,
     /// Every lead of these.
     pub sources: Vec<SourceName>,
-    /// Only those whose link was last planned by other rules than those of this fingerprint.
+    /// Only those whose link was last planned by other rules than those of this fingerprint, without leads that are deleted or
+    /// excluded: those are not planned.
     pub planned_otherwise_than: Option<String>,
 }

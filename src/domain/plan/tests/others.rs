@@ -101,6 +101,51 @@ fn what_became_of_a_record_that_is_not_written_to_is_a_persons_to_see_to() {
 }
 
 #[test]
+fn a_lead_whose_record_is_of_a_kind_without_rows_any_more_is_held() {
+    let linked = contact("0031", Some("2"));
+    let mut case = Case::linked(ConflictRule::LeadWins, None, Some("Berlin"), None);
+    case.link.as_mut().unwrap().record = linked.reference();
+    case.found = vec![(linked, MatchedBy::Link)];
+    // A value that cannot be stored in a Lead is none of a Contact's.
+    case.rules.rows[3].on_invalid = OnInvalid::Hold;
+    case.lead.fields.get_mut("city").unwrap().value = Value::Text("much too long for the field".to_owned());
+    let plan = case.plan();
+    assert!(matches!(plan.action, Action::Hold { code: "other_object", .. }), "{:?}", plan.action);
+    assert_eq!((plan.decisions, plan.matched), (Vec::new(), None));
+    case.rules = with_contacts(ConflictRule::LeadWins);
+    assert_eq!(case.plan().action, Action::Unchanged, "with rows again it goes on");
+}
+
+#[test]
+fn what_became_of_a_deleted_leads_record_is_left_alone_unless_it_carries_our_id_itself() {
+    let now = without_our_id(contact("0031", None));
+    let mut case = Case::unlinked(vec![(converted("00Q1", &now), MatchedBy::ExternalId), (now, MatchedBy::ExternalId)]);
+    (case.rules, case.lead) = (with_contacts(ConflictRule::LeadWins), ada_with_phone());
+    case.rules.on_delete = OnDelete::Delete;
+    case.lead.deleted = case.lead.latest.clone();
+    let left = |case: &Case| {
+        let plan = case.plan();
+        assert!(matches!(plan.action, Action::Skip { code: "lead_deleted", .. }), "{:?}", plan.action);
+        assert_eq!(plan.matched, None);
+    };
+    left(&case);
+    case.found[1].0.fields.insert(ID_FIELD.into(), text(OUR_ID));
+    left(&case);
+    // The Lead is gone, and the Contact carries our ID: it is the lead's own.
+    case.found.remove(0);
+    assert!(matches!(case.plan().action, Action::Delete { gone: false, .. }));
+    case.answers = vec![Resolution {
+        kind: ConflictKind::SharedRecord,
+        field: None,
+        choice: Choice::Create,
+        seen_lead: None,
+        seen_crm: None,
+        seen_records: vec![contact("0031", None).reference()],
+    }];
+    left(&case);
+}
+
+#[test]
 fn what_is_done_about_a_record_that_is_gone_is_as_the_settings_say() {
     let mut case = Case::linked(ConflictRule::LeadWins, None, None, None);
     case.found.clear();
@@ -170,8 +215,17 @@ fn account(id: &str, name: &str) -> Candidate {
 }
 
 fn planned(lead: &Lead, link: Option<&Link>, found: Option<CrmRecord>, companies: Vec<Candidate>) -> Option<SyncPlan> {
-    let rules = with_companies();
-    let keys = match_keys(lead, OUR_ID, link, &[], TimeFormat::UnixSeconds, &rules);
+    planned_by(&with_companies(), lead, link, found, companies)
+}
+
+fn planned_by(
+    rules: &SyncRules,
+    lead: &Lead,
+    link: Option<&Link>,
+    found: Option<CrmRecord>,
+    companies: Vec<Candidate>,
+) -> Option<SyncPlan> {
+    let keys = match_keys(lead, OUR_ID, link, &[], TimeFormat::UnixSeconds, rules);
     let by = if link.is_some() { MatchedBy::Link } else { MatchedBy::Email };
     let found = found.into_iter().map(|record| Candidate { record, by }).collect();
     keys.company.as_ref()?;
@@ -188,7 +242,7 @@ fn planned(lead: &Lead, link: Option<&Link>, found: Option<CrmRecord>, companies
         shared: false,
         owner_of: &|_| None,
     };
-    Some(plan_sync(&input, &rules))
+    Some(plan_sync(&input, rules))
 }
 
 #[test]
@@ -233,4 +287,44 @@ fn a_company_that_people_chose_for_a_contact_stays() {
     let company = plan.company.unwrap();
     assert_eq!(company.lookup, None);
     assert!(matches!(company.action, CompanyAction::Is { record, .. } if record.id.as_str() == "0019"));
+}
+
+#[test]
+fn a_field_that_points_to_the_company_and_can_be_written_only_now_is_written() {
+    let (lead, now) = (ada_of("Engine Ltd"), with_companies());
+    let mut read_only = now.clone();
+    let contact_fields = &mut read_only.schema.objects.get_mut(&ObjectName::from("Contact")).unwrap().fields;
+    contact_fields.get_mut(&FieldName::from("AccountId")).unwrap().updateable = false;
+    let mut without = now.clone();
+    let company = CompanyRules { lookups: BTreeMap::new(), ..(**now.company.as_ref().unwrap()).clone() };
+    without.company = Some(Arc::new(company));
+    for before in [read_only, without] {
+        let found = contact("0031", None);
+        let mut plan =
+            planned_by(&before, &lead, None, Some(found.clone()), vec![account("0011", "Engine Ltd")]).unwrap();
+        let company = RecordRef { object: "Account".into(), id: "0011".into() };
+        plan.point_to(&company, &now.company.as_ref().unwrap().object, true);
+        let mut link = link(None);
+        (link.record, link.bases) = (found.reference(), plan.bases);
+        assert_eq!(planned_by(&before, &lead, Some(&link), None, Vec::new()), None, "there is nothing to look at");
+        let mut plan = planned_by(&now, &lead, Some(&link), Some(found), vec![account("0011", "Engine Ltd")]).unwrap();
+        plan.point_to(&company, &now.company.as_ref().unwrap().object, true);
+        assert_eq!(fields(&plan)["AccountId"], "0011");
+    }
+}
+
+#[test]
+fn a_company_of_a_lead_who_is_another_kind_of_record_is_looked_at_once() {
+    let of_contacts = with_companies();
+    let mut rules = with_contacts(ConflictRule::LeadWins);
+    (rules.schema, rules.company) = (of_contacts.schema.clone(), of_contacts.company.clone());
+    rules.others.insert("Contact".into(), of_contacts);
+    let (lead, found) = (ada_of("Engine Ltd"), contact("0031", None));
+    let mut plan = planned_by(&rules, &lead, None, Some(found.clone()), vec![account("0011", "Engine Ltd")]).unwrap();
+    let company = RecordRef { object: "Account".into(), id: "0011".into() };
+    plan.point_to(&company, &rules.company.as_ref().unwrap().object, true);
+    assert_eq!(fields(&plan)["AccountId"], "0011");
+    let mut link = link(None);
+    (link.record, link.bases) = (found.reference(), plan.bases);
+    assert_eq!(planned_by(&rules, &lead, Some(&link), Some(found), Vec::new()), None);
 }
