@@ -31,7 +31,7 @@ pub fn left_alone(lead: &Lead, rules: &SyncRules) -> Option<SyncPlan> {
     let (first, more) = (unmapped.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "), unmapped.len());
     match more {
         0 => None,
-        ..=NAMED => hold("unmapped_attribute", format!("no row of the mapping takes {first}")),
+        1..=NAMED => hold("unmapped_attribute", format!("no row of the mapping takes {first}")),
         _ => hold("unmapped_attribute", format!("no row of the mapping takes {first} and {} more", more - NAMED)),
     }
 }
