@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use leadrelay::config::{AdminToken, Role};
 use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
 
 use crate::harness::{Harness, event};
 
@@ -74,6 +76,23 @@ async fn what_only_a_restart_can_change_is_named_and_the_rest_is_taken() {
     assert_eq!(done, json!({ "restart_needed": ["server.listen"] }));
     let (status, _) = harness.post(&[], event("lead.created", CREATED, &person("cl_1"))).await;
     assert_eq!(status, 503, "the source is disabled");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_tokens_stay_until_a_restart_makes_one() {
+    let token = "the-token-of-ada";
+    let harness = Harness::start(|config| {
+        let sha256 = Sha256::digest(token).into();
+        config.admin.tokens = vec![AdminToken { name: "Ada".to_owned(), role: Role::Operator, sha256 }];
+    })
+    .await;
+    harness.write_configuration(|config| config.admin.tokens.clear());
+    for _ in 0..2 {
+        assert_eq!(harness.app.reload().await.unwrap().restart_needed, ["admin.tokens"]);
+        let request = reqwest::Client::new().get(format!("http://{}/admin/v1/check", harness.app.admin));
+        assert_eq!(request.bearer_auth(token).send().await.unwrap().status(), 200, "nobody is locked out");
+    }
     harness.stop().await;
 }
 
