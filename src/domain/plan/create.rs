@@ -11,8 +11,8 @@ use crate::domain::value::Value;
 
 use super::ask::{self, Blanks};
 use super::decide::{chosen_value, is_note, not_writable};
-use super::sides::{Sides, side};
 use super::note;
+use super::sides::{Sides, side};
 use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules};
 
 /// The plan for a lead that no record is yet: it is written as it is now. What it took back before is not, and is kept in
