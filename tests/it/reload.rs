@@ -1,6 +1,7 @@
 //! Taking a changed configuration while the service runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use leadrelay::config::{AdminToken, Role};
 use serde_json::{Value as Json, json};
@@ -93,6 +94,40 @@ async fn the_last_tokens_stay_until_a_restart_makes_one() {
         let request = reqwest::Client::new().get(format!("http://{}/admin/v1/check", harness.app.admin));
         assert_eq!(request.bearer_auth(token).send().await.unwrap().status(), 200, "nobody is locked out");
     }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_person_orders_during_a_reload_counts() {
+    let harness = Harness::start(|_| {}).await;
+    for turn in 0..20 {
+        let order = if turn % 2 == 0 { "pause" } else { "resume" };
+        let ordering = async {
+            tokio::time::sleep(Duration::from_micros(turn * 300)).await;
+            harness.admin_post(&format!("destinations/salesforce/{order}"), json!({})).await;
+        };
+        let (done, ()) = tokio::join!(harness.app.reload(), ordering);
+        done.unwrap();
+        let shown = harness.admin("destinations").await;
+        let is_paused = shown["items"][0]["gate"]["state"] == "closed";
+        assert_eq!(is_paused, order == "pause", "turn {turn}: {shown}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_does_not_hurry_a_crm_that_asked_to_be_left_alone() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_1"))).await;
+    harness.settled().await;
+    harness.faults(json!([{ "fault": "throttle", "retry_after": 3600, "count": 1 }])).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_2"))).await;
+    let gate = harness.destination(|shown| shown["gate"]["state"] == "closed").await["gate"].clone();
+    assert!(gate["reason"].as_str().unwrap().starts_with("the CRM asked us to slow down"), "{gate}");
+    harness.app.reload().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(harness.destination(|_| true).await["gate"], gate);
+    assert_eq!(harness.records().await.len(), 1, "nothing was sent");
     harness.stop().await;
 }
 
