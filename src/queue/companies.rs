@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::batch::{Batch, Member, Planned, Report, new_request_id};
 use super::keys::{self, Deferred, InHand};
 use super::lease::Lease;
+use super::left_out::without_known;
 use super::settle::{Settling, asked_by_duplicate_rule};
 use super::writes::Call;
 use crate::clock::SinceBoot;
@@ -159,7 +160,12 @@ impl Batch {
         let (mut going_on, mut settlements) = (Vec::with_capacity(planned.len()), Vec::new());
         for (place, one) in planned.into_iter().enumerate() {
             match failed.remove(&place) {
-                None => going_on.push(one),
+                // The company's ID may be what was refused before.
+                None if one.member.job.forced => going_on.push(one),
+                None => {
+                    let plan = without_known(one.plan, one.member.work.link.as_ref(), &self.rules.fingerprint);
+                    going_on.push(Planned { plan, ..one });
+                }
                 Some((error, announced)) => settlements.push(settling.after_failed_company(one, &error, announced)),
             }
         }

@@ -59,6 +59,7 @@ fn leave_out(plan: &mut SyncPlan, field: &FieldName, why: &str) {
     let pair = standing(plan, field);
     plan.left_out.insert(field.clone(), Some(pair));
     plan.announced.remove(field);
+    plan.points_not_by(field);
     for decision in plan.decisions.iter_mut().filter(|decision| decision.field == *field) {
         decision.written = None;
         decision.rule = Rule::Invalid;

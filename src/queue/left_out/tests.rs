@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::domain::company::{CompanyKeys, CompanyObject};
 use crate::domain::ids::RecordRef;
 use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
-use crate::domain::plan::{Decision, OnCrmDelete};
+use crate::domain::plan::{CompanyAction, CompanyPlan, Decision, OnCrmDelete};
 use crate::domain::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 
 fn text(value: &str) -> CrmValue {
@@ -32,7 +33,13 @@ fn rules() -> SyncRules {
         values: Vec::new(),
         restricted: false,
     };
-    let fields = [field("Key__c", true), field("LastName", false), field("City", true), field("Title", true)];
+    let fields = [
+        field("Key__c", true),
+        field("LastName", false),
+        field("City", true),
+        field("Title", true),
+        field("AccountId", true),
+    ];
     let object = ObjectSchema {
         name: "Lead".into(),
         createable: true,
@@ -163,4 +170,33 @@ fn a_refused_field_is_tried_again_only_when_something_changed() {
     let again = without_known(plan(), Some(&link("x", "old")), "today");
     assert_eq!(again.left_out, link("x", "old").left_out, "it is remembered for the next time too");
     assert_eq!(written(&without_known(plan(), None, "today")), Some(vec!["City", "Title"]));
+}
+
+#[test]
+fn a_company_that_the_record_may_not_point_to_does_not_count_as_agreed() {
+    let object = CompanyObject {
+        object: "Account".into(),
+        name: "Name".into(),
+        website: "Website".into(),
+        name_of_person: "Company".into(),
+        website_of_person: "Website".into(),
+        lookups: Vec::new(),
+    };
+    let account = RecordRef { object: "Account".into(), id: "001A".into() };
+    let mut keys = CompanyKeys::of(Some("Acme".to_owned()), BTreeSet::new()).unwrap();
+    keys.said = format!("{} #5e1f", keys.identity());
+    let by = MatchedBy::CompanyName;
+    let action = CompanyAction::Is { record: account.clone(), by, reason: String::new(), fields: BTreeMap::new() };
+    let lookup = Some(("AccountId".into(), CrmValue::Null));
+    let mut plan = update(&["City"], Rule::LeadChanged);
+    plan.company = Some(CompanyPlan { keys: keys.clone(), action, decisions: Vec::new(), lookup, is_new: true });
+    plan.point_to(&account, &object, true);
+    let base = |plan: &SyncPlan| plan.bases[&object.link_field()].clone();
+    let known_as = |said: String| BasePair { lead: CrmValue::Text(said), crm: text("001A") };
+    assert_eq!(base(&plan), known_as(keys.said.clone()));
+    let without_city = without_refused(&plan, &refused(&["City"]), &rules()).unwrap();
+    assert_eq!(base(&without_city), known_as(keys.said.clone()));
+    let reduced = without_refused(&plan, &refused(&["AccountId"]), &rules()).unwrap();
+    assert_eq!(written(&reduced), Some(vec!["City"]));
+    assert_eq!(base(&reduced), known_as(format!("{} #", keys.identity())), "it is looked at again");
 }
