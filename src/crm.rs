@@ -151,7 +151,7 @@ pub enum CrmError {
     Refused { code: String, message: String, fields: Vec<FieldName> },
     /// Another record holds the key, or the CRM's duplicate rule matched.
     #[error("the CRM says that the record exists already ({code})")]
-    Duplicate { code: String, message: String, record: Option<RecordId> },
+    Duplicate { code: String, message: String, record: Option<RecordRef> },
     /// The record is deleted, or merged into another.
     #[error("the record is gone from the CRM ({code})")]
     Gone { code: String, merged_into: Option<RecordRef> },

@@ -86,6 +86,8 @@ pub async fn run(destination: Arc<Destination>, mut stop: watch::Receiver<bool>)
     while let Some(done) = batches.join_next().await {
         finish(&destination, done);
     }
+    // One that follows it may wait for the room that it took.
+    destination.wake();
 }
 
 type Batches = JoinSet<StoreResult<Report>>;

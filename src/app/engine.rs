@@ -66,6 +66,14 @@ impl Engine {
         let destinations = destinations(config, store, &sources, clock, before).await?;
         tell_of_orphans(config, &**store, clock).await?;
         let intake = Arc::new(intake(config, store, clock)?);
+        // From here on nothing fails, so the one before it has to stay no more.
+        for (name, destination) in &destinations {
+            if before.is_some_and(|before| before.destinations.contains_key(name))
+                && let Some(settings) = config.destinations.get(name)
+            {
+                destination.gate.exchange(gate_settings(settings));
+            }
+        }
 
         let mut workers = JoinSet::new();
         for destination in destinations.values() {
@@ -168,30 +176,14 @@ async fn destinations(
     clock: &Clock,
     before: Option<&Engine>,
 ) -> Result<BTreeMap<DestinationName, Arc<Destination>>> {
-    let now = clock.now();
-    let pauses = store.load_pauses().await?;
     let mut destinations = BTreeMap::new();
     for (name, settings) in &config.destinations {
         let predecessor = before.and_then(|before| before.destinations.get(name));
-        // Where there are others, all calls made until now are theirs.
-        let elsewhere = store.exchange_gate(name, None).await?;
-        let hours = match (&elsewhere, predecessor) {
-            (_, Some(predecessor)) => predecessor.gate.budget().hours,
-            (None, None) => store.calls_since(name, now.before(Duration::from_secs(86_400))).await?,
-            (Some(_), None) => Vec::new(),
+        let gate = match predecessor {
+            // What people order through the one before it, and what that one finds, counts at once.
+            Some(predecessor) => Arc::clone(&predecessor.gate),
+            None => new_gate(name, settings, &**store, clock).await?,
         };
-        let gate = Gate::new(gate_settings(settings), &BudgetSnapshot { hours }, clock.clone());
-        if let Some(elsewhere) = elsewhere {
-            neighbours::hear_of(&gate, elsewhere);
-        }
-        let spans = match predecessor {
-            Some(predecessor) => predecessor.gate.closed_spans(),
-            None => store.closed_spans(name).await?,
-        };
-        gate.restore_closed_spans(spans);
-        if let Some(pause) = pauses.iter().find(|pause| pause.destination == *name) {
-            gate.pause(Pause { by: pause.by.clone(), note: pause.note.clone(), until: pause.until });
-        }
         let meter = Arc::new(Meter { destination: name.clone(), gate: Arc::clone(&gate) });
         let crm = connect(settings, meter).with_context(|| format!("destination {name}"))?;
         let destination = Destination::new(
@@ -210,6 +202,30 @@ async fn destinations(
         destinations.insert(name.clone(), Arc::new(destination));
     }
     Ok(destinations)
+}
+
+/// The gate of a destination that none was before, as it was closed before a restart.
+async fn new_gate(
+    name: &DestinationName,
+    settings: &DestinationConfig,
+    store: &dyn Store,
+    clock: &Clock,
+) -> Result<Arc<Gate>> {
+    // Where there are others, all calls made until now are theirs.
+    let elsewhere = store.exchange_gate(name, None).await?;
+    let hours = match &elsewhere {
+        None => store.calls_since(name, clock.now().before(Duration::from_secs(86_400))).await?,
+        Some(_) => Vec::new(),
+    };
+    let gate = Gate::new(gate_settings(settings), &BudgetSnapshot { hours }, clock.clone());
+    if let Some(elsewhere) = elsewhere {
+        neighbours::hear_of(&gate, elsewhere);
+    }
+    gate.restore_closed_spans(store.closed_spans(name).await?);
+    if let Some(pause) = store.load_pauses().await?.into_iter().find(|pause| pause.destination == *name) {
+        gate.pause(Pause { by: pause.by, note: pause.note, until: pause.until });
+    }
+    Ok(gate)
 }
 
 /// Says which leads wait for a destination that is not configured any more.

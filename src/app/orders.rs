@@ -60,7 +60,7 @@ async fn link_at_hand(
     if let Some(record) = &record
         && let Some(owner) = store.find_owners(&destination.name, std::slice::from_ref(record)).await?.remove(0)
         && owner.lead != wish.lead
-        && !owner.deleted
+        && !owner.has_left()
     {
         return Ok(Ordered::OwnedBy(owner.lead));
     }

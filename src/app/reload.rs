@@ -73,7 +73,8 @@ impl Reloader {
             error!("the changed configuration is wrong, and the old one stays:\n{errors}");
             ReloadError::Wrong(errors.iter().map(ToString::to_string).collect())
         })?;
-        let restart_needed = keep_what_cannot_change(&self.config, &mut config);
+        let has_made_token = self.ground.made.is_some();
+        let restart_needed = keep_what_cannot_change(&self.config, &mut config, has_made_token);
         let engine = Engine::start(&config, &self.ground, Some(&self.engine)).await.map_err(|why| {
             error!("the changed configuration cannot be used, and the old one stays: {why:#}");
             ReloadError::Failed(format!("{why:#}"))
@@ -96,8 +97,9 @@ impl Reloader {
     }
 }
 
-/// Puts back what only a restart can change; answers its keys.
-fn keep_what_cannot_change(old: &Config, new: &mut Config) -> Vec<String> {
+/// Puts back what only a restart can change; answers its keys. The last tokens go only where one was made at the start
+/// (`has_made_token`): else nobody could come in any more.
+fn keep_what_cannot_change(old: &Config, new: &mut Config, has_made_token: bool) -> Vec<String> {
     let mut kept = Vec::new();
     let mut keep = |key: &str, changed: bool| {
         if changed {
@@ -107,10 +109,15 @@ fn keep_what_cannot_change(old: &Config, new: &mut Config) -> Vec<String> {
     keep("server.listen", old.server.listen != new.server.listen);
     keep("server.shutdown_grace", old.server.shutdown_grace != new.server.shutdown_grace);
     keep("admin.listen", old.admin.listen != new.admin.listen);
+    let locks_out = new.admin.tokens.is_empty() && !old.admin.tokens.is_empty() && !has_made_token;
+    keep("admin.tokens", locks_out);
     keep("store.url", old.store.url != new.store.url);
     new.server.listen = old.server.listen;
     new.server.shutdown_grace = old.server.shutdown_grace;
     new.admin.listen = old.admin.listen;
     new.store.url = old.store.url.clone();
+    if locks_out {
+        new.admin.tokens.clone_from(&old.admin.tokens);
+    }
     kept
 }

@@ -11,6 +11,7 @@ mod refusals;
 mod spans;
 mod state;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -228,14 +229,15 @@ impl Gate {
         Entry::Go(Permit { gate: Arc::clone(self), class, probe })
     }
 
-    /// Closes the gate until [`Self::end_drift`]: a field by which records are recognised is missing.
-    pub fn close_for_drift(&self, field: KeyField) {
-        self.lock().close_for_drift(self.clock.now(), field);
+    /// Tells which of the fields by which records are recognised are missing: while there are any, the gate is closed.
+    pub fn set_drift(&self, missing: &BTreeSet<KeyField>) {
+        self.lock().set_drift(self.clock.now(), missing);
     }
 
-    /// A describe shows the field again.
-    pub fn end_drift(&self, field: &KeyField) {
-        self.lock().end_drift(self.clock.now(), field);
+    /// Goes on by other settings: what is in flight, what was counted, pauses and closings stay. The CRM is described anew,
+    /// and what closed by itself is tried at once.
+    pub fn exchange(&self, settings: GateSettings) {
+        self.lock().exchange(self.clock.now(), settings);
     }
 
     /// Tells how a describe ended: while one fails that a person must see to, nothing goes but a probe, which describes again.

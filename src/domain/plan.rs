@@ -71,8 +71,17 @@ pub struct Owner {
     pub lead: LeadKey,
     /// The key that its record carries.
     pub external_id: String,
-    /// Whether it was deleted in the lead system: then the next lead that matches takes the record over.
+    /// Whether it was deleted in the lead system.
     pub deleted: bool,
+    /// Whether a person excluded it.
+    pub excluded: bool,
+}
+
+impl Owner {
+    /// Whether the next lead that matches takes the record over.
+    pub fn has_left(&self) -> bool {
+        self.deleted || self.excluded
+    }
 }
 
 /// One announced write whose outcome is not yet settled.

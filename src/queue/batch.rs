@@ -219,10 +219,11 @@ impl Batch {
             .map(|candidate| candidate.record.reference())
             .collect();
         let owners = self.destination.store.find_owners(&self.destination.name, &records).await?;
-        let owner = |RecordOwner { lead, deleted }| Owner {
+        let owner = |RecordOwner { lead, deleted, excluded }| Owner {
             external_id: self.destination.settings.external_id_value.value_for(&lead),
             lead,
             deleted,
+            excluded,
         };
         let owner_of: BTreeMap<&RecordRef, Owner> =
             records.iter().zip(owners).filter_map(|(record, found)| Some((record, owner(found?)))).collect();

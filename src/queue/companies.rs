@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::batch::{Batch, Member, Planned, Report, new_request_id};
 use super::keys::{self, Deferred, InHand};
 use super::lease::Lease;
-use super::settle::Settling;
+use super::left_out::without_known;
+use super::settle::{Settling, asked_by_duplicate_rule};
 use super::writes::Call;
 use crate::clock::SinceBoot;
 use crate::crm::{CrmError, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::ids::{FieldName, RecordRef};
-use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{CandidateSummary, CompanyAction, CompanyRules, ConflictKind, Decision, Question, company};
+use crate::domain::plan::{CompanyAction, CompanyRules, ConflictKind, Decision, Question, company};
 use crate::domain::record::CrmValue;
 use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, NewLogRow, Operation, Outcome, StoreResult};
 
@@ -160,7 +160,12 @@ impl Batch {
         let (mut going_on, mut settlements) = (Vec::with_capacity(planned.len()), Vec::new());
         for (place, one) in planned.into_iter().enumerate() {
             match failed.remove(&place) {
-                None => going_on.push(one),
+                // The company's ID may be what was refused before.
+                None if one.member.job.forced => going_on.push(one),
+                None => {
+                    let plan = without_known(one.plan, one.member.work.link.as_ref(), &self.rules.fingerprint);
+                    going_on.push(Planned { plan, ..one });
+                }
                 Some((error, announced)) => settlements.push(settling.after_failed_company(one, &error, announced)),
             }
         }
@@ -367,33 +372,12 @@ fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: 
         }
         if let Some(company) = &record {
             one.plan.point_to(company, &rules.object, whole);
-        } else if let Err(CrmError::Duplicate { message, record, .. }) = &result.outcome {
-            one.plan.questions.push(asked_by_duplicate_rule(one, message, record.as_ref(), rules));
+        } else if let Err(error) = &result.outcome
+            && let Some(question) = asked_by_duplicate_rule(error, ConflictKind::Company)
+        {
+            let lead = one.plan.company.as_ref().map(|of| CrmValue::Text(of.keys.identity()));
+            one.plan.questions.push(Question { lead, ..question });
         }
-    }
-}
-
-fn asked_by_duplicate_rule(
-    one: &Planned,
-    message: &str,
-    record: Option<&crate::domain::ids::RecordId>,
-    rules: &CompanyRules,
-) -> Question {
-    let candidates = record.map(|id| CandidateSummary {
-        record: RecordRef { object: rules.object.object.clone(), id: id.clone() },
-        by: MatchedBy::CompanyName,
-        speaks: "found by the CRM's own duplicate rule".to_owned(),
-    });
-    Question {
-        kind: ConflictKind::Company,
-        field: None,
-        record: None,
-        base: None,
-        lead: one.plan.company.as_ref().map(|of| CrmValue::Text(of.keys.identity())),
-        crm: None,
-        candidates: candidates.into_iter().collect(),
-        other: None,
-        detail: format!("the CRM's duplicate rule refused the company: {message}"),
     }
 }
 

@@ -90,7 +90,7 @@ pub struct Destination {
     caught_up_with: tokio::sync::Mutex<Option<String>>,
     last_error: RwLock<Option<(Timestamp, String, String)>>,
     undescribed: RwLock<Option<Undescribed>>,
-    woken: Notify,
+    woken: Arc<Notify>,
     /// Held while the CRM is looked at: two do not do so for the first time, and what the later one saw stands.
     looking: tokio::sync::Mutex<()>,
 }
@@ -141,14 +141,19 @@ impl Destination {
             caught_up_with: tokio::sync::Mutex::default(),
             last_error: RwLock::default(),
             undescribed: RwLock::default(),
-            woken: Notify::new(),
+            woken: Arc::default(),
             looking: tokio::sync::Mutex::default(),
         }
     }
 
     /// The same, knowing what the batches of the one before it, whose settings were exchanged, still have in hand.
     pub fn succeeding(self, before: &Self) -> Self {
-        Self { in_flight: before.in_flight.clone(), last_error: RwLock::new(before.last_error()), ..self }
+        Self {
+            in_flight: before.in_flight.clone(),
+            last_error: RwLock::new(before.last_error()),
+            woken: Arc::clone(&before.woken),
+            ..self
+        }
     }
 
     /// Makes due again what another process had in hand when it died, or lost the database: what it was writing is suspect,
@@ -226,13 +231,9 @@ impl Destination {
         let kinds = Kinds::of(&*self.crm, &self.settings);
         let schema = self.describe(&kinds).await?;
         let rules = Arc::new(make_rules(&self.settings, &kinds, schema, self.clock.now()));
-        for key in keys(&self.settings, &kinds) {
-            if rules.missing_keys.contains(&key) {
-                warn!(destination = %self.name, field = %key, "the field {key}, by which records are recognised, is missing in {}, or hidden", self.name);
-                self.gate.close_for_drift(key);
-            } else {
-                self.gate.end_drift(&key);
-            }
+        self.gate.set_drift(&rules.missing_keys);
+        for key in &rules.missing_keys {
+            warn!(destination = %self.name, field = %key, "the field {key}, by which records are recognised, is missing in {}, or hidden", self.name);
         }
         for (object, row) in
             rules_of_all(&rules.sync).flat_map(|(object, rules)| rules.rows.iter().map(move |row| (object, row)))

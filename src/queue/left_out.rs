@@ -59,11 +59,7 @@ fn leave_out(plan: &mut SyncPlan, field: &FieldName, why: &str) {
     let pair = standing(plan, field);
     plan.left_out.insert(field.clone(), Some(pair));
     plan.announced.remove(field);
-    // A record that does not point to its company does not agree on it.
-    let pointing = plan.company.as_ref().filter(|of| of.lookup.as_ref().is_some_and(|(lookup, _)| lookup == field));
-    if let Some(of) = pointing {
-        plan.bases.remove(&of.link_field);
-    }
+    plan.points_not_by(field);
     for decision in plan.decisions.iter_mut().filter(|decision| decision.field == *field) {
         decision.written = None;
         decision.rule = Rule::Invalid;

@@ -17,13 +17,14 @@ use crate::domain::ids::RecordRef;
 use crate::domain::job::MAY_LAND_FOR;
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
-use crate::domain::plan::{Action, LeftOut, Link, SyncPlan};
+use crate::domain::plan::{Action, ConflictKind, LeftOut, Link, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
     ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
 };
 use crate::telemetry::metrics;
-use conflicts::{asked_by_duplicate_rule, moot};
+pub(super) use conflicts::asked_by_duplicate_rule;
+use conflicts::moot;
 
 /// Settles the leads of one call.
 pub(super) struct Settling<'a> {
@@ -310,7 +311,7 @@ impl Settling<'_> {
         refusing: Option<&(String, Timestamp)>,
     ) {
         let member = &planned.member;
-        if let Some(question) = asked_by_duplicate_rule(error, &self.batch.rules) {
+        if let Some(question) = asked_by_duplicate_rule(error, ConflictKind::Match) {
             let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
             settlement.end =
                 JobEnd::Held { code: "match_conflict".to_owned(), detail: question.detail.clone(), look_again_at };

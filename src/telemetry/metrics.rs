@@ -54,9 +54,6 @@ const STATUSES: [(u16, &str); 11] = [
     (503, "503"),
 ];
 
-const MATCHED_BY: [MatchedBy; 4] =
-    [MatchedBy::Link, MatchedBy::ExternalId, MatchedBy::Email, MatchedBy::NameAndCompanyDomain];
-
 /// Renders what was counted, in Prometheus' text format.
 #[derive(Clone)]
 pub struct Exposition(PrometheusHandle);
@@ -168,7 +165,7 @@ fn register_destination(destination: &DestinationName, endpoints: &[&'static str
             crm_requests(destination, endpoint, status).increment(0);
         }
     }
-    for by in MATCHED_BY {
+    for by in MatchedBy::ALL {
         matches(destination, by).increment(0);
     }
     for kind in ConflictKind::ALL {
@@ -371,6 +368,9 @@ mod tests {
             r#"leadrelay_retry_oldest_seconds{destination="fresh_crm"} 0"#,
             r#"leadrelay_conflicts_open{destination="fresh_crm",kind="shared_record"} 0"#,
             r#"leadrelay_matches_total{destination="fresh_crm",matched_by="email"} 0"#,
+            r#"leadrelay_matches_total{destination="fresh_crm",matched_by="company_domain"} 0"#,
+            r#"leadrelay_matches_total{destination="fresh_crm",matched_by="company_name"} 0"#,
+            r#"leadrelay_matches_total{destination="fresh_crm",matched_by="company_contacts"} 0"#,
             r#"leadrelay_shared_records{destination="fresh_crm"} 0"#,
             r#"leadrelay_destination_paused{destination="fresh_crm"} 0"#,
             r#"leadrelay_quarantined_events{source="fresh_source"} 0"#,

@@ -244,3 +244,26 @@ async fn a_company_that_the_crm_refuses_keeps_nobody_out_of_it() {
     assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_string(), "tried again with the next event");
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn a_refused_company_of_a_person_is_not_sent_again_unchanged_and_is_written_when_asked_for() {
+    let harness = Harness::start(contacts(Company::Account)).await;
+    let acme = make(&harness, "Account", json!({ "Name": "Acme", "Website": "https://acme.example" })).await;
+    harness.faults(json!([{ "fault": "refuse", "field": "AccountId", "when": acme }])).await;
+    send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme")).await;
+    assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_null());
+    let mut called = lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme");
+    called["phone"] = json!("+49 30 901820");
+    send(&harness, 30, &called).await;
+    let refused = harness.admin("sync-log?lead_id=cl_1&outcome=refused").await;
+    assert_eq!(refused["items"].as_array().unwrap().len(), 1, "it is not sent again: {refused}");
+    assert!(contact_of(&harness, "cl_1").await["fields"]["Phone"].is_string());
+    harness.faults(json!([])).await;
+    called["phone"] = json!("+49 30 901821");
+    send(&harness, 60, &called).await;
+    assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_null(), "nothing changed but the phone");
+    harness.admin_post("leads/klozeo/cl_1/sync", json!({})).await;
+    harness.settled().await;
+    assert_eq!(contact_of(&harness, "cl_1").await["fields"]["AccountId"], json!(acme));
+    harness.stop().await;
+}

@@ -1,10 +1,12 @@
 //! Taking a changed configuration while the service runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use leadrelay::config::Config;
+use leadrelay::config::{AdminToken, Config, Role};
 use leadrelay::domain::cel::Expression;
 use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
 
 use crate::harness::{Harness, event};
 
@@ -76,6 +78,57 @@ async fn what_only_a_restart_can_change_is_named_and_the_rest_is_taken() {
     assert_eq!(done, json!({ "restart_needed": ["server.listen"] }));
     let (status, _) = harness.post(&[], event("lead.created", CREATED, &person("cl_1"))).await;
     assert_eq!(status, 503, "the source is disabled");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_tokens_stay_until_a_restart_makes_one() {
+    let token = "the-token-of-ada";
+    let harness = Harness::start(|config| {
+        let sha256 = Sha256::digest(token).into();
+        config.admin.tokens = vec![AdminToken { name: "Ada".to_owned(), role: Role::Operator, sha256 }];
+    })
+    .await;
+    harness.write_configuration(|config| config.admin.tokens.clear());
+    for _ in 0..2 {
+        assert_eq!(harness.app.reload().await.unwrap().restart_needed, ["admin.tokens"]);
+        let request = reqwest::Client::new().get(format!("http://{}/admin/v1/check", harness.app.admin));
+        assert_eq!(request.bearer_auth(token).send().await.unwrap().status(), 200, "nobody is locked out");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_person_orders_during_a_reload_counts() {
+    let harness = Harness::start(|_| {}).await;
+    for turn in 0..20 {
+        let order = if turn % 2 == 0 { "pause" } else { "resume" };
+        let ordering = async {
+            tokio::time::sleep(Duration::from_micros(turn * 300)).await;
+            harness.admin_post(&format!("destinations/salesforce/{order}"), json!({})).await;
+        };
+        let (done, ()) = tokio::join!(harness.app.reload(), ordering);
+        done.unwrap();
+        let shown = harness.admin("destinations").await;
+        let is_paused = shown["items"][0]["gate"]["state"] == "closed";
+        assert_eq!(is_paused, order == "pause", "turn {turn}: {shown}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_does_not_hurry_a_crm_that_asked_to_be_left_alone() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_1"))).await;
+    harness.settled().await;
+    harness.faults(json!([{ "fault": "throttle", "retry_after": 3600, "count": 1 }])).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_2"))).await;
+    let gate = harness.destination(|shown| shown["gate"]["state"] == "closed").await["gate"].clone();
+    assert!(gate["reason"].as_str().unwrap().starts_with("the CRM asked us to slow down"), "{gate}");
+    harness.app.reload().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(harness.destination(|_| true).await["gate"], gate);
+    assert_eq!(harness.records().await.len(), 1, "nothing was sent");
     harness.stop().await;
 }
 

@@ -45,7 +45,7 @@ async fn owner_of(fixture: &Fixture, record_id: &str) -> Option<RecordOwner> {
 }
 
 fn lives(lead: &str) -> Option<RecordOwner> {
-    Some(RecordOwner { lead: key(lead), deleted: false })
+    Some(RecordOwner { lead: key(lead), deleted: false, excluded: false })
 }
 
 async fn a_link_by_hand_takes_effect_at_once_and_closes_what_was_open(fixture: Fixture) {
@@ -134,7 +134,7 @@ async fn an_excluded_lead_owes_nothing_and_its_record_goes_to_its_sharer(fixture
 
     fixture.store.set_excluded(&exclusion("cy", true)).await.unwrap();
     let owner = owner_of(&fixture, "r2").await.unwrap();
-    assert!(owner.deleted, "the next lead that matches takes the record over");
+    assert!(owner.excluded && !owner.deleted, "the next lead that matches takes the record over");
     assert!(fixture.store.set_excluded(&exclusion("cy", false)).await.unwrap());
     assert_eq!(owner_of(&fixture, "r2").await, lives("cy"));
     assert_eq!(fixture.claim(51).await.iter().map(|job| &job.lead).collect::<Vec<_>>(), [&key("cy")]);

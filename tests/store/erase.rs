@@ -161,7 +161,7 @@ async fn the_record_of_an_erased_lead_goes_to_its_sharer_who_is_not_told_its_id(
     fixture.settle(settled).await;
     let erased = fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
     let owner = fixture.store.find_owners(&crm(), &[record("r1")]).await.unwrap().remove(0);
-    assert_eq!(owner, Some(RecordOwner { lead: key("bob"), deleted: false }));
+    assert_eq!(owner, Some(RecordOwner { lead: key("bob"), deleted: false, excluded: false }));
     let question =
         fixture.store.list_conflicts(&ConflictFilter::default(), &page(9, None)).await.unwrap().items.remove(0);
     assert_eq!(question.question.other, Some(erased.known_as));

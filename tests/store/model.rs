@@ -420,7 +420,9 @@ impl Pair {
             let said = model.jobs.get(&work.key).map(|job| (job.owed_since, job.code.clone()));
             prop_assert_eq!(owed, said.into_iter().collect::<Vec<_>>());
         }
-        let owner = |record| model.owner(record).map(|lead| RecordOwner { deleted: model.is_deleted(&lead), lead });
+        let owner = |record| {
+            model.owner(record).map(|lead| RecordOwner { deleted: model.is_deleted(&lead), excluded: false, lead })
+        };
         let owners = store.find_owners(&crm(), &RECORDS.map(record)).await.unwrap();
         prop_assert_eq!(owners, RECORDS.map(owner));
         let due = |job: &promises::Job| if job.state == State::Owed { Some(job.due) } else { job.look_again };

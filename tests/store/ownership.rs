@@ -66,7 +66,7 @@ async fn a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_t
     let settled = fixture.settle(Settlement { link: found, ..settlement(token, &job, 21) }).await;
     assert_eq!(settled, Settled::Recorded { again: false });
     let owner = fixture.store.find_owners(&crm(), &[record("r1")]).await.unwrap().remove(0);
-    assert_eq!(owner, Some(RecordOwner { lead: key("bob"), deleted: false }));
+    assert_eq!(owner, Some(RecordOwner { lead: key("bob"), deleted: false, excluded: false }));
     assert_eq!(fixture.claim(21).await[0].lead, key("bob"), "the new owner has to be synced");
 }
 
@@ -84,7 +84,7 @@ async fn a_deleted_lead_keeps_its_record_until_another_one_takes_it(fixture: Fix
     let (token, job) = fixture.claimed("bob", 20).await;
     let refused = fixture.settle(Settlement { link: put("r1", true), ..settlement(token, &job, 21) }).await;
     assert_eq!(refused, Settled::Recorded { again: true }, "ada lives");
-    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("ada"), deleted: false }));
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("ada"), deleted: false, excluded: false }));
 
     fixture.execute("UPDATE leads SET deleted = true").await;
     fixture.accept(NewEvent { received_at: secs(30), ..event("ada", "{}") }).await;
@@ -93,14 +93,14 @@ async fn a_deleted_lead_keeps_its_record_until_another_one_takes_it(fixture: Fix
     let [bob, ada] = &jobs[..] else { panic!("{jobs:?}") };
     let release = LinkChange::Release { planned_with: 1 };
     fixture.settle(Settlement { link: release, ..settlement(second.token, ada, 31) }).await;
-    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("ada"), deleted: true }));
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("ada"), deleted: true, excluded: false }));
     let stale = LinkChange::Put { link: link("r1", true), planned_with: Some(7) };
     fixture.settle(Settlement { link: stale, ..settlement(second.token, bob, 32) }).await;
     assert_eq!(owner_of(&fixture).await.map(|owner| owner.lead), Some(key("ada")), "bob was planned with another link");
     let third = claim(33);
     let jobs = fixture.store.claim_jobs(&third).await.unwrap();
     fixture.settle(Settlement { link: put("r1", true), ..settlement(third.token, &jobs[0], 34) }).await;
-    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("bob"), deleted: false }));
+    assert_eq!(owner_of(&fixture).await, Some(RecordOwner { lead: key("bob"), deleted: false, excluded: false }));
 }
 
 async fn leads_with_rows_left_out_are_found_once_other_rules_hold(fixture: Fixture) {

@@ -16,8 +16,16 @@ on_both_stores! {
 }
 
 async fn found(fixture: &Fixture, filter: &LogFilter) -> Vec<i64> {
-    let listed = fixture.store.search_sync_log(filter, &page(100, None)).await.unwrap();
-    listed.items.iter().map(|row| row.id).collect()
+    let (mut ids, mut cursor) = (Vec::new(), None);
+    loop {
+        // On a busy machine a walk may end early, with a cursor.
+        let listed = fixture.store.search_sync_log(filter, &page(100, cursor)).await.unwrap();
+        ids.extend(listed.items.iter().map(|row| row.id));
+        cursor = listed.next;
+        if cursor.is_none() {
+            return ids;
+        }
+    }
 }
 
 fn single_filters() -> Vec<(LogFilter, Vec<i64>)> {

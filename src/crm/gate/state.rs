@@ -1,6 +1,6 @@
 //! The gate as a state machine without a clock: everything is told the time.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub struct GateState {
     systemic: Circuit<Arc<str>>,
     refusals: Refusals,
     pardons: Vec<Pardon>,
-    drift: BTreeMap<KeyField, Timestamp>,
+    drift: BTreeSet<KeyField>,
     pause: Option<Pause>,
     /// How many orders of people were taken.
     orders: u64,
@@ -58,7 +58,7 @@ impl GateState {
     /// An open gate that has made the calls of `budget`.
     pub fn new(settings: GateSettings, budget: &BudgetSnapshot) -> Self {
         Self {
-            settings: GateSettings { concurrency: settings.concurrency.max(1), ..settings },
+            settings,
             live: 0,
             backfill: 0,
             probing: false,
@@ -73,7 +73,7 @@ impl GateState {
             systemic: Circuit::new(MINUTE, 15 * MINUTE),
             refusals: Refusals::default(),
             pardons: Vec::new(),
-            drift: BTreeMap::new(),
+            drift: BTreeSet::new(),
             pause: None,
             orders: 0,
             elsewhere: Elsewhere::default(),
@@ -89,7 +89,7 @@ impl GateState {
             return GateDecision::Closed { until, why };
         }
         let backfill_limit = self.settings.concurrency.saturating_sub(1).max(1);
-        let full = self.live + self.backfill >= self.settings.concurrency;
+        let full = self.live + self.backfill >= self.settings.concurrency.max(1);
         let backfill_full = class == WorkClass::Backfill && self.backfill >= backfill_limit;
         if full || backfill_full || self.is_spoken_for(now, class) {
             return GateDecision::Busy;
@@ -245,16 +245,19 @@ impl GateState {
         self.note_closing(now);
     }
 
-    /// Closes the gate until a describe shows the field again: without it nothing can be recognised.
-    pub fn close_for_drift(&mut self, now: Timestamp, field: KeyField) {
-        self.drift.entry(field).or_insert(now);
+    /// Keeps the gate closed while a describe does not show these fields: without them nothing can be recognised.
+    pub fn set_drift(&mut self, now: Timestamp, missing: &BTreeSet<KeyField>) {
+        self.drift.clone_from(missing);
         self.note_closing(now);
     }
 
-    /// A describe shows the field again.
-    pub fn end_drift(&mut self, now: Timestamp, field: &KeyField) {
-        self.drift.remove(field);
-        self.note_closing(now);
+    /// Goes on by other settings. The CRM is described anew for them, and what closed by itself is tried at once.
+    pub fn exchange(&mut self, now: Timestamp, settings: GateSettings) {
+        self.settings = settings;
+        self.drift.clear();
+        self.undescribed.try_now(now);
+        self.note_org_stop(now);
+        self.try_now(now);
     }
 
     /// A person stops the work.
@@ -409,7 +412,7 @@ impl GateState {
     /// What this process itself has found, the most telling first.
     fn troubles(&self, now: Timestamp) -> Vec<(GateReason, Option<Timestamp>)> {
         let mut barriers = Vec::new();
-        if let Some(field) = self.drift.keys().next() {
+        if let Some(field) = self.drift.first() {
             barriers.push((GateReason::Drift { field: field.clone() }, None));
         }
         if let Some(closed) = self.undescribed.closed() {
@@ -465,10 +468,8 @@ impl GateState {
 
     /// The batch that a probe may be, if something is to be tried.
     fn probe_wanted(&self, now: Timestamp) -> Option<Batch> {
-        let alone = self.undescribed.is_half_open(now)
-            || self.breaker.is_half_open(now)
-            || self.throttle.is_half_open(now)
-            || self.allowance.is_half_open(now);
+        let alone = self.undescribed.is_half_open(now) || self.breaker.is_half_open(now);
+        let alone = alone || self.throttle.is_half_open(now) || self.allowance.is_half_open(now);
         if alone || self.org_stopped.is_some() {
             return Some(Batch::Single);
         }
@@ -491,8 +492,7 @@ impl GateState {
             }
             self.own_trouble = kind.map(|kind| (kind, now));
         }
-        let closed = self.barrier(now, WorkClass::Live).is_some();
-        self.spans.note(now, closed);
+        self.spans.note(now, self.barrier(now, WorkClass::Live).is_some());
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use self::codes::{CODES, Class, Code, OWN};
 use crate::crm::CrmError;
-use crate::domain::ids::{FieldName, RecordId};
+use crate::domain::ids::{FieldName, RecordRef};
 
 /// What an error code means and what a person can do, in plain words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,15 @@ struct MatchRecord {
 struct MatchedId {
     #[serde(rename = "Id")]
     id: Option<String>,
+    attributes: MatchedAttributes,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct MatchedAttributes {
+    /// The kind of record.
+    #[serde(rename = "type")]
+    object: Option<String>,
 }
 
 /// The errors that a body names; none if it is not an error answer of Salesforce's.
@@ -266,16 +275,29 @@ fn drifted_field(error: &ApiError) -> Option<FieldName> {
 
 /// The record that holds the value already: by the duplicate rule's matches, else at the end of
 /// `duplicate value found: Ext__c duplicates value on record with id: 00Q…`.
-fn duplicate_of(error: &ApiError) -> Option<RecordId> {
+fn duplicate_of(error: &ApiError) -> Option<RecordRef> {
     let listed =
         error.duplicate.iter().flat_map(|result| &result.match_results).flat_map(|result| &result.match_records);
-    if let Some(id) = listed.filter_map(|found| found.record.id.as_deref()).next() {
-        return Some(super::wire::full_id(id));
+    let reference = |found: &MatchRecord| {
+        let MatchedId { id, attributes } = &found.record;
+        let (id, object) = (id.as_deref()?, attributes.object.as_deref());
+        let object = object.or_else(|| object_of(id))?.into();
+        Some(RecordRef { object, id: super::wire::full_id(id) })
+    };
+    if let Some(record) = listed.filter_map(reference).next() {
+        return Some(record);
     }
     let (_, tail) = error.message.rsplit_once(':')?;
     let id = tail.trim().trim_end_matches('.');
     let is_id = matches!(id.len(), 15 | 18) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_id.then(|| super::wire::full_id(id))
+    let object = object_of(id).filter(|_| is_id)?.into();
+    Some(RecordRef { object, id: super::wire::full_id(id) })
+}
+
+/// The kind of record that an ID is of, by how it begins.
+fn object_of(id: &str) -> Option<&'static str> {
+    let known = [("00Q", "Lead"), ("003", "Contact"), ("001", "Account")];
+    known.iter().find(|(prefix, _)| id.starts_with(prefix)).map(|(_, object)| *object)
 }
 
 #[cfg(test)]

@@ -99,6 +99,17 @@ impl SyncPlan {
         let decision = Decision { field, base: None, lead, crm: Some(stands), written, rule, note: None };
         self.decisions.push(decision);
     }
+
+    /// This field is left out after all. If it is the one that points to the company, which company it is stays known, and
+    /// it is looked at again the next time.
+    pub fn points_not_by(&mut self, field: &FieldName) {
+        let Some(of) = &self.company else { return };
+        if of.lookup.as_ref().is_some_and(|(lookup, _)| lookup == field)
+            && let Some(base) = self.bases.get_mut(&of.link_field)
+        {
+            base.lead = CrmValue::Text(format!("{} #", of.keys.identity()));
+        }
+    }
 }
 
 impl CompanyPlan {

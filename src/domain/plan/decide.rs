@@ -269,8 +269,7 @@ fn into_record(
         apply(row, side, outcome, &mut fields, &mut plan);
     }
     if standing.owner {
-        let takes_over = standing.carries == Carries::Deleted;
-        deleted::take_flag_back(record, takes_over, rules, &mut fields, &mut plan);
+        deleted::take_flag_back(record, standing.was_a_deleted_leads(), rules, &mut fields, &mut plan);
     }
     if standing.owner && standing.write_id {
         fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));

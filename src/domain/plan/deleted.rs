@@ -128,7 +128,7 @@ fn of_record(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRules) ->
 /// changed it meanwhile.
 pub(super) fn take_flag_back(
     record: &CrmRecord,
-    takes_over: bool,
+    was_a_deleted_leads: bool,
     rules: &SyncRules,
     fields: &mut BTreeMap<FieldName, CrmValue>,
     plan: &mut SyncPlan,
@@ -138,7 +138,7 @@ pub(super) fn take_flag_back(
     let is_ours = match plan.bases.get(field) {
         Some(base) if base.lead.is_null() => return,
         Some(base) => same_value(kind_of(record, field, rules), now, &base.crm),
-        None => takes_over,
+        None => was_a_deleted_leads,
     };
     let back = match now {
         CrmValue::Boolean(_) => CrmValue::Boolean(false),

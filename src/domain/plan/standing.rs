@@ -10,7 +10,7 @@ pub(super) struct Standing {
     pub carries: Carries,
     /// Whether our key is to be written.
     pub write_id: bool,
-    /// The other lead that owns it, or did until it was deleted.
+    /// The other lead that owns it, or did until it was deleted or excluded.
     pub other: Option<Owner>,
     /// Whether the lead comes into a record that it shared, or did not know: what was agreed on before does not count.
     pub takes_over: bool,
@@ -20,8 +20,8 @@ pub(super) struct Standing {
 pub(super) enum Carries {
     Nothing,
     Ours,
-    /// The key of a lead of ours that was deleted.
-    Deleted,
+    /// The key of a lead of ours that was deleted or excluded.
+    Left,
     Another,
 }
 
@@ -31,12 +31,14 @@ impl Standing {
         let carries = match record.value(&rules.external_id) {
             CrmValue::Null => Carries::Nothing,
             CrmValue::Text(text) if text == input.external_id => Carries::Ours,
-            CrmValue::Text(text) if other.as_ref().is_some_and(|owner| owner.deleted && owner.external_id == *text) => {
-                Carries::Deleted
+            CrmValue::Text(text)
+                if other.as_ref().is_some_and(|owner| owner.has_left() && owner.external_id == *text) =>
+            {
+                Carries::Left
             }
             _ => Carries::Another,
         };
-        let free = carries != Carries::Another && other.as_ref().is_none_or(|owner| owner.deleted);
+        let free = carries != Carries::Another && other.as_ref().is_none_or(Owner::has_left);
         match input.link {
             // Made owner when the one before it went: its key replaces the old one.
             Some(link) if link.owner => Self {
@@ -69,7 +71,13 @@ impl Standing {
 
     /// Why our key is written, where that needs saying.
     pub fn note(&self) -> Option<String> {
-        let other = self.other.as_ref().filter(|_| self.carries == Carries::Deleted)?;
-        Some(format!("the record belonged to lead {}, which was deleted", other.lead))
+        let other = self.other.as_ref().filter(|_| self.carries == Carries::Left)?;
+        let left = if other.deleted { "was deleted" } else { "is excluded" };
+        Some(format!("the record belonged to lead {}, which {left}", other.lead))
+    }
+
+    /// Whether the record was a deleted lead's, and says so where `on_delete` has a flag.
+    pub fn was_a_deleted_leads(&self) -> bool {
+        self.carries == Carries::Left && self.other.as_ref().is_some_and(|other| other.deleted)
     }
 }

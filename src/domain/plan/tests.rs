@@ -471,6 +471,6 @@ fn a_deleted_lead_owns_the_record_that_it_is_found_to_have_made() {
     assert_eq!(case.plan().matched, None, "it may be anybody's");
     case.found[0].1 = MatchedBy::ExternalId;
     let heir = LeadKey::new("klozeo", "cl_heir");
-    case.owner = Some(Owner { lead: heir, external_id: "cl_heir".to_owned(), deleted: false });
+    case.owner = Some(Owner { lead: heir, external_id: "cl_heir".to_owned(), deleted: false, excluded: false });
     assert_eq!(case.plan().matched, None, "another lead has it already");
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::domain::company::{CompanyKeys, CompanyObject};
 use crate::domain::ids::RecordRef;
 use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::plan::{CompanyAction, CompanyPlan, Decision, OnCrmDelete};
@@ -32,7 +33,13 @@ fn rules() -> SyncRules {
         values: Vec::new(),
         restricted: false,
     };
-    let fields = [field("Key__c", true), field("LastName", false), field("City", true), field("Title", true)];
+    let fields = [
+        field("Key__c", true),
+        field("LastName", false),
+        field("City", true),
+        field("Title", true),
+        field("AccountId", true),
+    ];
     let object = ObjectSchema {
         name: "Lead".into(),
         createable: true,
@@ -166,20 +173,37 @@ fn a_refused_field_is_tried_again_only_when_something_changed() {
 }
 
 #[test]
-fn a_company_that_the_record_may_not_point_to_is_not_agreed_on() {
-    let plan = |lookup: &str| SyncPlan {
-        bases: BTreeMap::from([("Account.Id".into(), BasePair { lead: text("domain:x #1"), crm: text("0011") })]),
-        company: Some(CompanyPlan {
-            keys: Default::default(),
-            action: CompanyAction::Nothing { reason: String::new() },
-            decisions: Vec::new(),
-            lookup: Some((lookup.into(), CrmValue::Null)),
-            link_field: "Account.Id".into(),
-            is_new: true,
-        }),
-        ..update(&["City", "Title"], Rule::FilledBlank)
+fn a_company_that_the_record_may_not_point_to_does_not_count_as_agreed() {
+    let object = CompanyObject {
+        object: "Account".into(),
+        name: "Name".into(),
+        website: "Website".into(),
+        name_of_person: "Company".into(),
+        website_of_person: "Website".into(),
+        lookups: Vec::new(),
     };
-    let reduced = |lookup: &str| without_refused(&plan(lookup), &refused(&["City"]), &rules()).unwrap();
-    assert_eq!(reduced("City").bases, BTreeMap::new());
-    assert_eq!(reduced("Title").bases.len(), 1, "another field was refused");
+    let account = RecordRef { object: "Account".into(), id: "001A".into() };
+    let mut keys = CompanyKeys::of(Some("Acme".to_owned()), BTreeSet::new()).unwrap();
+    keys.said = format!("{} #5e1f", keys.identity());
+    let by = MatchedBy::CompanyName;
+    let action = CompanyAction::Is { record: account.clone(), by, reason: String::new(), fields: BTreeMap::new() };
+    let lookup = Some(("AccountId".into(), CrmValue::Null));
+    let mut plan = update(&["City"], Rule::LeadChanged);
+    plan.company = Some(CompanyPlan {
+        keys: keys.clone(),
+        action,
+        decisions: Vec::new(),
+        lookup,
+        link_field: object.link_field(),
+        is_new: true,
+    });
+    plan.point_to(&account, &object, true);
+    let base = |plan: &SyncPlan| plan.bases[&object.link_field()].clone();
+    let known_as = |said: String| BasePair { lead: CrmValue::Text(said), crm: text("001A") };
+    assert_eq!(base(&plan), known_as(keys.said.clone()));
+    let without_city = without_refused(&plan, &refused(&["City"]), &rules()).unwrap();
+    assert_eq!(base(&without_city), known_as(keys.said.clone()));
+    let reduced = without_refused(&plan, &refused(&["AccountId"]), &rules()).unwrap();
+    assert_eq!(written(&reduced), Some(vec!["City"]));
+    assert_eq!(base(&reduced), known_as(format!("{} #", keys.identity())), "it is looked at again");
 }

@@ -1,10 +1,8 @@
 //! Which conflicts an attempt opens and closes.
 
 use crate::crm::CrmError;
-use crate::domain::ids::RecordRef;
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{Action, CandidateSummary, ConflictKind, FILTERED, Question, SyncPlan};
-use crate::queue::destination::Rules;
 use crate::store::OpenConflict;
 
 /// Open conflicts that planning looked for and no longer finds.
@@ -36,19 +34,23 @@ fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
     }
 }
 
-/// The question that the CRM's own duplicate rule puts.
-pub(super) fn asked_by_duplicate_rule(error: &CrmError, rules: &Rules) -> Option<Question> {
+/// The question that the CRM's own duplicate rule puts, about a person's record (`Match`) or about a company's.
+pub(in crate::queue) fn asked_by_duplicate_rule(error: &CrmError, kind: ConflictKind) -> Option<Question> {
     let CrmError::Duplicate { code, message, record } = error else { return None };
     if code != "DUPLICATES_DETECTED" {
         return None;
     }
-    let candidates = record.iter().map(|id| CandidateSummary {
-        record: RecordRef { object: rules.sync.matching.object.clone(), id: id.clone() },
-        by: MatchedBy::NameAndCompanyDomain,
+    let (by, what) = match kind {
+        ConflictKind::Company => (MatchedBy::CompanyName, "the company"),
+        _ => (MatchedBy::NameAndCompanyDomain, "it"),
+    };
+    let candidates = record.iter().map(|record| CandidateSummary {
+        record: record.clone(),
+        by,
         speaks: "found by the CRM's own duplicate rule".to_owned(),
     });
     Some(Question {
-        kind: ConflictKind::Match,
+        kind,
         field: None,
         record: None,
         base: None,
@@ -56,7 +58,7 @@ pub(super) fn asked_by_duplicate_rule(error: &CrmError, rules: &Rules) -> Option
         crm: None,
         candidates: candidates.collect(),
         other: None,
-        detail: format!("the CRM's duplicate rule refused it: {message}"),
+        detail: format!("the CRM's duplicate rule refused {what}: {message}"),
     })
 }
 

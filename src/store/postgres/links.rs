@@ -16,18 +16,17 @@ pub(super) async fn find_owners(
     records: &[RecordRef],
 ) -> StoreResult<Vec<Option<RecordOwner>>> {
     let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).filter(|id| !cannot_be(id)).collect();
-    let rows: Vec<(String, String, String, bool)> = sqlx::query_as(
-        "SELECT l.record_id, l.source, l.lead_id,
-                EXISTS (SELECT 1 FROM leads d WHERE d.source = l.source AND d.lead_id = l.lead_id
-                                           AND (d.deleted OR d.excluded))
-           FROM links l WHERE l.owner AND l.destination = $1 AND l.record_id = ANY ($2::text[])",
+    let rows: Vec<(String, String, String, bool, bool)> = sqlx::query_as(
+        "SELECT l.record_id, l.source, l.lead_id, COALESCE(d.deleted, false), COALESCE(d.excluded, false)
+           FROM links l LEFT JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+          WHERE l.owner AND l.destination = $1 AND l.record_id = ANY ($2::text[])",
     )
     .bind(destination.as_str())
     .bind(ids)
     .fetch_all(&store.pool)
     .await?;
-    let owner = |(record, source, lead, deleted): (String, String, String, bool)| {
-        (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted })
+    let owner = |(record, source, lead, deleted, excluded): (String, String, String, bool, bool)| {
+        (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted, excluded })
     };
     let owners: HashMap<String, RecordOwner> = rows.into_iter().map(owner).collect();
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())

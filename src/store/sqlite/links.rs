@@ -21,9 +21,9 @@ pub(super) async fn find_owners(
     for some in records.chunks(MOST) {
         let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
             "SELECT l.record_id, l.source, l.lead_id,
-                    EXISTS (SELECT 1 FROM leads d
-                             WHERE d.source = l.source AND d.lead_id = l.lead_id AND (d.deleted = 1 OR d.excluded = 1))
-               FROM links l WHERE l.owner = 1 AND l.destination = ",
+                    COALESCE(d.deleted, 0), COALESCE(d.excluded, 0)
+               FROM links l LEFT JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+              WHERE l.owner = 1 AND l.destination = ",
         );
         query.push_bind(destination.as_str()).push(" AND l.record_id IN (");
         let mut ids = query.separated(", ");
@@ -31,9 +31,9 @@ pub(super) async fn find_owners(
             ids.push_bind(record.id.as_str());
         }
         query.push(")");
-        let rows: Vec<(String, String, String, bool)> = query.build_query_as().fetch_all(&store.readers).await?;
-        owners.extend(rows.into_iter().map(|(record, source, lead, deleted)| {
-            (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted })
+        let rows: Vec<(String, String, String, bool, bool)> = query.build_query_as().fetch_all(&store.readers).await?;
+        owners.extend(rows.into_iter().map(|(record, source, lead, deleted, excluded)| {
+            (record, RecordOwner { lead: LeadKey::new(source.as_str(), lead.as_str()), deleted, excluded })
         }));
     }
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())

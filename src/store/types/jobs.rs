@@ -93,8 +93,17 @@ pub struct OpenConflict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordOwner {
     pub lead: LeadKey,
-    /// Whether it was deleted or excluded: then the record is whoever's comes next.
+    /// Whether it was deleted in its lead system.
     pub deleted: bool,
+    /// Whether a person excluded it.
+    pub excluded: bool,
+}
+
+impl RecordOwner {
+    /// Whether the record is whoever's comes next.
+    pub fn has_left(&self) -> bool {
+        self.deleted || self.excluded
+    }
 }
 
 #[derive(Clone, Debug)]

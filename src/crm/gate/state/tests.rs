@@ -273,14 +273,14 @@ fn lookups_that_are_refused_for_a_field_again_and_again_close_the_gate() {
 fn drift_and_pause_close_the_gate_until_they_are_ended() {
     let mut gate = gate();
     let key = KeyField { object: "Contact".into(), field: "Email".into() };
-    gate.close_for_drift(at(0), key.clone());
+    gate.set_drift(at(0), &BTreeSet::from([key]));
     gate.pause(at(1), Pause { by: "ada".into(), note: Some("audit".into()), until: Some(at(60)) });
     assert_eq!(live(&mut gate, 1), "paused until 60");
     assert_eq!(gate.status(at(1)).reason.unwrap().to_string(), "paused by ada: audit");
     assert_eq!(live(&mut gate, 60), "drift");
     let told = "the CRM field Contact.Email, by which records are recognised, is missing or hidden";
     assert_eq!(gate.status(at(60)).reason.unwrap().to_string(), told);
-    gate.end_drift(at(70), &key);
+    gate.set_drift(at(70), &BTreeSet::new());
     assert_eq!(live(&mut gate, 70), "open");
     assert_eq!(gate.closed_time_since(at(100), at(0)).as_secs(), 70);
     gate.pause(at(100), Pause { by: "ada".into(), note: None, until: None });
@@ -288,6 +288,27 @@ fn drift_and_pause_close_the_gate_until_they_are_ended() {
     assert_eq!(gate.status(at(10_000)).since, Some(at(100)));
     gate.resume(at(10_000));
     assert_eq!(live(&mut gate, 10_000), "open");
+}
+
+#[test]
+fn exchanged_settings_leave_closed_what_the_crm_asked_for_and_have_the_rest_tried() {
+    let mut gate = gate();
+    let throttled = CrmError::Throttled { retry_after: Some(MINUTE) };
+    gate.answered(at(0), None, Err(&throttled), 0.0);
+    gate.set_drift(at(0), &BTreeSet::from([KeyField { object: "Lead".into(), field: "Old__c".into() }]));
+    gate.exchange(at(1), GateSettings { concurrency: 1, ..settings() });
+    assert_eq!(live(&mut gate, 1), "throttled until 60", "of the fields the next describe tells");
+    assert_eq!(live(&mut gate, 60), "probe Single");
+    gate.answered(at(60), Some(Batch::Single), Ok(()), 0.0);
+    for _ in 0..3 {
+        gate.answered(at(60), None, Err(&unavailable()), 0.0);
+    }
+    assert_eq!(live(&mut gate, 60), "failing until 61");
+    gate.pause(at(60), Pause { by: "ada".into(), note: None, until: Some(at(61)) });
+    gate.exchange(at(60), GateSettings { concurrency: 1, ..settings() });
+    assert_eq!(live(&mut gate, 60), "paused until 61", "an order stands");
+    assert_eq!(gate.decide(at(61), WorkClass::Live), GateDecision::Probe { batch: Batch::Single });
+    assert_eq!(live(&mut gate, 61), "busy", "the new settings let one go");
 }
 
 #[derive(Clone, Debug)]

@@ -166,16 +166,19 @@ fn the_query_with_peoples_data_is_no_part_of_the_text() {
 #[test]
 fn the_record_that_holds_the_value_is_read() {
     let of = |errors: &[ApiError]| match classify(400, None, errors) {
-        CrmError::Duplicate { record, .. } => record.map(|record| record.to_string()),
+        CrmError::Duplicate { record, .. } => record.map(|record| format!("{} {}", record.object, record.id)),
         other => panic!("{other:?}"),
     };
     let text = "duplicate value found: Ext__c duplicates value on record with id: 00Q5g00000KabcD";
-    assert_eq!(of(&[error("DUPLICATE_VALUE", text, &[])]).map(|id| id.len()), Some(18));
+    assert_eq!(of(&[error("DUPLICATE_VALUE", text, &[])]).map(|told| told.len()), Some("Lead ".len() + 18));
     assert_eq!(of(&[error("DUPLICATE_VALUE", "duplicate value found: <unknown>", &[])]), None);
     let body = br#"[{"duplicateResut":{"allowSave":true,"matchResults":[{"entityType":"Contact","matchRecords":[
         {"matchConfidence":100.0,"record":{"attributes":{"type":"Contact"},"Id":"0035g00000AbCdEAAV"}}]}]},
         "errorCode":"DUPLICATES_DETECTED","message":"You're creating a duplicate record."}]"#;
-    assert_eq!(of(&read_errors(body)).as_deref(), Some("0035g00000AbCdEAAV"));
+    assert_eq!(of(&read_errors(body)).as_deref(), Some("Contact 0035g00000AbCdEAAV"));
+    let bare = br#"[{"duplicateResult":{"matchResults":[{"matchRecords":[{"record":{"Id":"0015g00000AbCdEAAV"}}]}]},
+        "errorCode":"DUPLICATES_DETECTED","message":"m"}]"#;
+    assert_eq!(of(&read_errors(bare)).as_deref(), Some("Account 0015g00000AbCdEAAV"), "the ID tells the kind");
 }
 
 #[test]

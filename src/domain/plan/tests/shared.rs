@@ -5,7 +5,7 @@ use super::*;
 const OTHER_ID: &str = "cl_other";
 
 fn other(deleted: bool) -> Owner {
-    Owner { lead: LeadKey::new("klozeo", OTHER_ID), external_id: OTHER_ID.to_owned(), deleted }
+    Owner { lead: LeadKey::new("klozeo", OTHER_ID), external_id: OTHER_ID.to_owned(), deleted, excluded: false }
 }
 
 /// A record that carries another lead's ID, in another city.
@@ -92,6 +92,25 @@ fn the_record_of_a_deleted_lead_is_taken_over_by_the_next_one() {
         let key = plan.decisions.iter().find(|decision| decision.field.as_str() == ID_FIELD).unwrap();
         assert_eq!(key.note.as_deref(), Some("the record belonged to lead klozeo/cl_other, which was deleted"));
     }
+}
+
+#[test]
+fn an_excluded_leads_record_is_taken_over_without_a_flag_to_take_back() {
+    let mut excluded_ones = carrying(OTHER_ID);
+    excluded_ones.fields.insert("Title".into(), text("a person wrote this"));
+    let taken = |deleted: bool| {
+        let owner = Some(Owner { excluded: true, ..other(deleted) });
+        let mut case = Case { owner, ..Case::unlinked(vec![(excluded_ones.clone(), MatchedBy::Email)]) };
+        case.rules.on_delete = OnDelete::Flag("Title".into());
+        let plan = case.plan();
+        let Action::Update { fields, .. } = &plan.action else { panic!("the key is written: {:?}", plan.action) };
+        assert_eq!(fields.get(&FieldName::from(ID_FIELD)), Some(&text(OUR_ID)));
+        let key = plan.decisions.iter().find(|decision| decision.field.as_str() == ID_FIELD).unwrap();
+        (fields.get(&FieldName::from("Title")).cloned(), key.note.clone().unwrap())
+    };
+    let note = |left: &str| format!("the record belonged to lead klozeo/cl_other, which {left}");
+    assert_eq!(taken(false), (None, note("is excluded")));
+    assert_eq!(taken(true), (Some(CrmValue::Null), note("was deleted")), "the flag is the deleted lead's");
 }
 
 #[test]

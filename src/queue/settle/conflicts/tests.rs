@@ -1,6 +1,7 @@
 //! Which open conflicts a plan closes.
 
 use super::*;
+use crate::domain::ids::RecordRef;
 
 fn open(kind: ConflictKind, field: Option<&str>) -> OpenConflict {
     OpenConflict { id: 1, kind, field: field.map(Into::into), revision: 3 }
@@ -59,4 +60,20 @@ fn only_what_planning_looked_for_is_closed() {
     check(&asks, &["match", "shared_record", "invalid"]);
     let asks = SyncPlan { questions: vec![question(ConflictKind::Field, Some("Title"))], ..unchanged() };
     check(&asks, &["field", "match", "shared_record", "invalid"]);
+}
+
+#[test]
+fn a_duplicate_rule_names_the_kind_of_record_that_it_found() {
+    let contact = RecordRef { object: "Contact".into(), id: "003A".into() };
+    let found = |code: &str| CrmError::Duplicate {
+        code: code.to_owned(),
+        message: "m".to_owned(),
+        record: Some(contact.clone()),
+    };
+    let asked = asked_by_duplicate_rule(&found("DUPLICATES_DETECTED"), ConflictKind::Match).unwrap();
+    assert_eq!((asked.kind, &asked.candidates[0].record), (ConflictKind::Match, &contact));
+    assert_eq!(asked.detail, "the CRM's duplicate rule refused it: m");
+    let of_company = asked_by_duplicate_rule(&found("DUPLICATES_DETECTED"), ConflictKind::Company).unwrap();
+    assert_eq!((of_company.kind, of_company.candidates[0].by), (ConflictKind::Company, MatchedBy::CompanyName));
+    assert_eq!(asked_by_duplicate_rule(&found("DUPLICATE_VALUE"), ConflictKind::Match), None);
 }
