@@ -8,7 +8,7 @@ use crate::domain::signature::{HandshakeKind, VerifyRules};
 pub use presets::preset;
 
 /// The presets that a configuration may name.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 24] = [
     "klozeo",
     "standard-webhooks",
     "stripe",
@@ -25,6 +25,7 @@ pub const NAMES: [&str; 23] = [
     "customerio",
     "segment",
     "pipedrive",
+    "salesforce",
     "google-ads",
     "unbounce",
     "jotform",
@@ -35,7 +36,7 @@ pub const NAMES: [&str; 23] = [
 ];
 
 /// What a source needs no configuration for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preset {
     /// How its requests are verified; none where the configuration must say it.
     pub verify: Option<VerifyRules>,
@@ -47,11 +48,13 @@ pub struct Preset {
     pub handshake: Option<HandshakeKind>,
     /// What to look at first when its requests are refused; empty where nothing is peculiar to it.
     pub if_refused: &'static str,
+    /// Whether it counts as delivered only what is answered with SOAP's acknowledgement.
+    pub wants_soap: bool,
 }
 
 impl Preset {
     fn new(verify: VerifyRules, read: ReadRules) -> Self {
-        Self { verify: Some(verify), read: Some(read), lead_fields: &[], handshake: None, if_refused: "" }
+        Self { verify: Some(verify), read: Some(read), ..Self::default() }
     }
 }
 

@@ -162,8 +162,9 @@ fn intake(config: &Config, store: &Arc<dyn Store>, clock: &Clock) -> Result<Inta
         let read = source.read.clone();
         let runtime = SourceRuntime::new(name.clone(), source.enabled, &source.verify, &secrets, read, destinations)
             .with_context(|| format!("source {name}"))?;
-        let if_refused = crate::source::preset(&source.preset).map_or("", |preset| preset.if_refused);
-        sources.push(runtime.peculiar(source.handshake(), if_refused));
+        let preset = crate::source::preset(&source.preset);
+        let (if_refused, wants_soap) = preset.map_or(("", false), |preset| (preset.if_refused, preset.wants_soap));
+        sources.push(runtime.peculiar(source.handshake(), if_refused, wants_soap));
     }
     let log: Arc<dyn crate::store::EventLog> = Arc::clone(store) as _;
     Ok(Intake::new(log, sources, config.server.public_url.as_ref().map(ToString::to_string), clock.clone()))

@@ -143,6 +143,7 @@ fn content_type(body: &[u8], source: &SourceConfig) -> String {
     let text = String::from_utf8_lossy(body.get(..200).unwrap_or(body));
     let boundary = text.lines().next().and_then(|line| line.strip_prefix("--")).map(str::trim);
     match boundary {
+        _ if source.read.bodies.xml && text.trim_start().starts_with('<') => "text/xml".to_owned(),
         Some(boundary) if source.read.bodies.multipart => format!("multipart/form-data; boundary={boundary}"),
         _ if source.read.bodies.form && !text.trim_start().starts_with(['{', '[']) => {
             "application/x-www-form-urlencoded".to_owned()

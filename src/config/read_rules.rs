@@ -39,7 +39,7 @@ pub(super) fn read(table: Table<'_>, preset: Option<&ReadRules>) -> Option<ReadR
         );
     }
     let base = preset.cloned().unwrap_or_else(|| ReadRules {
-        bodies: BodyRules { form: true, multipart: true, json_fields: Vec::new() },
+        bodies: BodyRules { form: true, multipart: true, ..BodyRules::default() },
         ..ReadRules::new(Expression { alternatives: Vec::new() })
     });
     let (times, time_pattern) = times.unwrap_or((base.times, base.time_pattern));
@@ -66,6 +66,7 @@ pub(super) fn read(table: Table<'_>, preset: Option<&ReadRules>) -> Option<ReadR
             one_of(&[("patch", PayloadKind::Patch), ("full", PayloadKind::Full)]),
         ),
         unwrap_single: table.or("unwrap_single", base.unwrap_single, Item::flag),
+        not_stored: base.not_stored,
     };
     if rules.event_type.is_some() && rules.types.upsert.is_empty() && rules.types.thin.is_empty() {
         table.wrong(
@@ -97,17 +98,19 @@ enum Body {
     Json,
     Form,
     Multipart,
+    Xml,
 }
 
-/// JSON is always taken; the forms that are taken besides.
+/// JSON is always taken; what is taken besides.
 fn bodies(table: &Table<'_>, base: BodyRules) -> BodyRules {
-    let kinds = one_of(&[("json", Body::Json), ("form", Body::Form), ("multipart", Body::Multipart)]);
-    let (form, multipart) = match table.list("bodies", kinds) {
-        Some(kinds) => (kinds.contains(&Body::Form), kinds.contains(&Body::Multipart)),
-        None => (base.form, base.multipart),
+    let kinds =
+        one_of(&[("json", Body::Json), ("form", Body::Form), ("multipart", Body::Multipart), ("xml", Body::Xml)]);
+    let (form, multipart, xml) = match table.list("bodies", kinds) {
+        Some(kinds) => (kinds.contains(&Body::Form), kinds.contains(&Body::Multipart), kinds.contains(&Body::Xml)),
+        None => (base.form, base.multipart, base.xml),
     };
     let json_fields = table.list("json_fields", filled_text).unwrap_or(base.json_fields);
-    BodyRules { form, multipart, json_fields }
+    BodyRules { form, multipart, xml, json_fields }
 }
 
 /// One table, or a list of them. A single one gives way to the preset's single one key by key.

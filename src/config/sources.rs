@@ -107,12 +107,6 @@ fn preset_name(item: &Item<'_>) -> Result<String, Wrong> {
     if source::NAMES.contains(&name.as_str()) {
         return Ok(name);
     }
-    if name == "salesforce" {
-        return Err(Wrong::new(
-            "the preset \"salesforce\" is not built yet: outbound messages are XML",
-            "have a flow in Salesforce call out with JSON, and write \"generic-header\"",
-        ));
-    }
     if AUTOMATIONS.contains(&name.to_ascii_lowercase().as_str()) {
         return Err(Wrong::new(
             format!("{} is no preset: it sends what you tell it to", item.shown()),

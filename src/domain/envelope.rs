@@ -11,6 +11,7 @@ mod records;
 mod redact;
 mod rules;
 mod times;
+mod xml;
 
 use std::borrow::Cow;
 
@@ -81,6 +82,8 @@ pub enum Unreadable {
     Json(#[from] ValueError),
     #[error("the form is broken: {0}")]
     Form(&'static str),
+    #[error("the XML cannot be read: {0}")]
+    Xml(&'static str),
     #[error("the form holds more than {} fields, or they are larger than {} MiB", body::MAX_FIELDS, records::MAX_BYTES >> 20)]
     TooManyFields,
     #[error("the event only names a lead, which would have to be fetched from the lead system")]
@@ -110,6 +113,7 @@ impl Unreadable {
             Unreadable::Json(ValueError::TooDeep) => "too_deep",
             Unreadable::Json(ValueError::Broken(_)) => "broken_json",
             Unreadable::Form(_) => "broken_form",
+            Unreadable::Xml(_) => "broken_xml",
             Unreadable::TooManyFields => "too_many_fields",
             Unreadable::NeedsFetch => "needs_fetch",
             Unreadable::NoRecords => "no_records",
@@ -126,7 +130,7 @@ impl Unreadable {
 /// What to do about an event that is quarantined for the reason with this code.
 pub fn remedy(code: &str) -> &'static str {
     match code {
-        "empty" | "not_utf8" | "broken_json" | "too_deep" | "broken_form" | "too_many_fields" => {
+        "empty" | "not_utf8" | "broken_json" | "too_deep" | "broken_form" | "broken_xml" | "too_many_fields" => {
             "Have the lead system send JSON, or another form that its source takes, as README's table of presets says."
         }
         "needs_fetch" => {
@@ -203,10 +207,10 @@ impl Reader {
 
     /// Reads a request as far as storing it needs: one reading for each record it holds, at least one.
     ///
-    /// A record that cannot be read spoils none of its neighbours. A form is read as JSON; so are the slices of a form that
-    /// holds several records, which are then to be stored without the form's content type.
+    /// A record that cannot be read spoils none of its neighbours. A form or XML is read as JSON; so are the slices of one
+    /// that holds several records, which are then to be stored without its content type.
     pub fn read_intake<'a>(&self, body: &'a [u8], headers: &dyn Headers) -> Result<Vec<Reading<'a>>, Unreadable> {
-        let json = as_json(body, headers, &self.rules.bodies)?;
+        let json = as_json(body, headers, &self.rules.bodies, &self.rules.records)?;
         let document = Document::parse(&json)?;
         let Some(slices) = self.records.split(&document)? else {
             let (event_type, sender_id, content) = self.outline(&document, headers)?;

@@ -77,13 +77,14 @@ impl From<Receipt> for Accepted {
 /// Takes in one signed request and answers 202 once its events are on disk.
 ///
 /// An event ID that was seen before gets the same answer again and is stored once. How a request is signed, and what its
-/// body looks like, is the source's own; bodies are JSON or, where the source takes them, forms; uncompressed.
+/// body looks like, is the source's own; bodies are JSON or, where the source takes them, forms or XML; uncompressed.
 #[utoipa::path(
     post, path = "/webhooks/{source}", tag = "webhooks", security(()),
     params(("source" = String, Path, description = "The NAME of [sources.NAME]")),
     request_body(content = serde_json::Value, description = "As the lead system sends it"),
     responses(
         (status = 202, description = "Committed and synced to disk", body = Accepted),
+        (status = 200, description = "The same, as Salesforce's outbound messages want it: SOAP's acknowledgement", body = String, content_type = "text/xml"),
         (status = 401, description = "Signature missing, wrong, or outside the tolerance", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
@@ -104,6 +105,7 @@ pub(super) async fn receive(state: State<PublicState>, id: Extension<RequestId>,
     request_body(content = serde_json::Value, description = "As the lead system sends it"),
     responses(
         (status = 202, description = "Committed and synced to disk", body = Accepted),
+        (status = 200, description = "The same, as Salesforce's outbound messages want it: SOAP's acknowledgement", body = String, content_type = "text/xml"),
         (status = 401, description = "The token is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
@@ -144,8 +146,19 @@ async fn answer(app: PublicState, request_id: RequestId, request: Request) -> Re
     if let Some(outcome) = outcome(&result) {
         source.meter.count(outcome, started.elapsed());
     }
-    result.map(|receipt| (StatusCode::ACCEPTED, Json(Accepted::from(receipt)))).into_response()
+    match result {
+        Ok(_) if source.wants_soap => {
+            ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], SOAP_ACKNOWLEDGEMENT).into_response()
+        }
+        result => result.map(|receipt| (StatusCode::ACCEPTED, Json(Accepted::from(receipt)))).into_response(),
+    }
 }
+
+/// Without it Salesforce sends an outbound message again, for a day.
+const SOAP_ACKNOWLEDGEMENT: &str = "\
+    <soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"><soapenv:Body>\
+    <notificationsResponse xmlns=\"http://soap.sforce.com/2005/09/outbound\"><Ack>true</Ack></notificationsResponse>\
+    </soapenv:Body></soapenv:Envelope>";
 
 /// Answers what a lead system asks before it sends anything: Meta's `hub.challenge`, LinkedIn's `challengeCode`.
 ///
@@ -252,7 +265,7 @@ fn early_refusal<'a>(
     too_large.then_some((&refusals.too_large, ApiError::TooLarge, still_sending))
 }
 
-/// Which form the source's bodies may not have, and what to send instead.
+/// Which kind the source's bodies may not be of, and what to send instead.
 fn unread_form(source: &SourceRuntime, kind: BodyKind) -> Option<ApiError> {
     if source.takes(kind) {
         return None;
@@ -261,6 +274,7 @@ fn unread_form(source: &SourceRuntime, kind: BodyKind) -> Option<ApiError> {
         BodyKind::Multipart if source.takes(BodyKind::Form) => {
             "Send JSON with Content-Type: application/json, or a form as application/x-www-form-urlencoded."
         }
+        BodyKind::Xml => "Send JSON with Content-Type: application/json; this source's preset reads no XML.",
         _ => "Send JSON with Content-Type: application/json; this source's preset reads no such form.",
     }))
 }

@@ -10,7 +10,7 @@ use crate::domain::envelope::{
     BodyKind, Content, PointerError, ReadRules, Reader, Reading, Unreadable, as_json, remedy, without,
 };
 use crate::domain::ids::{DestinationName, LeadId, SourceName};
-use crate::domain::signature::{Handshake, TokenLocation, Verifier, VerifierError, VerifyRules};
+use crate::domain::signature::{Handshake, TokenLocation, TokenRules, Verifier, VerifierError, VerifyRules};
 use crate::domain::time::Timestamp;
 use crate::domain::value::raw::RawJson;
 use crate::store::{EventKind, EventState, NewEvent};
@@ -32,11 +32,13 @@ pub struct SourceRuntime {
     pub handshake: Option<Handshake>,
     /// What to look at first when this sender's requests are refused; empty where nothing is peculiar to it.
     pub if_refused: &'static str,
+    /// Whether it is answered with SOAP's acknowledgement.
+    pub wants_soap: bool,
     pub(super) verifier: Verifier,
     pub(super) reader: Reader,
     kept_headers: Vec<String>,
-    /// Where the secret stands in the body: it is taken out before anything is stored.
-    secret_in_body: Option<String>,
+    /// Where secrets stand in the body: they are taken out before anything is stored.
+    secrets_in_body: Vec<String>,
     pub(super) said_refused: OnceAMinute,
     pub(super) said_quarantined: OnceAMinute,
 }
@@ -63,13 +65,10 @@ impl SourceRuntime {
         let verifier = Verifier::new(verify, secrets)?;
         let reader = Reader::new(read)?;
         let secret_header = secret_header(verify);
-        let secret_in_body = match verify {
-            VerifyRules::Token(token) => match &token.location {
-                TokenLocation::Body { pointer } => Some(pointer.clone()),
-                _ => None,
-            },
-            VerifyRules::Hmac(_) => None,
-        };
+        let mut secrets_in_body = reader.rules().not_stored.clone();
+        if let VerifyRules::Token(TokenRules { location: TokenLocation::Body { pointer } }) = verify {
+            secrets_in_body.push(pointer.clone());
+        }
         let mut kept_headers: Vec<String> =
             reader.header_names().into_iter().chain(TRACING_HEADERS).map(str::to_ascii_lowercase).collect();
         kept_headers.retain(|header| !header.eq_ignore_ascii_case(secret_header));
@@ -85,18 +84,20 @@ impl SourceRuntime {
             meter,
             handshake: None,
             if_refused: "",
+            wants_soap: false,
             verifier,
             reader,
             kept_headers,
-            secret_in_body,
+            secrets_in_body,
             said_refused: OnceAMinute::default(),
             said_quarantined: OnceAMinute::default(),
         })
     }
 
-    /// What is peculiar to its sender: its handshake, and what to look at first when its requests are refused.
-    pub fn peculiar(self, handshake: Option<Handshake>, if_refused: &'static str) -> Self {
-        Self { handshake, if_refused, ..self }
+    /// What is peculiar to its sender: its handshake, what to look at first when its requests are refused, and whether it
+    /// wants SOAP's acknowledgement.
+    pub fn peculiar(self, handshake: Option<Handshake>, if_refused: &'static str, wants_soap: bool) -> Self {
+        Self { handshake, if_refused, wants_soap, ..self }
     }
 
     /// Whether its requests may have such a body.
@@ -176,14 +177,18 @@ impl SourceRuntime {
             headers: if is_form { sent.headers.clone() } else { without_content_type(&sent.headers) },
             body,
         };
-        let readings = match self.reader.read_intake(&sent.body, &sent.headers) {
-            Ok(readings) => readings,
-            Err(reason) => {
-                let hash = Sha256::digest(&sent.body).into();
-                let outline = Outline::unreadable(&reason, &self.reader);
-                return vec![event(sent.body.clone(), true, outline, (None, hash))];
-            }
-        };
+        let readings =
+            match sent.unreadable.clone().map_or_else(|| self.reader.read_intake(&sent.body, &sent.headers), Err) {
+                Ok(readings) => readings,
+                Err(reason) => {
+                    let hash = Sha256::digest(&sent.body).into();
+                    let mut outline = Outline::unreadable(&reason, &self.reader);
+                    if let (Some(_), Some(said)) = (&sent.unreadable, &mut outline.reason) {
+                        said.push_str("; nothing of the body was kept, since a secret stands somewhere in it");
+                    }
+                    return vec![event(sent.body.clone(), true, outline, (None, hash))];
+                }
+            };
         let one = |reading: Reading<'_>| {
             let (body, is_form) = match reading.slice {
                 // The one record of a request: its bytes are shared, not copied.
@@ -209,11 +214,23 @@ impl SourceRuntime {
             let kind = request.headers.text(CONTENT_TYPE).unwrap_or_default();
             headers.push((CONTENT_TYPE.to_owned(), kind.to_owned()));
         }
-        let Some(pointer) = &self.secret_in_body else { return StoredForm { body: request.body.clone(), headers } };
-        let json = as_json(&request.body, &headers, &self.reader.rules().bodies).ok();
-        let redacted = json.and_then(|json| Some(without(RawJson::parse(&json).ok()?, pointer)));
-        // What cannot be read cannot have been verified by a secret in it either.
-        StoredForm { body: Bytes::from(redacted.unwrap_or_default()), headers: without_content_type(&headers) }
+        if self.secrets_in_body.is_empty() {
+            return StoredForm { body: request.body.clone(), headers, unreadable: None };
+        }
+        let rules = self.reader.rules();
+        let redacted = as_json(&request.body, &headers, &rules.bodies, &rules.records).and_then(|json| {
+            let mut text = RawJson::parse(&json)?.text().to_owned();
+            for pointer in &self.secrets_in_body {
+                text = without(RawJson::parse(text.as_bytes())?, pointer);
+            }
+            Ok(text)
+        });
+        let headers = without_content_type(&headers);
+        match redacted {
+            Ok(text) => StoredForm { body: Bytes::from(text), headers, unreadable: None },
+            // Nobody knows where in it a secret stands.
+            Err(reason) => StoredForm { body: Bytes::new(), headers, unreadable: Some(reason) },
+        }
     }
 }
 
@@ -221,6 +238,8 @@ impl SourceRuntime {
 struct StoredForm {
     body: Bytes,
     headers: Vec<(String, String)>,
+    /// Why nothing of the body may be stored.
+    unreadable: Option<Unreadable>,
 }
 
 const CONTENT_TYPE: &str = "content-type";

@@ -28,6 +28,7 @@ pub fn preset(name: &str) -> Option<Preset> {
         "customerio" => platforms::customerio(),
         "segment" => platforms::segment(),
         "pipedrive" => platforms::pipedrive(),
+        "salesforce" => platforms::salesforce(),
         "typeform" => forms::typeform(),
         "calendly" => forms::calendly(),
         "webflow" => forms::webflow(),
@@ -41,7 +42,7 @@ pub fn preset(name: &str) -> Option<Preset> {
         "generic-header" => generic::header(),
         "generic-bearer" => generic::bearer(),
         "generic-query" => generic::query(),
-        "custom" => Preset { verify: None, read: None, lead_fields: &[], handshake: None, if_refused: "" },
+        "custom" => Preset::default(),
         _ => return None,
     })
 }
@@ -230,7 +231,7 @@ mod tests {
             judged += 1;
         }
         let not_published: Vec<_> = NAMES.into_iter().filter(|name| !seen.contains(name)).collect();
-        assert_eq!((judged, not_published.as_slice()), (57, &["unbounce", "jotform", "custom"][..]));
+        assert_eq!((judged, not_published.as_slice()), (57, &["salesforce", "unbounce", "jotform", "custom"][..]));
     }
 
     #[test]

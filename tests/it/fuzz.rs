@@ -14,7 +14,7 @@ use leadrelay::domain::signature::Verifier;
 use leadrelay::source::{NAMES, preset};
 
 /// Whether this run may take minutes.
-fn is_long() -> bool {
+pub(crate) fn is_long() -> bool {
     std::env::var_os("LONG").is_some_and(|value| value != "0")
 }
 

@@ -67,6 +67,10 @@ async fn one_request_of_every_preset_becomes_the_lead_that_it_is() {
     assert_eq!(presets, known, "each preset has its sample");
     for sample in SAMPLES {
         let (status, answer) = send(&harness, sample, sample.body).await;
+        if sample.preset == "salesforce" {
+            assert!(answer.as_str().unwrap().contains("<Ack>true</Ack>"), "{status} {answer}");
+            continue;
+        }
         let word = if matches!(sample.end, End::Lead(..)) { "accepted" } else { "quarantined" };
         assert_eq!((status, &answer["status"]), (202, &json!(word)), "{}: {answer}", sample.preset);
     }
@@ -87,7 +91,8 @@ async fn one_request_of_every_preset_becomes_the_lead_that_it_is() {
     assert_eq!(harness.records().await.len(), leads);
     // What was sent is sent again: nothing is stored twice where the sender names its events, and nothing is doubled.
     for sample in SAMPLES {
-        assert_eq!(send(&harness, sample, sample.body).await.0, 202, "{}", sample.preset);
+        let expected = if sample.preset == "salesforce" { 200 } else { 202 };
+        assert_eq!(send(&harness, sample, sample.body).await.0, expected, "{}", sample.preset);
     }
     harness.settled().await;
     assert_eq!(harness.records().await.len(), leads);
@@ -127,7 +132,7 @@ async fn a_changed_body_and_a_changed_proof_are_refused_for_every_preset() {
             let (status, answer) = harness.post_to(&path, &headers, body.into_bytes()).await;
             assert_eq!((status, &answer["type"]), (401, &json!("urn:leadrelay:problem:unauthorized")), "{path}");
         };
-        let is_token = ["pipedrive", "google-ads", "unbounce", "jotform"].contains(&sample.preset)
+        let is_token = ["pipedrive", "google-ads", "unbounce", "jotform", "salesforce"].contains(&sample.preset)
             || sample.preset.starts_with("generic-");
         if is_token {
             let wrong = |text: &str| text.replace("a-secret", "a-Secret");
@@ -269,5 +274,35 @@ async fn a_request_of_several_leads_is_answered_lead_by_lead() {
     let fields = harness.record_of("1").await["fields"].clone();
     assert_eq!((&fields["LastName"], &fields["Description"]), (&json!("Ada Later"), &json!("open")));
     assert_eq!(harness.records().await.len(), 2);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn outbound_messages_are_stored_without_their_session_and_acknowledged_only_once_they_are() {
+    let rows = [("LastName", "LastName"), ("Email", "Email")];
+    let harness = service(&[configured("salesforce", "salesforce", "", &rows)]).await;
+    let sample = SAMPLES.iter().find(|sample| sample.preset == "salesforce").unwrap();
+    let (_, one) = sample.body.split_once("<Notification>").unwrap();
+    let (one, _) = one.split_once("</Notification>").unwrap();
+    let second = one.replace("NoTifAAE", "NoTifBBE").replace("SaForCe1", "SaForCe2").replace("sal@", "pat@");
+    let both = sample.body.replace("</Notification>", &format!("</Notification><Notification>{second}</Notification>"));
+    // Repeated, and the second alone once more.
+    for body in [both.as_str(), &both, &sample.body.replace(one, &second)] {
+        let (status, answer) = send(&harness, sample, body).await;
+        assert_eq!((status, answer.as_str().unwrap().contains("<Ack>true</Ack>")), (200, true), "{answer}");
+    }
+    harness.settled().await;
+    assert_eq!(harness.record_of("00Q5e00001SaForCe1").await["fields"]["Email"], "sal@force.example");
+    assert_eq!(harness.record_of("00Q5e00001SaForCe2").await["fields"]["Email"], "pat@force.example");
+    let events = harness.admin("events").await["items"].as_array().unwrap().clone();
+    assert_eq!(events.len(), 2, "{events:?}");
+    // A message that breaks off is kept too, and says what it is.
+    assert_eq!(send(&harness, sample, &sample.body[..900]).await.0, 200);
+    let broken = harness.admin("events?state=quarantined").await["items"][0].clone();
+    assert!(broken["reason"].as_str().unwrap().starts_with("broken_xml: "), "{broken}");
+    for event in events.iter().chain([&broken]) {
+        let kept = harness.admin_text(&format!("events/{}", event["id"].as_str().unwrap())).await;
+        assert!(!kept.contains("live.session") && !kept.contains("a-secret-of-the-sender"), "{kept}");
+    }
     harness.stop().await;
 }

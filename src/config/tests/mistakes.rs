@@ -207,12 +207,6 @@ fn a_source_must_be_able_to_prove_itself() {
     );
     check(
         "\"klozeo\"",
-        "\"salesforce\"",
-        "2: sources.klozeo.preset: the preset \"salesforce\" is not built yet: outbound messages are XML; have a flow in \
-         Salesforce call out with JSON, and write \"generic-header\"",
-    );
-    check(
-        "\"klozeo\"",
         "\"meta\"",
         "1: sources.klozeo.verify_token: is missing; write the verify token that you choose and enter at Meta, such as \
          \"${META_VERIFY_TOKEN}\"",
@@ -322,8 +316,8 @@ fn where_things_are_must_be_readable() {
     );
     check_read("lead = [\"/a\", \"b\"]", &format!("read.lead: \"b\" {pointer}"));
     check_read(
-        "bodies = [\"xml\"]",
-        "read.bodies[1]: \"xml\" is not known here; write \"json\", \"form\" or \"multipart\"",
+        "bodies = [\"yaml\"]",
+        "read.bodies[1]: \"yaml\" is not known here; write \"json\", \"form\", \"multipart\" or \"xml\"",
     );
     check_read(
         "attributes = [{ name = \"/n\" }]",

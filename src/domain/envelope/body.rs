@@ -1,4 +1,5 @@
-//! Forms read as JSON: one object, with a text for each field, and a list of texts where a field is repeated.
+//! Bodies that are no JSON, read as JSON. A form: one object, with a text for each field, and a list of texts where a field is
+//! repeated.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -8,9 +9,9 @@ use futures_util::{FutureExt, stream};
 use percent_encoding::percent_decode;
 
 use super::records::MAX_BYTES;
-use super::{BodyRules, Unreadable};
+use super::{BodyRules, Unreadable, xml};
 use crate::domain::headers::Headers;
-use crate::domain::value::raw::RawJson;
+use crate::domain::value::raw::{RawJson, unescaped};
 use crate::domain::value::{Value, ValueError};
 
 /// The most fields that a form may have.
@@ -21,10 +22,11 @@ const CONTENT_TYPE: &str = "content-type";
 /// What a body is, as its content type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {
-    /// Senders name JSON in many ways, or not at all: everything that is no form.
+    /// Senders name JSON in many ways, or not at all: everything that is nothing else.
     Json,
     Form,
     Multipart,
+    Xml,
 }
 
 impl BodyKind {
@@ -32,9 +34,15 @@ impl BodyKind {
     pub fn of(headers: &dyn Headers) -> Self {
         let essence = headers.text(CONTENT_TYPE).and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
         let is_multipart = essence.get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
-        match essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        let is = |kind: &str| essence.eq_ignore_ascii_case(kind);
+        let is_xml = || {
+            let suffix = essence.len().checked_sub(4).and_then(|start| essence.get(start..));
+            is("text/xml") || is("application/xml") || suffix.is_some_and(|end| end.eq_ignore_ascii_case("+xml"))
+        };
+        match is("application/x-www-form-urlencoded") {
             true => BodyKind::Form,
             false if is_multipart => BodyKind::Multipart,
+            false if is_xml() => BodyKind::Xml,
             false => BodyKind::Json,
         }
     }
@@ -47,18 +55,39 @@ impl BodyRules {
             BodyKind::Json => true,
             BodyKind::Form => self.form,
             BodyKind::Multipart => self.multipart,
+            BodyKind::Xml => self.xml,
         }
     }
 }
 
-/// The body as JSON; that of a form is built from its fields. Files in a form are left out.
-pub fn as_json<'a>(body: &'a [u8], headers: &dyn Headers, rules: &BodyRules) -> Result<Cow<'a, [u8]>, Unreadable> {
+/// The body as JSON; that of a form is built from its fields, that of XML from its elements. Files in a form are left out.
+///
+/// `records` is where the body's records are: of XML it tells which elements are lists though they occur once.
+pub fn as_json<'a>(
+    body: &'a [u8],
+    headers: &dyn Headers,
+    rules: &BodyRules,
+    records: &str,
+) -> Result<Cow<'a, [u8]>, Unreadable> {
     let fields = match BodyKind::of(headers) {
         BodyKind::Json => return Ok(Cow::Borrowed(body)),
         BodyKind::Form => url_encoded(body)?,
         BodyKind::Multipart => multipart(body, headers.text(CONTENT_TYPE).unwrap_or_default())?,
+        BodyKind::Xml => return xml::object(body, &lists(records)).map(|json| Cow::Owned(json.into_bytes())),
     };
     object(fields, rules).map(|json| Cow::Owned(json.into_bytes()))
+}
+
+/// The names on the way to each list that the path to the records goes through.
+fn lists(records: &str) -> Vec<Vec<String>> {
+    let (mut lists, mut names) = (Vec::new(), Vec::new());
+    for token in records.split('/').skip(1) {
+        match token {
+            "*" => lists.push(names.clone()),
+            name => names.push(unescaped(name).into_owned()),
+        }
+    }
+    lists
 }
 
 /// A field's name and text.
@@ -87,7 +116,7 @@ fn decoded(text: &[u8]) -> Result<String, Unreadable> {
     utf8(percent_decode(&spaced).collect())
 }
 
-fn utf8(bytes: Vec<u8>) -> Result<String, Unreadable> {
+pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, Unreadable> {
     String::from_utf8(bytes).map_err(|error| ValueError::NotUtf8(error.utf8_error().valid_up_to()).into())
 }
 

@@ -26,7 +26,7 @@ impl Reader {
         received_at: Timestamp,
         arrival: Arrival,
     ) -> Result<Option<Change>, Unreadable> {
-        let json = as_json(slice, headers, &self.rules.bodies)?;
+        let json = as_json(slice, headers, &self.rules.bodies, &self.rules.records)?;
         let document = Document::parse(&json)?;
         let scene = self.scene(&document, headers)?;
         let event_type = self.event_type(&scene);

@@ -3,7 +3,7 @@
 /// How a source's payload is read: `[sources.NAME.read]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRules {
-    /// Which forms are taken besides JSON.
+    /// Which bodies are taken besides JSON.
     pub bodies: BodyRules,
     /// Where the records are; the empty path: the body is the one record.
     pub records: String,
@@ -27,6 +27,8 @@ pub struct ReadRules {
     pub payload: PayloadKind,
     /// `[x]` counts as `x`.
     pub unwrap_single: bool,
+    /// JSON pointers in the request to what is taken out of it before anything is stored.
+    pub not_stored: Vec<String>,
 }
 
 impl ReadRules {
@@ -49,6 +51,7 @@ impl ReadRules {
             fields: Vec::new(),
             payload: PayloadKind::Patch,
             unwrap_single: false,
+            not_stored: Vec::new(),
         }
     }
 }
@@ -60,6 +63,8 @@ pub struct BodyRules {
     pub form: bool,
     /// `multipart/form-data`.
     pub multipart: bool,
+    /// `text/xml`, `application/xml` and `…+xml`.
+    pub xml: bool,
     /// Fields of a form whose text is JSON.
     pub json_fields: Vec<String>,
 }

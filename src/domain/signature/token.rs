@@ -51,7 +51,7 @@ impl TokenVerifier {
                 .map(|(_, value)| Cow::Owned(value.into_owned().into_bytes())),
             TokenLocation::Path => request.path_token.map(|token| Cow::Borrowed(token.as_bytes())),
             TokenLocation::Body { pointer } => {
-                let json = as_json(request.body, request.headers, &BodyRules::default()).ok()?;
+                let json = as_json(request.body, request.headers, &BodyRules::default(), "").ok()?;
                 let value = RawJson::parse(&json).ok()?.pointer(pointer)?;
                 value.scalar_text().map(|text| Cow::Owned(text.into_owned().into_bytes()))
             }

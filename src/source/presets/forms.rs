@@ -134,7 +134,7 @@ pub(super) fn google_ads() -> Preset {
 pub(super) fn unbounce() -> Preset {
     let location = TokenLocation::Header { name: "X-Relay-Token".into(), prefix: String::new() };
     let read = ReadRules {
-        bodies: BodyRules { form: true, multipart: false, json_fields: texts(&["data.json"]) },
+        bodies: BodyRules { form: true, json_fields: texts(&["data.json"]), ..BodyRules::default() },
         lead: texts(&["/data.json", ""]),
         version: vec![written(
             "{/data.json/date_submitted} {/data.json/time_submitted} | {/date_submitted} {/time_submitted}",
@@ -153,7 +153,7 @@ pub(super) fn unbounce() -> Preset {
 pub(super) fn jotform() -> Preset {
     let location = TokenLocation::Query { name: "token".into() };
     let read = ReadRules {
-        bodies: BodyRules { form: true, multipart: true, json_fields: texts(&["rawRequest"]) },
+        bodies: BodyRules { form: true, multipart: true, json_fields: texts(&["rawRequest"]), ..BodyRules::default() },
         event_id: Some(at(["/submissionID"])),
         lead: texts(&["/rawRequest"]),
         ..ReadRules::new(at(["/submissionID"]))

@@ -1,6 +1,6 @@
 //! Presets for everything that can be told what to send: Zapier, n8n, Make, and programs of one's own.
 
-use super::{at, texts};
+use super::at;
 use crate::domain::envelope::{BodyRules, ReadRules, TimeFormat};
 use crate::domain::signature::{TokenLocation, TokenRules, VerifyRules};
 use crate::source::Preset;
@@ -23,7 +23,7 @@ pub(super) fn query() -> Preset {
 /// One lead, flat, as JSON or a form: `id`, `email`, `name`, `updated_at` and whatever else there is.
 fn flat(location: TokenLocation) -> Preset {
     let read = ReadRules {
-        bodies: BodyRules { form: true, multipart: true, json_fields: texts(&[]) },
+        bodies: BodyRules { form: true, multipart: true, ..BodyRules::default() },
         version: vec![at(["/updated_at"])],
         // RFC 3339 is read too.
         times: TimeFormat::UnixSeconds,

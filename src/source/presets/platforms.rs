@@ -1,7 +1,7 @@
 //! Presets of platforms that hold people: their customers, contacts and users.
 
 use super::{at, over_body, pairs, texts, written};
-use crate::domain::envelope::{ReadRules, TimeFormat, TypeTable};
+use crate::domain::envelope::{BodyRules, ReadRules, TimeFormat, TypeTable};
 use crate::domain::signature::{
     Algorithm, Encoding, HmacRules, SignatureFormat, TimestampFrom, TokenLocation, TokenRules, VerifyRules,
 };
@@ -172,5 +172,26 @@ pub(super) fn pipedrive() -> Preset {
     Preset {
         if_refused: "Write the secret as \"user:password\", and enter both in Pipedrive's webhook.",
         ..Preset::new(verify, read)
+    }
+}
+
+/// Salesforce's outbound messages: SOAP with up to a hundred notifications, unsigned, so the secret stands in the URL. It
+/// sends the record's newest state, whatever changed, and not in order.
+pub(super) fn salesforce() -> Preset {
+    let location = TokenLocation::Query { name: "token".into() };
+    let read = ReadRules {
+        bodies: BodyRules { xml: true, ..BodyRules::default() },
+        records: "/Envelope/Body/notifications/Notification/*".into(),
+        event_id: Some(at(["/Id"])),
+        lead: texts(&["/sObject"]),
+        version: vec![at(["/sObject/SystemModstamp", "/sObject/LastModifiedDate"])],
+        // The session of the user whose change it was, where the message is set up to carry it.
+        not_stored: texts(&["/Envelope/Body/notifications/SessionId"]),
+        ..ReadRules::new(at(["/sObject/Id"]))
+    };
+    Preset {
+        if_refused: "The outbound message's endpoint URL must end with ?token= and the secret.",
+        wants_soap: true,
+        ..Preset::new(VerifyRules::Token(TokenRules { location }), read)
     }
 }

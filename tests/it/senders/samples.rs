@@ -302,6 +302,24 @@ pub const SAMPLES: &[Sample] = &[
         ),
     },
     Sample {
+        preset: "salesforce",
+        settings: "",
+        rows: &[("LastName", "LastName"), ("FirstName", "FirstName"), ("Email", "Email"), ("Company", "Company")],
+        content_type: "text/xml; charset=utf-8",
+        query: "?token=relay%3Aa-secret-of-the-sender",
+        headers: |_, _| vec![("SOAPAction", "\"\"".to_owned())],
+        body: SALESFORCE,
+        end: End::Lead(
+            "00Q5e00001SaForCe1",
+            &[
+                ("LastName", "Förce & Söhne"),
+                ("FirstName", "Sal"),
+                ("Email", "sal@force.example"),
+                ("Company", "Other Org"),
+            ],
+        ),
+    },
+    Sample {
         preset: "generic-header",
         settings: "",
         rows: &[("name", "LastName"), ("email", "Email")],
@@ -366,3 +384,27 @@ pub const SAMPLES: &[Sample] = &[
         end: End::NeedsFetch("123"),
     },
 ];
+
+const SALESFORCE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+ <soapenv:Body>
+  <notifications xmlns="http://soap.sforce.com/2005/09/outbound">
+   <OrganizationId>00D5e000000OrgIdEAE</OrganizationId>
+   <ActionId>04k5e000000ActIAAY</ActionId>
+   <SessionId>00D5e000000OrgId!a.live.session</SessionId>
+   <EnterpriseUrl>https://org.example/services/Soap/c/67.0</EnterpriseUrl>
+   <PartnerUrl>https://org.example/services/Soap/u/67.0</PartnerUrl>
+   <Notification>
+    <Id>04l5e00000NoTifAAE</Id>
+    <sObject xsi:type="sf:Lead" xmlns:sf="urn:sobject.enterprise.soap.sforce.com">
+     <sf:Id>00Q5e00001SaForCe1</sf:Id>
+     <sf:Company>Other Org</sf:Company>
+     <sf:Email>sal@force.example</sf:Email>
+     <sf:FirstName>Sal</sf:FirstName>
+     <sf:LastName>F&#246;rce &amp; Söhne</sf:LastName>
+     <sf:SystemModstamp>2026-01-01T00:00:00.000Z</sf:SystemModstamp>
+    </sObject>
+   </Notification>
+  </notifications>
+ </soapenv:Body>
+</soapenv:Envelope>"#;

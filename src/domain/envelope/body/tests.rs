@@ -1,12 +1,12 @@
 use super::*;
 
 fn rules() -> BodyRules {
-    BodyRules { form: true, multipart: true, json_fields: vec!["data.json".into()] }
+    BodyRules { form: true, multipart: true, json_fields: vec!["data.json".into()], ..BodyRules::default() }
 }
 
 fn read(content_type: &str, body: &[u8]) -> Result<String, Unreadable> {
     let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
-    as_json(body, &headers, &rules()).map(|json| String::from_utf8(json.into_owned()).unwrap())
+    as_json(body, &headers, &rules(), "").map(|json| String::from_utf8(json.into_owned()).unwrap())
 }
 
 fn code(content_type: &str, body: &[u8]) -> &'static str {
@@ -58,8 +58,12 @@ fn a_form_that_cannot_be_read_as_it_was_meant_is_refused_by_a_stable_word() {
 
 #[test]
 fn what_is_no_form_is_left_as_it_is() {
-    for kind in ["application/json", "text/plain", "", "application/cloudevents+json", "multi", "text/xml"] {
+    for kind in ["application/json", "text/plain", "", "application/cloudevents+json", "multi", "xml"] {
         assert_eq!(read(kind, b"a=b").unwrap(), "a=b", "{kind}");
+    }
+    for kind in ["text/xml; charset=UTF-8", "Application/XML", "application/soap+xml"] {
+        assert_eq!(read(kind, b"<a>b</a>").unwrap(), r#"{"a":"b"}"#, "{kind}");
+        assert!(!rules().takes(BodyKind::of(&vec![("content-type".to_owned(), kind.to_owned())])), "{kind}");
     }
     assert!(!BodyRules::default().takes(BodyKind::Form) && rules().takes(BodyKind::Multipart));
 }
