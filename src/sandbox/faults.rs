@@ -71,7 +71,7 @@ struct Rule {
     writes: Option<bool>,
     /// Of `refuse` and `rewrite`.
     field: Option<String>,
-    /// `refuse` only records that hold this value.
+    /// Of `refuse` and `error`: only records that hold this value in `field`; an object names other fields with their values.
     when: Option<Json>,
     /// `rewrite` appends this.
     suffix: Option<String>,
@@ -222,6 +222,7 @@ impl Faults {
             };
             let meant = meant
                 && match (&rule.when, rule.field.as_deref()) {
+                    (Some(Json::Object(held)), _) => held.iter().all(|(field, value)| value_of(field) == *value),
                     (Some(when), Some(field)) => value_of(field) == *when,
                     _ => true,
                 };
