@@ -10,7 +10,7 @@ use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::company_domain;
-use crate::domain::mapping::{Computed, Covered, FieldRow, FieldType, OnInvalid, Take};
+use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{
     Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose,
     chosen_record,
@@ -266,6 +266,9 @@ fn into_record(
             continue;
         }
         let Some(outcome) = one_row(input, row, side, record, &known, sharing, rules, &mut plan) else { continue };
+        if outcome.write.is_some() && (sharing || yields_to_people(row)) {
+            plan.unmodified_since = record.modified_at;
+        }
         apply(row, side, outcome, &mut fields, &mut plan);
     }
     if standing.owner {
@@ -397,6 +400,11 @@ pub(super) fn one_row(
     Some(if sharing { merge::decide_shared(&view) } else { merge::decide(&view) })
 }
 
+/// Whether a value that a person wrote may count for more than the lead's: then it must not be overwritten unread.
+fn yields_to_people(row: &FieldRow) -> bool {
+    row.conflict != ConflictRule::LeadWins || is_note(row)
+}
+
 pub(super) fn is_note(row: &FieldRow) -> bool {
     matches!(row.computed, Some(Computed::Unmapped(_)))
 }
@@ -476,6 +484,7 @@ impl SyncPlan {
             kept: BTreeMap::new(),
             left_out: LeftOut::new(),
             announced: BTreeMap::new(),
+            unmodified_since: None,
             moved_from: None,
             company: None,
         }

@@ -20,6 +20,8 @@ pub(super) enum Class {
     Schema,
     Duplicate,
     Gone,
+    /// A condition of the request no longer holds.
+    Changed,
     Converted,
     Collateral,
     Operator,
@@ -127,11 +129,11 @@ pub(super) const CODES: &[Code] = {
         code("INVALID_QUERY_LOCATOR", Retry, "The rest of a long answer has gone; the query starts again.", LATER),
         code(
             "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE",
-            Retry,
+            Changed,
             "The record changed since it was read; it is read again.",
             LATER,
         ),
-        code("PRECONDITION_FAILED", Retry, "The record changed since it was read; it is read again.", LATER),
+        code("PRECONDITION_FAILED", Changed, "The record changed since it was read; it is read again.", LATER),
         code("REQUEST_RUNNING_TOO_LONG", TooMuch, "The request took Salesforce too long.", LATER),
         code(
             "QUERY_TIMEOUT",
