@@ -6,6 +6,7 @@ mod computed;
 mod create;
 mod decide;
 mod deleted;
+mod dependent;
 mod eligible;
 mod gone;
 mod note;

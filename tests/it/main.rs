@@ -23,6 +23,7 @@ mod known_people;
 mod odd_set;
 mod odd_webhooks;
 mod people;
+mod places;
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/postgres.rs"]
 mod postgres;

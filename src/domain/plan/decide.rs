@@ -26,7 +26,7 @@ use super::{
     company::{self, CompanyRules},
     computed::{self, VALUE_ERROR},
     create::create,
-    deleted,
+    deleted, dependent,
     eligible::left_alone,
     gone::{OnCrmDelete, gone},
     note,
@@ -271,6 +271,7 @@ fn into_record(
         }
         apply(row, side, outcome, &mut fields, &mut plan);
     }
+    dependent::leave_out(Some(record), &mut fields, &mut plan, rules);
     if standing.owner {
         deleted::take_flag_back(record, standing.was_a_deleted_leads(), rules, &mut fields, &mut plan);
     }
@@ -421,7 +422,7 @@ pub(super) fn chosen_value(row: &FieldRow, answer: &Resolution, rules: &SyncRule
     let Choice::Value(text) = &answer.choice else { return None };
     let plain = FieldRow { take: None, values: Vec::new(), computed: None, ..row.clone() };
     let text = Value::Text(text.clone());
-    match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
+    match side(&plain, &|path| (path == plain.lead).then_some(&text), TimeFormat::Rfc3339, rules) {
         LeadSide::Says(value, _) => Some(value),
         LeadSide::Silent => Some(CrmValue::Null),
         LeadSide::Invalid { .. } => None,

@@ -38,6 +38,8 @@ const fn code(name: &'static str, class: Class, means: &'static str, todo: &'sta
 }
 
 const LATER: &str = "Nothing; it is tried again by itself.";
+const CHANGING: &str =
+    "Nothing; it is tried again by itself. If it does not stop, find out what keeps changing the record.";
 const REPORT: &str = "Report it with the request ID from the sync log: the program asked for something it should not.";
 const FIX_VALUE: &str =
     "Correct the value in the lead system, or change the row of the mapping; the next event of the lead tries again.";
@@ -131,9 +133,9 @@ pub(super) const CODES: &[Code] = {
             "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE",
             Changed,
             "The record changed since it was read; it is read again.",
-            LATER,
+            CHANGING,
         ),
-        code("PRECONDITION_FAILED", Changed, "The record changed since it was read; it is read again.", LATER),
+        code("PRECONDITION_FAILED", Changed, "The record changed since it was read; it is read again.", CHANGING),
         code("REQUEST_RUNNING_TOO_LONG", TooMuch, "The request took Salesforce too long.", LATER),
         code(
             "QUERY_TIMEOUT",
