@@ -140,15 +140,7 @@ impl GateState {
             ) => {
                 self.failures = self.failures.saturating_add(1);
                 if probe.is_some() || self.failures >= FAILURES_IN_A_ROW {
-                    let (code, detail) = (error.code().to_owned(), error.to_string());
-                    let why = match error {
-                        CrmError::Unauthorised { .. } => GateReason::LoginRefused { code, detail },
-                        CrmError::SchemaDrift { .. } | CrmError::Operator { .. } => {
-                            GateReason::LookupRefused { code, detail }
-                        }
-                        _ => GateReason::Failing { code, detail },
-                    };
-                    self.breaker.trip(now, why, Duration::ZERO, jitter);
+                    self.breaker.trip(now, GateReason::of_failure(error), Duration::ZERO, jitter);
                 }
             }
             // Its halves will tell.
