@@ -116,9 +116,7 @@ async fn seen(harness: &Harness, case: &Case) {
         assert_eq!(first["outcome"], outcome, "{}: {log}", case.code);
         let errors = until(harness, "errors", |errors| group(errors, case.logged()).is_some()).await;
         let told = group(&errors, case.logged()).unwrap();
-        if case.follows != "converted" {
-            assert!(told["remedy"].as_str().unwrap().starts_with(case.remedy), "{}: {told}", case.code);
-        }
+        assert!(told["remedy"].as_str().unwrap().starts_with(case.remedy), "{}: {told}", case.code);
         assert!(!told["meaning"].as_str().unwrap().contains("this program does not know"), "{}: {told}", case.code);
     }
     if let Some(reason) = case.follows.split(' ').nth(1).or((case.follows == "throttled").then_some("throttled")) {
