@@ -39,8 +39,8 @@ pub trait Crm: Send + Sync {
     /// lead's own fault.
     async fn find(&self, request: &FindRequest) -> Result<Vec<Candidates>, CrmError>;
 
-    /// Carries out at most [`MAX_WRITES`] writes in one call; each has its own result, in the order given, whatever
-    /// happened to its neighbours. Never sends more than one request that could be executed.
+    /// Carries out at most [`MAX_WRITES`] writes in as few calls as they take; each has its own result, in the order given,
+    /// whatever happened to its neighbours. No write is sent twice.
     ///
     /// No record may be named twice. Where the CRM refused the whole request and one of several records may be the cause,
     /// each has [`CrmError::Collateral`] and is to be repeated in smaller company; a record alone has the error itself.
@@ -109,6 +109,9 @@ pub struct RecordWrite {
     pub fields: BTreeMap<FieldName, CrmValue>,
     /// The record goes; there are no `fields` then, and nothing is read back.
     pub delete: bool,
+    /// An update that is not carried out, with [`CrmError::Changed`], if the record was changed after this moment; as exactly
+    /// as the CRM can tell.
+    pub unmodified_since: Option<Timestamp>,
 }
 
 /// What became of one record's write.
@@ -155,6 +158,9 @@ pub enum CrmError {
     /// The record is deleted, or merged into another.
     #[error("the record is gone from the CRM ({code})")]
     Gone { code: String, merged_into: Option<RecordRef> },
+    /// The record was changed since it was read, and nothing was written; it is to be read and planned again.
+    #[error("the record was changed since it was read ({code})")]
+    Changed { code: String },
     /// The record has become another one.
     #[error("the record was converted")]
     Converted { to: Option<RecordRef> },
@@ -199,6 +205,7 @@ impl CrmError {
             | CrmError::Unavailable { .. }
             | CrmError::Unknown { .. }
             | CrmError::Unauthorised { .. }
+            | CrmError::Changed { .. }
             | CrmError::Collateral { .. } => false,
             CrmError::Refused { .. }
             | CrmError::Duplicate { .. }
@@ -222,6 +229,7 @@ impl CrmError {
             | CrmError::Refused { code, .. }
             | CrmError::Duplicate { code, .. }
             | CrmError::Gone { code, .. }
+            | CrmError::Changed { code }
             | CrmError::Collateral { code }
             | CrmError::SchemaDrift { code, .. }
             | CrmError::Operator { code, .. }

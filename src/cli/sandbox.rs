@@ -24,8 +24,10 @@ Trouble to order: POST {\"rules\": [{\"fault\": NAME, ...}]} to /_sandbox/faults
   throttle                    told to slow down; with `retry_after` for so many seconds
   daily_limit                 the day's calls are used up
   garbage, huge               200 with a page of HTML, or with 100 MB
-  refuse                      a validation rule refuses records with `field` (only `when` it has that value)
+  refuse                      a validation rule refuses records with `field` (only `when` it has that value; `error` takes it too,
+                              and {\"LastName\": \"Lovelace\"} names other fields)
   rewrite                     a trigger appends `suffix` to `field`
+  edit                        a person writes `fields` into the record with the ID `record` while the request is on its way
   usage_jitter                the usage header goes up and down
 Each takes `rate` (0 to 1), `count` (so often, then no more), `path`, `method` and `writes` (true: only writes).
 Beside it are records, convert, merge, undelete, duplicate-rules, features, fields, limits, stats, requests, expire_tokens and reset,

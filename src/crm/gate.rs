@@ -120,6 +120,16 @@ impl GateReason {
         }
     }
 
+    /// Why the gate closes when lookups or writes fail so again and again.
+    fn of_failure(error: &CrmError) -> Self {
+        let (code, detail) = (error.code().to_owned(), error.to_string());
+        match error {
+            CrmError::Unauthorised { .. } => Self::LoginRefused { code, detail },
+            CrmError::SchemaDrift { .. } | CrmError::Operator { .. } => Self::LookupRefused { code, detail },
+            _ => Self::Failing { code, detail },
+        }
+    }
+
     /// What another process has found, by the word that its gate told.
     pub fn elsewhere(reason: &str, code: Option<String>, text: String) -> Self {
         let known = SHARED_REASONS.into_iter().find(|known| *known == reason).unwrap_or("failing");

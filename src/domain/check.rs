@@ -1,9 +1,11 @@
 //! The preflight: does the mapping fit what the CRM says of itself?
 
+use super::envelope::TimeFormat;
 use super::ids::{FieldName, ObjectName};
-use super::mapping::{Computed, Direction, FieldRow, TooLong, type_fits};
+use super::mapping::{Computed, Converted, Direction, FieldRow, TooLong, convert, type_fits};
 use super::matching::{KeyField, MatchedBy, PersonObject};
 use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
+use super::value::Value;
 
 /// Room for the longest IDs that lead systems are known to use.
 const ID_CHARACTERS: u32 = 64;
@@ -205,6 +207,7 @@ fn of_row(object: &ObjectSchema, row: &FieldRow) -> Vec<Finding> {
         ));
     }
     findings.extend(of_values(field, row, &subject));
+    findings.extend(of_dependence(object, field, &subject));
     findings.extend(of_length(field, row, &subject));
     if findings.is_empty() {
         let length = field.length.filter(|_| field.values.is_empty()).map_or_else(String::new, |length| {
@@ -231,7 +234,9 @@ fn of_values(field: &FieldSchema, row: &FieldRow, subject: &str) -> Vec<Finding>
         return Vec::new();
     }
     let written = row.values.iter().map(|(_, crm)| crm).chain(&row.default);
-    let unknown: Vec<&str> = written.filter(|value| !field.values.contains(value)).map(String::as_str).collect();
+    let listed =
+        |value: &&String| field.values.contains(value) || !field.choices.all.is_empty() && takes(row, field, value);
+    let unknown: Vec<&str> = written.filter(|value| !listed(value)).map(String::as_str).collect();
     if unknown.is_empty() {
         return Vec::new();
     }
@@ -242,6 +247,38 @@ fn of_values(field: &FieldSchema, row: &FieldRow, subject: &str) -> Vec<Finding>
     } else {
         warning(subject.to_owned(), &finding, remedy)
     }]
+}
+
+/// Whether the CRM lists what the row writes, by value, label, or another name of a country.
+fn takes(row: &FieldRow, field: &FieldSchema, text: &str) -> bool {
+    let plain = FieldRow { take: None, computed: None, values: Vec::new(), ..row.clone() };
+    let listed = FieldSchema { restricted: true, ..field.clone() };
+    let sent = Value::Text(text.to_owned());
+    matches!(convert(&plain, &|_| Some(&sent), Some(&listed), TimeFormat::Rfc3339), Converted::Value(..))
+}
+
+/// Picklists that depend on another field, and the names of places where the org keeps codes.
+fn of_dependence(object: &ObjectSchema, field: &FieldSchema, subject: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(code) =
+        field.choices.places.and_then(|_| object.fields.get(&format!("{}Code", field.name).as_str().into()))
+    {
+        let finding =
+            "the org has state and country picklists: what is not on its list is refused, and its names can be edited";
+        findings.push(warning(
+            subject.to_owned(),
+            finding,
+            &format!("map the row to {} instead, which takes names too", code.name),
+        ));
+    }
+    if let Some(controller) = field.choices.controller.as_ref().filter(|_| field.restricted) {
+        let finding = format!(
+            "{}, writable; which values may be chosen depends on {controller}, and a value that does not go with it is left out",
+            field.type_name
+        );
+        findings.push(fine(subject.to_owned(), &finding));
+    }
+    findings
 }
 
 fn error(subject: String, finding: &str, remedy: &str) -> Finding {

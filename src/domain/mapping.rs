@@ -15,7 +15,7 @@ mod phone;
 mod text;
 mod words;
 
-pub use convert::{Converted, Invalid, Note, convert};
+pub use convert::{Converted, Invalid, Note, convert, convert_under};
 pub(super) use number::exact as exact_number;
 pub use words::type_fits;
 

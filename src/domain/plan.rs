@@ -6,6 +6,7 @@ mod computed;
 mod create;
 mod decide;
 mod deleted;
+mod dependent;
 mod eligible;
 mod gone;
 mod note;
@@ -289,6 +290,9 @@ pub struct SyncPlan {
     pub left_out: LeftOut,
     /// Per row that is written: the lead's value and what is sent.
     pub announced: BTreeMap<FieldName, BasePair>,
+    /// The record must not have been changed after this moment, when it was last before it was read: something is written
+    /// that may not replace what a person wrote meanwhile.
+    pub unmodified_since: Option<Timestamp>,
     /// The record that the lead was linked to, where another one took its place.
     pub moved_from: Option<RecordRef>,
     /// What is to be done about the lead's company, where that was looked up.

@@ -1,9 +1,11 @@
 //! CRM records, the values in them, and the CRM's schema, in words that every CRM shares.
 
+mod choices;
 mod json;
 mod names;
 mod same;
 
+pub use choices::{Choice, Choices, Places, controlling_text};
 pub use names::names_contradict;
 pub use same::same_value;
 
@@ -112,6 +114,7 @@ pub struct FieldSchema {
     pub values: Vec<String>,
     /// Whether the CRM refuses values that are not listed.
     pub restricted: bool,
+    pub choices: Choices,
 }
 
 impl FieldSchema {

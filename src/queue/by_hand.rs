@@ -131,7 +131,8 @@ impl AtHand<'_> {
             note: Some("a person unlinked the lead from this record".to_owned()),
         };
         let fields = [(field.clone(), CrmValue::Null)].into();
-        let write = RecordWrite { object: record.object.clone(), id: Some(record.id.clone()), fields, delete: false };
+        let (object, id) = (record.object.clone(), Some(record.id.clone()));
+        let write = RecordWrite { object, id, fields, delete: false, unmodified_since: None };
         let row = self.write(lead, record, write, Operation::Update, vec![decision]).await?;
         Ok(Some(row))
     }
@@ -139,7 +140,7 @@ impl AtHand<'_> {
     /// Deletes a record; that it is gone already is as good.
     pub async fn delete(&self, lead: &LeadKey, record: &RecordRef) -> Result<NewLogRow, ByHandError> {
         let (object, id) = (record.object.clone(), Some(record.id.clone()));
-        let write = RecordWrite { object, id, fields: Default::default(), delete: true };
+        let write = RecordWrite { object, id, fields: Default::default(), delete: true, unmodified_since: None };
         self.write(lead, record, write, Operation::Delete, Vec::new()).await
     }
 

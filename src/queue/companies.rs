@@ -403,6 +403,7 @@ impl Task {
             id: self.record.as_ref().map(|record| record.id.clone()),
             fields: self.fields.clone(),
             delete: false,
+            unmodified_since: None,
         }
     }
 

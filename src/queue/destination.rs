@@ -409,6 +409,8 @@ fn reading(settings: &DestinationSettings, people: &[PersonObject], rules: &Sync
         let mapped = rules.of(&person.object).into_iter().flat_map(|rules| &rules.rows).map(|row| &row.crm);
         let lookup = rules.company.as_ref().and_then(|company| company.lookups.get(&person.object));
         let wanted = mapped
+            .clone()
+            .chain(mapped.flat_map(|field| described.goes_with(field)))
             .chain(person.identity())
             .chain([&settings.external_id])
             .chain(lookup)

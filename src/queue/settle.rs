@@ -182,7 +182,15 @@ impl Settling<'_> {
 
     /// Settles a lead whose record could not be looked up; `None`: the gate closes, and this was no attempt.
     pub fn after_failed_lookup(&self, member: &Member, error: &CrmError, report: &mut Report) -> Option<Settlement> {
-        let Verdict::End(end, outcome) = self.verdict(error, member, "lookup") else { return None };
+        let verdict = match error {
+            // What the whole org lacks is no lead's fault: the gate closes, and the leads stay owed.
+            CrmError::Operator { code, message } => {
+                let (code, detail) = (code.clone(), message.clone());
+                self.verdict(&CrmError::Unavailable { code, detail }, member, "lookup")
+            }
+            error => self.verdict(error, member, "lookup"),
+        };
+        let Verdict::End(end, outcome) = verdict else { return None };
         if let CrmError::Refused { code, .. } = error {
             report.leads.push((member.lead.key.clone(), Err(code.clone())));
         }

@@ -65,9 +65,10 @@ pub fn after_error(
     match error {
         CrmError::Throttled { retry_after } => retry(*retry_after, Outcome::Retry),
         CrmError::Unknown { .. } => retry(None, Outcome::Unknown),
-        CrmError::Unavailable { .. } | CrmError::Collateral { .. } | CrmError::SchemaDrift { .. } => {
-            retry(None, Outcome::Retry)
-        }
+        CrmError::Unavailable { .. }
+        | CrmError::Changed { .. }
+        | CrmError::Collateral { .. }
+        | CrmError::SchemaDrift { .. } => retry(None, Outcome::Retry),
         // Planning again finds the record that holds the key, unless our user may not see it.
         CrmError::Duplicate { .. } if job.attempt > LOOKED_FOR => refuse(),
         CrmError::Duplicate { .. } => retry(None, Outcome::Retry),
@@ -279,6 +280,7 @@ mod tests {
         check(&CrmError::Unfamiliar { code: code.clone(), message: message.clone() }, 1, "held C refused 24h");
         check(&CrmError::Unknown { detail: message.clone() }, 1, "retry unknown true");
         check(&CrmError::Collateral { code: code.clone() }, 1, "retry retry true");
+        check(&CrmError::Changed { code: code.clone() }, 1, "retry retry true");
         check(&CrmError::SchemaDrift { code, field: None, message }, 1, "retry retry true");
     }
 }

@@ -90,16 +90,21 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
 /// What is sent for one plan that writes.
 pub(super) fn record_write(planned: &Planned) -> RecordWrite {
     match &planned.plan.action {
-        Action::Create { object, fields } => {
-            RecordWrite { object: object.clone(), id: None, fields: fields.clone(), delete: false }
-        }
+        Action::Create { object, fields } => RecordWrite {
+            object: object.clone(),
+            id: None,
+            fields: fields.clone(),
+            delete: false,
+            unmodified_since: None,
+        },
         Action::Update { record, fields } => {
             let (object, id) = (record.object.clone(), Some(record.id.clone()));
-            RecordWrite { object, id, fields: fields.clone(), delete: false }
+            let unmodified_since = planned.plan.unmodified_since;
+            RecordWrite { object, id, fields: fields.clone(), delete: false, unmodified_since }
         }
         Action::Delete { record, .. } => {
             let (object, id) = (record.object.clone(), Some(record.id.clone()));
-            RecordWrite { object, id, fields: BTreeMap::new(), delete: true }
+            RecordWrite { object, id, fields: BTreeMap::new(), delete: true, unmodified_since: None }
         }
         Action::Unchanged
         | Action::Hold { .. }

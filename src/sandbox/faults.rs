@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::codes::{self, Known, Level};
 use super::duplicates;
@@ -40,6 +40,8 @@ pub(super) enum Fault {
     Refuse,
     /// A trigger changes what was written.
     Rewrite,
+    /// A person edits a record while the request is on its way.
+    Edit,
     /// The usage header goes up and down.
     UsageJitter,
 }
@@ -71,7 +73,7 @@ struct Rule {
     writes: Option<bool>,
     /// Of `refuse` and `rewrite`.
     field: Option<String>,
-    /// `refuse` only records that hold this value.
+    /// Of `refuse` and `error`: only records that hold this value in `field`; an object names other fields with their values.
     when: Option<Json>,
     /// `rewrite` appends this.
     suffix: Option<String>,
@@ -84,6 +86,9 @@ struct Rule {
     level: Option<Level>,
     /// Of `status`: a page of HTML, as gateways answer.
     html: Option<bool>,
+    /// Of `edit`: the id, and what is written.
+    record: Option<String>,
+    fields: Option<Map<String, Json>>,
 }
 
 /// The record that a rule is asked about.
@@ -153,6 +158,9 @@ impl Faults {
             if rule.html.is_some() && rule.fault != Fault::Status {
                 return wrong("`html` is of `status` alone");
             }
+            if (rule.fault == Fault::Edit) != (rule.record.is_some() && rule.fields.is_some()) {
+                return wrong("`edit`, and nothing else, needs `record` and `fields`");
+            }
             if rule.fault == Fault::Rewrite && rule.field.is_none() {
                 return wrong("`rewrite` needs a `field`");
             }
@@ -164,7 +172,7 @@ impl Faults {
     pub fn strike(&mut self, method: &str, path: &str, asks_to_write: bool) -> Option<Trouble> {
         for rule in &mut self.rules {
             let whole = match rule.fault {
-                Fault::Refuse | Fault::Rewrite | Fault::UsageJitter => false,
+                Fault::Refuse | Fault::Rewrite | Fault::Edit | Fault::UsageJitter => false,
                 Fault::Error => rule.level() == Level::Call,
                 _ => true,
             };
@@ -175,6 +183,18 @@ impl Faults {
             }
         }
         None
+    }
+
+    /// What people write before a request is executed, record by record.
+    pub fn edits(&mut self, method: &str, path: &str, asks_to_write: bool) -> Vec<(String, Map<String, Json>)> {
+        let mut edits = Vec::new();
+        for rule in self.rules.iter_mut().filter(|rule| rule.fault == Fault::Edit) {
+            let meant = rule.writes.is_none_or(|writes| writes == asks_to_write) && rule.concerns(method, path);
+            if meant && rule.draws(&mut self.random) {
+                edits.extend(rule.record.clone().zip(rule.fields.clone()));
+            }
+        }
+        edits
     }
 
     /// How often each fault struck a request as a whole.
@@ -222,6 +242,7 @@ impl Faults {
             };
             let meant = meant
                 && match (&rule.when, rule.field.as_deref()) {
+                    (Some(Json::Object(held)), _) => held.iter().all(|(field, value)| value_of(field) == *value),
                     (Some(when), Some(field)) => value_of(field) == *when,
                     _ => true,
                 };
@@ -341,7 +362,7 @@ impl Rule {
             Fault::Huge => Trouble::Huge,
             Fault::Slow => Trouble::Slow,
             Fault::Hang => Trouble::Hang,
-            Fault::Status | Fault::Refuse | Fault::Rewrite | Fault::UsageJitter => {
+            Fault::Status | Fault::Refuse | Fault::Rewrite | Fault::Edit | Fault::UsageJitter => {
                 Trouble::Instead(self.answer(self.status.unwrap_or(503)))
             }
         }
@@ -460,6 +481,8 @@ mod tests {
             json!({ "fault": "error", "code": "NO_SUCH_CODE" }),
             json!({ "fault": "hang", "level": "call" }),
             json!({ "fault": "hang", "html": true }),
+            json!({ "fault": "edit", "record": "00Q" }),
+            json!({ "fault": "hang", "record": "00Q", "fields": {} }),
         ] {
             assert!(Faults::new(serde_json::from_value(json!({ "rules": [rule] })).unwrap()).is_err());
         }

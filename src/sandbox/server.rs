@@ -15,7 +15,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 
 use super::duplicates::OnDuplicates;
-use super::error::Refusal;
+use super::error::{Refusal, Refusals};
 use super::faults::{self, Trouble};
 use super::soap::{self, SoapCall};
 use super::value::now;
@@ -226,6 +226,15 @@ struct Job {
     authorization: Result<String, Refusal>,
 }
 
+/// People's edits that were ordered to come before the request.
+fn edit_meanwhile(world: &mut World, call: &Call) -> Result<(), Refusals> {
+    for (id, fields) in world.faults.edits(call.method.as_str(), &call.target, call.asks_to_write()) {
+        let (table, row) = world.find_record(&id).ok_or_else(Refusal::no_such_resource)?;
+        world.update(table, row, &fields, &Writer::person(now()))?;
+    }
+    Ok(())
+}
+
 /// In which of the org's languages it came.
 enum Asked {
     Rest(Call),
@@ -236,6 +245,11 @@ impl Job {
     fn execute(self, shared: &Shared, number: u64, id: &Arc<str>, target: &str) -> Answer {
         let mut world = shared.world();
         let world = &mut *world;
+        if let Ok(Asked::Rest(call)) = &self.asked
+            && let Err(refusals) = edit_meanwhile(world, call)
+        {
+            return Answer::refused(&refusals);
+        }
         world.undo.clear();
         let before = world.writes;
         let admitted = match &self.asked {

@@ -12,8 +12,10 @@ mod cut_off;
 mod database;
 mod deletes;
 mod disk_full;
+mod edited_meanwhile;
 mod end_states;
 mod erasure;
+mod error_codes;
 mod fuzz;
 mod harness;
 mod kill;
@@ -21,6 +23,7 @@ mod known_people;
 mod odd_set;
 mod odd_webhooks;
 mod people;
+mod places;
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -130,22 +130,17 @@ impl GateState {
                 let at_least = until.map_or(Duration::ZERO, |until| until.since(now));
                 self.allowance.trip(now, code.clone(), at_least, jitter);
             }
-            // A field that a lookup names is nothing that a single lead could have wrong.
+            // A field that a lookup names, or a right that it lacks, is nothing that a single lead could have wrong.
             Err(
                 error @ (CrmError::Unavailable { .. }
                 | CrmError::Unknown { .. }
                 | CrmError::Unauthorised { .. }
+                | CrmError::Operator { .. }
                 | CrmError::SchemaDrift { .. }),
             ) => {
                 self.failures = self.failures.saturating_add(1);
                 if probe.is_some() || self.failures >= FAILURES_IN_A_ROW {
-                    let (code, detail) = (error.code().to_owned(), error.to_string());
-                    let why = match error {
-                        CrmError::Unauthorised { .. } => GateReason::LoginRefused { code, detail },
-                        CrmError::SchemaDrift { .. } => GateReason::LookupRefused { code, detail },
-                        _ => GateReason::Failing { code, detail },
-                    };
-                    self.breaker.trip(now, why, Duration::ZERO, jitter);
+                    self.breaker.trip(now, GateReason::of_failure(error), Duration::ZERO, jitter);
                 }
             }
             // Its halves will tell.

@@ -201,6 +201,7 @@ fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) ->
         Class::Schema => CrmError::SchemaDrift { code, field: drifted_field(error), message },
         Class::Duplicate => CrmError::Duplicate { code, record: duplicate_of(error), message },
         Class::Gone => CrmError::Gone { code, merged_into: None },
+        Class::Changed => CrmError::Changed { code },
         Class::Converted => CrmError::Converted { to: None },
         Class::Collateral => CrmError::Collateral { code },
         Class::Operator => CrmError::Operator { code, message },
@@ -212,7 +213,7 @@ fn without_code(status: u16) -> CrmError {
     match status {
         300 => CrmError::Duplicate { code, message: "several records hold the external ID".into(), record: None },
         401 => CrmError::Unauthorised { code, detail },
-        412 => CrmError::Unavailable { code, detail: "the record changed since it was read".into() },
+        412 => CrmError::Changed { code: "PRECONDITION_FAILED".into() },
         400..=499 if status != 420 => CrmError::Unfamiliar { code, message: detail },
         _ => CrmError::Unavailable { code, detail },
     }
@@ -221,15 +222,16 @@ fn without_code(status: u16) -> CrmError {
 /// How much an error outweighs its neighbours in one answer.
 fn weight(error: &CrmError) -> u8 {
     match error {
-        CrmError::Unauthorised { .. } => 12,
-        CrmError::BudgetSpent { .. } => 11,
-        CrmError::Throttled { .. } => 10,
-        CrmError::SchemaDrift { .. } => 9,
-        CrmError::Operator { .. } => 8,
-        CrmError::Converted { .. } => 7,
-        CrmError::Gone { .. } => 6,
-        CrmError::Refused { .. } => 5,
-        CrmError::Unfamiliar { .. } => 4,
+        CrmError::Unauthorised { .. } => 13,
+        CrmError::BudgetSpent { .. } => 12,
+        CrmError::Throttled { .. } => 11,
+        CrmError::SchemaDrift { .. } => 10,
+        CrmError::Operator { .. } => 9,
+        CrmError::Converted { .. } => 8,
+        CrmError::Gone { .. } => 7,
+        CrmError::Refused { .. } => 6,
+        CrmError::Unfamiliar { .. } => 5,
+        CrmError::Changed { .. } => 4,
         CrmError::Duplicate { .. } => 3,
         CrmError::Unknown { .. } => 2,
         CrmError::Unavailable { .. } => 1,

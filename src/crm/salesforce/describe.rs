@@ -7,6 +7,8 @@ use serde::Deserialize;
 use crate::domain::ids::{FieldName, ObjectName};
 use crate::domain::record::{CrmFieldKind, FieldSchema, ObjectSchema};
 
+mod picklists;
+
 /// The attributes of a describe that are used; the rest is ignored.
 #[derive(Deserialize)]
 pub(super) struct DescribeAnswer {
@@ -38,27 +40,47 @@ struct DescribedField {
     calculated: bool,
     auto_number: bool,
     restricted_picklist: bool,
+    dependent_picklist: bool,
+    controller_name: Option<String>,
     picklist_values: Vec<DescribedValue>,
 }
 
 #[derive(Deserialize)]
-struct DescribedValue {
-    #[serde(default)]
-    active: bool,
-    value: Option<String>,
+#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
+pub(super) struct DescribedValue {
+    pub active: bool,
+    pub value: Option<String>,
+    pub label: Option<String>,
+    /// A bit for each value of the controlling field, the first in the highest place, as base64.
+    pub valid_for: Option<String>,
 }
 
 impl DescribeAnswer {
     /// The object in the domain's words, under the name that was asked for.
     pub fn into_schema(self, name: &ObjectName) -> ObjectSchema {
-        let fields: BTreeMap<FieldName, FieldSchema> =
-            self.fields.into_iter().map(DescribedField::into_schema).map(|field| (field.name.clone(), field)).collect();
+        let controlling: BTreeMap<String, Vec<String>> = self.fields.iter().map(DescribedField::controlling).collect();
+        let fields = self.fields.into_iter().map(|field| field.into_schema(&controlling));
+        let mut fields: BTreeMap<FieldName, FieldSchema> = fields.map(|field| (field.name.clone(), field)).collect();
+        picklists::name_places(&mut fields);
         ObjectSchema { name: name.clone(), createable: self.createable, updateable: self.updateable, fields }
     }
 }
 
 impl DescribedField {
-    fn into_schema(self) -> FieldSchema {
+    /// Its name, and the values that may control another field, in the order of its bits; inactive ones count.
+    fn controlling(&self) -> (String, Vec<String>) {
+        let values = if self.type_name == "boolean" {
+            vec!["false".to_owned(), "true".to_owned()]
+        } else {
+            self.picklist_values.iter().map(|value| value.value.clone().unwrap_or_default()).collect()
+        };
+        (self.name.clone(), values)
+    }
+
+    fn into_schema(self, controlling: &BTreeMap<String, Vec<String>>) -> FieldSchema {
+        let controller = self.controller_name.filter(|_| self.dependent_picklist);
+        let choices = picklists::choices(&self.picklist_values, controller, controlling);
         let kind = kind_of(&self.type_name);
         let written_by_salesforce = self.calculated || self.auto_number;
         let has_length = !matches!(kind, CrmFieldKind::Boolean | CrmFieldKind::Date | CrmFieldKind::DateTime);
@@ -91,6 +113,7 @@ impl DescribedField {
                 .filter_map(|value| value.value)
                 .collect(),
             restricted: self.restricted_picklist,
+            choices,
             type_name: self.type_name,
         }
     }

@@ -1,5 +1,6 @@
 //! The adapter against an org that answers as it is told to.
 
+mod conditional;
 mod org;
 
 use std::sync::Mutex;
@@ -61,7 +62,7 @@ fn by_email(email: &str) -> MatchKeys {
 fn create(external_id: &str) -> RecordWrite {
     let fields = [("Ext__c", external_id), ("LastName", "Lovelace")];
     let fields = fields.into_iter().map(|(field, text)| (field.into(), CrmValue::Text(text.into())));
-    RecordWrite { object: "Lead".into(), id: None, fields: fields.collect(), delete: false }
+    RecordWrite { object: "Lead".into(), id: None, fields: fields.collect(), delete: false, unmodified_since: None }
 }
 
 fn update(id: &str) -> RecordWrite {
@@ -71,6 +72,7 @@ fn update(id: &str) -> RecordWrite {
         id: Some(id.into()),
         fields: [("AnnualRevenue".into(), revenue)].into(),
         delete: false,
+        unmodified_since: None,
     }
 }
 

@@ -40,9 +40,16 @@ pub(super) struct Subrequest<'a> {
     pub url: String,
     pub reference_id: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub http_headers: BTreeMap<&'static str, &'static str>,
+    pub http_headers: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<Collection<'a>>,
+    pub body: Option<SubrequestBody<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum SubrequestBody<'a> {
+    Collection(Collection<'a>),
+    Record(&'a Row),
 }
 
 /// Up to 200 records to be created or changed.
@@ -186,6 +193,12 @@ fn moment_text(moment: Timestamp) -> String {
     }
 }
 
+/// `Sat, 31 Jan 2026 10:00:00 GMT`, as conditions in headers are written: in whole seconds.
+pub(super) fn header_date(moment: Timestamp) -> Option<String> {
+    let moment = jiff::Timestamp::from_second(moment.as_seconds()).ok()?;
+    Some(moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+}
+
 fn read_number(digits: &str) -> CrmValue {
     let number = Decimal::from_str_exact(digits).or_else(|_| Decimal::from_scientific(digits));
     number.map_or_else(|_| CrmValue::Text(digits.to_owned()), |number| CrmValue::Number(number.normalize()))
@@ -235,6 +248,12 @@ mod tests {
         check("\"2015-06-26T19:57:32.000+0000\"", CrmFieldKind::DateTime, CrmValue::DateTime(moment));
         check("\"2015-06-26T21:57:32.000+0200\"", CrmFieldKind::DateTime, CrmValue::DateTime(moment));
         check("\"soon\"", CrmFieldKind::DateTime, CrmValue::Text("soon".into()));
+    }
+
+    #[test]
+    fn conditions_are_in_whole_seconds_and_never_later_than_the_moment() {
+        let date = |text: &str| header_date(Timestamp::parse_rfc3339(text).unwrap());
+        assert_eq!(date("2026-01-31T10:00:00.999Z").as_deref(), Some("Sat, 31 Jan 2026 10:00:00 GMT"));
     }
 
     #[test]

@@ -3,6 +3,11 @@
 //! A composite resolves `@{creates[0].id}` inside the values of its parts, and there is no way to quote it. A record
 //! with such a text would fail its whole collection, or get a stranger's ID for a value. It travels in a plain collection,
 //! which resolves nothing, beside the composite; what was written of it is read with the next lookup.
+//!
+//! Collections know no conditions. An update that holds only while its record is as it was read is a part of its own in
+//! the composite; the first ones cost no call of their own.
+
+mod conditional;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,15 +21,22 @@ use super::rows::{Reader, text};
 use super::soql::{self, Key};
 use super::transport::{Answer, Outgoing, SendError};
 use super::wire::{
-    self, Collection, CompositeAnswer, CompositeRequest, QueryPage, Row, SaveResult, Subanswer, Subrequest, full_id,
+    self, Collection, CompositeAnswer, CompositeRequest, QueryPage, Row, SaveResult, Subanswer, Subrequest,
+    SubrequestBody, full_id,
 };
 use super::{Salesforce, classify};
 use crate::crm::{CrmError, MAX_WRITES, RecordWrite, WriteRequest, WriteResult, Written};
 use crate::domain::ids::{ObjectName, RecordId, RecordRef};
 use crate::domain::record::{CrmRecord, CrmValue};
 
-/// Queries and collections that one composite may hold, together.
-const PARTS_PER_CALL: usize = 5;
+/// Parts that one composite may hold.
+const PARTS_PER_CALL: usize = 25;
+/// Of these, queries and collections.
+const WIDE_PARTS_PER_CALL: usize = 5;
+/// Conditional updates in a call that holds nothing else: people are of two kinds, and each is read back by a query.
+const CONDITIONAL_PER_CALL: usize = PARTS_PER_CALL - 2;
+/// Whether the org's assignment rules run.
+const AUTO_ASSIGN: &str = "Sforce-Auto-Assign";
 /// As much of an answer that is no JSON as the sync log keeps.
 const LONGEST_TEXT_KEPT: usize = 4_000;
 
@@ -32,13 +44,20 @@ const LONGEST_TEXT_KEPT: usize = 4_000;
 /// order given.
 pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<WriteResult> {
     let is_apart = |write: &RecordWrite| write.delete || write.fields.values().any(looks_like_a_reference);
-    if !request.writes.iter().any(is_apart) {
+    // In the first call there is room beside the others.
+    let surplus: BTreeSet<usize> = places(request, |write| is_conditional(write) && !is_apart(write))
+        .skip(PARTS_PER_CALL - WIDE_PARTS_PER_CALL)
+        .collect();
+    if surplus.is_empty() && !request.writes.iter().any(is_apart) {
         return write_share(crm, request, Way::Composite).await;
     }
-    let together = share(request, |write| !is_apart(write));
-    let creates = share(request, |write| is_apart(write) && write.id.is_none());
-    let updates = share(request, |write| is_apart(write) && write.id.is_some() && !write.delete);
-    let deletes = share(request, |write| write.delete);
+    let together = share(request, |place, write| !is_apart(write) && !surplus.contains(&place));
+    let creates = share(request, |_, write| is_apart(write) && write.id.is_none());
+    let mut updates = share(request, |_, write| is_apart(write) && write.id.is_some() && !write.delete);
+    for update in &mut updates.1.writes {
+        update.unmodified_since = None;
+    }
+    let deletes = share(request, |_, write| write.delete);
     // At once, so that all of it takes no longer than one call may.
     let (first, second, third, fourth) = join4(
         write_share(crm, &together.1, Way::Composite),
@@ -48,9 +67,20 @@ pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<Write
     )
     .await;
     let places = together.0.into_iter().chain(creates.0).chain(updates.0).chain(deletes.0);
-    let results: BTreeMap<usize, WriteResult> =
+    let mut results: BTreeMap<usize, WriteResult> =
         places.zip(first.into_iter().chain(second).chain(third).chain(fourth)).collect();
+    // One after the other: a batch is one call in flight. What would be too late is not sent.
+    let surplus: Vec<usize> = surplus.into_iter().collect();
+    for chunk in surplus.chunks(CONDITIONAL_PER_CALL) {
+        let (places, request) = share(request, |place, _| chunk.contains(&place));
+        results.extend(places.into_iter().zip(write_share(crm, &request, Way::Composite).await));
+    }
     results.into_values().collect()
+}
+
+/// Whether it is a part of its own in a composite.
+fn is_conditional(write: &RecordWrite) -> bool {
+    write.unmodified_since.is_some() && write.id.is_some() && !write.delete
 }
 
 /// Whether a composite would take a part of the value for a reference to an answer.
@@ -64,9 +94,13 @@ fn looks_like_a_reference(value: &CrmValue) -> bool {
     }
 }
 
+fn places(request: &WriteRequest, belongs: impl Fn(&RecordWrite) -> bool) -> impl Iterator<Item = usize> {
+    request.writes.iter().enumerate().filter(move |(_, write)| belongs(write)).map(|(place, _)| place)
+}
+
 /// The writes that belong together, with their places in the request.
-fn share(request: &WriteRequest, belongs: impl Fn(&RecordWrite) -> bool) -> (Vec<usize>, WriteRequest) {
-    let writes = request.writes.iter().enumerate().filter(|(_, write)| belongs(write));
+fn share(request: &WriteRequest, belongs: impl Fn(usize, &RecordWrite) -> bool) -> (Vec<usize>, WriteRequest) {
+    let writes = request.writes.iter().enumerate().filter(|(place, write)| belongs(*place, write));
     let (places, writes) = writes.map(|(place, write)| (place, write.clone())).unzip();
     (places, WriteRequest { writes, ..request.clone() })
 }
@@ -125,12 +159,14 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
         .map(|object| Reader::new(object, &request.reading, &known, session.user.as_ref()))
         .collect();
 
+    let conditional = conditional::Updates::of(request);
     let creates = Part::of(request, "creates", |write| write.id.is_none());
-    let updates = Part::of(request, "updates", |write| write.id.is_some());
+    let updates = Part::of(request, "updates", |write| write.id.is_some() && !is_conditional(write));
     let mut parts: Vec<Subrequest<'_>> =
         [&creates, &updates].into_iter().filter_map(|part| part.subrequest(crm, request, records)).collect();
     let read_back = read_back_queries(&readers, request);
-    let room = PARTS_PER_CALL - parts.len();
+    let room = WIDE_PARTS_PER_CALL - parts.len();
+    parts.extend(conditional.subrequests(crm));
     parts.extend(read_back.iter().take(room).enumerate().map(|(place, (_, soql))| Subrequest {
         method: "GET",
         url: soql::query_path(&crm.root, soql),
@@ -168,6 +204,10 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
             let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
             results.insert(*place, verdict.into_result(crm, write, record, &mut rows));
         }
+    }
+    for (place, verdict) in conditional.verdicts(&answers, &answer) {
+        let (Some(write), Some(record)) = (request.writes.get(place), records.get(place)) else { continue };
+        results.insert(place, verdict.into_result(crm, write, record, &mut rows));
     }
     Ok(results.into_values().collect())
 }
@@ -229,8 +269,8 @@ impl Part {
             method: if creates { "POST" } else { "PATCH" },
             url: format!("{}/composite/sobjects", crm.root),
             reference_id: self.reference.into(),
-            http_headers: BTreeMap::from([("Sforce-Auto-Assign", assign)]),
-            body: Some(self.collection(records)),
+            http_headers: BTreeMap::from([(AUTO_ASSIGN, assign.to_owned())]),
+            body: Some(SubrequestBody::Collection(self.collection(records))),
         })
     }
 
@@ -317,6 +357,9 @@ impl Verdict {
 struct KeptRequest<'a> {
     method: &'a str,
     url: String,
+    /// The condition of the update, as the header is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_unmodified_since: Option<String>,
     record: &'a Row,
 }
 
@@ -377,6 +420,11 @@ fn whole_error(answer: &Answer) -> CrmError {
     answer.error()
 }
 
+/// A record by its ID.
+fn record_path(crm: &Salesforce, write: &RecordWrite, id: &RecordId) -> String {
+    format!("{}/sobjects/{}/{}", crm.root, write.object, full_id(id.as_str()))
+}
+
 fn record_json(write: &RecordWrite) -> Row {
     let mut row = Row::new();
     row.insert("attributes".into(), serde_json::json!({ "type": write.object.as_str() }));
@@ -393,7 +441,12 @@ fn request_text(crm: &Salesforce, write: &RecordWrite, record: &Row) -> String {
         (false, None) => "POST",
         (false, Some(_)) => "PATCH",
     };
-    to_text(&KeptRequest { method, url: format!("{}/composite/sobjects", crm.root), record })
+    let if_unmodified_since = write.unmodified_since.filter(|_| is_conditional(write)).and_then(wire::header_date);
+    let url = match &write.id {
+        Some(id) if is_conditional(write) => record_path(crm, write, id),
+        _ => format!("{}/composite/sobjects", crm.root),
+    };
+    to_text(&KeptRequest { method, url, if_unmodified_since, record })
 }
 
 fn response_text(status: u16, body: &[u8]) -> String {

@@ -8,6 +8,7 @@ use crate::domain::envelope::TimeFormat;
 use crate::domain::record::{CrmFieldKind, CrmValue, FieldSchema};
 use crate::domain::value::Value;
 
+use super::choice::Picklist;
 use super::{Country, FieldRow, FieldType, Take, choice, domain, email, link, moment, name, number, phone, text};
 use super::{country, type_fits};
 
@@ -73,6 +74,17 @@ pub fn convert<'a>(
     field: Option<&FieldSchema>,
     times: TimeFormat,
 ) -> Converted {
+    convert_under(row, lead, field, times, None)
+}
+
+/// The same where the lead also says what the field on which this one depends is to hold.
+pub fn convert_under<'a>(
+    row: &FieldRow,
+    lead: &dyn Fn(&str) -> Option<&'a Value>,
+    field: Option<&FieldSchema>,
+    times: TimeFormat,
+    controlling: Option<&str>,
+) -> Converted {
     let Some(value) = lead(&row.lead) else { return Converted::Absent };
     if value.is_blank() {
         return Converted::Blank;
@@ -102,7 +114,7 @@ pub fn convert<'a>(
             Err(invalid) => return refused(row, invalid),
         },
     };
-    match by_type(row, value, lead, field, times) {
+    match by_type(row, value, lead, Picklist { field, controlling }, times) {
         Ok(Some((value, note))) => Converted::Value(value, note),
         Ok(None) => Converted::Blank,
         Err(invalid) => refused(row, invalid),
@@ -132,19 +144,21 @@ fn by_type<'a>(
     row: &FieldRow,
     value: &Value,
     lead: &dyn Fn(&str) -> Option<&'a Value>,
-    field: Option<&FieldSchema>,
+    list: Picklist<'_>,
     times: TimeFormat,
 ) -> Outcome {
+    let field = list.field;
     match (row.kind, field.map(|field| field.kind)) {
         // What the CRM checks in its field is checked here, whatever the row calls it.
         (FieldType::Email, _) | (FieldType::Text, Some(CrmFieldKind::Email)) => email::convert(scalar(value)?, field),
         (FieldType::Picklist, _) | (FieldType::Text, Some(CrmFieldKind::Picklist)) => {
-            choice::one(scalar(value)?, &row.values, field)
+            choice::one(scalar(value)?, &row.values, list)
         }
-        (FieldType::MultiPicklist, _) => choice::several(value, &row.values, field),
-        (FieldType::Text, Some(CrmFieldKind::MultiPicklist)) => choice::joined(scalar(value)?, &row.values, field),
+        (FieldType::MultiPicklist, _) => choice::several(value, &row.values, list),
+        (FieldType::Text, Some(CrmFieldKind::MultiPicklist)) => choice::joined(scalar(value)?, &row.values, list),
         (FieldType::Text, _) if !row.values.is_empty() => {
-            text::convert(&choice::chosen(scalar(value)?, &row.values, None)?, field, row.too_long)
+            let unlisted = Picklist { field: None, ..list };
+            text::convert(&choice::chosen(scalar(value)?, &row.values, unlisted)?, field, row.too_long)
         }
         (FieldType::Text, _) => text::convert(scalar(value)?, field, row.too_long),
         (FieldType::Phone, _) => phone::convert(scalar(value)?, phone_country(row, lead)?, field),

@@ -11,9 +11,8 @@ use crate::domain::value::Value;
 
 use super::ask::{self, Blanks};
 use super::decide::{chosen_value, is_note, not_writable};
-use super::note;
 use super::sides::{Sides, side};
-use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules};
+use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules, dependent, note};
 
 /// The plan for a lead that no record is yet: it is written as it is now. What it took back before is not, and is kept in
 /// mind, so that the next look does not add it.
@@ -77,6 +76,7 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
         plan.announced.insert(row.crm.clone(), BasePair { lead, crm: value.clone() });
         fields.insert(row.crm.clone(), value);
     }
+    dependent::leave_out(None, &mut fields, &mut plan, rules);
     let missing: Vec<FieldName> = rules
         .schema
         .objects
@@ -123,7 +123,7 @@ fn chosen_instead(
 fn default_value(row: &FieldRow, rules: &SyncRules) -> Option<(CrmValue, Rule, Option<String>)> {
     let text = Value::Text(row.default.clone()?);
     let plain = FieldRow { take: None, computed: None, ..row.clone() };
-    match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
+    match side(&plain, &|path| (path == plain.lead).then_some(&text), TimeFormat::Rfc3339, rules) {
         LeadSide::Says(value, note) if !value.is_null() => Some((value, Rule::Default, note)),
         _ => None,
     }

@@ -10,7 +10,7 @@ use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::company_domain;
-use crate::domain::mapping::{Computed, Covered, FieldRow, FieldType, OnInvalid, Take};
+use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{
     Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose,
     chosen_record,
@@ -26,7 +26,7 @@ use super::{
     company::{self, CompanyRules},
     computed::{self, VALUE_ERROR},
     create::create,
-    deleted,
+    deleted, dependent,
     eligible::left_alone,
     gone::{OnCrmDelete, gone},
     note,
@@ -266,8 +266,12 @@ fn into_record(
             continue;
         }
         let Some(outcome) = one_row(input, row, side, record, &known, sharing, rules, &mut plan) else { continue };
+        if outcome.write.is_some() && (sharing || yields_to_people(row)) {
+            plan.unmodified_since = record.modified_at;
+        }
         apply(row, side, outcome, &mut fields, &mut plan);
     }
+    dependent::leave_out(Some(record), &mut fields, &mut plan, rules);
     if standing.owner {
         deleted::take_flag_back(record, standing.was_a_deleted_leads(), rules, &mut fields, &mut plan);
     }
@@ -397,6 +401,11 @@ pub(super) fn one_row(
     Some(if sharing { merge::decide_shared(&view) } else { merge::decide(&view) })
 }
 
+/// Whether a value that a person wrote may count for more than the lead's: then it must not be overwritten unread.
+fn yields_to_people(row: &FieldRow) -> bool {
+    row.conflict != ConflictRule::LeadWins || is_note(row)
+}
+
 pub(super) fn is_note(row: &FieldRow) -> bool {
     matches!(row.computed, Some(Computed::Unmapped(_)))
 }
@@ -413,7 +422,7 @@ pub(super) fn chosen_value(row: &FieldRow, answer: &Resolution, rules: &SyncRule
     let Choice::Value(text) = &answer.choice else { return None };
     let plain = FieldRow { take: None, values: Vec::new(), computed: None, ..row.clone() };
     let text = Value::Text(text.clone());
-    match side(&plain, &|_| Some(&text), TimeFormat::Rfc3339, rules) {
+    match side(&plain, &|path| (path == plain.lead).then_some(&text), TimeFormat::Rfc3339, rules) {
         LeadSide::Says(value, _) => Some(value),
         LeadSide::Silent => Some(CrmValue::Null),
         LeadSide::Invalid { .. } => None,
@@ -476,6 +485,7 @@ impl SyncPlan {
             kept: BTreeMap::new(),
             left_out: LeftOut::new(),
             announced: BTreeMap::new(),
+            unmodified_since: None,
             moved_from: None,
             company: None,
         }

@@ -4,7 +4,7 @@ use crate::domain::envelope::TimeFormat;
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{self, Converted, Direction, FieldRow, Take};
 use crate::domain::merge::LeadSide;
-use crate::domain::record::CrmValue;
+use crate::domain::record::{CrmValue, FieldSchema, controlling_text};
 use crate::domain::value::Value;
 
 use super::ask::Blanks;
@@ -29,7 +29,8 @@ pub(super) fn side<'v>(
     rules: &SyncRules,
 ) -> LeadSide {
     let schema = rules.schema.field(&rules.matching.object, &row.crm);
-    match mapping::convert(row, value_at, schema, times) {
+    let controlling = schema.and_then(|field| controlling(field, value_at, times, rules));
+    match mapping::convert_under(row, value_at, schema, times, controlling.as_deref()) {
         // A name of one word says that there is no first name, where an absent name says nothing.
         Converted::Absent if names_a_person(row, value_at) => LeadSide::Says(CrmValue::Null, None),
         Converted::Absent => LeadSide::Silent,
@@ -37,6 +38,23 @@ pub(super) fn side<'v>(
         Converted::Blank => LeadSide::Silent,
         Converted::Value(value, note) => LeadSide::Says(value, note.map(|note| note.to_string())),
         Converted::Invalid(invalid) => LeadSide::Invalid { code: invalid.code, message: invalid.message },
+    }
+}
+
+/// What the lead says of the field on which this one depends.
+fn controlling<'v>(
+    field: &FieldSchema,
+    value_at: &dyn Fn(&str) -> Option<&'v Value>,
+    times: TimeFormat,
+    rules: &SyncRules,
+) -> Option<String> {
+    let controller = field.choices.controller.as_ref()?;
+    let is_it = |row: &&FieldRow| row.crm == *controller && row.direction == Direction::ToCrm && row.computed.is_none();
+    let row = rules.rows.iter().find(is_it)?;
+    let schema = rules.schema.field(&rules.matching.object, controller);
+    match mapping::convert(row, value_at, schema, times) {
+        Converted::Value(value, _) => controlling_text(&value),
+        Converted::Absent | Converted::Blank | Converted::Invalid(_) => None,
     }
 }
 

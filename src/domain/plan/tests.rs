@@ -13,6 +13,7 @@ use crate::domain::value::Value;
 
 mod blanks;
 mod computed;
+mod dependent;
 mod invalid;
 mod others;
 mod properties;
@@ -67,6 +68,7 @@ fn field(name: &str) -> FieldSchema {
         filterable: true,
         values: Vec::new(),
         restricted: false,
+        choices: Default::default(),
     }
 }
 

@@ -88,6 +88,7 @@ fn schema() -> Schema {
         filterable: true,
         values: Vec::new(),
         restricted: false,
+        choices: Default::default(),
     };
     let object = |name: &str, fields: &[&str]| {
         let fields = fields.iter().map(|name| (FieldName::from(*name), field(name))).collect();

@@ -32,6 +32,7 @@ fn rules() -> SyncRules {
         filterable: true,
         values: Vec::new(),
         restricted: false,
+        choices: Default::default(),
     };
     let fields = [
         field("Key__c", true),

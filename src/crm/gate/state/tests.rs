@@ -259,14 +259,17 @@ fn a_describe_that_a_person_must_see_to_closes_at_once_and_longer_each_time() {
 }
 
 #[test]
-fn lookups_that_are_refused_for_a_field_again_and_again_close_the_gate() {
-    let mut gate = gate();
-    let drift = CrmError::SchemaDrift { code: "INVALID_FIELD".into(), field: None, message: "no".into() };
-    for _ in 0..3 {
-        gate.answered(at(0), None, Err(&drift), 0.0);
+fn lookups_that_are_refused_for_a_field_or_a_right_again_and_again_close_the_gate() {
+    let (code, message) = ("C".to_owned(), "no".to_owned());
+    let drift = CrmError::SchemaDrift { code: code.clone(), field: None, message: message.clone() };
+    for error in [drift, CrmError::Operator { code, message }] {
+        let mut gate = gate();
+        for _ in 0..3 {
+            gate.answered(at(0), None, Err(&error), 0.0);
+        }
+        assert_eq!(live(&mut gate, 0), "lookup_refused until 1");
+        assert!(gate.status(at(0)).reason.unwrap().needs_person());
     }
-    assert_eq!(live(&mut gate, 0), "lookup_refused until 1");
-    assert!(gate.status(at(0)).reason.unwrap().needs_person());
 }
 
 #[test]

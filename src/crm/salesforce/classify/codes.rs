@@ -20,6 +20,8 @@ pub(super) enum Class {
     Schema,
     Duplicate,
     Gone,
+    /// A condition of the request no longer holds.
+    Changed,
     Converted,
     Collateral,
     Operator,
@@ -36,18 +38,22 @@ const fn code(name: &'static str, class: Class, means: &'static str, todo: &'sta
 }
 
 const LATER: &str = "Nothing; it is tried again by itself.";
+const CHANGING: &str =
+    "Nothing; it is tried again by itself. If it does not stop, find out what keeps changing the record.";
 const REPORT: &str = "Report it with the request ID from the sync log: the program asked for something it should not.";
 const FIX_VALUE: &str =
     "Correct the value in the lead system, or change the row of the mapping; the next event of the lead tries again.";
 const FIX_LOGIN: &str =
     "Check login url, client ID and secret and the app's Run As user in Salesforce; then `leadrelay check`.";
+const FIX_RESTRICTIONS: &str = "Check the user's login restrictions in Salesforce: addresses, hours, security token, identity confirmation; then `leadrelay \
+     check`.";
 const FIX_SCHEMA: &str = "Run `leadrelay check`: create the field, make it visible and editable for the integration user, or remove \
      the row from the mapping.";
 const PERMISSION: &str = "Give the integration user's permission set the access that the message names; held leads are tried daily, and at \
      once by a sync or a resync.";
 const ADMIN: &str = "Ask the Salesforce administrator; held leads are tried daily, and at once by a sync or a resync.";
 const GONE: &str = "Restore the record in Salesforce, or let the integration user see it; then sync the lead.";
-const CONVERTED: &str = "Change the contact that it became by hand: contacts are not written to. The lead stays held.";
+const CONVERTED: &str = "Nothing; the lead is looked up again and goes on as the contact that it became, where the mapping has rows for it.";
 const FIX_OBJECT: &str = "Give the integration user's permission set read access to the object; `leadrelay check` names it. It is tried \
      again by itself, and at once when the destination is resumed.";
 
@@ -64,6 +70,21 @@ pub(super) const CODES: &[Code] = {
         code("UNSUPPORTED_GRANT_TYPE", Login, "The client credentials flow is not switched on for the app.", FIX_LOGIN),
         code("APP_NOT_FOUND", Login, "The app is not installed in this org.", FIX_LOGIN),
         code("INVALID_REQUEST", Login, "The login endpoint cannot read our request.", FIX_LOGIN),
+        code(
+            "LOGIN_MUST_USE_SECURITY_TOKEN",
+            Login,
+            "The user's login needs a security token from where we are.",
+            FIX_RESTRICTIONS,
+        ),
+        code("LOGIN_DURING_RESTRICTED_DOMAIN", Login, "The user may not log in from our address.", FIX_RESTRICTIONS),
+        code("LOGIN_DURING_RESTRICTED_TIME", Login, "The user may not log in at this time.", FIX_RESTRICTIONS),
+        code("LOGIN_CHALLENGE_ISSUED", Login, "Salesforce asks the user to confirm the identity.", FIX_RESTRICTIONS),
+        code(
+            "LOGIN_CHALLENGE_PENDING",
+            Login,
+            "Salesforce waits for the user to confirm the identity.",
+            FIX_RESTRICTIONS,
+        ),
         code("CLIENT_NOT_ACCESSIBLE_FOR_USER", Login, "The integration user may not use the app.", FIX_LOGIN),
         code(
             "REQUEST_LIMIT_EXCEEDED",
@@ -110,11 +131,11 @@ pub(super) const CODES: &[Code] = {
         code("INVALID_QUERY_LOCATOR", Retry, "The rest of a long answer has gone; the query starts again.", LATER),
         code(
             "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE",
-            Retry,
+            Changed,
             "The record changed since it was read; it is read again.",
-            LATER,
+            CHANGING,
         ),
-        code("PRECONDITION_FAILED", Retry, "The record changed since it was read; it is read again.", LATER),
+        code("PRECONDITION_FAILED", Changed, "The record changed since it was read; it is read again.", CHANGING),
         code("REQUEST_RUNNING_TOO_LONG", TooMuch, "The request took Salesforce too long.", LATER),
         code(
             "QUERY_TIMEOUT",

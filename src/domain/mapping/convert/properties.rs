@@ -327,8 +327,47 @@ fn cases() -> ProptestConfig {
     ProptestConfig { cases: default.cases.max(8_000), ..default }
 }
 
+/// Values under controlling ones: one under several, one twice with the same label, one without a label of its own.
+fn any_dependent() -> impl Strategy<Value = FieldSchema> {
+    use crate::domain::record::{Choice, Choices, Places};
+    let all =
+        [("a", "Red", "x y"), ("Bb", "Blue", "y"), ("true", "Red", "z"), ("DE", "Germany", "x"), ("WA", "WA", "")];
+    let choice = |(value, label, under): (&str, &str, &str)| Choice {
+        value: value.to_owned(),
+        label: label.to_owned(),
+        under: Some(under.split_whitespace().map(str::to_owned).collect()),
+    };
+    let kinds = select(vec![CrmFieldKind::Picklist, CrmFieldKind::MultiPicklist]);
+    (kinds, any::<bool>(), any::<bool>()).prop_map(move |(kind, restricted, countries)| {
+        let places = Some(if countries { Places::Countries } else { Places::States });
+        let choices = Choices { all: all.map(choice).to_vec(), controller: Some("C".into()), places };
+        FieldSchema { choices, restricted, values: all.map(|(value, ..)| value.to_owned()).to_vec(), ..field(kind) }
+    })
+}
+
 proptest! {
     #![proptest_config(cases())]
+    #[test]
+    fn what_is_chosen_goes_with_what_controls_it(
+        field in any_dependent(),
+        value in prop_oneof![any_json(), select(vec!["red", "RED", "bb", "Germany", "Deutschland", "wa", "a"]).prop_map(|text| Value::Text(text.into()))],
+        under in select(vec![None, Some("x"), Some("Y"), Some("z"), Some("elsewhere")]),
+    ) {
+        let kind = if field.kind == CrmFieldKind::Picklist { FieldType::Picklist } else { FieldType::MultiPicklist };
+        let row = row(kind);
+        let convert = |value: &Value| convert_under(&row, &|_| Some(value), Some(&field), TimeFormat::UnixSeconds, under);
+        match convert(&value) {
+            Converted::Value(converted, note) => {
+                let controlling = under.map_or(CrmValue::Null, |under| CrmValue::Text(under.to_owned()));
+                prop_assert!(under.is_none() || !field.restricted || field.takes_under(&converted, &controlling), "{converted:?}");
+                prop_assert_eq!(refused_by(&field, &converted), None);
+                prop_assert_eq!(convert(&as_sent(&row, &converted)), Converted::Value(converted, note), "there and back");
+            }
+            Converted::Invalid(invalid) => prop_assert!(!invalid.code.is_empty() && !invalid.message.is_empty()),
+            Converted::Absent | Converted::Blank => {}
+        }
+    }
+
     #[test]
     fn what_is_converted_fits_its_field_and_stays_what_it_is((row, field) in any_row(), value in any_json()) {
         let outcome = run(&row, &value, &field);

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::tests::{field, row, told};
+use super::tests::{field, row, told_under};
 use super::*;
 use crate::domain::mapping::{DateFormat, TooLong};
+use crate::domain::record::{Choice, Choices, Places};
 
 const PAGE: &str = include_str!("../../../../docs/mapping.md");
 
@@ -17,6 +18,20 @@ fn lines() -> Vec<[String; 4]> {
         cells.try_into().unwrap_or_else(|cells| panic!("a line of the table has other than four cells: {cells:?}"))
     };
     table.lines().filter(|line| line.starts_with("| ")).skip(2).map(cells).collect()
+}
+
+/// `US=United States, DE=Germany`, or `US/WA=Washington` for a value under a controlling one.
+fn choices(field: &mut FieldSchema, places: Places, text: &str) {
+    let choice = |one: &str| {
+        let (value, label) = one.split_once('=').unwrap();
+        let (under, value) = value.split_once('/').map_or((None, value), |(under, value)| (Some(under), value));
+        let under = under.map(|under| BTreeSet::from([under.to_owned()]));
+        Choice { value: value.to_owned(), label: label.to_owned(), under }
+    };
+    let all: Vec<Choice> = text.split(", ").map(choice).collect();
+    field.values = all.iter().map(|choice| choice.value.clone()).collect();
+    field.restricted = true;
+    field.choices = Choices { all, controller: None, places: Some(places) };
 }
 
 fn with_option(row: &mut FieldRow, field: &mut FieldSchema, option: &str) {
@@ -33,6 +48,8 @@ fn with_option(row: &mut FieldRow, field: &mut FieldSchema, option: &str) {
             row.values = vec![(from.to_owned(), to.to_owned())];
         }
         ("picklist", _) => field.values = list(value),
+        ("countries", _) => choices(field, Places::Countries, value),
+        ("states", _) => choices(field, Places::States, value),
         ("restricted", _) => (field.values, field.restricted) = (list(value), true),
         ("field", "email") => field.kind = CrmFieldKind::Email,
         ("field", "number") => field.kind = CrmFieldKind::Decimal,
@@ -49,11 +66,14 @@ fn every_line_of_the_published_table_holds() {
     for [kind, options, sent, expected] in &lines {
         let kind = FieldType::parse(kind).unwrap_or_else(|| panic!("no type is called {kind}"));
         let (mut row, mut field) = (row(kind), field(kind.crm_kind()));
-        for option in options.split("; ").filter(|option| !option.is_empty()) {
+        let (under, options): (Vec<&str>, Vec<&str>) =
+            options.split("; ").filter(|option| !option.is_empty()).partition(|option| option.starts_with("under "));
+        for option in &options {
             with_option(&mut row, &mut field, option);
         }
-        let got = told(&row, sent, Some(&field)).replace('\n', "\\n");
-        assert_eq!(&got, expected, "{} {options} from {sent}", kind.as_str());
+        let under = under.first().and_then(|option| option.strip_prefix("under "));
+        let got = told_under(&row, sent, Some(&field), under).replace('\n', "\\n");
+        assert_eq!(&got, expected, "{} {options:?} from {sent}", kind.as_str());
     }
     let shown: BTreeSet<&str> = lines.iter().map(|[kind, ..]| kind.as_str()).collect();
     assert_eq!(shown, FieldType::WORDS.iter().copied().collect(), "every type stands in the table");

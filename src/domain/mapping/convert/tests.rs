@@ -44,13 +44,20 @@ pub(in crate::domain) fn field(kind: CrmFieldKind) -> FieldSchema {
         filterable: true,
         values: Vec::new(),
         restricted: false,
+        choices: Default::default(),
     }
 }
 
 /// What came out, as one line: `text Anna`, `blank`, `refused too_long`.
 pub(super) fn told(row: &FieldRow, json: &str, field: Option<&FieldSchema>) -> String {
+    told_under(row, json, field, None)
+}
+
+/// The same where the lead says what the controlling field is to hold.
+pub(super) fn told_under(row: &FieldRow, json: &str, field: Option<&FieldSchema>, controlling: Option<&str>) -> String {
     let value = Value::parse_json(json.as_bytes()).unwrap();
-    let outcome = convert(row, &|path| (path == row.lead).then_some(&value), field, TimeFormat::UnixSeconds);
+    let lead = |path: &str| (path == row.lead).then_some(&value);
+    let outcome = convert_under(row, &lead, field, TimeFormat::UnixSeconds, controlling);
     match outcome {
         Converted::Absent => "absent".into(),
         Converted::Blank => "blank".into(),

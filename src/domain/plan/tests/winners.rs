@@ -36,6 +36,25 @@ fn the_latest_wins_only_where_times_tell_beyond_doubt() {
     assert!(crm_only.kept.contains_key(&"City".into()), "logged once");
 }
 
+#[test]
+fn only_what_a_person_may_have_the_last_word_on_is_written_on_a_condition() {
+    let since = Some(Timestamp::from_seconds(7));
+    for (rule, expected) in [
+        (ConflictRule::LeadWins, None),
+        (ConflictRule::CrmWins, since),
+        (ConflictRule::LatestWins, since),
+        (ConflictRule::Review, since),
+    ] {
+        let mut case = Case::linked(rule, Some(pair("Berlin", "Berlin")), Some("Bonn"), Some("Berlin"));
+        case.found[0].0.modified_at = since;
+        let plan = case.plan();
+        assert!(matches!(plan.action, Action::Update { .. }), "{rule:?}: {:?}", plan.action);
+        assert_eq!(plan.unmodified_since, expected, "{rule:?}");
+        case.lead = ada(Some("Berlin"));
+        assert_eq!(case.plan().unmodified_since, None, "nothing is written");
+    }
+}
+
 /// The next look after a plan was carried out and a person, perhaps, edited the city.
 fn next(case: &Case, plan: &SyncPlan, edited: Option<&str>) -> Case {
     let mut record = case.found[0].0.clone();
