@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::connect;
+use crate::clock::Clock;
 use crate::config::{Company, Config, DestinationConfig};
+use crate::crm::salesforce::remedy;
 use crate::crm::{Call, CallMeter, Crm, CrmError};
 use crate::domain::check::{Finding, Severity, Written, compare, of_people};
 use crate::domain::ids::{DestinationName, ObjectName};
@@ -24,7 +26,7 @@ pub struct DestinationCheck {
 pub async fn run(config: &Config) -> Result<Vec<DestinationCheck>> {
     let mut checks = Vec::new();
     for (name, destination) in &config.destinations {
-        let crm = connect(destination, Arc::new(Unmetered))?;
+        let crm = connect(destination, &Clock::system(), Arc::new(Unmetered))?;
         checks.push(DestinationCheck { destination: name.clone(), findings: of(destination, &*crm).await });
     }
     Ok(checks)
@@ -32,7 +34,7 @@ pub async fn run(config: &Config) -> Result<Vec<DestinationCheck>> {
 
 /// What the CRM says of these objects now.
 pub async fn describe(config: &DestinationConfig, objects: &[ObjectName]) -> Result<Schema> {
-    Ok(connect(config, Arc::new(Unmetered))?.describe(objects).await?)
+    Ok(connect(config, &Clock::system(), Arc::new(Unmetered))?.describe(objects).await?)
 }
 
 /// Checks one destination through an adapter that is at hand: every object that is read, not only the one written.
@@ -120,9 +122,7 @@ pub(super) fn undescribed(object: &ObjectName, error: &CrmError) -> Finding {
 
 fn unreachable(error: &CrmError) -> Finding {
     let remedy = match error {
-        CrmError::Unauthorised { .. } => {
-            "compare client_id and client_secret with the connected app, and see that it has a run-as user"
-        }
+        CrmError::Unauthorised { code, .. } => remedy(code).todo,
         CrmError::Unavailable { .. } | CrmError::Unknown { .. } => {
             "compare the login url with the org's My Domain address, and see whether this machine reaches it"
         }

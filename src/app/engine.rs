@@ -185,7 +185,7 @@ async fn destinations(
             None => new_gate(name, settings, &**store, clock).await?,
         };
         let meter = Arc::new(Meter { destination: name.clone(), gate: Arc::clone(&gate) });
-        let crm = connect(settings, meter).with_context(|| format!("destination {name}"))?;
+        let crm = connect(settings, clock, meter).with_context(|| format!("destination {name}"))?;
         let destination = Destination::new(
             name.clone(),
             destination_settings(settings, config.store.log_bodies),

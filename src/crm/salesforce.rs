@@ -1,8 +1,9 @@
 //! Salesforce over its REST API: lookups and writes of up to 200 records in one counted call each.
 //!
-//! `auth` keeps the token, `transport` makes the calls, `wire` has the forms on the wire, `classify` the verdicts, `soql`
-//! and `find` the lookups, `write` the writes, `describe` the schema.
+//! `auth` keeps the token, for which `assertion` signs, `transport` makes the calls, `wire` has the forms on the wire,
+//! `classify` the verdicts, `soql` and `find` the lookups, `write` the writes, `describe` the schema.
 
+mod assertion;
 mod auth;
 mod classify;
 mod companies;
@@ -30,6 +31,7 @@ pub use self::classify::{Remedy, remedy};
 use self::describe::DescribeAnswer;
 use self::transport::{Http, Outgoing, SendError, Transport};
 use super::{CallMeter, Crm, CrmError, FindRequest, WriteRequest, WriteResult};
+use crate::clock::Clock;
 use crate::domain::company::CompanyObject;
 use crate::domain::ids::ObjectName;
 use crate::domain::matching::{Candidates, PersonObject};
@@ -54,6 +56,8 @@ pub struct SalesforceSettings {
     pub api_version: String,
     /// How long one HTTP call may take. A request whose session has ended takes up to three: itself, the login, the replay.
     pub timeout: Duration,
+    /// By which assertions end; it must be right to the minute.
+    pub clock: Clock,
 }
 
 /// Why no adapter can be made of the settings.
@@ -101,7 +105,7 @@ impl Salesforce {
             return Err(SalesforceSettingsError::ApiVersion);
         }
         let http = Http::new(settings.timeout, auth::is_loopback(&settings.login_url), meter)?;
-        let login = auth::Login::new(&settings.login_url, settings.credentials);
+        let login = auth::Login::new(&settings.login_url, settings.credentials, settings.clock);
         Ok(Self {
             transport: Transport::new(http, login),
             root: format!("/services/data/v{number}"),

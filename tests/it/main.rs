@@ -16,6 +16,7 @@ mod end_states;
 mod erasure;
 mod fuzz;
 mod harness;
+mod jwt_login;
 mod kill;
 mod known_people;
 mod odd_set;

@@ -29,8 +29,14 @@ fn a_crm_is_reached_safely() {
     );
     check(
         "client_credentials",
-        "jwt_bearer",
-        "7: destinations.salesforce.login.flow: \"jwt_bearer\" is not built yet; write \"client_credentials\"",
+        "refresh_token",
+        "7: destinations.salesforce.login.flow: \"refresh_token\" is not built yet; write \"client_credentials\" or \
+         \"jwt_bearer\"",
+    );
+    check(
+        "client_id =",
+        "audience = \"https://login.salesforce.com\", client_id =",
+        "7: destinations.salesforce.login.audience: is for flow = \"jwt_bearer\"; leave it out, or change the flow",
     );
     check(
         ", client_secret = \"${SF_SECRET}\"",

@@ -1,5 +1,6 @@
 //! The adapter against an org that answers as it is told to.
 
+mod login;
 mod org;
 
 use std::sync::Mutex;
@@ -34,12 +35,18 @@ impl Meter {
 }
 
 fn adapter(address: &str) -> (Salesforce, Arc<Meter>) {
+    let credentials = Credentials::Client { client_id: "id".into(), client_secret: "hush".into() };
+    adapter_as(credentials, address, Clock::system())
+}
+
+fn adapter_as(credentials: Credentials, address: &str, clock: Clock) -> (Salesforce, Arc<Meter>) {
     let meter = Arc::new(Meter::default());
     let settings = SalesforceSettings {
         login_url: Url::parse(address).unwrap(),
-        credentials: Credentials { client_id: "id".into(), client_secret: "hush".into() },
+        credentials,
         api_version: "v62.0".into(),
         timeout: Duration::from_millis(700),
+        clock,
     };
     (Salesforce::new(settings, Arc::clone(&meter) as Arc<dyn CallMeter>).unwrap(), meter)
 }
@@ -413,10 +420,10 @@ async fn a_wrong_login_is_named_shared_and_tells_no_secret() {
 #[test]
 fn settings_that_would_show_the_secret_are_refused() {
     let make = |url: &str, version: &str| {
-        let credentials = Credentials { client_id: String::new(), client_secret: String::new() };
+        let credentials = Credentials::Client { client_id: String::new(), client_secret: String::new() };
         let login_url = Url::parse(url).unwrap();
-        let settings =
-            SalesforceSettings { login_url, credentials, api_version: version.into(), timeout: Duration::from_secs(1) };
+        let (api_version, timeout) = (version.into(), Duration::from_secs(1));
+        let settings = SalesforceSettings { login_url, credentials, api_version, timeout, clock: Clock::system() };
         Salesforce::new(settings, Arc::new(Meter::default())).is_ok()
     };
     assert!(make("https://a.my.salesforce.com", "v62.0"));
