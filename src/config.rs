@@ -26,7 +26,7 @@ pub use destinations::{DestinationConfig, DestinationKind, Mode, SalesforceConfi
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::{LimitsConfig, RetryConfig};
 pub use private_key::PrivateKey;
-pub use records::{Company, ExternalIdTemplate, RecordsConfig, Unmapped};
+pub use records::{Company, DuplicateRule, ExternalIdTemplate, RecordsConfig, Unmapped};
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use sources::SourceConfig;

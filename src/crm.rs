@@ -109,6 +109,19 @@ pub struct RecordWrite {
     pub fields: BTreeMap<FieldName, CrmValue>,
     /// The record goes; there are no `fields` then, and nothing is read back.
     pub delete: bool,
+    pub duplicates: OnDuplicate,
+}
+
+/// What becomes of a write of which the CRM's own duplicate rules say that the record is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// It is refused; the answer need not tell what was found.
+    #[default]
+    Refuse,
+    /// It is refused, and the answer tells what was found, for as many writes as the CRM lets one call say that of.
+    Explain,
+    /// It is saved all the same, where the rule lets itself be overruled.
+    Save,
 }
 
 /// What became of one record's write.

@@ -43,6 +43,7 @@ pub const ENDPOINTS: [&str; 5] = ["collections", "composite", "describe", "query
 const EMAIL: &str = "Email";
 const LAST_NAME: &str = "LastName";
 const WEBSITE: &str = "Website";
+const OWNER: &str = "OwnerId";
 /// By which a Contact points to its Account.
 const ACCOUNT: &str = "AccountId";
 

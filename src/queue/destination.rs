@@ -13,7 +13,7 @@ use super::verdict::RetryPolicy;
 use crate::clock::Clock;
 use crate::config::ExternalIdTemplate;
 use crate::crm::gate::Gate;
-use crate::crm::{CompanyReading, Crm, CrmError, Reading};
+use crate::crm::{CompanyReading, Crm, CrmError, OnDuplicate, Reading};
 use crate::domain::cel::Expression;
 use crate::domain::company::CompanyObject;
 use crate::domain::envelope::{Reader, TimeFormat};
@@ -43,6 +43,8 @@ pub struct DestinationSettings {
     pub company: Option<CompanySettings>,
     pub on_delete: OnDelete,
     pub auto_assign: bool,
+    /// How the CRM's own duplicate rules are met at first.
+    pub duplicates: OnDuplicate,
     pub rows: Vec<FieldRow>,
     /// Which leads are synced.
     pub filter: Option<Expression>,

@@ -89,17 +89,18 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
 
 /// What is sent for one plan that writes.
 pub(super) fn record_write(planned: &Planned) -> RecordWrite {
+    let duplicates = planned.duplicates;
     match &planned.plan.action {
         Action::Create { object, fields } => {
-            RecordWrite { object: object.clone(), id: None, fields: fields.clone(), delete: false }
+            RecordWrite { object: object.clone(), id: None, fields: fields.clone(), delete: false, duplicates }
         }
         Action::Update { record, fields } => {
             let (object, id) = (record.object.clone(), Some(record.id.clone()));
-            RecordWrite { object, id, fields: fields.clone(), delete: false }
+            RecordWrite { object, id, fields: fields.clone(), delete: false, duplicates }
         }
         Action::Delete { record, .. } => {
             let (object, id) = (record.object.clone(), Some(record.id.clone()));
-            RecordWrite { object, id, fields: BTreeMap::new(), delete: true }
+            RecordWrite { object, id, fields: BTreeMap::new(), delete: true, duplicates }
         }
         Action::Unchanged
         | Action::Hold { .. }
@@ -114,6 +115,7 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crm::OnDuplicate;
     use crate::domain::ids::{FieldName, LeadKey, RecordRef};
     use crate::domain::job::{Class, Lane};
     use crate::domain::lead::Lead;
@@ -193,7 +195,7 @@ mod tests {
         let external_id = "cl_1".to_owned();
         let member =
             Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default(), in_hand: Vec::new() };
-        Planned { member, plan, before: Vec::new() }
+        Planned { member, plan, duplicates: OnDuplicate::Refuse, before: Vec::new() }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod cut_off;
 mod database;
 mod deletes;
 mod disk_full;
+mod duplicate_rules;
 mod end_states;
 mod erasure;
 mod fuzz;

@@ -107,7 +107,10 @@ fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
         "company_by_contacts = true",
         "company_by_contacts: says nothing while `company` is \"inline\"; write company = \"account\", or leave it out",
     );
-    check_records("duplicate_rule = \"allow\"", "duplicate_rule: \"allow\" is not built yet; write \"review\"");
+    check_records(
+        "duplicate_rule = \"save\"",
+        "duplicate_rule: \"save\" is not known here; write \"review\" or \"allow\"",
+    );
     check_records(
         "on_delete = \"gone\"",
         "on_delete: \"gone\" is not known here; write \"ignore\", \"flag\" or \"delete\"",

@@ -2,6 +2,7 @@
 
 mod login;
 mod org;
+mod rules;
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use serde_json::json;
 use self::org::{Org, Reply};
 use super::*;
 use crate::clock::SinceBoot;
-use crate::crm::{Call, Reading, RecordWrite, Usage, Written};
+use crate::crm::{Call, OnDuplicate, Reading, RecordWrite, Usage, Written};
 use crate::domain::ids::{FieldName, RecordId, RecordRef, RequestId};
 use crate::domain::matching::{MatchKeys, MatchedBy, NameAndDomain};
 use crate::domain::record::CrmValue;
@@ -68,7 +69,13 @@ fn by_email(email: &str) -> MatchKeys {
 fn create(external_id: &str) -> RecordWrite {
     let fields = [("Ext__c", external_id), ("LastName", "Lovelace")];
     let fields = fields.into_iter().map(|(field, text)| (field.into(), CrmValue::Text(text.into())));
-    RecordWrite { object: "Lead".into(), id: None, fields: fields.collect(), delete: false }
+    RecordWrite {
+        object: "Lead".into(),
+        id: None,
+        fields: fields.collect(),
+        delete: false,
+        duplicates: OnDuplicate::Refuse,
+    }
 }
 
 fn update(id: &str) -> RecordWrite {
@@ -78,6 +85,7 @@ fn update(id: &str) -> RecordWrite {
         id: Some(id.into()),
         fields: [("AnnualRevenue".into(), revenue)].into(),
         delete: false,
+        duplicates: OnDuplicate::Refuse,
     }
 }
 

@@ -42,7 +42,15 @@ pub(super) struct Subrequest<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub http_headers: BTreeMap<&'static str, &'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<Collection<'a>>,
+    pub body: Option<SubrequestBody<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum SubrequestBody<'a> {
+    Collection(Collection<'a>),
+    /// The fields of one record.
+    Record(Row),
 }
 
 /// Up to 200 records to be created or changed.

@@ -4,23 +4,24 @@
 //! with such a text would fail its whole collection, or get a stranger's ID for a value. It travels in a plain collection,
 //! which resolves nothing, beside the composite; what was written of it is read with the next lookup.
 
+mod parts;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::future::join4;
+use futures_util::future::join_all;
 use http::Method;
 use serde::Serialize;
 use serde_json::Value as Json;
 use serde_json::value::{RawValue, to_raw_value};
 
+use self::parts::{Part, names_its_owner};
 use super::rows::{Reader, text};
 use super::soql::{self, Key};
 use super::transport::{Answer, Outgoing, SendError};
-use super::wire::{
-    self, Collection, CompositeAnswer, CompositeRequest, QueryPage, Row, SaveResult, Subanswer, Subrequest, full_id,
-};
+use super::wire::{self, CompositeAnswer, CompositeRequest, QueryPage, Row, Subanswer, Subrequest, full_id};
 use super::{Salesforce, classify};
-use crate::crm::{CrmError, MAX_WRITES, RecordWrite, WriteRequest, WriteResult, Written};
-use crate::domain::ids::{ObjectName, RecordId, RecordRef};
+use crate::crm::{CrmError, MAX_WRITES, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
+use crate::domain::ids::{ObjectName, RecordId};
 use crate::domain::record::{CrmRecord, CrmValue};
 
 /// Queries and collections that one composite may hold, together.
@@ -31,25 +32,35 @@ const LONGEST_TEXT_KEPT: usize = 4_000;
 /// Carries out the writes, in one call unless a text looks like a reference, and one for the deletes; one result each, in the
 /// order given.
 pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<WriteResult> {
-    let is_apart = |write: &RecordWrite| write.delete || write.fields.values().any(looks_like_a_reference);
+    let saved = |write: &RecordWrite| write.duplicates == OnDuplicate::Save;
+    // Five collections have room in one composite; of six kinds this is the rarest.
+    let some_are_saved = request.writes.iter().any(saved) && !request.writes.iter().all(saved);
+    let is_apart = |write: &RecordWrite| {
+        let saved_among_others = some_are_saved && write.id.is_some() && saved(write);
+        write.delete || saved_among_others || write.fields.values().any(looks_like_a_reference)
+    };
     if !request.writes.iter().any(is_apart) {
         return write_share(crm, request, Way::Composite).await;
     }
-    let together = share(request, |write| !is_apart(write));
-    let creates = share(request, |write| is_apart(write) && write.id.is_none());
-    let updates = share(request, |write| is_apart(write) && write.id.is_some() && !write.delete);
-    let deletes = share(request, |write| write.delete);
+    let mut shares = vec![(share(request, |write| !is_apart(write)), Way::Composite)];
+    for saves in [false, true] {
+        let belongs = |write: &RecordWrite| is_apart(write) && !write.delete && saved(write) == saves;
+        for owned in [false, true] {
+            let creates = |write: &RecordWrite| belongs(write) && write.id.is_none() && names_its_owner(write) == owned;
+            let (places, request) = share(request, creates);
+            let auto_assign = request.auto_assign && !owned;
+            shares.push(((places, WriteRequest { auto_assign, ..request }), Way::Collection(Method::POST)));
+        }
+        let updates = share(request, |write| belongs(write) && write.id.is_some());
+        shares.push((updates, Way::Collection(Method::PATCH)));
+    }
+    shares.push((share(request, |write| write.delete), Way::Collection(Method::DELETE)));
     // At once, so that all of it takes no longer than one call may.
-    let (first, second, third, fourth) = join4(
-        write_share(crm, &together.1, Way::Composite),
-        write_share(crm, &creates.1, Way::Collection(Method::POST)),
-        write_share(crm, &updates.1, Way::Collection(Method::PATCH)),
-        write_share(crm, &deletes.1, Way::Collection(Method::DELETE)),
-    )
-    .await;
-    let places = together.0.into_iter().chain(creates.0).chain(updates.0).chain(deletes.0);
-    let results: BTreeMap<usize, WriteResult> =
-        places.zip(first.into_iter().chain(second).chain(third).chain(fourth)).collect();
+    let sent = shares.into_iter().map(|((places, request), way)| async move {
+        let results = write_share(crm, &request, way).await;
+        places.into_iter().zip(results)
+    });
+    let results: BTreeMap<usize, WriteResult> = join_all(sent).await.into_iter().flatten().collect();
     results.into_values().collect()
 }
 
@@ -125,12 +136,10 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
         .map(|object| Reader::new(object, &request.reading, &known, session.user.as_ref()))
         .collect();
 
-    let creates = Part::of(request, "creates", |write| write.id.is_none());
-    let updates = Part::of(request, "updates", |write| write.id.is_some());
-    let mut parts: Vec<Subrequest<'_>> =
-        [&creates, &updates].into_iter().filter_map(|part| part.subrequest(crm, request, records)).collect();
+    let written = Part::all(request);
+    let mut parts: Vec<Subrequest<'_>> = written.iter().map(|part| part.subrequest(crm, request, records)).collect();
     let read_back = read_back_queries(&readers, request);
-    let room = PARTS_PER_CALL - parts.len();
+    let room = PARTS_PER_CALL.saturating_sub(written.iter().filter(|part| !part.is_alone).count());
     parts.extend(read_back.iter().take(room).enumerate().map(|(place, (_, soql))| Subrequest {
         method: "GET",
         url: soql::query_path(&crm.root, soql),
@@ -162,8 +171,8 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
         composite.composite_response.iter().map(|part| (part.reference_id.as_str(), part)).collect();
     let mut rows = rows_read_back(&read_back, &answers);
     let mut results: BTreeMap<usize, WriteResult> = BTreeMap::new();
-    for part in [&creates, &updates] {
-        let verdicts = part.verdicts(answers.get(part.reference).copied(), &answer);
+    for part in &written {
+        let verdicts = part.verdicts(answers.get(part.reference.as_str()).copied(), &answer);
         for (place, verdict) in part.places.iter().zip(verdicts) {
             let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
             results.insert(*place, verdict.into_result(crm, write, record, &mut rows));
@@ -182,7 +191,7 @@ async fn attempt_plain(
     if request.writes.len() > MAX_WRITES {
         return Err(CrmError::Collateral { code: "TOO_MANY_RECORDS".into() }.into());
     }
-    let part = Part::of(request, "plain", |_| true);
+    let part = Part::whole(request);
     let deletes = method == Method::DELETE;
     let path = if deletes { part.delete_path(crm, request) } else { format!("{}/composite/sobjects", crm.root) };
     let outgoing = Outgoing {
@@ -190,6 +199,7 @@ async fn attempt_plain(
         request_id: Some(request.request_id.clone()),
         send_until: Some(request.send_until),
         auto_assign: (!deletes).then_some(method == Method::POST && request.auto_assign),
+        save_duplicates: part.saves_duplicates,
         method,
         ..Outgoing::get("collections", path)
     };
@@ -198,118 +208,13 @@ async fn attempt_plain(
         return Err(WholeFailure { error: whole_error(&answer), response: response_text(answer.status, &answer.body) });
     }
     let body = serde_json::from_slice(&answer.body).ok();
-    let answered = Subanswer { body, http_status_code: 200, reference_id: part.reference.to_owned() };
+    let answered = Subanswer { body, http_status_code: 200, reference_id: part.reference.clone() };
     let mut results: BTreeMap<usize, WriteResult> = BTreeMap::new();
     for (place, verdict) in part.places.iter().zip(part.verdicts(Some(&answered), &answer)) {
         let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
         results.insert(*place, verdict.into_result(crm, write, record, &mut RowsReadBack::new()));
     }
     Ok(results.into_values().collect())
-}
-
-/// The writes of one collection, by their places in the request.
-struct Part {
-    reference: &'static str,
-    places: Vec<usize>,
-}
-
-impl Part {
-    /// Equal objects stand together, since Salesforce cuts a collection where the object changes.
-    fn of(request: &WriteRequest, reference: &'static str, belongs: impl Fn(&RecordWrite) -> bool) -> Self {
-        let writes = request.writes.iter().enumerate().filter(|(_, write)| belongs(write));
-        let mut places: Vec<(&ObjectName, usize)> = writes.map(|(place, write)| (&write.object, place)).collect();
-        places.sort();
-        Self { reference, places: places.into_iter().map(|(_, place)| place).collect() }
-    }
-
-    fn subrequest<'a>(&self, crm: &Salesforce, request: &WriteRequest, records: &'a [Row]) -> Option<Subrequest<'a>> {
-        let creates = self.reference == "creates";
-        let assign = if creates && request.auto_assign { "TRUE" } else { "FALSE" };
-        (!self.places.is_empty()).then(|| Subrequest {
-            method: if creates { "POST" } else { "PATCH" },
-            url: format!("{}/composite/sobjects", crm.root),
-            reference_id: self.reference.into(),
-            http_headers: BTreeMap::from([("Sforce-Auto-Assign", assign)]),
-            body: Some(self.collection(records)),
-        })
-    }
-
-    /// Deletes are named in the address, not in a body.
-    fn delete_path(&self, crm: &Salesforce, request: &WriteRequest) -> String {
-        let writes = self.places.iter().filter_map(|place| request.writes.get(*place));
-        let ids: Vec<String> =
-            writes.filter_map(|write| write.id.as_ref()).map(|id| full_id(id.as_str()).as_str().to_owned()).collect();
-        format!("{}/composite/sobjects?ids={}&allOrNone=false", crm.root, ids.join(","))
-    }
-
-    fn collection<'a>(&self, records: &'a [Row]) -> Collection<'a> {
-        let records = self.places.iter().filter_map(|place| records.get(*place)).collect();
-        Collection { all_or_none: false, records }
-    }
-
-    /// One verdict for each of its records.
-    fn verdicts(&self, part: Option<&Subanswer>, outer: &Answer) -> Vec<Verdict> {
-        let all = |error: CrmError, status: u16, body: &[u8]| {
-            let error = classify::of_the_whole(error, self.places.len());
-            vec![Verdict { status, body: kept_json(body), saved: Err(error) }; self.places.len()]
-        };
-        let unknown = |detail: &str| CrmError::Unknown { detail: detail.into() };
-        let Some(part) = part else {
-            return all(unknown("the answer lacks this part of the request"), outer.status, b"null");
-        };
-        let (status, body) = (part.http_status_code, part.bytes());
-        if status != 200 {
-            let errors = classify::read_errors(body);
-            let lost = errors.is_empty() && status >= 500;
-            let error = if lost {
-                unknown("this part of the request failed without an error code")
-            } else {
-                classify::classify(status, outer.retry_after, &errors)
-            };
-            return all(error, status, body);
-        }
-        match serde_json::from_slice::<Vec<Box<RawValue>>>(body) {
-            Ok(items) if items.len() == self.places.len() => {
-                items.into_iter().map(|item| Verdict::of_item(&item)).collect()
-            }
-            _ => all(unknown("the answer does not hold one result for each record"), status, body),
-        }
-    }
-}
-
-/// What Salesforce said of one record.
-#[derive(Clone)]
-struct Verdict {
-    status: u16,
-    /// Its own part of the answer, as JSON.
-    body: Box<RawValue>,
-    saved: Result<Option<RecordId>, CrmError>,
-}
-
-impl Verdict {
-    fn of_item(item: &RawValue) -> Self {
-        let saved = match serde_json::from_str::<SaveResult>(item.get()) {
-            Ok(SaveResult { success: true, id, .. }) => Ok(id.as_deref().map(full_id)),
-            Ok(SaveResult { errors, .. }) => Err(classify::classify(400, None, &errors)),
-            Err(_) => Err(CrmError::Unknown { detail: "the record's result cannot be read".into() }),
-        };
-        Self { status: 200, body: kept_json(item.get().as_bytes()), saved }
-    }
-
-    fn into_result(self, crm: &Salesforce, write: &RecordWrite, record: &Row, rows: &mut RowsReadBack) -> WriteResult {
-        let mut read = None;
-        let outcome = self.saved.and_then(|id| {
-            // An update is of the record that it names; a create without an ID cannot be found again.
-            let id = write.id.as_ref().map(|id| full_id(id.as_str())).or(id);
-            let id = id.ok_or_else(|| CrmError::Unknown { detail: "the new record's ID is missing".into() })?;
-            // No record is written twice in one request.
-            let (read_back, row) = rows.remove(&id).unzip();
-            read = row;
-            Ok(Written { record: RecordRef { object: write.object.clone(), id }, read_back })
-        });
-        let response = KeptAnswer { status: self.status, body: &self.body, read_back: Some(read.as_ref()) };
-        WriteResult { outcome, request: request_text(crm, write, record), response: to_text(&response) }
-    }
 }
 
 /// A record's part of the request, as the sync log keeps it.
