@@ -27,6 +27,9 @@ pub trait Crm: Send + Sync {
     /// The kind of record that a company is.
     fn companies(&self) -> CompanyObject;
 
+    /// The kind of record that its users are, who may own records.
+    fn users(&self) -> UserObject;
+
     /// What the CRM says of these objects now, past any cache.
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError>;
 
@@ -45,6 +48,14 @@ pub trait Crm: Send + Sync {
     /// No record may be named twice. Where the CRM refused the whole request and one of several records may be the cause,
     /// each has [`CrmError::Collateral`] and is to be repeated in smaller company; a record alone has the error itself.
     async fn write(&self, request: &WriteRequest) -> Vec<WriteResult>;
+}
+
+/// What a CRM keeps its users as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserObject {
+    pub object: ObjectName,
+    /// Those by which an owner is found: the address, and whether the user is active.
+    pub fields: Vec<FieldName>,
 }
 
 /// The most records that one call to [`Crm::write`] or [`Crm::find`] may name.

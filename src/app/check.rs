@@ -11,7 +11,7 @@ use crate::crm::salesforce::remedy;
 use crate::crm::{Call, CallMeter, Crm, CrmError};
 use crate::domain::check::{Finding, Severity, Written, compare, of_people};
 use crate::domain::ids::{DestinationName, ObjectName};
-use crate::domain::mapping::FieldRow;
+use crate::domain::mapping::{Direction, FieldRow, FieldType};
 use crate::domain::record::Schema;
 use crate::queue::destination::{Kinds, objects_read};
 
@@ -51,6 +51,10 @@ pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
     }
     let failures: Vec<Finding> = failures.iter().map(|(object, error)| undescribed(object, error)).collect();
     let mut findings = compared(config, &kinds, &schema, failures);
+    if config.fields.iter().any(|row| row.kind == FieldType::Owner && row.direction == Direction::ToCrm) {
+        findings.insert(0, of_users(crm).await);
+    }
+    findings.sort_by_key(|finding| finding.severity);
     findings.push(Finding {
         severity: Severity::Ok,
         subject: "login".to_owned(),
@@ -58,6 +62,31 @@ pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
         remedy: String::new(),
     });
     findings
+}
+
+/// Whether owners can be found among the CRM's users.
+async fn of_users(crm: &dyn Crm) -> Finding {
+    let users = crm.users();
+    let subject = users.object.to_string();
+    let described = match crm.describe(std::slice::from_ref(&users.object)).await {
+        Ok(described) => described,
+        Err(error) => return undescribed(&users.object, &error),
+    };
+    let hidden = users.fields.iter().find(|field| described.field(&users.object, field).is_none());
+    match hidden {
+        Some(field) => Finding {
+            severity: Severity::Error,
+            subject: format!("{subject}.{field}"),
+            finding: "owners are found by it, and our user may not see it: nothing is synced".to_owned(),
+            remedy: format!("make {subject}.{field} visible to the integration user"),
+        },
+        None => Finding {
+            severity: Severity::Ok,
+            subject,
+            finding: "owners are found by their address".to_owned(),
+            remedy: String::new(),
+        },
+    }
 }
 
 /// The kinds of records that the destination reads.

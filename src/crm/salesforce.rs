@@ -1,7 +1,7 @@
 //! Salesforce over its REST API: lookups and writes of up to 200 records in one counted call each.
 //!
 //! `auth` keeps the token, for which `assertion` signs, `transport` makes the calls, `wire` has the forms on the wire,
-//! `classify` the verdicts, `soql` and `find` the lookups, `write` the writes, `describe` the schema.
+//! `classify` the verdicts, `soql`, `find` and `owners` the lookups, `write` the writes, `describe` the schema.
 
 mod assertion;
 mod auth;
@@ -10,6 +10,7 @@ mod companies;
 mod describe;
 mod find;
 mod follow;
+mod owners;
 mod rows;
 mod soql;
 mod transport;
@@ -30,10 +31,10 @@ pub use self::auth::Credentials;
 pub use self::classify::{Remedy, remedy};
 use self::describe::DescribeAnswer;
 use self::transport::{Http, Outgoing, SendError, Transport};
-use super::{CallMeter, Crm, CrmError, FindRequest, WriteRequest, WriteResult};
+use super::{CallMeter, Crm, CrmError, FindRequest, UserObject, WriteRequest, WriteResult};
 use crate::clock::Clock;
 use crate::domain::company::CompanyObject;
-use crate::domain::ids::ObjectName;
+use crate::domain::ids::{FieldName, ObjectName};
 use crate::domain::matching::{Candidates, PersonObject};
 use crate::domain::record::{ObjectSchema, Schema};
 
@@ -43,6 +44,8 @@ pub const ENDPOINTS: [&str; 5] = ["collections", "composite", "describe", "query
 const EMAIL: &str = "Email";
 const LAST_NAME: &str = "LastName";
 const WEBSITE: &str = "Website";
+const IS_ACTIVE: &str = "IsActive";
+const USER: &str = "User";
 const OWNER: &str = "OwnerId";
 /// By which a Contact points to its Account.
 const ACCOUNT: &str = "AccountId";
@@ -203,6 +206,10 @@ impl Crm for Salesforce {
             website_of_person: WEBSITE.into(),
             lookups: vec![("Contact".into(), ACCOUNT.into())],
         }
+    }
+
+    fn users(&self) -> UserObject {
+        UserObject { object: USER.into(), fields: [EMAIL, IS_ACTIVE].map(FieldName::from).to_vec() }
     }
 
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError> {

@@ -9,6 +9,7 @@ mod deleted;
 mod eligible;
 mod gone;
 mod note;
+mod owners;
 mod sides;
 mod standing;
 

@@ -22,6 +22,7 @@ use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, OnDuplicate, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
+use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Intent, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::store::{
@@ -197,9 +198,14 @@ impl Batch {
     async fn find(&self, members: &[Member], report: &mut Report) -> Result<Vec<Candidates>, CrmError> {
         self.ensure_time_for_a_call()?;
         let destination = &self.destination;
-        let keys = members.iter().map(|member| member.keys.clone()).collect();
+        let mut keys: Vec<MatchKeys> = members.iter().map(|member| member.keys.clone()).collect();
+        let known: Vec<Owners> = keys.iter_mut().map(|keys| destination.owners.take_known(&mut keys.owners)).collect();
         let request = FindRequest { request_id: new_request_id(), keys, reading: self.rules.reading.clone() };
-        let found = destination.crm.find(&request).await;
+        let mut found = destination.crm.find(&request).await;
+        for (found, known) in found.iter_mut().flatten().zip(&known) {
+            destination.owners.keep(&found.owners);
+            found.owners.extend(known);
+        }
         self.permit.answered(found.as_ref().map(|_| ()));
         if let Err(error) = &found {
             destination.note_error(error);

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::keys::InFlight;
+use super::owners::KnownOwners;
 use super::verdict::RetryPolicy;
 use crate::clock::Clock;
 use crate::config::ExternalIdTemplate;
@@ -85,6 +86,8 @@ pub struct Destination {
     pub clock: Clock,
     pub sources: Arc<BTreeMap<SourceName, SourceReading>>,
     pub(super) in_flight: InFlight,
+    /// Users of the CRM that were looked up lately.
+    pub(super) owners: KnownOwners,
     /// Leases that ran out and of which the log does not tell yet.
     ran_out: Mutex<Recovered>,
     rules: RwLock<Option<Arc<Rules>>>,
@@ -138,6 +141,7 @@ impl Destination {
             clock,
             sources,
             in_flight: InFlight::default(),
+            owners: KnownOwners::default(),
             ran_out: Mutex::default(),
             rules: RwLock::default(),
             caught_up_with: tokio::sync::Mutex::default(),

@@ -22,6 +22,7 @@ mod kill;
 mod known_people;
 mod odd_set;
 mod odd_webhooks;
+mod owners;
 mod people;
 #[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/postgres.rs"]

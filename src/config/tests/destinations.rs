@@ -184,15 +184,18 @@ fn a_mapping_row_says_one_thing_and_fits_its_type() {
         check("type = \"email\"\n", &format!("{row}\n"), &format!("15: destinations.salesforce.fields[1].{expected}"));
     };
     check_type(
-        "type = \"owner\"",
-        "type: \"owner\" is not built yet; write \"text\", \"email\", \"phone\", \"url\", \"number\", \"integer\", \
-         \"currency\", \"percent\", \"boolean\", \"date\", \"datetime\", \"picklist\" or \"multi_picklist\"",
+        "clear = true\ntype = \"owner\"",
+        "clear: a record is never without an owner; leave it out: a blank leaves the owner as it is",
+    );
+    check_type(
+        "default = \"Sam\"\ntype = \"owner\"",
+        "default: \"Sam\" does not fit the type; write an address such as \"a@example.com\"",
     );
     check_type(
         "type = \"string\"",
         "type: \"string\" is not known here; write \"text\", \"email\", \"phone\", \"url\", \
-         \"number\", \"integer\", \"currency\", \"percent\", \"boolean\", \"date\", \"datetime\", \"picklist\" or \
-         \"multi_picklist\"",
+         \"number\", \"integer\", \"currency\", \"percent\", \"boolean\", \"date\", \"datetime\", \"picklist\", \
+         \"multi_picklist\" or \"owner\"",
     );
     check_type(
         "format = \"%d/%Q\"\ntype = \"date\"",
