@@ -83,7 +83,7 @@ async fn an_assertion_is_taken_only_of_the_right_key_for_the_right_user_org_and_
                 format!("{}: {}", said("error"), said("error_description"))
             }
         };
-        let now = jiff::Timestamp::now().as_second();
+        let now = crate::sandbox::value::now().as_second();
         let right = json!({
             "iss": "app", "sub": "integration.user@sandbox.example", "aud": "https://login.salesforce.com", "exp": now + 180,
         });
