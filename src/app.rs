@@ -28,7 +28,9 @@ use self::reload::{Reloader, Reloads};
 use self::swap::Swap;
 use self::threads::QueueThreads;
 use crate::clock::Clock;
-use crate::config::{AdminToken, Config, DestinationConfig, DestinationKind, Role, StoreConfig, StoreUrl};
+use crate::config::{
+    AdminToken, Config, DestinationConfig, DestinationKind, Role, SalesforceLogin, StoreConfig, StoreUrl,
+};
 use crate::crm::salesforce::{Credentials, Salesforce, SalesforceSettings};
 use crate::crm::{CallMeter, Crm};
 use crate::http;
@@ -162,16 +164,25 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
 }
 
 /// The adapter of one destination.
-pub(crate) fn connect(config: &DestinationConfig, meter: Arc<dyn CallMeter>) -> Result<Arc<dyn Crm>> {
+pub(crate) fn connect(config: &DestinationConfig, clock: &Clock, meter: Arc<dyn CallMeter>) -> Result<Arc<dyn Crm>> {
     let DestinationKind::Salesforce(salesforce) = &config.kind;
+    let credentials = match &salesforce.login {
+        SalesforceLogin::ClientCredentials { client_id, client_secret } => {
+            Credentials::Client { client_id: client_id.clone(), client_secret: client_secret.expose().to_owned() }
+        }
+        SalesforceLogin::JwtBearer { client_id, username, private_key, audience } => Credentials::Jwt {
+            client_id: client_id.clone(),
+            username: username.clone(),
+            audience: audience.clone(),
+            key: private_key.expose(),
+        },
+    };
     let settings = SalesforceSettings {
         login_url: salesforce.url.clone(),
-        credentials: Credentials {
-            client_id: salesforce.client_id.clone(),
-            client_secret: salesforce.client_secret.expose().to_owned(),
-        },
+        credentials,
         api_version: salesforce.api_version.clone(),
         timeout: config.limits.timeout,
+        clock: clock.clone(),
     };
     Ok(Arc::new(Salesforce::new(settings, meter)?))
 }

@@ -27,6 +27,9 @@ pub trait Crm: Send + Sync {
     /// The kind of record that a company is.
     fn companies(&self) -> CompanyObject;
 
+    /// The kind of record that its users are, who may own records.
+    fn users(&self) -> UserObject;
+
     /// What the CRM says of these objects now, past any cache.
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError>;
 
@@ -45,6 +48,14 @@ pub trait Crm: Send + Sync {
     /// No record may be named twice. Where the CRM refused the whole request and one of several records may be the cause,
     /// each has [`CrmError::Collateral`] and is to be repeated in smaller company; a record alone has the error itself.
     async fn write(&self, request: &WriteRequest) -> Vec<WriteResult>;
+}
+
+/// What a CRM keeps its users as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserObject {
+    pub object: ObjectName,
+    /// Those by which an owner is found: the address, and whether the user is active.
+    pub fields: Vec<FieldName>,
 }
 
 /// The most records that one call to [`Crm::write`] or [`Crm::find`] may name.
@@ -112,6 +123,19 @@ pub struct RecordWrite {
     /// An update that is not carried out, with [`CrmError::Changed`], if the record was changed after this moment; as exactly
     /// as the CRM can tell.
     pub unmodified_since: Option<Timestamp>,
+    pub duplicates: OnDuplicate,
+}
+
+/// What becomes of a write of which the CRM's own duplicate rules say that the record is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// It is refused; the answer need not tell what was found.
+    #[default]
+    Refuse,
+    /// It is refused, and the answer tells what was found, for as many writes as the CRM lets one call say that of.
+    Explain,
+    /// It is saved all the same, where the rule lets itself be overruled.
+    Save,
 }
 
 /// What became of one record's write.

@@ -17,6 +17,7 @@ mod left_alone;
 mod left_out;
 pub mod maintenance;
 pub mod neighbours;
+mod owners;
 mod record;
 mod redact;
 mod settle;

@@ -7,6 +7,7 @@
 //! A request goes `server` → `rest` (or `oauth`, `control`) → `records`, `collections`, `composite`,
 //! `query` → `write` and `table`, all inside one lock around the `world`.
 
+mod assertion;
 mod checks;
 mod codes;
 mod collections;
@@ -22,6 +23,7 @@ mod faults;
 mod fields;
 mod geography;
 mod ids;
+mod login_key;
 mod merge;
 mod oauth;
 mod permissions;
@@ -65,7 +67,17 @@ use tokio_rustls::TlsAcceptor;
 
 use server::Shared;
 
+pub use login_key::{LoginKey, LoginKeyError};
 pub use tls::{TlsError, TlsIdentity};
+
+/// What an org is started with.
+#[derive(Debug, Default)]
+pub struct Options<'a> {
+    /// Over HTTPS as this one; over HTTP if left out.
+    pub tls: Option<&'a TlsIdentity>,
+    /// Whose assertions log the integration user in; nobody's if left out.
+    pub login_key: Option<LoginKey>,
+}
 
 /// The sandbox before it runs.
 #[derive(Debug)]
@@ -74,19 +86,21 @@ pub struct Sandbox;
 impl Sandbox {
     /// Starts an empty org on this address; port 0 takes a free one.
     pub async fn start(listen: SocketAddr) -> io::Result<RunningSandbox> {
-        Self::run(listen, None).await
+        Self::start_with(listen, Options::default()).await
     }
 
     /// The same over HTTPS.
     pub async fn start_tls(listen: SocketAddr, identity: &TlsIdentity) -> io::Result<RunningSandbox> {
-        Self::run(listen, Some(identity.acceptor())).await
+        Self::start_with(listen, Options { tls: Some(identity), ..Options::default() }).await
     }
 
-    async fn run(listen: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<RunningSandbox> {
+    /// Starts one with options.
+    pub async fn start_with(listen: SocketAddr, options: Options<'_>) -> io::Result<RunningSandbox> {
+        let tls = options.tls.map(TlsIdentity::acceptor);
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
-        let shared = Arc::new(Shared::new(url.clone()));
+        let shared = Arc::new(Shared::new(url.clone(), options.login_key));
         let (stop, stopped) = watch::channel(());
         let task = tokio::spawn(accept(listener, shared, tls, stopped));
         Ok(RunningSandbox { address, url, stop, task })

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::connect;
+use crate::clock::Clock;
 use crate::config::{Company, Config, DestinationConfig};
+use crate::crm::salesforce::remedy;
 use crate::crm::{Call, CallMeter, Crm, CrmError};
 use crate::domain::check::{Finding, Severity, Written, compare, of_people};
 use crate::domain::ids::{DestinationName, ObjectName};
-use crate::domain::mapping::FieldRow;
+use crate::domain::mapping::{Direction, FieldRow, FieldType};
 use crate::domain::record::Schema;
 use crate::queue::destination::{Kinds, objects_read};
 
@@ -24,7 +26,7 @@ pub struct DestinationCheck {
 pub async fn run(config: &Config) -> Result<Vec<DestinationCheck>> {
     let mut checks = Vec::new();
     for (name, destination) in &config.destinations {
-        let crm = connect(destination, Arc::new(Unmetered))?;
+        let crm = connect(destination, &Clock::system(), Arc::new(Unmetered))?;
         checks.push(DestinationCheck { destination: name.clone(), findings: of(destination, &*crm).await });
     }
     Ok(checks)
@@ -32,7 +34,7 @@ pub async fn run(config: &Config) -> Result<Vec<DestinationCheck>> {
 
 /// What the CRM says of these objects now.
 pub async fn describe(config: &DestinationConfig, objects: &[ObjectName]) -> Result<Schema> {
-    Ok(connect(config, Arc::new(Unmetered))?.describe(objects).await?)
+    Ok(connect(config, &Clock::system(), Arc::new(Unmetered))?.describe(objects).await?)
 }
 
 /// Checks one destination through an adapter that is at hand: every object that is read, not only the one written.
@@ -49,6 +51,10 @@ pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
     }
     let failures: Vec<Finding> = failures.iter().map(|(object, error)| undescribed(object, error)).collect();
     let mut findings = compared(config, &kinds, &schema, failures);
+    if config.fields.iter().any(|row| row.kind == FieldType::Owner && row.direction == Direction::ToCrm) {
+        findings.insert(0, of_users(crm).await);
+    }
+    findings.sort_by_key(|finding| finding.severity);
     findings.push(Finding {
         severity: Severity::Ok,
         subject: "login".to_owned(),
@@ -56,6 +62,31 @@ pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
         remedy: String::new(),
     });
     findings
+}
+
+/// Whether owners can be found among the CRM's users.
+async fn of_users(crm: &dyn Crm) -> Finding {
+    let users = crm.users();
+    let subject = users.object.to_string();
+    let described = match crm.describe(std::slice::from_ref(&users.object)).await {
+        Ok(described) => described,
+        Err(error) => return undescribed(&users.object, &error),
+    };
+    let hidden = users.fields.iter().find(|field| described.field(&users.object, field).is_none());
+    match hidden {
+        Some(field) => Finding {
+            severity: Severity::Error,
+            subject: format!("{subject}.{field}"),
+            finding: "owners are found by it, and our user may not see it: nothing is synced".to_owned(),
+            remedy: format!("make {subject}.{field} visible to the integration user"),
+        },
+        None => Finding {
+            severity: Severity::Ok,
+            subject,
+            finding: "owners are found by their address".to_owned(),
+            remedy: String::new(),
+        },
+    }
 }
 
 /// The kinds of records that the destination reads.
@@ -120,9 +151,7 @@ pub(super) fn undescribed(object: &ObjectName, error: &CrmError) -> Finding {
 
 fn unreachable(error: &CrmError) -> Finding {
     let remedy = match error {
-        CrmError::Unauthorised { .. } => {
-            "compare client_id and client_secret with the connected app, and see that it has a run-as user"
-        }
+        CrmError::Unauthorised { code, .. } => remedy(code).todo,
         CrmError::Unavailable { .. } | CrmError::Unknown { .. } => {
             "compare the login url with the org's My Domain address, and see whether this machine reaches it"
         }

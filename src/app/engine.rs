@@ -14,10 +14,10 @@ use super::operations::AppOperations;
 use super::reload::Reloads;
 use super::{connect, longest_wait};
 use crate::clock::Clock;
-use crate::config::{AdminToken, Company, Config, DestinationConfig, Mode, Unmapped};
-use crate::crm::CallMeter;
+use crate::config::{AdminToken, Company, Config, DestinationConfig, DuplicateRule, Mode, Unmapped};
 use crate::crm::gate::{BudgetSnapshot, Gate, GateSettings, Pause};
 use crate::crm::salesforce::ENDPOINTS;
+use crate::crm::{CallMeter, OnDuplicate};
 use crate::domain::envelope::Reader;
 use crate::domain::ids::{DestinationName, SourceName};
 use crate::http;
@@ -186,7 +186,7 @@ async fn destinations(
             None => new_gate(name, settings, &**store, clock).await?,
         };
         let meter = Arc::new(Meter { destination: name.clone(), gate: Arc::clone(&gate) });
-        let crm = connect(settings, meter).with_context(|| format!("destination {name}"))?;
+        let crm = connect(settings, clock, meter).with_context(|| format!("destination {name}"))?;
         let destination = Destination::new(
             name.clone(),
             destination_settings(settings, config.store.log_bodies),
@@ -283,6 +283,10 @@ fn destination_settings(config: &DestinationConfig, log_bodies: bool) -> Destina
             by_contacts: config.records.company_by_contacts,
         }),
         auto_assign: config.records.auto_assign,
+        duplicates: match config.records.duplicate_rule {
+            DuplicateRule::Review => OnDuplicate::Refuse,
+            DuplicateRule::Allow => OnDuplicate::Save,
+        },
         rows: config.fields.clone(),
         filter: config.filter.clone(),
         refuse_unmapped: config.records.unmapped == Unmapped::Error,

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::exit::{Exit, WrongUsage};
 use super::output;
 use super::signals::Signals;
-use crate::sandbox::{Sandbox, TlsIdentity};
+use crate::sandbox::{LoginKey, Options, Sandbox, TlsIdentity};
 
 const FAULTS: &str = "\
 Trouble to order: POST {\"rules\": [{\"fault\": NAME, ...}]} to /_sandbox/faults replaces all rules, an empty list ends them.
@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// The certificate's private key (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Let the integration user log in by assertions (JWT bearer) that this certificate or public key (PEM) verifies.
+    #[arg(long, value_name = "FILE")]
+    jwt_public_key: Option<PathBuf>,
     /// Print its address as JSON.
     #[arg(long)]
     json: bool,
@@ -56,9 +59,6 @@ pub(super) struct Args {
 impl Args {
     /// Who it is to callers over HTTPS; `None` where it speaks HTTP.
     fn identity(&self) -> Result<Option<TlsIdentity>> {
-        let read = |path: &Path| {
-            fs::read_to_string(path).map_err(|err| WrongUsage(format!("cannot read {}: {err}", path.display())))
-        };
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => {
                 let made = TlsIdentity::read(&read(certificate)?, &read(key)?);
@@ -69,6 +69,17 @@ impl Args {
             _ => Ok(None),
         }
     }
+
+    /// Whose assertions log in.
+    fn login_key(&self) -> Result<Option<LoginKey>> {
+        let Some(path) = &self.jwt_public_key else { return Ok(None) };
+        let made = LoginKey::read(&read(path)?);
+        Ok(Some(made.map_err(|err| WrongUsage(format!("{}: {:#}", path.display(), anyhow::Error::from(err))))?))
+    }
+}
+
+fn read(path: &Path) -> Result<String, WrongUsage> {
+    fs::read_to_string(path).map_err(|err| WrongUsage(format!("cannot read {}: {err}", path.display())))
 }
 
 /// Runs an empty org until SIGTERM or SIGINT; what it held is gone then.
@@ -81,11 +92,11 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         return Err(WrongUsage(message).into());
     }
     let identity = args.identity()?;
+    let login_key = args.login_key()?;
+    let by_assertion = login_key.is_some();
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let started = match &identity {
-        Some(identity) => Sandbox::start_tls(args.listen, identity).await,
-        None => Sandbox::start(args.listen).await,
-    };
+    let options = Options { tls: identity.as_ref(), login_key };
+    let started = Sandbox::start_with(args.listen, options).await;
     let sandbox = started.with_context(|| format!("cannot listen on {}", args.listen))?;
     let made = identity.as_ref().filter(|_| args.tls).map(TlsIdentity::certificate);
     let url = sandbox.url();
@@ -103,6 +114,12 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
              Its records: {url}/_sandbox/records?object=Lead\n\
              Ctrl-C ends it, and all that it holds is gone."
         ))?;
+        if by_assertion {
+            output::print(&format!(
+                "Or by assertion: login = {{ flow = \"jwt_bearer\", url = \"{url}\", client_id = \"any\", username = \
+                 \"integration.user@sandbox.example\", private_key = \"${{file:key.pem}}\" }}"
+            ))?;
+        }
         if let Some(certificate) = made {
             output::print(&format!("Its certificate, for clients to trust:\n{certificate}"))?;
         }

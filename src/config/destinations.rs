@@ -9,6 +9,7 @@ use crate::domain::ids::{FieldName, ObjectName, SourceName};
 use crate::domain::mapping::FieldRow;
 use crate::domain::plan::OnDelete;
 
+use super::private_key::{PrivateKey, private_key};
 use super::reader::{Item, Table, Wrong};
 use super::values::{duration, expression, filled_text, one_built_of, one_of, remote_address};
 use super::{LimitsConfig, RecordsConfig, RetryConfig, Secret, Unmapped, fields, limits, records};
@@ -37,15 +38,29 @@ pub enum DestinationKind {
     Salesforce(SalesforceConfig),
 }
 
-/// How to reach a Salesforce org and log in by the client credentials flow.
+/// How to reach a Salesforce org and log in.
 #[derive(Clone, Debug)]
 pub struct SalesforceConfig {
     /// The org's My Domain address, without a path; https, or http for a loopback address.
     pub url: Url,
-    pub client_id: String,
-    pub client_secret: Secret,
+    pub login: SalesforceLogin,
     /// `v62.0` if left out.
     pub api_version: String,
+}
+
+/// `login` of a Salesforce org: who we are there, and how that is proved.
+#[derive(Clone, Debug)]
+pub enum SalesforceLogin {
+    /// As the app's Run As user, by the app's secret.
+    ClientCredentials { client_id: String, client_secret: Secret },
+    /// As `username`, by an assertion that is signed with the app's key.
+    JwtBearer {
+        client_id: String,
+        username: String,
+        private_key: PrivateKey,
+        /// By the url if left out: `https://test.salesforce.com` for a sandbox, else `https://login.salesforce.com`.
+        audience: String,
+    },
 }
 
 /// Whether anything is written to the CRM.
@@ -122,14 +137,68 @@ const LOGIN: &str = "write login = { flow = \"client_credentials\", url = \"http
 fn salesforce(table: &Table<'_>) -> Option<SalesforceConfig> {
     let api_version = table.or("api_version", "v62.0".to_owned(), api_version);
     let login = table.required("login", LOGIN, Item::table)?;
-    let flows = one_built_of(&[("client_credentials", ())], &["jwt_bearer", "refresh_token"]);
-    login.required("flow", "write \"client_credentials\"", flows)?;
+    let flows = one_built_of(&[("client_credentials", Flow::Client), ("jwt_bearer", Flow::Jwt)], &["refresh_token"]);
+    let flow = login.required("flow", "write \"client_credentials\" or \"jwt_bearer\"", flows)?;
     let url =
         login.required("url", "write the org's My Domain address, https://example.my.salesforce.com", org_address);
     let client_id = login.required("client_id", "write the connected app's consumer key", filled_text);
-    let client_secret = login.required("client_secret", "write the connected app's consumer secret", filled_text);
+    let belongs = |keys: &[&'static str], other: &str| {
+        for key in keys.iter().filter(|key| login.has(key)) {
+            login.item(key);
+            login.wrong(key, format!("is for flow = {other:?}"), "leave it out, or change the flow");
+        }
+    };
+    let read = match flow {
+        Flow::Client => {
+            let secret = login.required("client_secret", "write the connected app's consumer secret", filled_text);
+            belongs(&["username", "private_key", "audience"], "jwt_bearer");
+            client_id.zip(secret).map(|(client_id, secret)| SalesforceLogin::ClientCredentials {
+                client_id,
+                client_secret: Secret::new(secret),
+            })
+        }
+        Flow::Jwt => {
+            let username =
+                login.required("username", "write the username of the user that leadrelay logs in as", filled_text);
+            let private_key = login.required("private_key", "write private_key = \"${file:key.pem}\"", private_key);
+            let audience = login.optional("audience", audience);
+            let audience = audience.or_else(|| Some(default_audience(url.as_ref()?).to_owned()));
+            belongs(&["client_secret"], "client_credentials");
+            client_id.zip(username).zip(private_key.zip(audience)).map(
+                |((client_id, username), (private_key, audience))| SalesforceLogin::JwtBearer {
+                    client_id,
+                    username,
+                    private_key,
+                    audience,
+                },
+            )
+        }
+    };
     login.finish();
-    Some(SalesforceConfig { url: url?, client_id: client_id?, client_secret: Secret::new(client_secret?), api_version })
+    Some(SalesforceConfig { url: url?, login: read?, api_version })
+}
+
+#[derive(Clone, Copy)]
+enum Flow {
+    Client,
+    Jwt,
+}
+
+/// For whom an assertion is meant: the login host of the kind of org that the url is of.
+fn default_audience(url: &Url) -> &'static str {
+    let host = url.host_str().unwrap_or_default();
+    let is_test = host == "test.salesforce.com"
+        || host.ends_with(".sandbox.my.salesforce.com")
+        || host.ends_with(".scratch.my.salesforce.com")
+        // Sandboxes without enhanced domains: company--sandbox.my.salesforce.com.
+        || host.strip_suffix(".my.salesforce.com").is_some_and(|name| !name.contains('.') && name.contains("--"));
+    if is_test { "https://test.salesforce.com" } else { "https://login.salesforce.com" }
+}
+
+/// Salesforce compares it letter by letter, and knows none with a slash at the end.
+fn audience(item: &Item<'_>) -> Result<String, Wrong> {
+    remote_address(item)?;
+    Ok(item.text()?.trim_end_matches('/').to_owned())
 }
 
 fn org_address(item: &Item<'_>) -> Result<Url, Wrong> {

@@ -28,6 +28,7 @@ const TYPES: &[(&str, FieldType)] = &[
     ("datetime", FieldType::DateTime),
     ("picklist", FieldType::Picklist),
     ("multi_picklist", FieldType::MultiPicklist),
+    ("owner", FieldType::Owner),
 ];
 
 /// Reads the rows of a destination whose leads become `object` records under the key `external_id`.
@@ -163,7 +164,7 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
         table.required("lead", "write the lead's field, such as \"email\" or \"attributes.industry\"", filled_text)
     };
     let crm = table.required("crm", "write the API name of the CRM's field, such as \"Email\"", api_name);
-    let kind = table.required("type", "write the field's type, such as \"text\"", one_built_of(TYPES, &["owner"]));
+    let kind = table.required("type", "write the field's type, such as \"text\"", one_of(TYPES));
     let on = table
         .list("on", object_name)
         .map_or_else(|| vec![object.clone()], |names| names.into_iter().map(ObjectName::from).collect());
@@ -213,6 +214,9 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
     }
     let kind = kind?;
     check_options(table, kind, conflict);
+    if clear && kind == FieldType::Owner {
+        table.wrong("clear", "a record is never without an owner", "leave it out: a blank leaves the owner as it is");
+    }
     Some(FieldRow {
         lead: lead?,
         computed: computed.map(Computed::Expression),
@@ -317,7 +321,7 @@ fn default_value(item: &Item<'_>, kind: Option<FieldType>) -> Result<String, Wro
         Some(FieldType::DateTime) => {
             (Timestamp::parse_rfc3339(&text).is_some(), "a moment such as \"2026-01-31T12:00:00Z\"")
         }
-        Some(FieldType::Email) => {
+        Some(FieldType::Email | FieldType::Owner) => {
             (email_address::EmailAddress::is_valid(&text), "an address such as \"a@example.com\"")
         }
         _ => (true, ""),

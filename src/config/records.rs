@@ -5,7 +5,7 @@ use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::plan::{OnCrmDelete, OnDelete};
 
 use super::reader::{Item, Table, Wrong, quoted};
-use super::values::{api_name, one_built_of, one_of};
+use super::values::{api_name, one_of};
 
 /// `[destinations.NAME.records]`: the kind of record a lead becomes, how it is recognised, and what happens when that is unclear.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct RecordsConfig {
     pub on_delete: OnDelete,
     /// Whether the CRM's assignment rules run on create; true if left out. They never run on update.
     pub auto_assign: bool,
+    /// What the CRM's own duplicate rules are taken for; `review` if left out.
+    pub duplicate_rule: DuplicateRule,
     /// What becomes of custom attributes without a row; `drop` if left out.
     pub unmapped: Unmapped,
 }
@@ -48,6 +50,15 @@ pub enum Unmapped {
     Note(FieldName),
     /// The lead is held until the mapping names them.
     Error,
+}
+
+/// What is done with a record of which the CRM's own duplicate rule says that it is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DuplicateRule {
+    /// A person is asked.
+    Review,
+    /// It is saved all the same, where the rule lets itself be overruled.
+    Allow,
 }
 
 /// What is done about the companies that leads belong to.
@@ -184,7 +195,11 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         ]),
     );
     let auto_assign = table.or("auto_assign", true, Item::flag);
-    table.optional("duplicate_rule", one_built_of(&[("review", ())], &["allow"]));
+    let duplicate_rule = table.or(
+        "duplicate_rule",
+        DuplicateRule::Review,
+        one_of(&[("review", DuplicateRule::Review), ("allow", DuplicateRule::Allow)]),
+    );
     let on_delete = on_delete(&table, external_id.as_deref());
     let unmapped = unmapped(&table);
     table.finish();
@@ -201,6 +216,7 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         on_crm_delete,
         on_delete: on_delete?,
         auto_assign,
+        duplicate_rule,
         unmapped,
     })
 }

@@ -12,6 +12,7 @@ use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::signature::{TokenLocation, TokenRules, VerifyRules};
 
 mod destinations;
+mod jwt_bearer;
 mod mistakes;
 
 /// The least that a configuration must say.
@@ -103,7 +104,8 @@ fn what_is_left_out_has_its_documented_default() {
     let destination = destination(&config);
     let DestinationKind::Salesforce(salesforce) = &destination.kind;
     assert_eq!(salesforce.api_version, "v62.0");
-    assert_eq!(salesforce.client_id, "consumer-key");
+    let SalesforceLogin::ClientCredentials { client_id, .. } = &salesforce.login else { panic!("{salesforce:?}") };
+    assert_eq!(client_id, "consumer-key");
     assert_eq!(destination.mode, Mode::Live);
     assert_eq!(destination.sources, [SourceName::from("klozeo")]);
     assert_eq!(destination.records.object.as_str(), "Lead");

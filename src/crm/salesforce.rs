@@ -1,14 +1,16 @@
 //! Salesforce over its REST API: lookups and writes of up to 200 records in one counted call each.
 //!
-//! `auth` keeps the token, `transport` makes the calls, `wire` has the forms on the wire, `classify` the verdicts, `soql`
-//! and `find` the lookups, `write` the writes, `describe` the schema.
+//! `auth` keeps the token, for which `assertion` signs, `transport` makes the calls, `wire` has the forms on the wire,
+//! `classify` the verdicts, `soql`, `find` and `owners` the lookups, `write` the writes, `describe` the schema.
 
+mod assertion;
 mod auth;
 mod classify;
 mod companies;
 mod describe;
 mod find;
 mod follow;
+mod owners;
 mod rows;
 mod soql;
 mod transport;
@@ -29,9 +31,10 @@ pub use self::auth::Credentials;
 pub use self::classify::{Remedy, remedy};
 use self::describe::DescribeAnswer;
 use self::transport::{Http, Outgoing, SendError, Transport};
-use super::{CallMeter, Crm, CrmError, FindRequest, WriteRequest, WriteResult};
+use super::{CallMeter, Crm, CrmError, FindRequest, UserObject, WriteRequest, WriteResult};
+use crate::clock::Clock;
 use crate::domain::company::CompanyObject;
-use crate::domain::ids::ObjectName;
+use crate::domain::ids::{FieldName, ObjectName};
 use crate::domain::matching::{Candidates, PersonObject};
 use crate::domain::record::{ObjectSchema, Schema};
 
@@ -41,6 +44,9 @@ pub const ENDPOINTS: [&str; 5] = ["collections", "composite", "describe", "query
 const EMAIL: &str = "Email";
 const LAST_NAME: &str = "LastName";
 const WEBSITE: &str = "Website";
+const IS_ACTIVE: &str = "IsActive";
+const USER: &str = "User";
+const OWNER: &str = "OwnerId";
 /// By which a Contact points to its Account.
 const ACCOUNT: &str = "AccountId";
 
@@ -54,6 +60,8 @@ pub struct SalesforceSettings {
     pub api_version: String,
     /// How long one HTTP call may take. A request whose session has ended takes up to three: itself, the login, the replay.
     pub timeout: Duration,
+    /// By which assertions end; it must be right to the minute.
+    pub clock: Clock,
 }
 
 /// Why no adapter can be made of the settings.
@@ -101,7 +109,7 @@ impl Salesforce {
             return Err(SalesforceSettingsError::ApiVersion);
         }
         let http = Http::new(settings.timeout, auth::is_loopback(&settings.login_url), meter)?;
-        let login = auth::Login::new(&settings.login_url, settings.credentials);
+        let login = auth::Login::new(&settings.login_url, settings.credentials, settings.clock);
         Ok(Self {
             transport: Transport::new(http, login),
             root: format!("/services/data/v{number}"),
@@ -198,6 +206,10 @@ impl Crm for Salesforce {
             website_of_person: WEBSITE.into(),
             lookups: vec![("Contact".into(), ACCOUNT.into())],
         }
+    }
+
+    fn users(&self) -> UserObject {
+        UserObject { object: USER.into(), fields: [EMAIL, IS_ACTIVE].map(FieldName::from).to_vec() }
     }
 
     async fn describe(&self, objects: &[ObjectName]) -> Result<Schema, CrmError> {

@@ -2,7 +2,7 @@
 
 use super::envelope::TimeFormat;
 use super::ids::{FieldName, ObjectName};
-use super::mapping::{Computed, Converted, Direction, FieldRow, TooLong, convert, type_fits};
+use super::mapping::{Computed, Converted, Direction, FieldRow, Given, TooLong, convert, type_fits};
 use super::matching::{KeyField, MatchedBy, PersonObject};
 use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 use super::value::Value;
@@ -254,7 +254,8 @@ fn takes(row: &FieldRow, field: &FieldSchema, text: &str) -> bool {
     let plain = FieldRow { take: None, computed: None, values: Vec::new(), ..row.clone() };
     let listed = FieldSchema { restricted: true, ..field.clone() };
     let sent = Value::Text(text.to_owned());
-    matches!(convert(&plain, &|_| Some(&sent), Some(&listed), TimeFormat::Rfc3339), Converted::Value(..))
+    let given = Given::times(TimeFormat::Rfc3339);
+    matches!(convert(&plain, &|_| Some(&sent), Some(&listed), given), Converted::Value(..))
 }
 
 /// Picklists that depend on another field, and the names of places where the org keeps codes.

@@ -11,12 +11,14 @@ mod email;
 mod link;
 mod moment;
 mod number;
+pub mod owner;
 mod phone;
 mod text;
 mod words;
 
-pub use convert::{Converted, Invalid, Note, convert, convert_under};
+pub use convert::{Converted, Given, Invalid, Note, convert};
 pub(super) use number::exact as exact_number;
+pub use owner::{OwnerFound, Owners};
 pub use words::type_fits;
 
 use std::collections::BTreeSet;
@@ -114,6 +116,8 @@ pub enum FieldType {
     DateTime,
     Picklist,
     MultiPicklist,
+    /// A user of the CRM, whom the lead names by e-mail address.
+    Owner,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

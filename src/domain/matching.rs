@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::company::CompanyKeys;
 use super::ids::{FieldName, ObjectName, RecordRef};
+use super::mapping::Owners;
 use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
 use super::record::{CrmRecord, CrmValue, names_contradict};
 
@@ -22,6 +23,8 @@ pub struct MatchKeys {
     pub name_and_domain: Option<NameAndDomain>,
     /// The lead's company, where that is to be looked up as well.
     pub company: Option<CompanyKeys>,
+    /// Addresses of users of the CRM that the lead names as owners.
+    pub owners: BTreeSet<String>,
 }
 
 /// A person's name and the domain of the company; free-mail and role addresses give none.
@@ -39,6 +42,8 @@ pub struct Candidates {
     pub found: Vec<Candidate>,
     /// Records that may be the lead's company; `None`: it was not looked up.
     pub companies: Option<Vec<Candidate>>,
+    /// The users whose addresses were looked up.
+    pub owners: Owners,
 }
 
 /// A record and the strongest key that it answered to.

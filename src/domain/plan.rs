@@ -10,6 +10,7 @@ mod dependent;
 mod eligible;
 mod gone;
 mod note;
+mod owners;
 mod sides;
 mod standing;
 

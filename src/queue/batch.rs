@@ -19,9 +19,10 @@ use super::suspects::{by_suspicion, died_alone};
 use super::writes::{Call, Sent, announced_write, record_write};
 use crate::clock::SinceBoot;
 use crate::crm::gate::{Permit, outcome_of};
-use crate::crm::{CrmError, FindRequest, WriteRequest, WriteResult};
+use crate::crm::{CrmError, FindRequest, OnDuplicate, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
+use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Action, Intent, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
 use crate::store::{
@@ -65,6 +66,8 @@ impl Member {
 pub(super) struct Planned {
     pub member: Member,
     pub plan: SyncPlan,
+    /// How its write meets the CRM's own duplicate rules.
+    pub duplicates: OnDuplicate,
     /// What this attempt did before its last call, refused calls among it, with what was announced: logged with that one.
     pub before: Vec<(Option<IntentId>, NewLogRow)>,
 }
@@ -195,9 +198,14 @@ impl Batch {
     async fn find(&self, members: &[Member], report: &mut Report) -> Result<Vec<Candidates>, CrmError> {
         self.ensure_time_for_a_call()?;
         let destination = &self.destination;
-        let keys = members.iter().map(|member| member.keys.clone()).collect();
+        let mut keys: Vec<MatchKeys> = members.iter().map(|member| member.keys.clone()).collect();
+        let known: Vec<Owners> = keys.iter_mut().map(|keys| destination.owners.take_known(&mut keys.owners)).collect();
         let request = FindRequest { request_id: new_request_id(), keys, reading: self.rules.reading.clone() };
-        let found = destination.crm.find(&request).await;
+        let mut found = destination.crm.find(&request).await;
+        for (found, known) in found.iter_mut().flatten().zip(&known) {
+            destination.owners.keep(&found.owners);
+            found.owners.extend(known);
+        }
         self.permit.answered(found.as_ref().map(|_| ()));
         if let Err(error) = &found {
             destination.note_error(error);
@@ -248,7 +256,12 @@ impl Batch {
             let shared = shared.contains(&member.lead.key);
             let plan = self.plan_one(&member, found, shared, &|record| owner_of.get(record).cloned());
             let plan = self.without_known(&member, plan);
-            planned.push(Planned { member, plan, before: Vec::new() });
+            planned.push(Planned {
+                member,
+                plan,
+                duplicates: self.destination.settings.duplicates,
+                before: Vec::new(),
+            });
         }
         Ok(planned)
     }
@@ -305,10 +318,10 @@ impl Batch {
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
         let planned = self.with_companies(planned, companies, &settling, report).await?;
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
-        for Planned { member, plan, before } in planned {
+        for Planned { member, plan, duplicates, before } in planned {
             // The field that points to the company is known only now.
             let plan = self.without_known(&member, plan);
-            let planned = Planned { member, plan, before };
+            let planned = Planned { member, plan, duplicates, before };
             let writes = matches!(
                 planned.plan.action,
                 Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. }

@@ -10,7 +10,7 @@ use super::keys::{Hold, InHand, of_record};
 use super::redact::without_values;
 use crate::clock::SinceBoot;
 use crate::crm::gate::{Entry, Permit, WorkClass, outcome_of};
-use crate::crm::{CrmError, FindRequest, RecordWrite, WriteRequest, WriteResult};
+use crate::crm::{CrmError, FindRequest, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, ObjectName, RecordRef, RequestId};
 use crate::domain::matching::{Candidate, MatchKeys, MatchedBy};
 use crate::domain::plan::{Decision, Rule};
@@ -131,8 +131,14 @@ impl AtHand<'_> {
             note: Some("a person unlinked the lead from this record".to_owned()),
         };
         let fields = [(field.clone(), CrmValue::Null)].into();
-        let (object, id) = (record.object.clone(), Some(record.id.clone()));
-        let write = RecordWrite { object, id, fields, delete: false, unmodified_since: None };
+        let write = RecordWrite {
+            object: record.object.clone(),
+            id: Some(record.id.clone()),
+            fields,
+            delete: false,
+            unmodified_since: None,
+            duplicates: OnDuplicate::Refuse,
+        };
         let row = self.write(lead, record, write, Operation::Update, vec![decision]).await?;
         Ok(Some(row))
     }
@@ -140,7 +146,14 @@ impl AtHand<'_> {
     /// Deletes a record; that it is gone already is as good.
     pub async fn delete(&self, lead: &LeadKey, record: &RecordRef) -> Result<NewLogRow, ByHandError> {
         let (object, id) = (record.object.clone(), Some(record.id.clone()));
-        let write = RecordWrite { object, id, fields: Default::default(), delete: true, unmodified_since: None };
+        let write = RecordWrite {
+            object,
+            id,
+            fields: Default::default(),
+            delete: true,
+            unmodified_since: None,
+            duplicates: OnDuplicate::Refuse,
+        };
         self.write(lead, record, write, Operation::Delete, Vec::new()).await
     }
 

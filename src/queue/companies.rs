@@ -9,7 +9,7 @@ use super::left_out::without_known;
 use super::settle::{Settling, asked_by_duplicate_rule};
 use super::writes::Call;
 use crate::clock::SinceBoot;
-use crate::crm::{CrmError, RecordWrite, WriteRequest, WriteResult};
+use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::plan::{CompanyAction, CompanyRules, ConflictKind, Decision, Question, company};
 use crate::domain::record::CrmValue;
@@ -58,6 +58,8 @@ pub(super) struct Task {
     /// The leads of the company; in the name of the first one it is done.
     places: Vec<usize>,
     decisions: Vec<Decision>,
+    /// Whether a person said that it is another company than those that are there.
+    is_apart: bool,
 }
 
 /// Why the company of the lead at each place could not be made, and of the first lead what was announced.
@@ -196,6 +198,7 @@ impl Batch {
                 keys: BTreeSet::from([keys::of_record(record)]),
                 places: Vec::new(),
                 decisions: Vec::new(),
+                is_apart: false,
             });
             task.add(place, fields, &of.decisions);
         }
@@ -251,7 +254,7 @@ impl Batch {
         }
         let request = WriteRequest {
             request_id: announcement.request_id,
-            writes: ours.iter().map(|task| task.write(rules)).collect(),
+            writes: ours.iter().map(|task| task.write(rules, destination.settings.duplicates)).collect(),
             reading: self.rules.reading.clone(),
             auto_assign: false,
             send_until: lease.until.min(self.lease.until).before(destination.settings.timeout),
@@ -280,17 +283,25 @@ fn creates(planned: &[Planned], rules: &CompanyRules) -> Vec<Task> {
         };
         let keys = of.keys.external_ids();
         // One that a person said is another company has a key of its own.
-        let keys = if keys.iter().any(|key| key == own) { keys } else { vec![own.to_owned()] };
+        let is_apart = !keys.iter().any(|key| key == own);
+        let keys = if is_apart { vec![own.to_owned()] } else { keys };
         wanted.push((place, keys.iter().map(|key| keys::company_key(key)).collect()));
-        made.insert(place, (fields, of.decisions.as_slice(), of.keys.domains.is_empty()));
+        made.insert(place, (fields, of.decisions.as_slice(), of.keys.domains.is_empty(), is_apart));
     }
     let task = |mut group: Group| {
         // A domain is the surer key.
-        group.places.sort_by_key(|place| (made.get(place).is_none_or(|(.., nameless)| *nameless), *place));
-        let mut task =
-            Task { record: None, fields: BTreeMap::new(), keys: group.keys, places: Vec::new(), decisions: Vec::new() };
+        group.places.sort_by_key(|place| (made.get(place).is_none_or(|(_, _, nameless, _)| *nameless), *place));
+        let mut task = Task {
+            record: None,
+            fields: BTreeMap::new(),
+            keys: group.keys,
+            places: Vec::new(),
+            decisions: Vec::new(),
+            is_apart: false,
+        };
         for place in group.places {
-            if let Some((fields, decisions, _)) = made.get(&place) {
+            if let Some((fields, decisions, _, is_apart)) = made.get(&place) {
+                task.is_apart = *is_apart;
                 task.add(place, fields, decisions);
             }
         }
@@ -397,13 +408,14 @@ impl Task {
         if self.record.is_some() { Operation::AccountUpdate } else { Operation::AccountCreate }
     }
 
-    fn write(&self, rules: &CompanyRules) -> RecordWrite {
+    fn write(&self, rules: &CompanyRules, settings: OnDuplicate) -> RecordWrite {
         RecordWrite {
             object: rules.object.object.clone(),
             id: self.record.as_ref().map(|record| record.id.clone()),
             fields: self.fields.clone(),
             delete: false,
             unmodified_since: None,
+            duplicates: if self.is_apart { OnDuplicate::Save } else { settings },
         }
     }
 

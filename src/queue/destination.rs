@@ -9,11 +9,12 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::keys::InFlight;
+use super::owners::KnownOwners;
 use super::verdict::RetryPolicy;
 use crate::clock::Clock;
 use crate::config::ExternalIdTemplate;
 use crate::crm::gate::Gate;
-use crate::crm::{CompanyReading, Crm, CrmError, Reading};
+use crate::crm::{CompanyReading, Crm, CrmError, OnDuplicate, Reading};
 use crate::domain::cel::Expression;
 use crate::domain::company::CompanyObject;
 use crate::domain::envelope::{Reader, TimeFormat};
@@ -43,6 +44,8 @@ pub struct DestinationSettings {
     pub company: Option<CompanySettings>,
     pub on_delete: OnDelete,
     pub auto_assign: bool,
+    /// How the CRM's own duplicate rules are met at first.
+    pub duplicates: OnDuplicate,
     pub rows: Vec<FieldRow>,
     /// Which leads are synced.
     pub filter: Option<Expression>,
@@ -83,6 +86,8 @@ pub struct Destination {
     pub clock: Clock,
     pub sources: Arc<BTreeMap<SourceName, SourceReading>>,
     pub(super) in_flight: InFlight,
+    /// Users of the CRM that were looked up lately.
+    pub(super) owners: KnownOwners,
     /// Leases that ran out and of which the log does not tell yet.
     ran_out: Mutex<Recovered>,
     rules: RwLock<Option<Arc<Rules>>>,
@@ -136,6 +141,7 @@ impl Destination {
             clock,
             sources,
             in_flight: InFlight::default(),
+            owners: KnownOwners::default(),
             ran_out: Mutex::default(),
             rules: RwLock::default(),
             caught_up_with: tokio::sync::Mutex::default(),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::batch::{Batch, Member, Planned};
 use super::destination::Destination;
 use super::settle::Settling;
+use crate::crm::OnDuplicate;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::plan::{Action, OnDelete, SyncPlan};
 use crate::store::StoreResult;
@@ -17,7 +18,7 @@ impl Batch {
             || Action::Skip { code: "lead_excluded", detail: "a person excluded the lead from syncing".to_owned() };
         let planned = members.into_iter().map(|member| {
             let plan = SyncPlan::without_record(action());
-            Planned { member, plan, before: Vec::new() }
+            Planned { member, plan, duplicates: OnDuplicate::default(), before: Vec::new() }
         });
         self.settle(planned.map(|planned| settling.without_write(planned)).collect(), &self.lease).await
     }

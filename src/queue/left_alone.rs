@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, Member, Planned, Report};
 use super::settle::Settling;
+use crate::crm::OnDuplicate;
 use crate::domain::matching::Candidates;
 use crate::domain::plan::{Action, FILTERED, left_alone};
 use crate::store::{LogFilter, LogRow, Operation, Page, StoreResult};
@@ -26,7 +27,7 @@ impl Batch {
             if is_filtered && !member.job.forced && self.was_told(&member).await? {
                 told.push(settling.told_before(&member));
             } else {
-                planned.push(Planned { member, plan, before: Vec::new() });
+                planned.push(Planned { member, plan, duplicates: OnDuplicate::default(), before: Vec::new() });
             }
         }
         self.settle(told, &self.lease).await?;

@@ -1,6 +1,7 @@
 //! From how an attempt went to what is recorded of it.
 
 mod conflicts;
+mod duplicates;
 mod rows;
 
 use std::time::Duration;
@@ -12,12 +13,12 @@ use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report};
 use super::left_out::without_refused;
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
 use super::writes::{Sent, known_before};
-use crate::crm::{CrmError, Written};
+use crate::crm::{CrmError, OnDuplicate, Written};
 use crate::domain::ids::RecordRef;
 use crate::domain::job::MAY_LAND_FOR;
 use crate::domain::matching::MatchedBy;
 use crate::domain::merge::{add_defaults, bases_after_write};
-use crate::domain::plan::{Action, ConflictKind, LeftOut, Link, SyncPlan};
+use crate::domain::plan::{Action, ConflictKind, LeftOut, Link, Question, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
     ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
@@ -25,6 +26,7 @@ use crate::store::{
 use crate::telemetry::metrics;
 pub(super) use conflicts::asked_by_duplicate_rule;
 use conflicts::moot;
+use duplicates::{BLOCKED, linked_elsewhere, past_the_rule};
 
 /// Settles the leads of one call.
 pub(super) struct Settling<'a> {
@@ -206,7 +208,8 @@ impl Settling<'_> {
         Some(settlement)
     }
 
-    /// Settles what was sent. The second half are leads to be sent once more without the fields that were refused.
+    /// Settles what was sent. The second half are leads to be sent once more: without the fields that were refused, or with
+    /// another word to the CRM's duplicate rules.
     pub fn after_write(&self, sent: Sent) -> (Vec<Settlement>, Vec<Planned>) {
         let (mut settlements, mut again) = (Vec::new(), Vec::new());
         let reduced = self.without_refused_fields(&sent);
@@ -224,6 +227,13 @@ impl Settling<'_> {
                 } else {
                     again.push(planned);
                 }
+                continue;
+            }
+            if let Some(duplicates) = past_the_rule(&planned, &result) {
+                row.outcome = Outcome::Conflict;
+                planned.before.push((Some(intent), row));
+                planned.duplicates = duplicates;
+                again.push(planned);
                 continue;
             }
             let mut settlement = self.settlement(&planned.member, &planned.plan);
@@ -319,7 +329,18 @@ impl Settling<'_> {
         refusing: Option<&(String, Timestamp)>,
     ) {
         let member = &planned.member;
+        if let Some(record) = linked_elsewhere(planned, error) {
+            row.error_code = Some("other_object".to_owned());
+            row.error =
+                Some(format!("a person linked the lead to {} {}, which is not written to", record.object, record.id));
+            row.outcome = Outcome::Conflict;
+            return;
+        }
         if let Some(question) = asked_by_duplicate_rule(error, ConflictKind::Match) {
+            let question = match planned.duplicates {
+                OnDuplicate::Save => Question { detail: format!("{}; {BLOCKED}", question.detail), ..question },
+                OnDuplicate::Refuse | OnDuplicate::Explain => question,
+            };
             let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
             settlement.end =
                 JobEnd::Held { code: "match_conflict".to_owned(), detail: question.detail.clone(), look_again_at };

@@ -89,6 +89,7 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
 
 /// What is sent for one plan that writes.
 pub(super) fn record_write(planned: &Planned) -> RecordWrite {
+    let duplicates = planned.duplicates;
     match &planned.plan.action {
         Action::Create { object, fields } => RecordWrite {
             object: object.clone(),
@@ -96,15 +97,16 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
             fields: fields.clone(),
             delete: false,
             unmodified_since: None,
+            duplicates,
         },
         Action::Update { record, fields } => {
             let (object, id) = (record.object.clone(), Some(record.id.clone()));
             let unmodified_since = planned.plan.unmodified_since;
-            RecordWrite { object, id, fields: fields.clone(), delete: false, unmodified_since }
+            RecordWrite { object, id, fields: fields.clone(), delete: false, unmodified_since, duplicates }
         }
         Action::Delete { record, .. } => {
             let (object, id) = (record.object.clone(), Some(record.id.clone()));
-            RecordWrite { object, id, fields: BTreeMap::new(), delete: true, unmodified_since: None }
+            RecordWrite { object, id, fields: BTreeMap::new(), delete: true, unmodified_since: None, duplicates }
         }
         Action::Unchanged
         | Action::Hold { .. }
@@ -119,6 +121,7 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crm::OnDuplicate;
     use crate::domain::ids::{FieldName, LeadKey, RecordRef};
     use crate::domain::job::{Class, Lane};
     use crate::domain::lead::Lead;
@@ -198,7 +201,7 @@ mod tests {
         let external_id = "cl_1".to_owned();
         let member =
             Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default(), in_hand: Vec::new() };
-        Planned { member, plan, before: Vec::new() }
+        Planned { member, plan, duplicates: OnDuplicate::Refuse, before: Vec::new() }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The token endpoint: client credentials, and a refusal for every other flow.
+//! The token endpoint: client credentials, assertions, and a refusal for every other flow.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,10 +6,10 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName};
 use serde_json::json;
 
-use super::ids;
 use super::value::now;
 use super::wire::Answer;
 use super::world::World;
+use super::{assertion, ids};
 
 /// The secret with which wrong credentials can be tried.
 const WRONG: &str = "wrong";
@@ -29,24 +29,33 @@ pub(super) fn token(world: &mut World, method: &http::Method, headers: &HeaderMa
     }
     let fields: Vec<(String, String)> = url::form_urlencoded::parse(form).into_owned().collect();
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let url = world.address(header(HOST));
     match field("grant_type").as_deref() {
-        Some("client_credentials") => {}
+        Some("client_credentials") => {
+            let (id, secret) = match header(AUTHORIZATION).and_then(basic) {
+                Some((id, secret)) => (Some(id), Some(secret)),
+                None => (field("client_id"), field("client_secret")),
+            };
+            if id.as_deref().unwrap_or_default().is_empty() {
+                return refused("invalid_client_id", "client identifier invalid");
+            }
+            if matches!(secret.as_deref().unwrap_or_default(), "" | WRONG) {
+                return refused("invalid_client", "invalid client credentials");
+            }
+        }
+        Some(assertion::JWT_BEARER) => {
+            let Some(signed) = field("assertion") else {
+                return refused("invalid_request", "assertion is required");
+            };
+            if let Err((error, description)) = assertion::verify(world, &signed, &url, now().as_second()) {
+                return refused(error, description);
+            }
+        }
         None => return refused("invalid_request", "grant_type is required"),
         Some(_) => return refused("unsupported_grant_type", "grant type not supported"),
     }
-    let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let (id, secret) = match header(AUTHORIZATION).and_then(basic) {
-        Some((id, secret)) => (Some(id), Some(secret)),
-        None => (field("client_id"), field("client_secret")),
-    };
-    if id.as_deref().unwrap_or_default().is_empty() {
-        return refused("invalid_client_id", "client identifier invalid");
-    }
-    if matches!(secret.as_deref().unwrap_or_default(), "" | WRONG) {
-        return refused("invalid_client", "invalid client credentials");
-    }
     let token = world.sessions.issue();
-    let url = world.address(header(HOST));
     let identity = format!("{url}/id/{}/{}", ids::make("00D", 0), ids::user(ids::API_USER));
     let issued = now().as_millisecond().to_string();
     Answer::json(

@@ -17,6 +17,7 @@ use hyper::{Request, Response};
 use super::duplicates::OnDuplicates;
 use super::error::{Refusal, Refusals};
 use super::faults::{self, Trouble};
+use super::login_key::LoginKey;
 use super::soap::{self, SoapCall};
 use super::value::now;
 use super::wire::{Answer, Call, Content, Payload};
@@ -52,8 +53,8 @@ pub(super) struct Shared {
 pub(super) struct Dropped;
 
 impl Shared {
-    pub fn new(url: String) -> Self {
-        Self { world: Mutex::new(World::new(url)) }
+    pub fn new(url: String, login_key: Option<LoginKey>) -> Self {
+        Self { world: Mutex::new(World { login_key, ..World::new(url) }) }
     }
 
     /// A panic while a request ran must not take the sandbox with it.

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::duplicates::DuplicateRule;
 use super::faults::Faults;
+use super::login_key::LoginKey;
 use super::schema::{Field, FieldId, standard};
 use super::table::{Row, RowId, Table};
 use super::value::now;
@@ -40,6 +41,8 @@ pub(super) struct World {
     pub requests: Requests,
     /// Where clients find this org.
     pub url: String,
+    /// Of the one app that may log in by assertion.
+    pub login_key: Option<LoginKey>,
     pub undo: Journal,
     /// Records created, changed or deleted so far.
     pub writes: u64,
@@ -58,6 +61,7 @@ impl World {
             usage: Usage::default(),
             requests: Requests::default(),
             url,
+            login_key: None,
             undo: Journal::default(),
             writes: 0,
         };

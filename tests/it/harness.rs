@@ -103,6 +103,11 @@ impl Harness {
         Self { app, config, file, stage }
     }
 
+    /// With what it was started.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Changes the configuration file, which a reload reads.
     pub fn write_configuration(&self, adapt: impl FnOnce(&mut Config)) {
         let mut config = self.config.clone();

@@ -29,8 +29,14 @@ fn a_crm_is_reached_safely() {
     );
     check(
         "client_credentials",
-        "jwt_bearer",
-        "7: destinations.salesforce.login.flow: \"jwt_bearer\" is not built yet; write \"client_credentials\"",
+        "refresh_token",
+        "7: destinations.salesforce.login.flow: \"refresh_token\" is not built yet; write \"client_credentials\" or \
+         \"jwt_bearer\"",
+    );
+    check(
+        "client_id =",
+        "audience = \"https://login.salesforce.com\", client_id =",
+        "7: destinations.salesforce.login.audience: is for flow = \"jwt_bearer\"; leave it out, or change the flow",
     );
     check(
         ", client_secret = \"${SF_SECRET}\"",
@@ -101,7 +107,10 @@ fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
         "company_by_contacts = true",
         "company_by_contacts: says nothing while `company` is \"inline\"; write company = \"account\", or leave it out",
     );
-    check_records("duplicate_rule = \"allow\"", "duplicate_rule: \"allow\" is not built yet; write \"review\"");
+    check_records(
+        "duplicate_rule = \"save\"",
+        "duplicate_rule: \"save\" is not known here; write \"review\" or \"allow\"",
+    );
     check_records(
         "on_delete = \"gone\"",
         "on_delete: \"gone\" is not known here; write \"ignore\", \"flag\" or \"delete\"",
@@ -175,15 +184,18 @@ fn a_mapping_row_says_one_thing_and_fits_its_type() {
         check("type = \"email\"\n", &format!("{row}\n"), &format!("15: destinations.salesforce.fields[1].{expected}"));
     };
     check_type(
-        "type = \"owner\"",
-        "type: \"owner\" is not built yet; write \"text\", \"email\", \"phone\", \"url\", \"number\", \"integer\", \
-         \"currency\", \"percent\", \"boolean\", \"date\", \"datetime\", \"picklist\" or \"multi_picklist\"",
+        "clear = true\ntype = \"owner\"",
+        "clear: a record is never without an owner; leave it out: a blank leaves the owner as it is",
+    );
+    check_type(
+        "default = \"Sam\"\ntype = \"owner\"",
+        "default: \"Sam\" does not fit the type; write an address such as \"a@example.com\"",
     );
     check_type(
         "type = \"string\"",
         "type: \"string\" is not known here; write \"text\", \"email\", \"phone\", \"url\", \
-         \"number\", \"integer\", \"currency\", \"percent\", \"boolean\", \"date\", \"datetime\", \"picklist\" or \
-         \"multi_picklist\"",
+         \"number\", \"integer\", \"currency\", \"percent\", \"boolean\", \"date\", \"datetime\", \"picklist\", \
+         \"multi_picklist\" or \"owner\"",
     );
     check_type(
         "format = \"%d/%Q\"\ntype = \"date\"",

@@ -6,25 +6,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
+use ring::rsa::KeyPair;
 use tokio::sync::Mutex;
 use url::{Host, Url};
 
+use super::assertion::{self, Claims, JWT_BEARER};
 use super::classify;
 use super::transport::{Http, SendError};
 use super::wire::{TokenAnswer, full_id};
+use crate::clock::Clock;
 use crate::crm::CrmError;
 use crate::domain::ids::RecordId;
 
-/// Who we are for Salesforce: the client credentials of a connected app.
+/// Who we are for Salesforce, and how that is proved.
 #[derive(Clone)]
-pub struct Credentials {
-    pub client_id: String,
-    pub client_secret: String,
+pub enum Credentials {
+    /// The client credentials of a connected app, which acts as its Run As user.
+    Client { client_id: String, client_secret: String },
+    /// A user who was admitted to the app beforehand, by an assertion that is signed with the app's key.
+    Jwt { client_id: String, username: String, audience: String, key: Arc<KeyPair> },
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("client_id", &self.client_id).field("client_secret", &"[redacted]").finish()
+        match self {
+            Self::Client { client_id, .. } => {
+                f.debug_struct("Client").field("client_id", client_id).field("client_secret", &"[redacted]").finish()
+            }
+            Self::Jwt { client_id, username, audience, .. } => f
+                .debug_struct("Jwt")
+                .field("client_id", client_id)
+                .field("username", username)
+                .field("audience", audience)
+                .field("key", &"[redacted]")
+                .finish(),
+        }
     }
 }
 
@@ -41,6 +57,7 @@ pub(super) struct Session {
 pub(super) struct Login {
     token_url: String,
     credentials: Credentials,
+    clock: Clock,
     state: Mutex<State>,
     /// How many logins have ended, well or not.
     ended: AtomicU64,
@@ -53,9 +70,9 @@ struct State {
 }
 
 impl Login {
-    pub fn new(login_url: &Url, credentials: Credentials) -> Self {
+    pub fn new(login_url: &Url, credentials: Credentials, clock: Clock) -> Self {
         let token_url = format!("{}/services/oauth2/token", login_url.as_str().trim_end_matches('/'));
-        Self { token_url, credentials, state: Mutex::default(), ended: AtomicU64::new(0) }
+        Self { token_url, credentials, clock, state: Mutex::default(), ended: AtomicU64::new(0) }
     }
 
     /// The session that all share; a new one if there is none yet, or if it is the one that was `refused`.
@@ -84,12 +101,19 @@ impl Login {
     }
 
     async fn request_token(&self, http: &Http) -> Result<Session, CrmError> {
-        let Credentials { client_id, client_secret } = &self.credentials;
-        let form = [("grant_type", "client_credentials"), ("client_id", client_id), ("client_secret", client_secret)];
-        let answer = http
-            .exchange("token", false, http.post_form(&self.token_url, &form))
-            .await
-            .map_err(SendError::of_a_read)?;
+        let request = match &self.credentials {
+            Credentials::Client { client_id, client_secret } => {
+                let grant = ("grant_type", "client_credentials");
+                http.post_form(&self.token_url, &[grant, ("client_id", client_id), ("client_secret", client_secret)])
+            }
+            Credentials::Jwt { client_id, username, audience, key } => {
+                // A new one for each login: there is no refresh token, and each is good for minutes only.
+                let claims = Claims::new(client_id, username, audience, self.clock.now());
+                let assertion = assertion::sign(key, &claims)?;
+                http.post_form(&self.token_url, &[("grant_type", JWT_BEARER), ("assertion", &assertion)])
+            }
+        };
+        let answer = http.exchange("token", false, request).await.map_err(SendError::of_a_read)?;
         if answer.status != 200 {
             return Err(classify::classify_login(answer.status, answer.retry_after, &answer.body));
         }
@@ -157,7 +181,7 @@ mod tests {
         let session = read_token(&token("https://a.example")).unwrap();
         assert_eq!(session.user.map(|user| user.as_str().len()), Some(18));
         assert!(!format!("{:?}", session.bearer).contains("secret"));
-        let credentials = Credentials { client_id: "id".into(), client_secret: "hush".into() };
+        let credentials = Credentials::Client { client_id: "id".into(), client_secret: "hush".into() };
         assert!(!format!("{credentials:?}").contains("hush"));
     }
 }

@@ -161,7 +161,26 @@ pub(super) fn classify_login(status: u16, retry_after: Option<Duration>, body: &
         return CrmError::Unavailable { code: error, detail: error_description };
     }
     let detail = if error_description.is_empty() { error.clone() } else { format!("{error}: {error_description}") };
-    CrmError::Unauthorised { code: error, detail }
+    let code = login_refusal(&error, &error_description).map_or(error, str::to_owned);
+    CrmError::Unauthorised { code, detail }
+}
+
+/// Our own word for what `invalid_grant` says in its text only: each cause is mended in another place.
+fn login_refusal(error: &str, description: &str) -> Option<&'static str> {
+    if !error.eq_ignore_ascii_case("invalid_grant") {
+        return None;
+    }
+    let description = description.to_ascii_lowercase().replace('\u{2019}', "'");
+    let known = [
+        ("no client credentials user enabled", "login_without_user"),
+        ("hasn't approved this consumer", "login_not_approved"),
+        ("audience is invalid", "login_audience"),
+        ("expired authorization code", "login_expired"),
+        ("invalid assertion", "login_assertion"),
+        ("inactive user", "login_inactive_user"),
+        ("ip restricted", "login_address"),
+    ];
+    known.iter().find(|(text, _)| description.contains(text)).map(|(_, word)| *word)
 }
 
 /// An answer that is not Salesforce's: an HTML page, JSON of another shape, a redirect.

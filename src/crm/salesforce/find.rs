@@ -10,9 +10,10 @@ use super::rows::{Reader, text};
 use super::soql::{self, Key, NameAtDomain};
 use super::transport::{Outgoing, SendError};
 use super::wire::{CompositeAnswer, CompositeRequest, QueryPage, Row, Subrequest, full_id};
-use super::{EMAIL, KnownObjects, LAST_NAME, Salesforce, classify, follow};
+use super::{EMAIL, KnownObjects, LAST_NAME, Salesforce, USER, classify, follow, owners};
 use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{ObjectName, RecordId, RecordRef};
+use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidate, Candidates, MatchKeys, MatchedBy, NameAndDomain};
 use crate::domain::record::CrmRecord;
 
@@ -37,13 +38,22 @@ pub(super) async fn find(crm: &Salesforce, request: &FindRequest) -> Result<Vec<
 
     let reader_of = |object: &ObjectName| readers.iter().find(|reader| reader.object == object);
     let accounts = companies.and_then(|companies| Some((companies, reader_of(&companies.object.object)?)));
-    let mut queries = plan_queries(&readers, &request.keys, accounts.is_some())?;
+    let user = ObjectName::from(USER);
+    let of_users = Reader::new(&user, &request.reading, &known, None);
+    let addresses = owners::addresses(&request.keys);
+    let mut queries = plan_queries(&readers, &request.keys, accounts.is_some() || !addresses.is_empty())?;
+    queries.extend(owners::plan_queries(&user, &addresses).into_iter().map(|soql| Query::live(&of_users, soql)));
     if let Some((_, reader)) = accounts {
         queries.extend(companies::plan_queries(reader, &request.keys)?);
     }
     let mut found = Found::new(request, &known);
+    let mut users = Vec::new();
     let mut known_companies = accounts.map(|(reading, _)| Companies::new(reading, request));
     for (reader, rows) in run_all(crm, request, &queries).await? {
+        if reader.object == &user {
+            users.extend(rows);
+            continue;
+        }
         match (&mut known_companies, company) {
             (Some(companies), Some(object)) if reader.object == object => companies.add(reader, &rows),
             _ => rows.iter().for_each(|row| found.add(reader, row)),
@@ -53,7 +63,9 @@ pub(super) async fn find(crm: &Salesforce, request: &FindRequest) -> Result<Vec<
     if let (Some(companies), Some((reading, reader))) = (&mut known_companies, accounts) {
         companies.look_for_colleagues(crm, request, reading, reader, &readers).await?;
     }
+    let users = owners::read(&addresses, &users);
     let candidates = |keys: &MatchKeys| Candidates {
+        owners: users.of(&keys.owners),
         companies: keys.company.as_ref().zip(known_companies.as_ref()).map(|(keys, known)| known.candidates(keys)),
         ..found.candidates(keys)
     };
@@ -314,7 +326,11 @@ impl Found {
         let candidate = |(place, by): (usize, MatchedBy)| {
             self.records.get(place).map(|record| Candidate { record: record.clone(), by })
         };
-        Candidates { found: found.into_iter().filter_map(candidate).collect(), companies: None }
+        Candidates {
+            found: found.into_iter().filter_map(candidate).collect(),
+            companies: None,
+            owners: Owners::default(),
+        }
     }
 
     pub fn place(&self, record: &RecordRef) -> Option<usize> {

@@ -1,7 +1,9 @@
 //! The adapter against an org that answers as it is told to.
 
 mod conditional;
+mod login;
 mod org;
+mod rules;
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -11,7 +13,7 @@ use serde_json::json;
 use self::org::{Org, Reply};
 use super::*;
 use crate::clock::SinceBoot;
-use crate::crm::{Call, Reading, RecordWrite, Usage, Written};
+use crate::crm::{Call, OnDuplicate, Reading, RecordWrite, Usage, Written};
 use crate::domain::ids::{FieldName, RecordId, RecordRef, RequestId};
 use crate::domain::matching::{MatchKeys, MatchedBy, NameAndDomain};
 use crate::domain::record::CrmValue;
@@ -35,12 +37,18 @@ impl Meter {
 }
 
 fn adapter(address: &str) -> (Salesforce, Arc<Meter>) {
+    let credentials = Credentials::Client { client_id: "id".into(), client_secret: "hush".into() };
+    adapter_as(credentials, address, Clock::system())
+}
+
+fn adapter_as(credentials: Credentials, address: &str, clock: Clock) -> (Salesforce, Arc<Meter>) {
     let meter = Arc::new(Meter::default());
     let settings = SalesforceSettings {
         login_url: Url::parse(address).unwrap(),
-        credentials: Credentials { client_id: "id".into(), client_secret: "hush".into() },
+        credentials,
         api_version: "v62.0".into(),
         timeout: Duration::from_millis(700),
+        clock,
     };
     (Salesforce::new(settings, Arc::clone(&meter) as Arc<dyn CallMeter>).unwrap(), meter)
 }
@@ -62,7 +70,14 @@ fn by_email(email: &str) -> MatchKeys {
 fn create(external_id: &str) -> RecordWrite {
     let fields = [("Ext__c", external_id), ("LastName", "Lovelace")];
     let fields = fields.into_iter().map(|(field, text)| (field.into(), CrmValue::Text(text.into())));
-    RecordWrite { object: "Lead".into(), id: None, fields: fields.collect(), delete: false, unmodified_since: None }
+    RecordWrite {
+        object: "Lead".into(),
+        id: None,
+        fields: fields.collect(),
+        delete: false,
+        unmodified_since: None,
+        duplicates: OnDuplicate::Refuse,
+    }
 }
 
 fn update(id: &str) -> RecordWrite {
@@ -73,6 +88,7 @@ fn update(id: &str) -> RecordWrite {
         fields: [("AnnualRevenue".into(), revenue)].into(),
         delete: false,
         unmodified_since: None,
+        duplicates: OnDuplicate::Refuse,
     }
 }
 
@@ -415,10 +431,10 @@ async fn a_wrong_login_is_named_shared_and_tells_no_secret() {
 #[test]
 fn settings_that_would_show_the_secret_are_refused() {
     let make = |url: &str, version: &str| {
-        let credentials = Credentials { client_id: String::new(), client_secret: String::new() };
+        let credentials = Credentials::Client { client_id: String::new(), client_secret: String::new() };
         let login_url = Url::parse(url).unwrap();
-        let settings =
-            SalesforceSettings { login_url, credentials, api_version: version.into(), timeout: Duration::from_secs(1) };
+        let (api_version, timeout) = (version.into(), Duration::from_secs(1));
+        let settings = SalesforceSettings { login_url, credentials, api_version, timeout, clock: Clock::system() };
         Salesforce::new(settings, Arc::new(Meter::default())).is_ok()
     };
     assert!(make("https://a.my.salesforce.com", "v62.0"));

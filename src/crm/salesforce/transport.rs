@@ -19,6 +19,10 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Longer waits are not believed; the gate asks again by then.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The header that says what a save does that a duplicate rule finds the like of, and what it is told.
+pub(super) const DUPLICATE_RULES: &str = "Sforce-Duplicate-Rule-Header";
+pub(super) const ALLOW_SAVE: &str = "allowSave=true";
+
 /// What is sent.
 pub(super) struct Outgoing {
     /// A word of [`Call::endpoint`].
@@ -31,6 +35,8 @@ pub(super) struct Outgoing {
     pub if_modified_since: Option<String>,
     /// Whether the org's assignment rules run; `None` where nothing is written, or each part says it itself.
     pub auto_assign: Option<bool>,
+    /// Whether duplicate rules that let themselves be overruled are.
+    pub save_duplicates: bool,
     /// After this it is not sent; `None`: it does no harm at any time.
     pub send_until: Option<SinceBoot>,
 }
@@ -46,6 +52,7 @@ impl Outgoing {
             request_id: None,
             if_modified_since: None,
             auto_assign: None,
+            save_duplicates: false,
             send_until: None,
         }
     }
@@ -145,6 +152,9 @@ impl Transport {
         }
         if let Some(assign) = request.auto_assign {
             outgoing = outgoing.header("Sforce-Auto-Assign", if assign { "TRUE" } else { "FALSE" });
+        }
+        if request.save_duplicates {
+            outgoing = outgoing.header(DUPLICATE_RULES, ALLOW_SAVE);
         }
         if let Some(since) = &request.if_modified_since {
             outgoing = outgoing.header(header::IF_MODIFIED_SINCE, since);

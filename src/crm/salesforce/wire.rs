@@ -49,7 +49,8 @@ pub(super) struct Subrequest<'a> {
 #[serde(untagged)]
 pub(super) enum SubrequestBody<'a> {
     Collection(Collection<'a>),
-    Record(&'a Row),
+    /// The fields of one record.
+    Record(Row),
 }
 
 /// Up to 200 records to be created or changed.

@@ -7,70 +7,75 @@
 //! Collections know no conditions. An update that holds only while its record is as it was read is a part of its own in
 //! the composite; the first ones cost no call of their own.
 
-mod conditional;
+mod parts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::future::join4;
+use futures_util::future::join_all;
 use http::Method;
 use serde::Serialize;
 use serde_json::Value as Json;
 use serde_json::value::{RawValue, to_raw_value};
 
+use self::parts::{Part, names_its_owner};
 use super::rows::{Reader, text};
 use super::soql::{self, Key};
 use super::transport::{Answer, Outgoing, SendError};
-use super::wire::{
-    self, Collection, CompositeAnswer, CompositeRequest, QueryPage, Row, SaveResult, Subanswer, Subrequest,
-    SubrequestBody, full_id,
-};
+use super::wire::{self, CompositeAnswer, CompositeRequest, QueryPage, Row, Subanswer, Subrequest, full_id};
 use super::{Salesforce, classify};
-use crate::crm::{CrmError, MAX_WRITES, RecordWrite, WriteRequest, WriteResult, Written};
-use crate::domain::ids::{ObjectName, RecordId, RecordRef};
+use crate::crm::{CrmError, MAX_WRITES, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
+use crate::domain::ids::{ObjectName, RecordId};
 use crate::domain::record::{CrmRecord, CrmValue};
 
 /// Parts that one composite may hold.
 const PARTS_PER_CALL: usize = 25;
 /// Of these, queries and collections.
 const WIDE_PARTS_PER_CALL: usize = 5;
+/// Of the others, records that travel alone.
+const MOST_ALONE: usize = PARTS_PER_CALL - WIDE_PARTS_PER_CALL;
 /// Conditional updates in a call that holds nothing else: people are of two kinds, and each is read back by a query.
 const CONDITIONAL_PER_CALL: usize = PARTS_PER_CALL - 2;
-/// Whether the org's assignment rules run.
-const AUTO_ASSIGN: &str = "Sforce-Auto-Assign";
 /// As much of an answer that is no JSON as the sync log keeps.
 const LONGEST_TEXT_KEPT: usize = 4_000;
 
 /// Carries out the writes, in one call unless a text looks like a reference, and one for the deletes; one result each, in the
 /// order given.
 pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<WriteResult> {
-    let is_apart = |write: &RecordWrite| write.delete || write.fields.values().any(looks_like_a_reference);
+    let saved = |write: &RecordWrite| write.duplicates == OnDuplicate::Save;
+    // Five collections have room in one composite; of six kinds this is the rarest.
+    let some_are_saved = request.writes.iter().any(saved) && !request.writes.iter().all(saved);
+    let is_apart = |write: &RecordWrite| {
+        let saved_among_others = some_are_saved && write.id.is_some() && saved(write) && !is_conditional(write);
+        write.delete || saved_among_others || write.fields.values().any(looks_like_a_reference)
+    };
     // In the first call there is room beside the others.
-    let surplus: BTreeSet<usize> = places(request, |write| is_conditional(write) && !is_apart(write))
-        .skip(PARTS_PER_CALL - WIDE_PARTS_PER_CALL)
-        .collect();
+    let conditional = request.writes.iter().enumerate().filter(|(_, write)| is_conditional(write) && !is_apart(write));
+    let surplus: Vec<usize> = conditional.map(|(place, _)| place).skip(MOST_ALONE).collect();
     if surplus.is_empty() && !request.writes.iter().any(is_apart) {
         return write_share(crm, request, Way::Composite).await;
     }
-    let together = share(request, |place, write| !is_apart(write) && !surplus.contains(&place));
-    let creates = share(request, |_, write| is_apart(write) && write.id.is_none());
-    let mut updates = share(request, |_, write| is_apart(write) && write.id.is_some() && !write.delete);
-    for update in &mut updates.1.writes {
-        update.unmodified_since = None;
+    let first = share(request, |place, write| !is_apart(write) && !surplus.contains(&place));
+    let mut shares = vec![(first, Way::Composite)];
+    for saves in [false, true] {
+        let belongs = |write: &RecordWrite| is_apart(write) && !write.delete && saved(write) == saves;
+        for owned in [false, true] {
+            let creates =
+                |_, write: &RecordWrite| belongs(write) && write.id.is_none() && names_its_owner(write) == owned;
+            let (places, request) = share(request, creates);
+            let auto_assign = request.auto_assign && !owned;
+            shares.push(((places, WriteRequest { auto_assign, ..request }), Way::Collection(Method::POST)));
+        }
+        let updates = share(request, |_, write| belongs(write) && write.id.is_some());
+        shares.push((updates, Way::Collection(Method::PATCH)));
     }
-    let deletes = share(request, |_, write| write.delete);
+    shares.push((share(request, |_, write| write.delete), Way::Collection(Method::DELETE)));
     // At once, so that all of it takes no longer than one call may.
-    let (first, second, third, fourth) = join4(
-        write_share(crm, &together.1, Way::Composite),
-        write_share(crm, &creates.1, Way::Collection(Method::POST)),
-        write_share(crm, &updates.1, Way::Collection(Method::PATCH)),
-        write_share(crm, &deletes.1, Way::Collection(Method::DELETE)),
-    )
-    .await;
-    let places = together.0.into_iter().chain(creates.0).chain(updates.0).chain(deletes.0);
-    let mut results: BTreeMap<usize, WriteResult> =
-        places.zip(first.into_iter().chain(second).chain(third).chain(fourth)).collect();
+    let sent = shares.into_iter().map(|((places, request), way)| async move {
+        let results = write_share(crm, &request, way).await;
+        places.into_iter().zip(results)
+    });
+    let mut results: BTreeMap<usize, WriteResult> = join_all(sent).await.into_iter().flatten().collect();
     // One after the other: a batch is one call in flight. What would be too late is not sent.
-    let surplus: Vec<usize> = surplus.into_iter().collect();
     for chunk in surplus.chunks(CONDITIONAL_PER_CALL) {
         let (places, request) = share(request, |place, _| chunk.contains(&place));
         results.extend(places.into_iter().zip(write_share(crm, &request, Way::Composite).await));
@@ -92,10 +97,6 @@ fn looks_like_a_reference(value: &CrmValue) -> bool {
             false
         }
     }
-}
-
-fn places(request: &WriteRequest, belongs: impl Fn(&RecordWrite) -> bool) -> impl Iterator<Item = usize> {
-    request.writes.iter().enumerate().filter(move |(_, write)| belongs(write)).map(|(place, _)| place)
 }
 
 /// The writes that belong together, with their places in the request.
@@ -159,14 +160,10 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
         .map(|object| Reader::new(object, &request.reading, &known, session.user.as_ref()))
         .collect();
 
-    let conditional = conditional::Updates::of(request);
-    let creates = Part::of(request, "creates", |write| write.id.is_none());
-    let updates = Part::of(request, "updates", |write| write.id.is_some() && !is_conditional(write));
-    let mut parts: Vec<Subrequest<'_>> =
-        [&creates, &updates].into_iter().filter_map(|part| part.subrequest(crm, request, records)).collect();
+    let written = Part::all(request);
+    let mut parts: Vec<Subrequest<'_>> = written.iter().map(|part| part.subrequest(crm, request, records)).collect();
     let read_back = read_back_queries(&readers, request);
-    let room = WIDE_PARTS_PER_CALL - parts.len();
-    parts.extend(conditional.subrequests(crm));
+    let room = WIDE_PARTS_PER_CALL.saturating_sub(written.iter().filter(|part| !part.is_alone).count());
     parts.extend(read_back.iter().take(room).enumerate().map(|(place, (_, soql))| Subrequest {
         method: "GET",
         url: soql::query_path(&crm.root, soql),
@@ -198,16 +195,12 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
         composite.composite_response.iter().map(|part| (part.reference_id.as_str(), part)).collect();
     let mut rows = rows_read_back(&read_back, &answers);
     let mut results: BTreeMap<usize, WriteResult> = BTreeMap::new();
-    for part in [&creates, &updates] {
-        let verdicts = part.verdicts(answers.get(part.reference).copied(), &answer);
+    for part in &written {
+        let verdicts = part.verdicts(answers.get(part.reference.as_str()).copied(), &answer);
         for (place, verdict) in part.places.iter().zip(verdicts) {
             let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
             results.insert(*place, verdict.into_result(crm, write, record, &mut rows));
         }
-    }
-    for (place, verdict) in conditional.verdicts(&answers, &answer) {
-        let (Some(write), Some(record)) = (request.writes.get(place), records.get(place)) else { continue };
-        results.insert(place, verdict.into_result(crm, write, record, &mut rows));
     }
     Ok(results.into_values().collect())
 }
@@ -222,7 +215,7 @@ async fn attempt_plain(
     if request.writes.len() > MAX_WRITES {
         return Err(CrmError::Collateral { code: "TOO_MANY_RECORDS".into() }.into());
     }
-    let part = Part::of(request, "plain", |_| true);
+    let part = Part::whole(request);
     let deletes = method == Method::DELETE;
     let path = if deletes { part.delete_path(crm, request) } else { format!("{}/composite/sobjects", crm.root) };
     let outgoing = Outgoing {
@@ -230,6 +223,7 @@ async fn attempt_plain(
         request_id: Some(request.request_id.clone()),
         send_until: Some(request.send_until),
         auto_assign: (!deletes).then_some(method == Method::POST && request.auto_assign),
+        save_duplicates: part.saves_duplicates,
         method,
         ..Outgoing::get("collections", path)
     };
@@ -238,118 +232,13 @@ async fn attempt_plain(
         return Err(WholeFailure { error: whole_error(&answer), response: response_text(answer.status, &answer.body) });
     }
     let body = serde_json::from_slice(&answer.body).ok();
-    let answered = Subanswer { body, http_status_code: 200, reference_id: part.reference.to_owned() };
+    let answered = Subanswer { body, http_status_code: 200, reference_id: part.reference.clone() };
     let mut results: BTreeMap<usize, WriteResult> = BTreeMap::new();
     for (place, verdict) in part.places.iter().zip(part.verdicts(Some(&answered), &answer)) {
         let (Some(write), Some(record)) = (request.writes.get(*place), records.get(*place)) else { continue };
         results.insert(*place, verdict.into_result(crm, write, record, &mut RowsReadBack::new()));
     }
     Ok(results.into_values().collect())
-}
-
-/// The writes of one collection, by their places in the request.
-struct Part {
-    reference: &'static str,
-    places: Vec<usize>,
-}
-
-impl Part {
-    /// Equal objects stand together, since Salesforce cuts a collection where the object changes.
-    fn of(request: &WriteRequest, reference: &'static str, belongs: impl Fn(&RecordWrite) -> bool) -> Self {
-        let writes = request.writes.iter().enumerate().filter(|(_, write)| belongs(write));
-        let mut places: Vec<(&ObjectName, usize)> = writes.map(|(place, write)| (&write.object, place)).collect();
-        places.sort();
-        Self { reference, places: places.into_iter().map(|(_, place)| place).collect() }
-    }
-
-    fn subrequest<'a>(&self, crm: &Salesforce, request: &WriteRequest, records: &'a [Row]) -> Option<Subrequest<'a>> {
-        let creates = self.reference == "creates";
-        let assign = if creates && request.auto_assign { "TRUE" } else { "FALSE" };
-        (!self.places.is_empty()).then(|| Subrequest {
-            method: if creates { "POST" } else { "PATCH" },
-            url: format!("{}/composite/sobjects", crm.root),
-            reference_id: self.reference.into(),
-            http_headers: BTreeMap::from([(AUTO_ASSIGN, assign.to_owned())]),
-            body: Some(SubrequestBody::Collection(self.collection(records))),
-        })
-    }
-
-    /// Deletes are named in the address, not in a body.
-    fn delete_path(&self, crm: &Salesforce, request: &WriteRequest) -> String {
-        let writes = self.places.iter().filter_map(|place| request.writes.get(*place));
-        let ids: Vec<String> =
-            writes.filter_map(|write| write.id.as_ref()).map(|id| full_id(id.as_str()).as_str().to_owned()).collect();
-        format!("{}/composite/sobjects?ids={}&allOrNone=false", crm.root, ids.join(","))
-    }
-
-    fn collection<'a>(&self, records: &'a [Row]) -> Collection<'a> {
-        let records = self.places.iter().filter_map(|place| records.get(*place)).collect();
-        Collection { all_or_none: false, records }
-    }
-
-    /// One verdict for each of its records.
-    fn verdicts(&self, part: Option<&Subanswer>, outer: &Answer) -> Vec<Verdict> {
-        let all = |error: CrmError, status: u16, body: &[u8]| {
-            let error = classify::of_the_whole(error, self.places.len());
-            vec![Verdict { status, body: kept_json(body), saved: Err(error) }; self.places.len()]
-        };
-        let unknown = |detail: &str| CrmError::Unknown { detail: detail.into() };
-        let Some(part) = part else {
-            return all(unknown("the answer lacks this part of the request"), outer.status, b"null");
-        };
-        let (status, body) = (part.http_status_code, part.bytes());
-        if status != 200 {
-            let errors = classify::read_errors(body);
-            let lost = errors.is_empty() && status >= 500;
-            let error = if lost {
-                unknown("this part of the request failed without an error code")
-            } else {
-                classify::classify(status, outer.retry_after, &errors)
-            };
-            return all(error, status, body);
-        }
-        match serde_json::from_slice::<Vec<Box<RawValue>>>(body) {
-            Ok(items) if items.len() == self.places.len() => {
-                items.into_iter().map(|item| Verdict::of_item(&item)).collect()
-            }
-            _ => all(unknown("the answer does not hold one result for each record"), status, body),
-        }
-    }
-}
-
-/// What Salesforce said of one record.
-#[derive(Clone)]
-struct Verdict {
-    status: u16,
-    /// Its own part of the answer, as JSON.
-    body: Box<RawValue>,
-    saved: Result<Option<RecordId>, CrmError>,
-}
-
-impl Verdict {
-    fn of_item(item: &RawValue) -> Self {
-        let saved = match serde_json::from_str::<SaveResult>(item.get()) {
-            Ok(SaveResult { success: true, id, .. }) => Ok(id.as_deref().map(full_id)),
-            Ok(SaveResult { errors, .. }) => Err(classify::classify(400, None, &errors)),
-            Err(_) => Err(CrmError::Unknown { detail: "the record's result cannot be read".into() }),
-        };
-        Self { status: 200, body: kept_json(item.get().as_bytes()), saved }
-    }
-
-    fn into_result(self, crm: &Salesforce, write: &RecordWrite, record: &Row, rows: &mut RowsReadBack) -> WriteResult {
-        let mut read = None;
-        let outcome = self.saved.and_then(|id| {
-            // An update is of the record that it names; a create without an ID cannot be found again.
-            let id = write.id.as_ref().map(|id| full_id(id.as_str())).or(id);
-            let id = id.ok_or_else(|| CrmError::Unknown { detail: "the new record's ID is missing".into() })?;
-            // No record is written twice in one request.
-            let (read_back, row) = rows.remove(&id).unzip();
-            read = row;
-            Ok(Written { record: RecordRef { object: write.object.clone(), id }, read_back })
-        });
-        let response = KeptAnswer { status: self.status, body: &self.body, read_back: Some(read.as_ref()) };
-        WriteResult { outcome, request: request_text(crm, write, record), response: to_text(&response) }
-    }
 }
 
 /// A record's part of the request, as the sync log keeps it.

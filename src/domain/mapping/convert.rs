@@ -9,7 +9,8 @@ use crate::domain::record::{CrmFieldKind, CrmValue, FieldSchema};
 use crate::domain::value::Value;
 
 use super::choice::Picklist;
-use super::{Country, FieldRow, FieldType, Take, choice, domain, email, link, moment, name, number, phone, text};
+use super::{Country, FieldRow, FieldType, Owners, Take};
+use super::{choice, domain, email, link, moment, name, number, owner, phone, text};
 use super::{country, type_fits};
 
 /// What became of a lead's value.
@@ -62,28 +63,36 @@ impl fmt::Display for Invalid {
     }
 }
 
+/// What a conversion goes by besides its row, its field and the lead.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// How the source writes times.
+    pub times: TimeFormat,
+    /// The users that were looked up.
+    pub owners: &'a Owners,
+    /// What the lead says that the field on which this one depends is to hold.
+    pub controlling: Option<&'a str>,
+}
+
+impl Given<'static> {
+    /// Without users: what names an owner names nobody then.
+    pub fn times(times: TimeFormat) -> Self {
+        static NOBODY: Owners = Owners::none();
+        Self { times, owners: &NOBODY, controlling: None }
+    }
+}
+
 /// `None`: nothing is left to write.
 pub(super) type Outcome = Result<Option<(CrmValue, Option<Note>)>, Invalid>;
 
-/// Converts the row's lead value for its CRM field; `lead` looks up a lead field by path, `times` is how the source writes times.
+/// Converts the row's lead value for its CRM field; `lead` looks up a lead field by path.
 ///
 /// The same input gives the same outcome. A field that is not in the schema has no limits.
 pub fn convert<'a>(
     row: &FieldRow,
     lead: &dyn Fn(&str) -> Option<&'a Value>,
     field: Option<&FieldSchema>,
-    times: TimeFormat,
-) -> Converted {
-    convert_under(row, lead, field, times, None)
-}
-
-/// The same where the lead also says what the field on which this one depends is to hold.
-pub fn convert_under<'a>(
-    row: &FieldRow,
-    lead: &dyn Fn(&str) -> Option<&'a Value>,
-    field: Option<&FieldSchema>,
-    times: TimeFormat,
-    controlling: Option<&str>,
+    given: Given<'_>,
 ) -> Converted {
     let Some(value) = lead(&row.lead) else { return Converted::Absent };
     if value.is_blank() {
@@ -114,7 +123,7 @@ pub fn convert_under<'a>(
             Err(invalid) => return refused(row, invalid),
         },
     };
-    match by_type(row, value, lead, Picklist { field, controlling }, times) {
+    match by_type(row, value, lead, Picklist { field, controlling: given.controlling }, given) {
         Ok(Some((value, note))) => Converted::Value(value, note),
         Ok(None) => Converted::Blank,
         Err(invalid) => refused(row, invalid),
@@ -145,7 +154,7 @@ fn by_type<'a>(
     value: &Value,
     lead: &dyn Fn(&str) -> Option<&'a Value>,
     list: Picklist<'_>,
-    times: TimeFormat,
+    given: Given<'_>,
 ) -> Outcome {
     let field = list.field;
     match (row.kind, field.map(|field| field.kind)) {
@@ -166,8 +175,9 @@ fn by_type<'a>(
         (FieldType::Number | FieldType::Currency | FieldType::Percent, _) => number::decimal(value, field),
         (FieldType::Integer, _) => number::integer(value, field),
         (FieldType::Boolean, _) => number::boolean(value),
-        (FieldType::Date, _) => moment::date(value, row.format.as_ref(), times),
-        (FieldType::DateTime, _) => moment::datetime(value, row.format.as_ref(), times),
+        (FieldType::Date, _) => moment::date(value, row.format.as_ref(), given.times),
+        (FieldType::DateTime, _) => moment::datetime(value, row.format.as_ref(), given.times),
+        (FieldType::Owner, _) => owner::convert(scalar(value)?, given.owners),
     }
 }
 

@@ -32,7 +32,7 @@ words! {
     FieldType {
         Text = "text", Email = "email", Phone = "phone", Url = "url", Number = "number", Integer = "integer",
         Currency = "currency", Percent = "percent", Boolean = "boolean", Date = "date", DateTime = "datetime",
-        Picklist = "picklist", MultiPicklist = "multi_picklist",
+        Picklist = "picklist", MultiPicklist = "multi_picklist", Owner = "owner",
     }
     Direction { ToCrm = "to_crm", None = "none" }
     ConflictRule {
@@ -83,6 +83,7 @@ impl FieldType {
             FieldType::DateTime => CrmFieldKind::DateTime,
             FieldType::Picklist => CrmFieldKind::Picklist,
             FieldType::MultiPicklist => CrmFieldKind::MultiPicklist,
+            FieldType::Owner => CrmFieldKind::Reference,
         }
     }
 }
@@ -108,6 +109,7 @@ pub fn type_fits(row: FieldType, field: CrmFieldKind) -> bool {
         FieldType::Boolean => field == Kind::Boolean,
         FieldType::Date => field == Kind::Date,
         FieldType::DateTime => field == Kind::DateTime,
+        FieldType::Owner => field == Kind::Reference,
     }
 }
 

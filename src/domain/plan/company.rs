@@ -8,8 +8,8 @@ use crate::domain::company::{CompanyKeys, CompanyMatch, CompanyObject, choose};
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
-use crate::domain::mapping::FieldType;
 use crate::domain::mapping::domain::{company_domain, company_domain_of_site};
+use crate::domain::mapping::{FieldType, Given};
 use crate::domain::matching::{Candidate, MatchedBy};
 use crate::domain::merge::{LeadSide, RowOutcome};
 use crate::domain::record::{CrmRecord, CrmValue};
@@ -139,9 +139,9 @@ pub(super) fn keys(
     rules: &SyncRules,
 ) -> Option<CompanyKeys> {
     let company = rules.company.as_deref().filter(|_| lead.is_alive())?;
-    let sides = sides_of(lead, Blanks::Yield, times, &company.rows);
+    let sides = sides_of(lead, Blanks::Yield, Given::times(times), &company.rows);
     let name = text_of(&sides, |row| row.crm == company.object.name);
-    let persons = sides_of(lead, Blanks::Yield, times, rules);
+    let persons = sides_of(lead, Blanks::Yield, Given::times(times), rules);
     let address = text_of(&persons, |row| row.kind == FieldType::Email && row.take.is_none());
     let site = text_of(&sides, |row| row.crm == company.object.website)
         .or_else(|| text_of(&persons, |row| row.kind == FieldType::Url && row.take.is_none()));
@@ -223,7 +223,7 @@ pub(super) fn add(
         _ => matched(input, keys, company, candidates),
     };
     plan.questions.extend(question);
-    let sides = sides_of(input.lead, Blanks::Yield, input.times, &company.rows);
+    let sides = sides_of(input.lead, Blanks::Yield, input.given(), &company.rows);
     let mut plan_of = CompanyPlan {
         keys: CompanyKeys { said: said(keys, &sides, person, company, rules), ..keys.clone() },
         action,

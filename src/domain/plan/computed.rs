@@ -6,9 +6,8 @@ use super::ask::{self, Blanks};
 use super::sides::side;
 use super::{SyncRules, note};
 use crate::domain::cel::{EvaluationError, Expression, Reading};
-use crate::domain::envelope::TimeFormat;
 use crate::domain::lead::Lead;
-use crate::domain::mapping::{Computed, FieldRow};
+use crate::domain::mapping::{Computed, FieldRow, Given};
 use crate::domain::merge::LeadSide;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
@@ -17,10 +16,10 @@ use crate::domain::value::Value;
 pub(super) const VALUE_ERROR: &str = "value_error";
 
 /// What the row makes of the lead.
-pub(super) fn side_of(row: &FieldRow, lead: &Lead, blanks: Blanks, times: TimeFormat, rules: &SyncRules) -> LeadSide {
+pub(super) fn side_of(row: &FieldRow, lead: &Lead, blanks: Blanks, given: Given<'_>, rules: &SyncRules) -> LeadSide {
     let field = |path: &str| ask::value_for(row, lead, path, blanks);
     let expression = match &row.computed {
-        None => return side(row, &field, times, rules),
+        None => return side(row, &field, given, rules),
         Some(Computed::Unmapped(covered)) => {
             let schema = rules.schema.field(&rules.matching.object, &row.crm);
             return note::side(&note::lines(lead, covered, blanks), schema);
@@ -28,7 +27,7 @@ pub(super) fn side_of(row: &FieldRow, lead: &Lead, blanks: Blanks, times: TimeFo
         Some(Computed::Expression(expression)) => expression,
     };
     match value(expression, row, lead, blanks) {
-        Ok(Some(value)) => side(row, &|path| if path == row.lead { Some(&value) } else { field(path) }, times, rules),
+        Ok(Some(value)) => side(row, &|path| if path == row.lead { Some(&value) } else { field(path) }, given, rules),
         Ok(None) => LeadSide::Silent,
         Err(error) => LeadSide::Invalid { code: VALUE_ERROR, message: format!("{}: {error}", row.lead) },
     }

@@ -43,7 +43,7 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
         };
         let said = said.filter(|(value, ..)| !value.is_null());
         let required = schema.is_some_and(|field| field.required_on_create());
-        let said = said.or_else(|| default_value(row, rules).filter(|_| required));
+        let said = said.or_else(|| default_value(input, row, rules).filter(|_| required));
         if let Some(message) = invalid.filter(|_| !matches!(said, Some((_, Rule::Resolved, _)))) {
             plan.left_out.insert(row.crm.clone(), None);
             if said.is_none() {
@@ -112,7 +112,7 @@ fn chosen_instead(
 ) -> Option<CrmValue> {
     let shown = ask::unstorable(row, input.lead, Blanks::Count);
     match ask::answer_on_invalid(row, shown.as_ref(), input.answers) {
-        Some(answer) => chosen_value(row, answer, rules),
+        Some(answer) => chosen_value(input, row, answer, rules),
         None => {
             plan.questions.extend(ask::invalid_question(row, message, shown, None));
             None
@@ -120,10 +120,10 @@ fn chosen_instead(
     }
 }
 
-fn default_value(row: &FieldRow, rules: &SyncRules) -> Option<(CrmValue, Rule, Option<String>)> {
+fn default_value(input: &PlanInput<'_>, row: &FieldRow, rules: &SyncRules) -> Option<(CrmValue, Rule, Option<String>)> {
     let text = Value::Text(row.default.clone()?);
     let plain = FieldRow { take: None, computed: None, ..row.clone() };
-    match side(&plain, &|path| (path == plain.lead).then_some(&text), TimeFormat::Rfc3339, rules) {
+    match side(&plain, &|path| (path == plain.lead).then_some(&text), input.given_in(TimeFormat::Rfc3339), rules) {
         LeadSide::Says(value, note) if !value.is_null() => Some((value, Rule::Default, note)),
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! From one lead, what is known of it and what was found, to a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::company_domain;
-use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take};
+use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, Given, OnInvalid, Take};
 use crate::domain::matching::{
     Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose,
     chosen_record,
@@ -29,7 +29,7 @@ use super::{
     deleted, dependent,
     eligible::left_alone,
     gone::{OnCrmDelete, gone},
-    note,
+    note, owners,
     sides::{Sides, side, sides_of, text_of},
     standing::{Carries, Standing},
 };
@@ -102,14 +102,16 @@ pub fn match_keys(
     rules: &SyncRules,
 ) -> MatchKeys {
     let company = company::keys(lead, link, answers, times, rules);
+    let owners = owners::addresses(lead, answers, rules);
     if let Some(link) = link {
-        return MatchKeys { linked: Some(link.record.clone()), company, ..MatchKeys::default() };
+        return MatchKeys { linked: Some(link.record.clone()), company, owners, ..MatchKeys::default() };
     }
     MatchKeys {
         company,
+        owners,
         chosen: chosen_record(answers, &rules.matching),
         external_id: Some(external_id.to_owned()),
-        ..person_keys(&sides_of(lead, Blanks::Count, times, rules), rules)
+        ..person_keys(&sides_of(lead, Blanks::Count, Given::times(times), rules), rules)
     }
 }
 
@@ -135,6 +137,7 @@ fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
         chosen: None,
         external_id: None,
         company: None,
+        owners: BTreeSet::new(),
         // One word is too little to tell a person by.
         name_and_domain: match (person.first, person.last, domain) {
             (Some(first), Some(last), Some(domain)) if wants(MatchedBy::NameAndCompanyDomain) => {
@@ -217,7 +220,7 @@ fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRul
 }
 
 fn lead_sides<'a>(input: &PlanInput<'_>, blanks: Blanks, rules: &'a SyncRules) -> Sides<'a> {
-    sides_of(input.lead, blanks, input.times, rules)
+    sides_of(input.lead, blanks, input.given(), rules)
 }
 
 fn person(sides: &Sides<'_>) -> Person {
@@ -355,7 +358,7 @@ pub(super) fn one_row(
             if answer.is_none() {
                 plan.questions.extend(ask::invalid_question(row, message, shown, Some(crm)));
             }
-            let given = answer.and_then(|answer| chosen_value(row, answer, rules));
+            let given = answer.and_then(|answer| chosen_value(input, row, answer, rules));
             if given.is_none() {
                 plan.left_out.insert(row.crm.clone(), None);
             }
@@ -381,7 +384,7 @@ pub(super) fn one_row(
         .iter()
         .rev()
         .find(|answer| answer.kind == ConflictKind::Field && answer.field.as_ref() == Some(&row.crm));
-    let chosen = answer.and_then(|answer| chosen_value(row, answer, rules));
+    let chosen = answer.and_then(|answer| chosen_value(input, row, answer, rules));
     let reference = record.reference();
     let view = RowView {
         row,
@@ -418,11 +421,16 @@ fn is_newer(row: &FieldRow, lead: &Lead, record: &CrmRecord) -> bool {
     lead_at > edited_at.after(CLOCKS_DIFFER_BY)
 }
 
-pub(super) fn chosen_value(row: &FieldRow, answer: &Resolution, rules: &SyncRules) -> Option<CrmValue> {
+pub(super) fn chosen_value(
+    input: &PlanInput<'_>,
+    row: &FieldRow,
+    answer: &Resolution,
+    rules: &SyncRules,
+) -> Option<CrmValue> {
     let Choice::Value(text) = &answer.choice else { return None };
     let plain = FieldRow { take: None, values: Vec::new(), computed: None, ..row.clone() };
     let text = Value::Text(text.clone());
-    match side(&plain, &|path| (path == plain.lead).then_some(&text), TimeFormat::Rfc3339, rules) {
+    match side(&plain, &|path| (path == plain.lead).then_some(&text), input.given_in(TimeFormat::Rfc3339), rules) {
         LeadSide::Says(value, _) => Some(value),
         LeadSide::Silent => Some(CrmValue::Null),
         LeadSide::Invalid { .. } => None,

@@ -2,35 +2,47 @@
 
 use crate::domain::envelope::TimeFormat;
 use crate::domain::lead::Lead;
-use crate::domain::mapping::{self, Converted, Direction, FieldRow, Take};
+use crate::domain::mapping::{self, Converted, Direction, FieldRow, Given, Take};
 use crate::domain::merge::LeadSide;
 use crate::domain::record::{CrmValue, FieldSchema, controlling_text};
 use crate::domain::value::Value;
 
 use super::ask::Blanks;
 use super::computed;
-use super::decide::SyncRules;
+use super::decide::{PlanInput, SyncRules};
+
+impl PlanInput<'_> {
+    /// What the lead's values are converted by.
+    pub(super) fn given(&self) -> Given<'_> {
+        self.given_in(self.times)
+    }
+
+    /// The same for values that do not come from the lead's source.
+    pub(super) fn given_in(&self, times: TimeFormat) -> Given<'_> {
+        Given { times, owners: &self.found.owners, controlling: None }
+    }
+}
 
 pub(super) type Sides<'a> = Vec<(&'a FieldRow, LeadSide)>;
 
-pub(super) fn sides_of<'a>(lead: &Lead, blanks: Blanks, times: TimeFormat, rules: &'a SyncRules) -> Sides<'a> {
+pub(super) fn sides_of<'a>(lead: &Lead, blanks: Blanks, given: Given<'_>, rules: &'a SyncRules) -> Sides<'a> {
     rules
         .rows
         .iter()
         .filter(|row| row.direction == Direction::ToCrm)
-        .map(|row| (row, computed::side_of(row, lead, blanks, times, rules)))
+        .map(|row| (row, computed::side_of(row, lead, blanks, given, rules)))
         .collect()
 }
 
 pub(super) fn side<'v>(
     row: &FieldRow,
     value_at: &dyn Fn(&str) -> Option<&'v Value>,
-    times: TimeFormat,
+    given: Given<'_>,
     rules: &SyncRules,
 ) -> LeadSide {
     let schema = rules.schema.field(&rules.matching.object, &row.crm);
-    let controlling = schema.and_then(|field| controlling(field, value_at, times, rules));
-    match mapping::convert_under(row, value_at, schema, times, controlling.as_deref()) {
+    let controlling = schema.and_then(|field| controlling(field, value_at, given, rules));
+    match mapping::convert(row, value_at, schema, Given { controlling: controlling.as_deref(), ..given }) {
         // A name of one word says that there is no first name, where an absent name says nothing.
         Converted::Absent if names_a_person(row, value_at) => LeadSide::Says(CrmValue::Null, None),
         Converted::Absent => LeadSide::Silent,
@@ -45,14 +57,14 @@ pub(super) fn side<'v>(
 fn controlling<'v>(
     field: &FieldSchema,
     value_at: &dyn Fn(&str) -> Option<&'v Value>,
-    times: TimeFormat,
+    given: Given<'_>,
     rules: &SyncRules,
 ) -> Option<String> {
     let controller = field.choices.controller.as_ref()?;
     let is_it = |row: &&FieldRow| row.crm == *controller && row.direction == Direction::ToCrm && row.computed.is_none();
     let row = rules.rows.iter().find(is_it)?;
     let schema = rules.schema.field(&rules.matching.object, controller);
-    match mapping::convert(row, value_at, schema, times) {
+    match mapping::convert(row, value_at, schema, given) {
         Converted::Value(value, _) => controlling_text(&value),
         Converted::Absent | Converted::Blank | Converted::Invalid(_) => None,
     }

@@ -39,6 +39,7 @@ fn settings() -> DestinationSettings {
         company: Some(CompanySettings { create: true, lookup: Some("Account__c".into()), by_contacts: false }),
         on_delete: OnDelete::Flag("Gone__c".into()),
         auto_assign: false,
+        duplicates: OnDuplicate::Refuse,
         rows: vec![row("Company", "Lead"), row("LastName", "Contact"), row("Name", "Account")],
         filter: None,
         refuse_unmapped: false,

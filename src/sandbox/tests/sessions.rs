@@ -1,9 +1,17 @@
 //! Tokens.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
+use ring::rand::SystemRandom;
+use ring::rsa::KeyPair;
+use ring::signature::RSA_PKCS1_SHA256;
 use serde_json::{Value as Json, json};
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 use super::{DATA, Org, code};
+use crate::sandbox::{LoginKey, Options, Sandbox};
 
 #[tokio::test]
 async fn tokens_are_handed_out_expire_and_are_renewed() {
@@ -41,6 +49,83 @@ async fn tokens_are_handed_out_expire_and_are_renewed() {
     let bare = org.client.get(org.running.url() + DATA + "/limits").send().await.unwrap();
     assert_eq!(bare.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(code(&bare.json().await.unwrap()), "INVALID_SESSION_ID");
+}
+
+/// An assertion with these claims, signed with a key of `tests/support/keys`.
+fn assertion(header: &str, claims: &Json, key: &[u8]) -> String {
+    let der = PrivatePkcs8KeyDer::from_pem_slice(key).unwrap();
+    let pair = KeyPair::from_pkcs8(der.secret_pkcs8_der()).unwrap();
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let signed = format!("{}.{}", encode(header.as_bytes()), encode(claims.to_string().as_bytes()));
+    let mut signature = vec![0; pair.public().modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
+    format!("{signed}.{}", encode(&signature))
+}
+
+#[tokio::test]
+async fn an_assertion_is_taken_only_of_the_right_key_for_the_right_user_org_and_time() {
+    const KEY: &[u8] = include_bytes!("../../../tests/support/keys/pkcs8.pem");
+    let certificate = include_str!("../../../tests/support/keys/certificate.pem");
+    let bare = include_str!("../../../tests/support/keys/public.pem");
+    for known in [Some(certificate), Some(bare), None] {
+        let login_key = known.map(|text| LoginKey::read(text).unwrap());
+        let options = Options { login_key, ..Options::default() };
+        let running = Sandbox::start_with("127.0.0.1:0".parse().unwrap(), options).await.unwrap();
+        let client = reqwest::Client::new();
+        let login = async |assertion: String| {
+            let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)];
+            let answer = client.post(running.url() + "/services/oauth2/token").form(&form).send().await.unwrap();
+            let (status, body) = (answer.status().as_u16(), answer.json::<Json>().await.unwrap());
+            let said = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+            if status == 200 {
+                said("instance_url")
+            } else {
+                format!("{}: {}", said("error"), said("error_description"))
+            }
+        };
+        let now = crate::sandbox::value::now().as_second();
+        let right = json!({
+            "iss": "app", "sub": "integration.user@sandbox.example", "aud": "https://login.salesforce.com", "exp": now + 180,
+        });
+        let with = |claim: &str, value: Json| {
+            let mut claims = right.clone();
+            claims[claim] = value;
+            claims
+        };
+        let signed = |claims: &Json| assertion(r#"{"alg":"RS256"}"#, claims, KEY);
+        let unverified = "invalid_grant: invalid assertion";
+        if known.is_none() {
+            assert_eq!(login(signed(&right)).await, unverified, "nobody's key is known");
+            continue;
+        }
+        assert_eq!(login(signed(&right)).await, running.url());
+        assert_eq!(login(signed(&with("aud", running.url().into()))).await, running.url());
+        let check = async |claim: &str, value: Json, expected: &str| {
+            assert_eq!(login(signed(&with(claim, value))).await, expected, "{claim}");
+        };
+        check("aud", json!("https://test.salesforce.com"), "invalid_grant: audience is invalid").await;
+        check("exp", json!(now - 1), "invalid_grant: expired authorization code").await;
+        check("exp", json!(now + 3600), unverified).await;
+        check("exp", json!("soon"), unverified).await;
+        check("iss", json!(""), "invalid_client_id: client identifier invalid").await;
+        let stranger = "invalid_grant: user hasn't approved this consumer";
+        check("sub", json!("nobody@sandbox.example"), stranger).await;
+        check("sub", json!("sam.sales@sandbox.example"), stranger).await;
+        check("sub", json!("ines.former@sandbox.example"), "invalid_grant: inactive user").await;
+        let other = include_bytes!("../../../tests/support/keys/other.pem");
+        for wrong in [
+            assertion(r#"{"alg":"RS256"}"#, &right, other),
+            assertion(r#"{"alg":"none"}"#, &right, KEY),
+            signed(&right).rsplit_once('.').unwrap().0.to_owned() + ".",
+            "a.b.c".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(login(wrong).await, unverified);
+        }
+        running.stop().await;
+    }
+    assert!(LoginKey::read("no key").is_err());
+    assert!(LoginKey::read(include_str!("../../../tests/support/keys/pkcs8.pem")).is_err());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadrelay::config::{Config, DestinationKind, Secret};
+use leadrelay::config::{Config, DestinationKind, SalesforceLogin, Secret};
 use leadrelay::sandbox::Sandbox;
 use serde_json::json;
 
@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn secret(config: &mut Config, secret: &str) {
     for destination in config.destinations.values_mut() {
         let DestinationKind::Salesforce(salesforce) = &mut destination.kind;
-        salesforce.client_secret = Secret::new(secret);
+        salesforce.login =
+            SalesforceLogin::ClientCredentials { client_id: "demo".to_owned(), client_secret: Secret::new(secret) };
     }
 }
 

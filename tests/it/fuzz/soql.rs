@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leadrelay::clock::Clock;
 use leadrelay::crm::salesforce::{Credentials, Salesforce, SalesforceSettings};
 use leadrelay::crm::{Call, CallMeter, Crm, FindRequest, Reading};
 use leadrelay::domain::ids::RequestId;
@@ -58,9 +59,10 @@ impl CallMeter for NoMeter {
 fn adapter(address: &str) -> Salesforce {
     let settings = SalesforceSettings {
         login_url: address.parse().unwrap(),
-        credentials: Credentials { client_id: "id".into(), client_secret: "hush".into() },
+        credentials: Credentials::Client { client_id: "id".into(), client_secret: "hush".into() },
         api_version: "v62.0".into(),
         timeout: Duration::from_secs(20),
+        clock: Clock::system(),
     };
     Salesforce::new(settings, Arc::new(NoMeter)).unwrap()
 }

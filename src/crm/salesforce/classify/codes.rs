@@ -43,8 +43,8 @@ const CHANGING: &str =
 const REPORT: &str = "Report it with the request ID from the sync log: the program asked for something it should not.";
 const FIX_VALUE: &str =
     "Correct the value in the lead system, or change the row of the mapping; the next event of the lead tries again.";
-const FIX_LOGIN: &str =
-    "Check login url, client ID and secret and the app's Run As user in Salesforce; then `leadrelay check`.";
+const FIX_LOGIN: &str = "Check login url, client ID and secret and the app's Run As user in Salesforce (jwt_bearer: url, client ID, username and \
+     key); then `leadrelay check`.";
 const FIX_RESTRICTIONS: &str = "Check the user's login restrictions in Salesforce: addresses, hours, security token, identity confirmation; then `leadrelay \
      check`.";
 const FIX_SCHEMA: &str = "Run `leadrelay check`: create the field, make it visible and editable for the integration user, or remove \
@@ -64,10 +64,10 @@ pub(super) const CODES: &[Code] = {
         code("INVALID_SESSION_ID", Login, "Salesforce refuses our session, even one just made.", FIX_LOGIN),
         code("INVALID_AUTH_HEADER", Login, "Salesforce cannot read our authorisation header.", REPORT),
         code("INVALID_LOGIN", Login, "User name or password is wrong, or the user is locked.", FIX_LOGIN),
-        code("INVALID_GRANT", Login, "The app may not log in, or has no Run As user.", FIX_LOGIN),
+        code("INVALID_GRANT", Login, "The app or the user may not log in.", FIX_LOGIN),
         code("INVALID_CLIENT", Login, "Client ID or secret is wrong.", FIX_LOGIN),
         code("INVALID_CLIENT_ID", Login, "Salesforce does not know the client ID.", FIX_LOGIN),
-        code("UNSUPPORTED_GRANT_TYPE", Login, "The client credentials flow is not switched on for the app.", FIX_LOGIN),
+        code("UNSUPPORTED_GRANT_TYPE", Login, "The app is not allowed to log in by the configured flow.", FIX_LOGIN),
         code("APP_NOT_FOUND", Login, "The app is not installed in this org.", FIX_LOGIN),
         code("INVALID_REQUEST", Login, "The login endpoint cannot read our request.", FIX_LOGIN),
         code(
@@ -327,6 +327,65 @@ pub(super) const CODES: &[Code] = {
 
 /// Our own words, for what Salesforce gives no code.
 pub(super) const OWN: &[(&str, Remedy)] = &[
+    (
+        "login_without_user",
+        Remedy {
+            means: "The app has no Run As user, as whom the client credentials flow acts.",
+            todo: "Choose the integration user as Run As in the app's policies (README, step 4); then `leadrelay check`.",
+        },
+    ),
+    (
+        "login_not_approved",
+        Remedy {
+            means: "The user was not admitted to the app, or there is no such user.",
+            todo: "In the app's policies let admin approved users in, and give the app to the user's profile or permission set; \
+                   compare `username` with the user's, and `url` with the org's; then `leadrelay check`.",
+        },
+    ),
+    (
+        "login_audience",
+        Remedy {
+            means: "The assertion is meant for another kind of org.",
+            todo: "Write audience = \"https://login.salesforce.com\" for a production org, \"https://test.salesforce.com\" for a \
+                   sandbox; then `leadrelay check`.",
+        },
+    ),
+    (
+        "login_expired",
+        Remedy {
+            means: "The assertion had ended when Salesforce read it: it is good for three minutes.",
+            todo: "Set this machine's clock right and keep it so (NTP); it is tried again by itself.",
+        },
+    ),
+    (
+        "login_assertion",
+        Remedy {
+            means: "Salesforce cannot verify the assertion's signature.",
+            todo: "Upload the certificate that belongs to `private_key` to the app of this `client_id` (Use digital signatures), and \
+                   see that it has not run out; then `leadrelay check`.",
+        },
+    ),
+    (
+        "login_inactive_user",
+        Remedy {
+            means: "The user that leadrelay logs in as is inactive or frozen.",
+            todo: "Activate the user in Salesforce, or configure another one; then `leadrelay check`.",
+        },
+    ),
+    (
+        "login_address",
+        Remedy {
+            means: "Salesforce takes no login of this user from this machine's address.",
+            todo: "Add the address to the login IP ranges of the user's profile, or relax the app's IP restrictions.",
+        },
+    ),
+    (
+        "assertion_unsigned",
+        Remedy {
+            means: "The private key could not sign the login.",
+            todo: "Make another RSA key with a certificate for the app, and configure it.",
+        },
+    ),
     ("throttled", Remedy { means: "Salesforce gets more calls at once than it takes.", todo: LATER }),
     (
         "no_answer",

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -211,6 +212,26 @@ fn login_errors_have_their_verdicts() {
     check(503, "<html>", "Unavailable");
     check(200, "<html>", "Unavailable");
     check(429, "", "Throttled");
+}
+
+#[test]
+fn each_cause_of_an_invalid_grant_has_its_own_remedy() {
+    let check = |description: &str, code: &str, todo: &str| {
+        let body = json!({"error": "invalid_grant", "error_description": description}).to_string();
+        let CrmError::Unauthorised { code: said, detail } = classify_login(400, None, body.as_bytes()) else {
+            panic!("{description} is no refused login")
+        };
+        assert_eq!((said.as_str(), detail), (code, format!("invalid_grant: {description}")));
+        assert!(remedy(&said).todo.contains(todo), "{}", remedy(&said).todo);
+    };
+    check("no client credentials user enabled", "login_without_user", "Run As");
+    check("user hasn't approved this consumer", "login_not_approved", "admin approved users");
+    check("audience is invalid", "login_audience", "https://test.salesforce.com");
+    check("expired authorization code", "login_expired", "clock");
+    check("invalid assertion", "login_assertion", "certificate");
+    check("inactive user", "login_inactive_user", "Activate the user");
+    check("ip restricted", "login_address", "IP ranges");
+    check("authentication failure", "invalid_grant", "leadrelay check");
 }
 
 #[test]

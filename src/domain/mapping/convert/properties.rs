@@ -154,7 +154,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-const TYPES: [FieldType; 13] = [
+const TYPES: [FieldType; 14] = [
     FieldType::Text,
     FieldType::Email,
     FieldType::Phone,
@@ -168,6 +168,7 @@ const TYPES: [FieldType; 13] = [
     FieldType::DateTime,
     FieldType::Picklist,
     FieldType::MultiPicklist,
+    FieldType::Owner,
 ];
 
 const KINDS: [CrmFieldKind; 16] = [
@@ -232,7 +233,7 @@ fn as_sent(row: &FieldRow, value: &CrmValue) -> Value {
 }
 
 fn run(row: &FieldRow, value: &Value, field: &FieldSchema) -> Converted {
-    convert(row, &|_| Some(value), Some(field), TimeFormat::UnixSeconds)
+    convert(row, &|_| Some(value), Some(field), Given::times(TimeFormat::UnixSeconds))
 }
 
 /// Why a CRM would refuse the value, by what it says of its field.
@@ -355,7 +356,8 @@ proptest! {
     ) {
         let kind = if field.kind == CrmFieldKind::Picklist { FieldType::Picklist } else { FieldType::MultiPicklist };
         let row = row(kind);
-        let convert = |value: &Value| convert_under(&row, &|_| Some(value), Some(&field), TimeFormat::UnixSeconds, under);
+        let given = Given { controlling: under, ..Given::times(TimeFormat::UnixSeconds) };
+        let convert = |value: &Value| convert(&row, &|_| Some(value), Some(&field), given);
         match convert(&value) {
             Converted::Value(converted, note) => {
                 let controlling = under.map_or(CrmValue::Null, |under| CrmValue::Text(under.to_owned()));

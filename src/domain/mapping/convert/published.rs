@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::tests::{field, row, told_under};
+use super::tests::{field, row, told_of};
 use super::*;
-use crate::domain::mapping::{DateFormat, TooLong};
+use crate::domain::mapping::{DateFormat, OwnerFound, TooLong};
 use crate::domain::record::{Choice, Choices, Places};
 
 const PAGE: &str = include_str!("../../../../docs/mapping.md");
@@ -34,7 +34,7 @@ fn choices(field: &mut FieldSchema, places: Places, text: &str) {
     field.choices = Choices { all, controller: None, places: Some(places) };
 }
 
-fn with_option(row: &mut FieldRow, field: &mut FieldSchema, option: &str) {
+fn with_option(row: &mut FieldRow, field: &mut FieldSchema, owners: &mut Owners, option: &str) {
     let list = |text: &str| text.split(", ").map(str::to_owned).collect::<Vec<_>>();
     let (name, value) = option.split_once(' ').unwrap();
     match (name, value) {
@@ -51,6 +51,15 @@ fn with_option(row: &mut FieldRow, field: &mut FieldSchema, option: &str) {
         ("countries", _) => choices(field, Places::Countries, value),
         ("states", _) => choices(field, Places::States, value),
         ("restricted", _) => (field.values, field.restricted) = (list(value), true),
+        (number, "active user" | "active users" | "inactive user") => {
+            let found = match (number, value) {
+                ("one", "active user") => OwnerFound::Active("0055g00000BbbBbAAV".into()),
+                ("one", "inactive user") => OwnerFound::Inactive,
+                ("two", "active users") => OwnerFound::Several,
+                _ => panic!("no number of users: {option}"),
+            };
+            owners.insert("sam@crm.example".to_owned(), found);
+        }
         ("field", "email") => field.kind = CrmFieldKind::Email,
         ("field", "number") => field.kind = CrmFieldKind::Decimal,
         ("field", _) => (field.kind, field.values) = (CrmFieldKind::Picklist, list(&value["picklist ".len()..])),
@@ -65,14 +74,15 @@ fn every_line_of_the_published_table_holds() {
     let lines = lines();
     for [kind, options, sent, expected] in &lines {
         let kind = FieldType::parse(kind).unwrap_or_else(|| panic!("no type is called {kind}"));
-        let (mut row, mut field) = (row(kind), field(kind.crm_kind()));
+        let (mut row, mut field, mut owners) = (row(kind), field(kind.crm_kind()), Owners::default());
         let (under, options): (Vec<&str>, Vec<&str>) =
             options.split("; ").filter(|option| !option.is_empty()).partition(|option| option.starts_with("under "));
         for option in &options {
-            with_option(&mut row, &mut field, option);
+            with_option(&mut row, &mut field, &mut owners, option);
         }
-        let under = under.first().and_then(|option| option.strip_prefix("under "));
-        let got = told_under(&row, sent, Some(&field), under).replace('\n', "\\n");
+        let controlling = under.first().and_then(|option| option.strip_prefix("under "));
+        let given = Given { times: TimeFormat::UnixSeconds, owners: &owners, controlling };
+        let got = told_of(&row, sent, Some(&field), given).replace('\n', "\\n");
         assert_eq!(&got, expected, "{} {options:?} from {sent}", kind.as_str());
     }
     let shown: BTreeSet<&str> = lines.iter().map(|[kind, ..]| kind.as_str()).collect();

@@ -50,14 +50,13 @@ pub(in crate::domain) fn field(kind: CrmFieldKind) -> FieldSchema {
 
 /// What came out, as one line: `text Anna`, `blank`, `refused too_long`.
 pub(super) fn told(row: &FieldRow, json: &str, field: Option<&FieldSchema>) -> String {
-    told_under(row, json, field, None)
+    told_of(row, json, field, Given::times(TimeFormat::UnixSeconds))
 }
 
-/// The same where the lead says what the controlling field is to hold.
-pub(super) fn told_under(row: &FieldRow, json: &str, field: Option<&FieldSchema>, controlling: Option<&str>) -> String {
+/// The same where more than times is known.
+pub(super) fn told_of(row: &FieldRow, json: &str, field: Option<&FieldSchema>, given: Given<'_>) -> String {
     let value = Value::parse_json(json.as_bytes()).unwrap();
-    let lead = |path: &str| (path == row.lead).then_some(&value);
-    let outcome = convert_under(row, &lead, field, TimeFormat::UnixSeconds, controlling);
+    let outcome = convert(row, &|path| (path == row.lead).then_some(&value), field, given);
     match outcome {
         Converted::Absent => "absent".into(),
         Converted::Blank => "blank".into(),
@@ -256,7 +255,7 @@ fn a_phone_takes_its_country_from_another_field() {
     row.country = Some(Country::From("country".into()));
     let (phone, country) = (Value::Text("030 23125042".into()), Value::Text("Deutschland".into()));
     let lead = |path: &str| Some(if path == "country" { &country } else { &phone });
-    let outcome = convert(&row, &lead, None, TimeFormat::UnixSeconds);
+    let outcome = convert(&row, &lead, None, Given::times(TimeFormat::UnixSeconds));
     assert_eq!(outcome, Converted::Value(CrmValue::Text("+493023125042".into()), None));
-    assert_eq!(convert(&row, &|_| None, None, TimeFormat::UnixSeconds), Converted::Absent);
+    assert_eq!(convert(&row, &|_| None, None, Given::times(TimeFormat::UnixSeconds)), Converted::Absent);
 }

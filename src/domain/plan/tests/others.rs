@@ -236,7 +236,7 @@ fn planned_by(
         link,
         intents: &[],
         answers: &[],
-        found: &Candidates { found, companies: Some(companies) },
+        found: &Candidates { found, companies: Some(companies), ..Candidates::default() },
         company: keys.company.as_ref(),
         asked_for: false,
         shared: false,

@@ -1,0 +1,147 @@
+//! The CRM's own duplicate rules: what they find is asked about, and what a person or the settings say is saved.
+
+use leadrelay::config::{Config, DuplicateRule};
+use serde_json::{Value as Json, json};
+
+use crate::harness::{Harness, event};
+
+const CREATED: i64 = 1_767_225_600;
+
+fn ada(id: &str, phone: &str) -> Json {
+    let company = json!([{ "name": "company", "value": "Engine" }]);
+    let email = format!("ada@{id}.example").replace('_', "-");
+    json!({ "id": id, "name": "Ada Lovelace", "email": email, "phone": phone, "attributes": company })
+}
+
+/// Rows for Contacts too, so that a lead may be one.
+fn with_contacts(config: &mut Config) {
+    let of_both = ["FirstName", "LastName", "Email", "Phone"];
+    for row in config.destinations.values_mut().flat_map(|destination| destination.fields.iter_mut()) {
+        if of_both.contains(&row.crm.as_str()) {
+            row.on = vec!["Lead".into(), "Contact".into()];
+        }
+    }
+}
+
+/// A service, an org with such a rule over Leads and Contacts, and a Contact that only the rule finds.
+async fn start(action: &str, adapt: impl FnOnce(&mut Config)) -> (Harness, String) {
+    let harness = Harness::start(adapt).await;
+    let rule =
+        json!({ "object": "Lead", "against": ["Lead", "Contact"], "match": "name_and_company", "action": action });
+    harness.order("duplicate-rules", json!({ "rules": [rule] })).await;
+    let make = async |object: &str, fields: Json| {
+        let made = harness.order("records", json!({ "object": object, "fields": fields })).await;
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let account = make("Account", json!({ "Name": "Engine" })).await;
+    let contact = json!({ "FirstName": "Ada", "LastName": "Lovelace", "AccountId": account });
+    let contact = make("Contact", contact).await;
+    (harness, contact)
+}
+
+async fn send(harness: &Harness, after: i64, lead: &Json) {
+    let kind = if after == 0 { "lead.created" } else { "lead.updated" };
+    harness.send(&event(kind, CREATED + after, lead)).await;
+    harness.settled().await;
+}
+
+async fn open_conflicts(harness: &Harness) -> Vec<Json> {
+    harness.admin("conflicts?state=open").await["items"].as_array().unwrap().clone()
+}
+
+/// Answers the one open conflict.
+async fn answer(harness: &Harness, answer: Json) {
+    let open = open_conflicts(harness).await;
+    assert_eq!(open.len(), 1, "{open:?}");
+    harness.admin_post(&format!("conflicts/{}/resolve", open[0]["id"]), answer).await;
+    harness.settled().await;
+}
+
+#[tokio::test]
+async fn the_contact_that_a_rule_found_is_shown_and_the_lead_becomes_it_if_a_person_says_so() {
+    let (harness, contact) = start("alert", with_contacts).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    let open = open_conflicts(&harness).await;
+    assert_eq!((open.len(), &open[0]["kind"]), (1, &json!("match")), "{open:?}");
+    let candidate = &open[0]["candidates"][0]["record"];
+    assert_eq!((&candidate["object"], &candidate["id"]), (&json!("Contact"), &json!(contact)), "{open:?}");
+    assert_eq!(harness.records().await, Vec::<Json>::new());
+
+    answer(&harness, json!({ "choose": "record", "record_id": contact })).await;
+    let record = harness.control(&format!("records/{contact}")).await;
+    let fields = &record["fields"];
+    assert_eq!((&fields["Lead_System_Id__c"], &fields["Phone"]), (&json!("cl_1"), &json!("+4930901820")), "{record}");
+    assert_eq!(harness.records().await, Vec::<Json>::new());
+    assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn another_person_is_created_once_and_only_past_the_record_that_was_seen() {
+    let (harness, contact) = start("alert", with_contacts).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    answer(&harness, json!({ "choose": "create" })).await;
+    let made = harness.record_of("cl_1").await;
+    assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+    send(&harness, 60, &ada("cl_1", "+49 30 901821")).await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["Phone"], "+4930901821");
+    assert_eq!(harness.records().await.len(), 1);
+
+    // What was said of one lead says nothing of another.
+    send(&harness, 0, &ada("cl_2", "+49 30 901822")).await;
+    let open = open_conflicts(&harness).await;
+    assert_eq!((open.len(), &open[0]["lead_id"]), (1, &json!("cl_2")), "{open:?}");
+    let found = open[0]["candidates"][0]["record"]["id"].as_str().unwrap();
+    assert!([contact.as_str(), made["id"].as_str().unwrap()].contains(&found), "{open:?}");
+    assert_eq!(harness.records().await.len(), 1);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_rule_that_blocks_is_not_overruled_and_says_so() {
+    let (harness, _) = start("block", with_contacts).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    answer(&harness, json!({ "choose": "create" })).await;
+    let open = open_conflicts(&harness).await;
+    assert!(open[0]["detail"].as_str().unwrap().contains("the rule blocks it whoever insists"), "{open:?}");
+    assert_eq!(harness.records().await, Vec::<Json>::new());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_of_a_kind_without_rows_is_left_to_its_people() {
+    let (harness, contact) = start("alert", |_| {}).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    answer(&harness, json!({ "choose": "record", "record_id": contact })).await;
+    assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+    assert_eq!(harness.records().await, Vec::<Json>::new());
+    let log = harness.admin("sync-log?lead_id=cl_1&error=other_object").await;
+    assert_eq!(log["items"].as_array().unwrap().len(), 1, "{log}");
+    let held = harness.admin("queue").await;
+    assert_eq!((&held["items"][0]["held"], &held["items"][0]["dead"]), (&json!(0), &json!(0)), "{held}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn duplicates_are_saved_all_the_same_where_the_settings_say_so() {
+    let allow = |config: &mut Config| {
+        for destination in config.destinations.values_mut() {
+            destination.records.duplicate_rule = DuplicateRule::Allow;
+        }
+    };
+    let (harness, _) = start("alert", allow).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    // A text that looks like a reference goes by another way.
+    let mut odd = ada("cl_2", "+49 30 901821");
+    odd["description"] = json!("@{creates[0].id}");
+    send(&harness, 0, &odd).await;
+    harness.record_of("cl_1").await;
+    assert_eq!(harness.record_of("cl_2").await["fields"]["Description"], "@{creates[0].id}");
+    let mut renamed = ada("cl_2", "+49 30 901821");
+    renamed["name"] = json!("Ada King");
+    send(&harness, 60, &renamed).await;
+    send(&harness, 120, &ada("cl_2", "+49 30 901821")).await;
+    assert_eq!(harness.record_of("cl_2").await["fields"]["LastName"], "Lovelace");
+    assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+    harness.stop().await;
+}
