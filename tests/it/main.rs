@@ -18,6 +18,7 @@ mod fuzz;
 mod harness;
 mod kill;
 mod known_people;
+mod missing_fields;
 mod odd_set;
 mod odd_webhooks;
 mod people;
