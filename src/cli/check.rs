@@ -227,9 +227,12 @@ impl OfDestination {
     fn duplicates_for_people(&self) -> String {
         let mut text = String::new();
         if !self.duplicate_rules.is_empty() {
-            let rows = self.duplicate_rules.iter().map(|row| {
-                let caught = row.caught_by.iter().map(|(who, then)| format!("{who}: {then}")).collect::<Vec<_>>();
-                [format!("{}: {}", row.about, row.same), caught.join("\n"), row.missed_by.join(", ")]
+            // One line for each who catches it.
+            let rows = self.duplicate_rules.iter().flat_map(|row| {
+                let heads = std::iter::once((format!("{}: {}", row.about, row.same), row.missed_by.join(", ")));
+                let heads = heads.chain(std::iter::repeat_with(Default::default));
+                let caught = row.caught_by.iter().map(|(who, then)| format!("{who}: {then}"));
+                caught.zip(heads).map(|(caught, (same, missed))| [same, caught, missed])
             });
             text.push_str(&format!(
                 "\nwhat counts as a duplicate\n{}\n",

@@ -103,7 +103,7 @@ async fn missing_fields_are_shown_created_and_filled() {
         "text, 64 characters, unique external ID, case-sensitive",
         "number, 18 digits, 4 behind the point",
         "is there already and hidden",
-        "picklist: Hot, Cold",
+        "picklist: Cold, Hot",
         "checkbox",
         "long text",
         "add --yes",
