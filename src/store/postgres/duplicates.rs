@@ -128,7 +128,6 @@ pub(super) async fn suspect(store: &PostgresStore, suspects: &[Suspect]) -> Stor
         .bind(others)
         .bind(suspects.iter().map(|suspect| suspect.same.as_str()).collect::<Vec<_>>())
         .bind(suspects.iter().map(|suspect| Time(suspect.found_at)).collect::<Vec<_>>())
-        .persistent(false)
         .execute(&store.pool)
         .await?;
     Ok(noted.rows_affected())
