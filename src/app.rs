@@ -3,8 +3,10 @@
 
 pub mod check;
 pub mod database;
+mod duplicates;
 mod engine;
 mod explain;
+pub mod missing;
 mod operations;
 mod orders;
 mod reload;

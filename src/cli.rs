@@ -5,6 +5,7 @@
 
 mod backup;
 mod check;
+mod create_missing;
 mod demo;
 mod exit;
 mod health;

@@ -13,8 +13,10 @@ use async_trait::async_trait;
 
 use crate::clock::SinceBoot;
 use crate::domain::company::CompanyObject;
+use crate::domain::divergence::DuplicateRule;
 use crate::domain::ids::{FieldName, ObjectName, RecordId, RecordRef, RequestId};
 use crate::domain::matching::{Candidates, MatchKeys, PersonObject};
+use crate::domain::missing::NewField;
 use crate::domain::record::{CrmRecord, CrmValue, Schema};
 use crate::domain::time::Timestamp;
 
@@ -48,6 +50,34 @@ pub trait Crm: Send + Sync {
     /// No record may be named twice. Where the CRM refused the whole request and one of several records may be the cause,
     /// each has [`CrmError::Collateral`] and is to be repeated in smaller company; a record alone has the error itself.
     async fn write(&self, request: &WriteRequest) -> Vec<WriteResult>;
+
+    /// What the CRM's own active rules take for duplicates.
+    async fn duplicate_rules(&self) -> Result<Vec<DuplicateRule>, CrmError>;
+
+    /// What our user has its rights by and that may be given more, by name.
+    async fn permission_holders(&self) -> Result<Vec<PermissionHolder>, CrmError>;
+
+    /// Which of these fields there are, whether or not our user sees them.
+    async fn existing_fields(&self, fields: &[NewField]) -> Result<BTreeSet<(ObjectName, FieldName)>, CrmError>;
+
+    /// Makes a custom field and gives our user the right to read and write it; of one that is there already only the latter.
+    async fn make_field(&self, field: &NewField, holder: &PermissionHolder) -> Result<FieldMaking, CrmError>;
+}
+
+/// Something by which users have rights in the CRM: a permission set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermissionHolder {
+    pub id: String,
+    pub name: String,
+}
+
+/// What was done so that a field is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldMaking {
+    /// It was made and is shown to our user.
+    Made,
+    /// It was there, and is shown to our user now.
+    Shown,
 }
 
 /// What a CRM keeps its users as.
@@ -265,7 +295,7 @@ impl CrmError {
 /// One HTTP request to a CRM, as soon as it ended; what the gate counts.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// A closed set per adapter: `collections`, `composite`, `describe`, `query_more`, `token`.
+    /// A closed set per adapter: `collections`, `composite`, `describe`, `query_more`, `setup`, `token`.
     pub endpoint: &'static str,
     /// `None`: no answer.
     pub status: Option<u16>,

@@ -14,7 +14,9 @@ pub mod signature;
 pub mod cel;
 pub mod check;
 pub mod company;
+pub mod divergence;
 pub mod mapping;
+pub mod missing;
 pub mod record;
 
 pub mod job;

@@ -9,6 +9,7 @@ pub mod calls;
 mod companies;
 pub mod destination;
 mod doubtful;
+pub mod duplicates;
 mod fold;
 mod gone;
 pub mod keys;

@@ -1,10 +1,12 @@
 //! Lead systems: what is known of each beforehand, as presets of `verify` and `read`.
 
+mod duplicates;
 mod presets;
 
 use crate::domain::envelope::ReadRules;
 use crate::domain::signature::{HandshakeKind, VerifyRules};
 
+pub use duplicates::duplicate_rules;
 pub use presets::preset;
 
 /// The presets that a configuration may name.

@@ -208,7 +208,8 @@ pub trait Store: EventLog + Shared {
     async fn group_errors(&self, since: Timestamp) -> StoreResult<Vec<ErrorGroup>>;
     /// Operations by outcome since then, per destination; what the error-rate alert is computed from.
     async fn count_outcomes(&self, since: Timestamp) -> StoreResult<Vec<OutcomeCount>>;
-    /// Open conflicts by destination and kind, shared records by destination, quarantined events by source.
+    /// Open conflicts by destination and kind, shared records and suspected duplicates by destination, quarantined events by
+    /// source.
     async fn standing_figures(&self) -> StoreResult<StandingFigures>;
     /// What each source sent, kept by the process since its start and by the store before.
     async fn source_figures(&self, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures>;
@@ -228,6 +229,18 @@ pub trait Store: EventLog + Shared {
     /// Up to `limit` leads after `after` that a resync of this scope would touch, in key order.
     async fn leads_after(&self, scope: &ResyncScope, after: Option<&LeadKey>, limit: u32) -> StoreResult<Vec<LeadKey>>;
     async fn count_leads(&self, scope: &ResyncScope) -> StoreResult<u64>;
+
+    /// One piece, of at most `limit` leads after a place, of all people in the order of address or name.
+    async fn people_after(&self, same: Same, after: &PersonPlace, limit: u32) -> StoreResult<People>;
+    /// Which records these leads are, in every destination; deleted and excluded leads are left out. In the order given.
+    async fn linked_people(&self, leads: &[LeadKey]) -> StoreResult<Vec<LinkedPerson>>;
+    /// Notes leads whose records may be one person's: none whose question is still open, nor one that is not two records by
+    /// now. Of what one search found twice the first counts. Answers how many were noted.
+    async fn suspect(&self, suspects: &[Suspect]) -> StoreResult<u64>;
+    /// Drops a piece of what no search from this one on found again. `false`: nothing is left to drop.
+    async fn drop_suspects(&self, found_before: Timestamp) -> StoreResult<bool>;
+    /// Two leads on one record, and records that may be one person's; newest first.
+    async fn list_shared(&self, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>>;
 
     /// Lead fields seen so far by source, for the mapping document. Bounded: the newest leads.
     async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>>;

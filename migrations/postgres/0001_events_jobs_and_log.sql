@@ -72,9 +72,9 @@ CREATE TABLE leads (
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (source, lead_id)
 ) WITH (fillfactor = 80);
-CREATE INDEX leads_email ON leads (email COLLATE "C") WHERE email IS NOT NULL;
+CREATE INDEX leads_email ON leads (email COLLATE "C", source, lead_id) WHERE email IS NOT NULL;
 CREATE INDEX leads_updated ON leads (updated_at, source, lead_id);
-CREATE INDEX leads_name ON leads (lower(name) COLLATE "C") WHERE name IS NOT NULL;
+CREATE INDEX leads_name ON leads (lower(name) COLLATE "C", source, lead_id) WHERE name IS NOT NULL;
 CREATE INDEX leads_id ON leads (lead_id COLLATE "C");
 
 -- Which CRM record a lead is. One lead owns a record.
@@ -100,6 +100,7 @@ CREATE TABLE links (
 CREATE UNIQUE INDEX links_owner ON links (destination, record_id) WHERE owner;
 CREATE INDEX links_record ON links (record_id);
 CREATE INDEX links_sharer ON links (destination, record_id) WHERE NOT owner;
+CREATE INDEX links_shared ON links (linked_at, destination, source, lead_id) WHERE NOT owner;
 CREATE INDEX links_lacking ON links (destination, fingerprint) WHERE lacks;
 
 -- What is owed: one row per lead and destination, gone when both agree.
@@ -336,6 +337,26 @@ CREATE TABLE runs (
     state      text NOT NULL,
     detail     text
 );
+
+-- Leads whose record may be the person of another lead's record, as the last search found them. Nothing personal: what
+-- they have in common is in their leads. A search drops what it does not find again.
+CREATE TABLE suspects (
+    destination   text NOT NULL,
+    source        text NOT NULL,
+    lead_id       text NOT NULL,
+    other_source  text NOT NULL,
+    other_lead_id text NOT NULL,
+    same          text NOT NULL CHECK (same IN ('email', 'name_and_domain')),
+    by_hand       boolean NOT NULL,
+    since         timestamptz NOT NULL,
+    found_at      timestamptz NOT NULL,
+    PRIMARY KEY (destination, source, lead_id)
+);
+CREATE INDEX suspects_since ON suspects (since, destination, source, lead_id);
+CREATE INDEX suspects_found ON suspects (found_at);
+CREATE INDEX suspects_lead ON suspects (source, lead_id);
+CREATE INDEX suspects_other ON suspects (other_source, other_lead_id);
+CREATE INDEX suspects_open ON suspects (destination) WHERE NOT by_hand;
 
 -- Leads that were erased: a keyed hash of each, so that it is known if it comes again.
 CREATE TABLE erased (

@@ -88,6 +88,7 @@ CREATE TABLE links (
 CREATE UNIQUE INDEX links_owner ON links (destination, record_id) WHERE owner = 1;
 CREATE INDEX links_record ON links (record_id);
 CREATE INDEX links_sharer ON links (destination, record_id) WHERE owner = 0;
+CREATE INDEX links_shared ON links (linked_at) WHERE owner = 0;
 CREATE INDEX links_left_out ON links (destination, fingerprint) WHERE left_out <> '{}';
 
 -- What is owed: one row per lead and destination, gone when both agree.
@@ -304,6 +305,26 @@ CREATE TABLE closed_spans (
     opened_at   INTEGER NOT NULL,                              -- while it is closed: until when that is known
     PRIMARY KEY (destination, closed_at)
 ) WITHOUT ROWID;
+
+-- Leads whose record may be the person of another lead's record, as the last search found them. Nothing personal: what
+-- they have in common is in their leads. A search drops what it does not find again.
+CREATE TABLE suspects (
+    destination   TEXT NOT NULL,
+    source        TEXT NOT NULL,
+    lead_id       TEXT NOT NULL,
+    other_source  TEXT NOT NULL,
+    other_lead_id TEXT NOT NULL,
+    same          TEXT NOT NULL CHECK (same IN ('email', 'name_and_domain')),
+    by_hand       INTEGER NOT NULL,
+    since         INTEGER NOT NULL,
+    found_at      INTEGER NOT NULL,
+    PRIMARY KEY (destination, source, lead_id)
+) WITHOUT ROWID;
+CREATE INDEX suspects_since ON suspects (since);
+CREATE INDEX suspects_found ON suspects (found_at);
+CREATE INDEX suspects_lead ON suspects (source, lead_id);
+CREATE INDEX suspects_other ON suspects (other_source, other_lead_id);
+CREATE INDEX suspects_open ON suspects (destination) WHERE by_hand = 0;
 
 -- Leads that were erased: a keyed hash of each, so that it is known if it comes again.
 CREATE TABLE erased (

@@ -1,33 +1,64 @@
 //! The preflight: logs in to each CRM and compares the mapping with the live schema.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
 
 use super::connect;
 use crate::clock::Clock;
-use crate::config::{Company, Config, DestinationConfig};
+use crate::config::{Company, Config, DestinationConfig, RecordsConfig};
 use crate::crm::salesforce::remedy;
 use crate::crm::{Call, CallMeter, Crm, CrmError};
-use crate::domain::check::{Finding, Severity, Written, compare, of_people};
-use crate::domain::ids::{DestinationName, ObjectName};
+use crate::domain::check::{Finding, Severity, Written, compare, of_delete_flag, of_people};
+use crate::domain::divergence::{About, Divergence, DuplicateRule, RuleHolder, rule, words};
+use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::mapping::{Direction, FieldRow, FieldType};
+use crate::domain::matching::{MatchedBy, OnAmbiguous};
+use crate::domain::plan::OnDelete;
 use crate::domain::record::Schema;
 use crate::queue::destination::{Kinds, objects_read};
+use crate::source;
 
-/// What the preflight of one destination found; the worst first.
+/// What the preflight of one destination found.
 #[derive(Clone, Debug)]
 pub struct DestinationCheck {
     pub destination: DestinationName,
+    /// The worst first.
     pub findings: Vec<Finding>,
+    /// Who takes what for a duplicate; nothing where the CRM cannot be reached.
+    pub divergence: Option<Divergence>,
 }
 
 /// Checks every destination. A CRM that cannot be reached is a finding, not an error.
 pub async fn run(config: &Config) -> Result<Vec<DestinationCheck>> {
+    let presets = presets(config);
     let mut checks = Vec::new();
     for (name, destination) in &config.destinations {
         let crm = connect(destination, &Clock::system(), Arc::new(Unmetered))?;
-        checks.push(DestinationCheck { destination: name.clone(), findings: of(destination, &*crm).await });
+        let (findings, divergence) = match look(destination, &*crm).await {
+            Ok(look) => {
+                let mut findings = compared(destination, &look.kinds, &look.schema, look.failures);
+                if destination
+                    .fields
+                    .iter()
+                    .any(|row| row.kind == FieldType::Owner && row.direction == Direction::ToCrm)
+                {
+                    findings.push(of_users(&*crm).await);
+                    findings.sort_by_key(|finding| finding.severity);
+                }
+                findings.push(Finding {
+                    severity: Severity::Ok,
+                    subject: "login".to_owned(),
+                    finding: "the CRM accepts our login".to_owned(),
+                    remedy: String::new(),
+                });
+                (findings, Some(divergence(name, destination, &presets, crm.duplicate_rules().await)))
+            }
+            Err(unreachable) => (vec![unreachable], None),
+        };
+        checks.push(DestinationCheck { destination: name.clone(), findings, divergence });
     }
     Ok(checks)
 }
@@ -37,31 +68,27 @@ pub async fn describe(config: &DestinationConfig, objects: &[ObjectName]) -> Res
     Ok(connect(config, &Clock::system(), Arc::new(Unmetered))?.describe(objects).await?)
 }
 
-/// Checks one destination through an adapter that is at hand: every object that is read, not only the one written.
-pub async fn of(config: &DestinationConfig, crm: &dyn Crm) -> Vec<Finding> {
+/// What the CRM says of every object that is read.
+pub(super) struct Look {
+    pub kinds: Kinds,
+    pub schema: Schema,
+    /// The objects that it does not show us.
+    failures: Vec<Finding>,
+}
+
+/// Looks at every object that is read, not only the one written. An error tells that the CRM cannot be asked.
+pub(super) async fn look(config: &DestinationConfig, crm: &dyn Crm) -> Result<Look, Finding> {
     let kinds = kinds(config, crm);
     let (mut schema, mut failures) = (Schema::default(), Vec::new());
     for object in objects_read(&config.records.object, &kinds) {
         match crm.describe(std::slice::from_ref(&object)).await {
             Ok(described) => schema.objects.extend(described.objects),
-            Err(error) if error.needs_person() => failures.push((object, error)),
+            Err(error) if error.needs_person() => failures.push(undescribed(&object, &error)),
             // The others would meet the same trouble.
-            Err(error) => return vec![unreachable(&error)],
+            Err(error) => return Err(unreachable(&error)),
         }
     }
-    let failures: Vec<Finding> = failures.iter().map(|(object, error)| undescribed(object, error)).collect();
-    let mut findings = compared(config, &kinds, &schema, failures);
-    if config.fields.iter().any(|row| row.kind == FieldType::Owner && row.direction == Direction::ToCrm) {
-        findings.insert(0, of_users(crm).await);
-    }
-    findings.sort_by_key(|finding| finding.severity);
-    findings.push(Finding {
-        severity: Severity::Ok,
-        subject: "login".to_owned(),
-        finding: "the CRM accepts our login".to_owned(),
-        remedy: String::new(),
-    });
-    findings
+    Ok(Look { kinds, schema, failures })
 }
 
 /// Whether owners can be found among the CRM's users.
@@ -94,6 +121,46 @@ pub(super) fn kinds(config: &DestinationConfig, crm: &dyn Crm) -> Kinds {
     Kinds { people: crm.people(), company: (config.records.company != Company::Inline).then(|| crm.companies()) }
 }
 
+/// One kind of record that is written.
+pub(super) struct Part<'c> {
+    pub rows: Cow<'c, [FieldRow]>,
+    pub object: ObjectName,
+    pub written: Written<'c>,
+    /// The field that says that the lead was deleted.
+    pub delete_flag: Option<&'c FieldName>,
+}
+
+/// Every kind of record that the destination writes.
+pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &Kinds) -> Vec<Part<'c>> {
+    let records = &config.records;
+    let external_id = Some(&records.external_id);
+    let delete_flag = match &records.on_delete {
+        OnDelete::Flag(field) => Some(field),
+        OnDelete::Ignore | OnDelete::Delete => None,
+    };
+    let person = |object: &ObjectName, made: bool| Part {
+        rows: Cow::Borrowed(&config.fields),
+        object: object.clone(),
+        written: Written { external_id, made },
+        delete_flag,
+    };
+    let has_rows = |object: &ObjectName| config.fields.iter().any(|row| row.on.contains(object));
+    let mut parts = vec![person(&records.object, true)];
+    let others = kinds.people.iter().map(|person| &person.object);
+    let others = others.filter(|object| **object != records.object && has_rows(object));
+    parts.extend(others.map(|object| person(object, false)));
+    if let Some(company) = &kinds.company {
+        let made = records.company == Company::Account;
+        parts.push(Part {
+            rows: Cow::Owned(company.with_own_rows(&config.fields)),
+            object: company.object.clone(),
+            written: Written { external_id: external_id.filter(|_| made), made },
+            delete_flag: None,
+        });
+    }
+    parts
+}
+
 /// What the schema says of the mapping, besides what kept parts of it from being described; the worst first.
 pub(super) fn compared(
     config: &DestinationConfig,
@@ -104,26 +171,14 @@ pub(super) fn compared(
     let records = &config.records;
     let mut findings = failures;
     let all_described = findings.is_empty();
-    let mut add = |rows: &[FieldRow], object: &ObjectName, written: Written<'_>| {
-        if all_described || schema.objects.contains_key(object) {
-            findings.extend(compare(rows, object, written, schema));
+    for part in parts(config, kinds) {
+        if all_described || schema.objects.contains_key(&part.object) {
+            findings.extend(compare(&part.rows, &part.object, part.written, schema));
+            findings.extend(part.delete_flag.and_then(|flag| of_delete_flag(&part.object, flag, schema)));
         }
-    };
-    let has_rows = |object: &ObjectName| config.fields.iter().any(|row| row.on.contains(object));
-    let external_id = Some(&records.external_id);
-    add(&config.fields, &records.object, Written { external_id, made: true });
-    for person in kinds.people.iter().map(|person| &person.object).filter(|object| **object != records.object) {
-        if has_rows(person) {
-            add(&config.fields, person, Written { external_id, made: false });
-        }
-    }
-    if let Some(company) = &kinds.company {
-        let made = records.company == Company::Account;
-        let written = Written { external_id: external_id.filter(|_| made), made };
-        add(&company.with_own_rows(&config.fields), &company.object, written);
     }
     let opportunity = ObjectName::from("Opportunity");
-    if has_rows(&opportunity) {
+    if config.fields.iter().any(|row| row.on.contains(&opportunity)) {
         findings.push(Finding {
             severity: Severity::Warning,
             subject: opportunity.to_string(),
@@ -134,6 +189,60 @@ pub(super) fn compared(
     findings.extend(of_people(&kinds.people, &records.match_by, schema));
     findings.sort_by_key(|finding| finding.severity);
     findings
+}
+
+/// The preset of each source.
+pub(super) fn presets(config: &Config) -> BTreeMap<SourceName, String> {
+    config.sources.iter().map(|(name, source)| (name.clone(), source.preset.clone())).collect()
+}
+
+/// The duplicate rules of the lead systems, ours and the CRM's side by side.
+pub(super) fn divergence(
+    name: &DestinationName,
+    config: &DestinationConfig,
+    presets: &BTreeMap<SourceName, String>,
+    crm: Result<Vec<DuplicateRule>, CrmError>,
+) -> Divergence {
+    let of_source = |source: &SourceName| {
+        let rules = presets.get(source).and_then(|preset| source::duplicate_rules(preset));
+        let unknown = "what this lead system takes for duplicates is not known to leadrelay".to_owned();
+        RuleHolder { name: source.to_string(), rules: rules.ok_or(unknown) }
+    };
+    let mut holders: Vec<RuleHolder> = config.sources.iter().map(of_source).collect();
+    holders.push(RuleHolder { name: "leadrelay".to_owned(), rules: Ok(our_rules(&config.records)) });
+    let crm = crm.map_err(|error| format!("the CRM does not show its duplicate rules: {error}"));
+    holders.push(RuleHolder { name: name.to_string(), rules: crm });
+    Divergence::of(&holders)
+}
+
+/// What a lead's record is recognised by before one is made.
+fn our_rules(records: &RecordsConfig) -> Vec<DuplicateRule> {
+    let several = match records.on_ambiguous {
+        OnAmbiguous::Review => "a person is asked",
+        OnAmbiguous::Oldest => "the oldest is taken",
+        OnAmbiguous::Newest => "the newest is taken",
+        OnAmbiguous::Create => "the lead gets one of its own",
+    };
+    let steps = records.match_by.iter().zip(1..).filter_map(|(by, step): (_, u32)| {
+        let then = format!("the record is taken (step {step}); of several, {several}");
+        let same: &[&str] = match by {
+            MatchedBy::ExternalId => &[words::EXTERNAL_ID],
+            MatchedBy::Email => &[words::EMAIL],
+            MatchedBy::NameAndCompanyDomain => &[words::NAME, words::COMPANY_DOMAIN],
+            MatchedBy::Link | MatchedBy::CompanyDomain | MatchedBy::CompanyName | MatchedBy::CompanyContacts => {
+                return None;
+            }
+        };
+        Some(rule(About::Person, same, &then))
+    });
+    let mut rules: Vec<DuplicateRule> = steps.collect();
+    if records.company != Company::Inline {
+        let by_people = records.company_by_contacts.then_some(words::COMPANY_PEOPLE);
+        let company = [words::COMPANY_DOMAIN, words::COMPANY_NAME].into_iter().chain(by_people);
+        let then = "the company's record is taken; of several, a person is asked";
+        rules.extend(company.map(|same| rule(About::Company, &[same], then)));
+    }
+    rules
 }
 
 /// What to do about a describe that failed.
@@ -165,7 +274,8 @@ fn unreachable(error: &CrmError) -> Finding {
     }
 }
 
-struct Unmetered;
+/// Nobody counts the calls of a command that ends.
+pub(super) struct Unmetered;
 
 impl CallMeter for Unmetered {
     fn called(&self, _: &Call) {}

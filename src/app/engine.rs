@@ -105,6 +105,7 @@ impl Engine {
         ));
         workers.spawn(Arc::clone(&operations).resume_runs());
         workers.spawn(Arc::clone(&operations).watch_schemas());
+        workers.spawn(operations.duplicates().watch());
         let figures = Arc::new(Figures::new(
             Arc::clone(store),
             Arc::clone(&operations) as _,

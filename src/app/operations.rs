@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::check;
+use super::duplicates::{self, Duplicates};
 use super::explain::explain;
 use super::orders;
 use super::reload::Reloads;
@@ -17,18 +18,21 @@ use super::resync::{Resync, is_ours, scope_from_json, scope_to_json};
 use crate::clock::Clock;
 use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
+use crate::crm::CrmError;
 use crate::crm::gate::GateReason;
 use crate::domain::check::Finding;
+use crate::domain::divergence::{Divergence, DuplicateRule};
 use crate::domain::ids::{DestinationName, LeadKey, SourceName};
 use crate::domain::mapping::documented::documented_rows;
 use crate::domain::record::Schema;
+use crate::domain::time::Timestamp;
 use crate::http::admin::state::{
     CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LinkWish, MappingEntry, Operations, OrderError,
     ReloadError, Reloaded,
 };
 use crate::queue::destination::Destination;
 use crate::source;
-use crate::store::{NewRun, Ordered, Page, ResyncScope, RunProgress, Store, StoreResult};
+use crate::store::{NewRun, Ordered, Page, ResyncScope, RunProgress, RunRow, Store, StoreResult};
 use crate::telemetry::Sparsely;
 
 /// How often the CRM's schema is looked at again.
@@ -36,6 +40,9 @@ const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
 
 /// How often it is looked at while a field by which records are recognised, or a whole object, is missing.
 const LOOK_FOR_MISSING_FIELD_EVERY: Duration = Duration::from_secs(60);
+
+/// How long whoever looks at the check waits for the CRM's own rules.
+const RULES_WITHIN: Duration = Duration::from_secs(5);
 
 /// How soon a resync is taken up of which the process died, once its lease ran out.
 const LOOK_FOR_RUNS_EVERY: Duration = Duration::from_secs(5);
@@ -53,6 +60,9 @@ pub(super) struct AppOperations {
     reloads: Reloads,
     /// The resyncs that this process works on.
     runs: Arc<Mutex<HashMap<i64, watch::Sender<bool>>>>,
+    duplicates: Arc<Duplicates>,
+    /// The CRMs' own duplicate rules, as they were last read.
+    crm_rules: Mutex<BTreeMap<DestinationName, (Timestamp, Vec<DuplicateRule>)>>,
 }
 
 impl AppOperations {
@@ -64,7 +74,14 @@ impl AppOperations {
         stopped: watch::Receiver<bool>,
         reloads: Reloads,
     ) -> Self {
-        let presets = config.sources.iter().map(|(name, source)| (name.clone(), source.preset.clone())).collect();
+        let presets = check::presets(config);
+        let duplicates = Arc::new(Duplicates {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            stopped: stopped.clone(),
+            sources: presets.keys().cloned().collect(),
+            at_work: Arc::default(),
+        });
         Self {
             configs: config.destinations.clone(),
             presets,
@@ -74,7 +91,14 @@ impl AppOperations {
             stopped,
             reloads,
             runs: Arc::default(),
+            duplicates,
+            crm_rules: Mutex::default(),
         }
+    }
+
+    /// What searches for duplicates each day.
+    pub fn duplicates(&self) -> Arc<Duplicates> {
+        Arc::clone(&self.duplicates)
     }
 
     /// Looks at each CRM's schema from time to time, so that drift is noticed before a lead meets it.
@@ -250,6 +274,12 @@ impl Operations for AppOperations {
         Ok(entries)
     }
 
+    async fn divergence(&self, destination: &DestinationName) -> Option<Divergence> {
+        let config = self.configs.get(destination)?;
+        let rules = self.crm_rules(self.destinations.get(destination)?).await;
+        Some(check::divergence(destination, config, &self.presets, rules))
+    }
+
     fn explain(&self, destination: &DestinationName, code: &str) -> Explanation {
         explain(self.configs.get(destination).map(|config| &config.kind), code)
     }
@@ -287,6 +317,10 @@ impl Operations for AppOperations {
         Ok(run)
     }
 
+    async fn search_duplicates(&self, by: &str) -> StoreResult<Option<i64>> {
+        Arc::clone(&self.duplicates).start(by).await
+    }
+
     async fn cancel_run(&self, id: i64) -> StoreResult<bool> {
         let known = self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         if let Some(cancel) = known
@@ -313,6 +347,26 @@ impl Operations for AppOperations {
 }
 
 impl AppOperations {
+    /// The CRM's own duplicate rules, read again when they are an hour old; not while nothing is sent to it.
+    async fn crm_rules(&self, destination: &Destination) -> Result<Vec<DuplicateRule>, CrmError> {
+        let now = self.clock.now();
+        let known = self.crm_rules.lock().unwrap_or_else(PoisonError::into_inner).get(&destination.name).cloned();
+        let known = known.filter(|(seen_at, _)| now.since(*seen_at) < LOOK_AT_SCHEMA_EVERY);
+        if let Some((_, rules)) = known {
+            return Ok(rules);
+        }
+        let unavailable =
+            |detail: &str| CrmError::Unavailable { code: "not_asked".to_owned(), detail: detail.to_owned() };
+        if !destination.gate.status().open {
+            return Err(unavailable("nothing is sent to it now"));
+        }
+        let asked = tokio::time::timeout(RULES_WITHIN, destination.crm.duplicate_rules()).await;
+        let rules = asked.unwrap_or_else(|_| Err(unavailable("it did not answer in time")))?;
+        let mut all = self.crm_rules.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(destination.name.clone(), (now, rules.clone()));
+        Ok(rules)
+    }
+
     /// Goes on with the resyncs that nobody works on any more: of a process before this one, or of another one that died.
     pub async fn resume_runs(self: Arc<Self>) {
         let mut stopped = self.stopped.clone();
@@ -335,7 +389,8 @@ impl AppOperations {
 
     async fn take_up_runs(&self) -> StoreResult<()> {
         let newest = Page { limit: RUNS_LOOKED_AT, cursor: None };
-        for run in self.store.list_runs(&newest).await?.items.into_iter().filter(|run| run.state == "running") {
+        let is_ours = |run: &RunRow| run.state == "running" && run.kind != duplicates::KIND;
+        for run in self.store.list_runs(&newest).await?.items.into_iter().filter(is_ours) {
             let scope = scope_from_json(&run.scope).filter(|scope| self.configs.contains_key(&scope.destination));
             if let Some(scope) = scope {
                 self.carry_out(run.id, scope).await?;

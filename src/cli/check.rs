@@ -1,17 +1,19 @@
 //! `leadrelay check`: is what is configured right, and does it fit the CRM?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
 use clap::Args as Arguments;
 use serde::Serialize;
 
-use super::exit::{Exit, WrongUsage};
+use super::create_missing::{self, FieldReport};
+use super::exit::Exit;
 use super::{mapping, output};
 use crate::app::check::{self, DestinationCheck};
 use crate::config::{Config, ConfigError, ConfigErrors, DestinationConfig, Unmapped};
 use crate::domain::check::{Finding, Severity};
+use crate::domain::divergence::{Criterion, Divergence};
 use crate::domain::ids::DestinationName;
 use crate::domain::mapping::FieldRow;
 
@@ -20,21 +22,24 @@ pub(super) struct Args {
     /// Ask no CRM. The database is asked either way, if there is one: which fields leads had tells of slips in the mapping.
     #[arg(long)]
     offline: bool,
-    /// Not built yet: create missing custom fields.
-    #[arg(long, hide = true)]
+    /// Show which custom fields of the mapping the CRM does not have, ask, create them with the rights to read and edit them, and
+    /// check again. Fields that are there are not changed.
+    #[arg(long, conflicts_with = "offline")]
     create_missing: bool,
+    /// Create them without asking.
+    #[arg(long, requires = "create_missing")]
+    yes: bool,
+    /// The permission set of the integration user that is given the new fields, where it has several.
+    #[arg(long, value_name = "NAME", requires = "create_missing")]
+    permission_set: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 /// Prints every finding with what to do about it; something wrong in the CRM ends with 1, in the configuration with 2.
-/// Changes nothing anywhere.
+/// Changes nothing anywhere, but for `--create-missing`.
 pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigErrors>) -> Result<Exit> {
-    if args.create_missing {
-        let message = "creating missing fields is not built yet; leave out --create-missing and create them in the CRM";
-        return Err(WrongUsage(message.to_owned()).into());
-    }
     let config = match config {
         Ok(config) => config,
         Err(errors) if args.json => {
@@ -43,8 +48,14 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
         }
         Err(errors) => return Err(errors.into()),
     };
+    let created = match args.create_missing {
+        true => Some(create_missing::run(&config, args.yes, args.permission_set.as_deref()).await?),
+        false => None,
+    };
     let checks = if args.offline { Vec::new() } else { check::run(&config).await? };
     let mut report = Report::of(path, &config, &checks);
+    report.ok &= created.iter().flatten().all(FieldReport::is_there);
+    report.created = created;
     for (name, destination) in &config.destinations {
         let known = mapping::lead_fields(&config, destination).await?;
         report.configuration.warnings.extend(unheard_of(name, destination, &known));
@@ -97,6 +108,9 @@ fn unheard_of(name: &DestinationName, destination: &DestinationConfig, known: &B
 struct Report {
     ok: bool,
     configuration: OfConfiguration,
+    /// What became of the fields that were missing, with `--create-missing`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<Vec<FieldReport>>,
     destinations: Vec<OfDestination>,
 }
 
@@ -123,6 +137,20 @@ struct OfDestination {
     findings: Vec<Found>,
     /// Lead fields that are not synced, since no row of the mapping takes them.
     without_a_row: Vec<String>,
+    /// What the lead systems, leadrelay and the CRM take for duplicates.
+    duplicate_rules: Vec<OfCriterion>,
+    /// Whose rules are not known, and why.
+    duplicate_rules_unknown: Vec<String>,
+}
+
+/// What two records may have in common.
+#[derive(Debug, Serialize)]
+struct OfCriterion {
+    about: &'static str,
+    same: String,
+    /// By holder, what follows.
+    caught_by: BTreeMap<String, String>,
+    missed_by: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,6 +171,7 @@ impl Report {
                 errors: Vec::new(),
                 warnings: config.warnings(),
             },
+            created: None,
             destinations,
         }
     }
@@ -155,12 +184,14 @@ impl Report {
                 errors: errors.iter().map(Mistake::from).collect(),
                 warnings: Vec::new(),
             },
+            created: None,
             destinations: Vec::new(),
         }
     }
 
     fn for_people(&self, offline: bool) -> String {
         let mut text = format!("{}: the configuration is right\n", self.configuration.file);
+        text.push_str(&create_missing::for_people(self.created.as_deref().unwrap_or_default()));
         for warning in &self.configuration.warnings {
             text.push_str(&format!("  note: {warning}\n"));
         }
@@ -175,6 +206,7 @@ impl Report {
                 let fields = destination.without_a_row.join(", ");
                 text.push_str(&format!("  note: these lead fields have no row and are not synced: {fields}\n"));
             }
+            text.push_str(&destination.duplicates_for_people());
         }
         let count = |severity: Severity| {
             let findings = self.destinations.iter().flat_map(|destination| &destination.findings);
@@ -190,6 +222,42 @@ impl Report {
     }
 }
 
+impl OfDestination {
+    /// Who takes what for a duplicate.
+    fn duplicates_for_people(&self) -> String {
+        let mut text = String::new();
+        if !self.duplicate_rules.is_empty() {
+            // One line for each who catches it.
+            let rows = self.duplicate_rules.iter().flat_map(|row| {
+                let heads = std::iter::once((format!("{}: {}", row.about, row.same), row.missed_by.join(", ")));
+                let heads = heads.chain(std::iter::repeat_with(Default::default));
+                let caught = row.caught_by.iter().map(|(who, then)| format!("{who}: {then}"));
+                caught.zip(heads).map(|(caught, (same, missed))| [same, caught, missed])
+            });
+            text.push_str(&format!(
+                "\nwhat counts as a duplicate\n{}\n",
+                output::table(["the same", "caught by", "not caught by"], rows)
+            ));
+        }
+        for why in &self.duplicate_rules_unknown {
+            text.push_str(&format!("  note: {why}\n"));
+        }
+        text
+    }
+}
+
+impl OfCriterion {
+    fn of(criterion: &Criterion, holders: &[String]) -> Self {
+        let caught = holders.iter().zip(&criterion.caught);
+        Self {
+            about: criterion.about.as_str(),
+            same: criterion.same.clone(),
+            caught_by: caught.filter_map(|(who, then)| Some((who.clone(), then.clone()?))).collect(),
+            missed_by: criterion.missed_by.clone(),
+        }
+    }
+}
+
 fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
@@ -202,11 +270,17 @@ impl From<&ConfigError> for Mistake {
 
 impl From<&DestinationCheck> for OfDestination {
     fn from(check: &DestinationCheck) -> Self {
+        let told = check.divergence.as_ref();
+        let criteria = |divergence: &Divergence| {
+            divergence.criteria.iter().map(|row| OfCriterion::of(row, &divergence.holders)).collect()
+        };
         Self {
             destination: check.destination.to_string(),
             ok: check.findings.iter().all(|finding| finding.severity != Severity::Error),
             findings: check.findings.iter().map(Found::from).collect(),
             without_a_row: Vec::new(),
+            duplicate_rules: told.map_or_else(Vec::new, criteria),
+            duplicate_rules_unknown: told.map_or_else(Vec::new, |divergence| divergence.unknown.clone()),
         }
     }
 }
@@ -231,9 +305,13 @@ mod tests {
     }
 
     fn report(findings: Vec<Finding>) -> Report {
-        let destinations = vec![OfDestination::from(&DestinationCheck { destination: "salesforce".into(), findings })];
+        let destinations = vec![OfDestination::from(&DestinationCheck {
+            destination: "salesforce".into(),
+            findings,
+            divergence: None,
+        })];
         let configuration = OfConfiguration { file: "x.toml".into(), errors: Vec::new(), warnings: Vec::new() };
-        Report { ok: destinations[0].ok, configuration, destinations }
+        Report { ok: destinations[0].ok, configuration, created: None, destinations }
     }
 
     #[test]

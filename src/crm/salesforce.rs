@@ -8,10 +8,12 @@ mod auth;
 mod classify;
 mod companies;
 mod describe;
+mod duplicates;
 mod find;
 mod follow;
 mod owners;
 mod rows;
+mod setup;
 mod soql;
 mod transport;
 mod wire;
@@ -31,15 +33,19 @@ pub use self::auth::Credentials;
 pub use self::classify::{Remedy, remedy};
 use self::describe::DescribeAnswer;
 use self::transport::{Http, Outgoing, SendError, Transport};
-use super::{CallMeter, Crm, CrmError, FindRequest, UserObject, WriteRequest, WriteResult};
+use super::{
+    CallMeter, Crm, CrmError, FieldMaking, FindRequest, PermissionHolder, UserObject, WriteRequest, WriteResult,
+};
 use crate::clock::Clock;
 use crate::domain::company::CompanyObject;
+use crate::domain::divergence::DuplicateRule;
 use crate::domain::ids::{FieldName, ObjectName};
 use crate::domain::matching::{Candidates, PersonObject};
+use crate::domain::missing::NewField;
 use crate::domain::record::{ObjectSchema, Schema};
 
 /// Every word that this adapter has for [`super::Call::endpoint`].
-pub const ENDPOINTS: [&str; 5] = ["collections", "composite", "describe", "query_more", "token"];
+pub const ENDPOINTS: [&str; 6] = ["collections", "composite", "describe", "query_more", "setup", "token"];
 
 const EMAIL: &str = "Email";
 const LAST_NAME: &str = "LastName";
@@ -236,6 +242,23 @@ impl Crm for Salesforce {
             }
         }
         results
+    }
+
+    async fn duplicate_rules(&self) -> Result<Vec<DuplicateRule>, CrmError> {
+        duplicates::duplicate_rules(self).await
+    }
+
+    async fn permission_holders(&self) -> Result<Vec<PermissionHolder>, CrmError> {
+        setup::permission_holders(self).await
+    }
+
+    async fn existing_fields(&self, fields: &[NewField]) -> Result<BTreeSet<(ObjectName, FieldName)>, CrmError> {
+        setup::existing_fields(self, fields).await
+    }
+
+    async fn make_field(&self, field: &NewField, holder: &PermissionHolder) -> Result<FieldMaking, CrmError> {
+        self.write_described().remove(&field.object);
+        setup::make_field(self, field, holder).await
     }
 }
 

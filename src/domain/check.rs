@@ -4,11 +4,12 @@ use super::envelope::TimeFormat;
 use super::ids::{FieldName, ObjectName};
 use super::mapping::{Computed, Converted, Direction, FieldRow, Given, TooLong, convert, type_fits};
 use super::matching::{KeyField, MatchedBy, PersonObject};
+use super::plan::can_flag;
 use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 use super::value::Value;
 
 /// Room for the longest IDs that lead systems are known to use.
-const ID_CHARACTERS: u32 = 64;
+pub(super) const ID_CHARACTERS: u32 = 64;
 
 /// One finding, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +86,30 @@ pub fn compare(rows: &[FieldRow], object: &ObjectName, written: Written<'_>, sch
     }
     findings.sort_by_key(|finding| finding.severity);
     findings
+}
+
+/// Whether the field can say that a lead was deleted. An object that is not described says nothing.
+pub fn of_delete_flag(object: &ObjectName, flag: &FieldName, schema: &Schema) -> Option<Finding> {
+    let described = schema.objects.get(object)?;
+    let subject = format!("{object}.{flag}");
+    Some(match described.fields.get(flag) {
+        None => error(
+            subject,
+            "the field of records.delete_flag does not exist, or our user may not see it: deleted leads are held",
+            "create a checkbox of this name, or make it visible to the integration user",
+        ),
+        Some(field) if !can_flag(field.kind) => error(
+            subject,
+            &format!("records.delete_flag is of type {}, which cannot say that a lead was deleted", field.type_name),
+            "name a checkbox, date, date and time or text field",
+        ),
+        Some(field) if !field.updateable => error(
+            subject,
+            "our user may not write the field of records.delete_flag: deleted leads are held",
+            "give the integration user edit rights on the field",
+        ),
+        Some(field) => fine(subject, &format!("{}, writable, says that the lead was deleted", field.type_name)),
+    })
 }
 
 /// Whether people can be found among the records of each kind that they may be: without a field that tells who a record is,

@@ -14,6 +14,7 @@ pub mod query;
 pub mod queue;
 pub mod reload;
 pub mod runs;
+pub mod shared_records;
 pub mod shown;
 pub mod sources;
 pub mod state;
@@ -125,6 +126,8 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(orders::exclude))
         .routes(routes!(orders::include))
         .routes(routes!(orders::link, orders::unlink))
+        .routes(routes!(shared_records::list))
+        .routes(routes!(shared_records::search))
         .routes(routes!(events::list))
         .routes(routes!(events::show))
         .routes(routes!(events::replay))

@@ -37,7 +37,7 @@ pub(super) async fn load_folded(
                 continue;
             }
             let email = text(&lead, "email").map(|email| email.to_lowercase());
-            let name = text(&lead, "name");
+            let name = full_name(&lead);
             folded.push(FoldedLead { lead, expected, events, email, name });
             changed.push((job, work));
         }
@@ -55,6 +55,16 @@ pub(super) async fn load_folded(
         }
     }
     Ok(done)
+}
+
+/// The name that the lead is listed by.
+fn full_name(lead: &Lead) -> Option<String> {
+    let part = |field: &str| text(lead, field).filter(|text| !text.is_empty());
+    let parts = || {
+        let parts: Vec<String> = ["first_name", "last_name"].into_iter().filter_map(part).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
+    };
+    part("name").or_else(parts)
 }
 
 fn text(lead: &Lead, field: &str) -> Option<String> {

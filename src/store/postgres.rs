@@ -17,6 +17,7 @@ mod announce;
 mod append;
 mod claim;
 mod dirty;
+mod duplicates;
 mod erase;
 mod fold;
 mod gates;

@@ -12,6 +12,7 @@ mod announce;
 mod append;
 mod claim;
 mod dirty;
+mod duplicates;
 mod erase;
 mod fold;
 mod gates;

@@ -1,6 +1,7 @@
 //! What goes into the store and comes out of it.
 
 mod by_hand;
+mod duplicates;
 mod erasure;
 mod events;
 mod jobs;
@@ -9,6 +10,7 @@ mod log;
 mod people;
 
 pub use by_hand::*;
+pub use duplicates::*;
 pub use erasure::*;
 pub use events::*;
 pub use jobs::*;

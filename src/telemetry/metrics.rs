@@ -33,6 +33,7 @@ const RETRY_OLDEST: &str = "leadrelay_retry_oldest_seconds";
 const CONFLICTS_OPEN: &str = "leadrelay_conflicts_open";
 const MATCHES: &str = "leadrelay_matches_total";
 const SHARED_RECORDS: &str = "leadrelay_shared_records";
+const DUPLICATES_SUSPECTED: &str = "leadrelay_duplicates_suspected";
 const PAUSED: &str = "leadrelay_destination_paused";
 const QUARANTINED: &str = "leadrelay_quarantined_events";
 const LEASES_EXPIRED: &str = "leadrelay_leases_expired_total";
@@ -118,6 +119,10 @@ fn describe() {
     describe_gauge!(CONFLICTS_OPEN, "Conflicts that wait for a person");
     describe_counter!(MATCHES, "Leads by how their record was recognised");
     describe_gauge!(SHARED_RECORDS, "Records that two leads or more match");
+    describe_gauge!(
+        DUPLICATES_SUSPECTED,
+        "Records that may be another record's person, as the last daily search found"
+    );
     describe_gauge!(PAUSED, "1 while a person has paused the destination");
     describe_gauge!(QUARANTINED, "Signed events that no lead could be read from");
     describe_counter!(LEASES_EXPIRED, "Leases that ran out before their attempt was settled");
@@ -174,7 +179,8 @@ fn register_destination(destination: &DestinationName, endpoints: &[&'static str
     for state in ["ready", "leased", "retrying", "held", "dead"] {
         gauge!(QUEUE_JOBS, "destination" => name.clone(), "state" => state).increment(0.0);
     }
-    for metric in [QUEUE_OLDEST, RETRY_OLDEST, CALLS_USED, CALLS_LIMIT, SHARED_RECORDS, PAUSED] {
+    let others = [CALLS_USED, CALLS_LIMIT, SHARED_RECORDS, DUPLICATES_SUSPECTED, PAUSED];
+    for metric in [QUEUE_OLDEST, RETRY_OLDEST].into_iter().chain(others) {
         gauge!(metric, "destination" => name.clone()).increment(0.0);
     }
     let _ = histogram!(SYNC_DELAY, "destination" => name.clone());
@@ -316,6 +322,9 @@ pub fn show_standing(figures: &StandingFigures, sources: &[SourceName], destinat
         let shared = figures.shared_records.iter().filter(|(of, _)| of == destination);
         gauge!(SHARED_RECORDS, "destination" => destination.to_string())
             .set(shared.map(|(_, records)| *records).sum::<u64>() as f64);
+        let suspected = figures.duplicates_suspected.iter().filter(|(of, _)| of == destination);
+        gauge!(DUPLICATES_SUSPECTED, "destination" => destination.to_string())
+            .set(suspected.map(|(_, records)| *records).sum::<u64>() as f64);
     }
     for source in sources {
         let of_source = figures.quarantined.iter().filter(|(of, _)| of == source);
@@ -372,6 +381,7 @@ mod tests {
             r#"leadrelay_matches_total{destination="fresh_crm",matched_by="company_name"} 0"#,
             r#"leadrelay_matches_total{destination="fresh_crm",matched_by="company_contacts"} 0"#,
             r#"leadrelay_shared_records{destination="fresh_crm"} 0"#,
+            r#"leadrelay_duplicates_suspected{destination="fresh_crm"} 0"#,
             r#"leadrelay_destination_paused{destination="fresh_crm"} 0"#,
             r#"leadrelay_quarantined_events{source="fresh_source"} 0"#,
             r#"leadrelay_leases_expired_total{destination="fresh_crm"} 0"#,

@@ -90,11 +90,11 @@ fn a_crm_out_of_reach_is_a_finding_and_ends_with_1() {
 }
 
 #[test]
-fn what_is_not_built_yet_says_so_and_ends_with_2() {
+fn options_that_make_no_sense_together_end_with_2() {
     let folder = folder(CONFIGURATION);
-    let (code, _, err) = run(folder.path(), &["check", "--create-missing"]);
-    assert_eq!(code, 2);
-    assert!(err.contains("not built yet"), "{err}");
+    for wrong in [["check", "--create-missing", "--offline"].as_slice(), &["check", "--yes"]] {
+        assert_eq!(run(folder.path(), wrong).0, 2, "{wrong:?}");
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod harness;
 mod jwt_login;
 mod kill;
 mod known_people;
+mod missing_fields;
 mod odd_set;
 mod odd_webhooks;
 mod owners;

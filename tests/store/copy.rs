@@ -57,6 +57,10 @@ impl Old {
         for settled in store.settle(settlements.collect()).await {
             settled.unwrap();
         }
+        // Two that are records by now.
+        let (lead, other) = (jobs[52].lead.clone(), jobs[56].lead.clone());
+        let suspect = Suspect { destination: crm(), lead, other, same: Same::Email, found_at: secs(22) };
+        assert_eq!(store.suspect(&[suspect]).await.unwrap(), 1);
         let mark = DirtyMark {
             destination: crm(),
             leads: vec![key("new")],

@@ -12,6 +12,7 @@ mod cluster;
 mod concurrent;
 mod conflicts;
 mod copy;
+mod duplicates;
 mod erase;
 mod figures;
 mod gates;

@@ -202,7 +202,7 @@ fn is_searchable(text: &str) -> bool {
     !text.trim().is_empty() && text.chars().count() <= LONGEST_TEXT
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     format!("'{}'", escape(text))
 }
 

@@ -174,3 +174,24 @@ fn an_object_that_is_not_there_is_one_error() {
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].severity, findings[0].subject.as_str()), (Severity::Error, "Lead"));
 }
+
+#[test]
+fn the_flag_of_deleted_leads_must_be_a_field_that_can_say_so() {
+    let told = |kind: CrmFieldKind, updateable: bool, name: &str| {
+        let field = FieldSchema { updateable, ..samples::field(kind) };
+        let fields = BTreeMap::from([(FieldName::new("Gone__c"), field)]);
+        let object = ObjectSchema { name: "Lead".into(), createable: true, updateable: true, fields };
+        let schema = Schema { objects: BTreeMap::from([("Lead".into(), object)]) };
+        of_delete_flag(&"Lead".into(), &name.into(), &schema).unwrap()
+    };
+    assert_eq!(told(CrmFieldKind::Boolean, true, "Gone__c").severity, Severity::Ok);
+    assert_eq!(told(CrmFieldKind::DateTime, true, "Gone__c").severity, Severity::Ok);
+    for (finding, part) in [
+        (told(CrmFieldKind::Boolean, true, "Other__c"), "does not exist"),
+        (told(CrmFieldKind::Decimal, true, "Gone__c"), "cannot say"),
+        (told(CrmFieldKind::Boolean, false, "Gone__c"), "may not write"),
+    ] {
+        assert_eq!((finding.severity, finding.finding.contains(part)), (Severity::Error, true), "{finding:?}");
+    }
+    assert_eq!(of_delete_flag(&"Contact".into(), &"Gone__c".into(), &Schema::default()), None);
+}

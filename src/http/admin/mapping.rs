@@ -1,5 +1,7 @@
 //! The mapping document, and what the newest preflight found.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -8,6 +10,7 @@ use utoipa::ToSchema;
 use super::query::ListOf;
 use super::shown::Time;
 use super::state::{AdminState, CheckFinding, CheckReport, MappingEntry};
+use crate::domain::divergence::{Criterion, Divergence};
 use crate::http::error::ApiError;
 use crate::store::ResyncScope;
 
@@ -64,6 +67,36 @@ pub struct CheckView {
     /// Whether nothing is in the way.
     ok: bool,
     findings: Vec<FindingView>,
+    /// What the lead systems, leadrelay and the CRM take for duplicates, what not all of them catch first.
+    duplicate_rules: Vec<CriterionView>,
+    /// Whose rules are not known, and why.
+    duplicate_rules_unknown: Vec<String>,
+}
+
+/// What two records may have in common, and who takes them for one by it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CriterionView {
+    /// `person` or `company`
+    about: &'static str,
+    #[schema(example = "company domain and name")]
+    same: String,
+    /// By the name of a source, `leadrelay` or the destination: what follows.
+    caught_by: BTreeMap<String, String>,
+    /// Those whose rules are known and that do not catch it.
+    missed_by: Vec<String>,
+}
+
+impl CheckView {
+    fn with(self, divergence: Divergence) -> Self {
+        let Divergence { holders, criteria, unknown } = divergence;
+        let view = |row: Criterion| CriterionView {
+            about: row.about.as_str(),
+            same: row.same,
+            caught_by: holders.iter().cloned().zip(row.caught).filter_map(|(who, then)| Some((who, then?))).collect(),
+            missed_by: row.missed_by,
+        };
+        Self { duplicate_rules: criteria.into_iter().map(view).collect(), duplicate_rules_unknown: unknown, ..self }
+    }
 }
 
 /// One finding.
@@ -91,6 +124,8 @@ impl From<CheckReport> for CheckView {
             checked_at: report.checked_at.into(),
             ok: report.findings.iter().all(|found| found.severity != "error"),
             findings: report.findings.into_iter().map(Into::into).collect(),
+            duplicate_rules: Vec::new(),
+            duplicate_rules_unknown: Vec::new(),
         }
     }
 }
@@ -103,6 +138,9 @@ pub(super) async fn check(State(app): State<AdminState>) -> Result<Json<ListOf<C
     for report in app.operations.checks() {
         let destination = report.destination.clone();
         let mut view = CheckView::from(report);
+        if let Some(divergence) = app.operations.divergence(&destination).await {
+            view = view.with(divergence);
+        }
         let sources = known.iter().find(|state| state.name == destination).map(|state| state.sources.clone());
         let planned_otherwise_than = app.operations.fingerprint(&destination);
         if let (Some(sources), true) = (sources, planned_otherwise_than.is_some()) {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::config::AdminToken;
+use crate::domain::divergence::Divergence;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
 use crate::http::figures::Figures;
@@ -70,6 +71,10 @@ pub trait Operations: Send + Sync {
     /// What the newest preflight of each destination found.
     fn checks(&self) -> Vec<CheckReport>;
 
+    /// Who takes what for a duplicate: the lead systems, leadrelay and the CRM. `None`: no such destination. The CRM is asked
+    /// at most once an hour.
+    async fn divergence(&self, destination: &DestinationName) -> Option<Divergence>;
+
     /// What an error code in this destination's sync log means and what to do; has an answer for unknown codes too.
     fn explain(&self, destination: &DestinationName, code: &str) -> Explanation;
 
@@ -84,6 +89,9 @@ pub trait Operations: Send + Sync {
 
     /// Starts marking the leads of a scope dirty as backfill; answers the run's ID once the run is stored.
     async fn start_resync(&self, scope: ResyncScope, by: &str) -> StoreResult<i64>;
+
+    /// Starts the search for records that may be one person's; answers the run's ID. `None`: one is under way.
+    async fn search_duplicates(&self, by: &str) -> StoreResult<Option<i64>>;
 
     /// Asks a run to stop where it is. `false`: it does not run (any more).
     async fn cancel_run(&self, id: i64) -> StoreResult<bool>;

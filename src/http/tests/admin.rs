@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::fixtures::{Answered, MAX_BODY, NOW, ask, intake, lead, signed};
 use crate::clock::Clock;
 use crate::config::{AdminToken, AlertsConfig, Percent, Role};
+use crate::domain::divergence::Divergence;
 use crate::domain::ids::{DestinationName, LeadKey};
 use crate::domain::plan::{ConflictKind, Question};
 use crate::domain::record::CrmValue;
@@ -67,6 +68,10 @@ impl Operations for Quiet {
         Vec::new()
     }
 
+    async fn divergence(&self, _: &DestinationName) -> Option<Divergence> {
+        None
+    }
+
     fn explain(&self, destination: &DestinationName, code: &str) -> Explanation {
         assert_eq!((destination.as_str(), code), ("crm", "record_gone"));
         Explanation { meaning: "what it means", remedy: "what to do" }
@@ -82,6 +87,10 @@ impl Operations for Quiet {
 
     async fn reload(&self) -> Result<Reloaded, ReloadError> {
         Err(ReloadError::NoFile)
+    }
+
+    async fn search_duplicates(&self, _: &str) -> StoreResult<Option<i64>> {
+        Ok(None)
     }
 
     async fn start_resync(&self, _: ResyncScope, _: &str) -> StoreResult<i64> {

@@ -162,6 +162,12 @@ async fn erase_one(
     }
     run(
         db,
+        "DELETE FROM suspects WHERE (source = $1 AND lead_id = $2) OR (other_source = $1 AND other_lead_id = $2)",
+        lead,
+    )
+    .await?;
+    run(
+        db,
         "DELETE FROM sync_log_bodies b USING sync_log l
           WHERE l.lead_id = $2 AND l.source = $1 AND b.log_id = l.id AND b.at = l.at",
         lead,

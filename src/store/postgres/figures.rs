@@ -148,8 +148,8 @@ pub(super) async fn outcomes(store: &PostgresStore, since: Timestamp) -> StoreRe
     counts.collect()
 }
 
-/// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer` and
-/// `events_quarantined`.
+/// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer`,
+/// `suspects_open` and `events_quarantined`.
 pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigures> {
     let mut figures = StandingFigures::default();
     let open: Vec<(String, String, i64)> = sqlx::query_as(
@@ -174,6 +174,12 @@ pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigur
     .await?;
     figures.shared_records =
         shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
+    let suspected: Vec<(String, i64)> =
+        sqlx::query_as("SELECT destination, count(*) FROM suspects WHERE NOT by_hand GROUP BY destination")
+            .fetch_all(&store.pool)
+            .await?;
+    figures.duplicates_suspected =
+        suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let quarantined: Vec<(String, i64)> =
         sqlx::query_as("SELECT source, count(*) FROM events WHERE state = 'quarantined' GROUP BY source")
             .fetch_all(&store.pool)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    PostgresStore, announce, append, by_hand, claim, conflicts, dead_letters, dirty, erase, events, figures, fold,
-    gates, leads, leases, links, log, people, prune, recover, replay, replicas, runs, settle, work,
+    PostgresStore, announce, append, by_hand, claim, conflicts, dead_letters, dirty, duplicates, erase, events,
+    figures, fold, gates, leads, leases, links, log, people, prune, recover, replay, replicas, runs, settle, work,
 };
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -274,6 +274,26 @@ impl Store for PostgresStore {
 
     async fn count_leads(&self, scope: &ResyncScope) -> StoreResult<u64> {
         leads::count(self, scope).await
+    }
+
+    async fn people_after(&self, same: Same, after: &PersonPlace, limit: u32) -> StoreResult<People> {
+        duplicates::people_after(self, same, after, limit).await
+    }
+
+    async fn linked_people(&self, leads: &[LeadKey]) -> StoreResult<Vec<LinkedPerson>> {
+        duplicates::linked(self, leads).await
+    }
+
+    async fn suspect(&self, suspects: &[Suspect]) -> StoreResult<u64> {
+        duplicates::suspect(self, suspects).await
+    }
+
+    async fn drop_suspects(&self, found_before: Timestamp) -> StoreResult<bool> {
+        duplicates::drop_before(self, found_before).await
+    }
+
+    async fn list_shared(&self, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>> {
+        duplicates::list(self, filter, page).await
     }
 
     async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>> {

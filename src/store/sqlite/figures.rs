@@ -142,8 +142,8 @@ pub(super) async fn outcomes(store: &SqliteStore, since: Timestamp) -> StoreResu
     counts.collect()
 }
 
-/// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer` and
-/// `events_quarantined`.
+/// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer`,
+/// `suspects_open` and `events_quarantined`.
 pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures> {
     let mut figures = StandingFigures::default();
     let open: Vec<(String, String, i64)> = sqlx::query_as(
@@ -168,6 +168,13 @@ pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures
     .await?;
     figures.shared_records =
         shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
+    let suspected: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT destination, count(*) FROM suspects INDEXED BY suspects_open WHERE by_hand = 0 GROUP BY destination",
+    )
+    .fetch_all(&store.readers)
+    .await?;
+    figures.duplicates_suspected =
+        suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let quarantined: Vec<(String, i64)> = sqlx::query_as(
         "SELECT source, count(*) FROM events INDEXED BY events_quarantined WHERE state = 'quarantined' GROUP BY source",
     )

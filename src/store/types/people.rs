@@ -59,6 +59,8 @@ pub struct OutcomeCount {
 pub struct StandingFigures {
     pub open_conflicts: Vec<(DestinationName, ConflictKind, u64)>,
     pub shared_records: Vec<(DestinationName, u64)>,
+    /// Records that may be another record's person, and of which no person said otherwise.
+    pub duplicates_suspected: Vec<(DestinationName, u64)>,
     pub quarantined: Vec<(SourceName, u64)>,
 }
 

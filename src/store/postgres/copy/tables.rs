@@ -48,7 +48,7 @@ const NO_SLOT: &str = "0 + 0";
 
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
-pub(super) static TABLES: [Table; 21] = [
+pub(super) static TABLES: [Table; 22] = [
     Table {
         name: "events",
         there: "events",
@@ -138,6 +138,22 @@ pub(super) static TABLES: [Table; 21] = [
             column("fingerprint", Text),
             column("revision", Big),
             column("linked_at", Time),
+        ],
+    },
+    Table {
+        name: "suspects",
+        there: "suspects",
+        keys: 3,
+        columns: &[
+            column("destination", Text),
+            column("source", Text),
+            column("lead_id", Text),
+            column("other_source", Text),
+            column("other_lead_id", Text),
+            column("same", Text),
+            column("by_hand", Bool),
+            column("since", Time),
+            column("found_at", Time),
         ],
     },
     Table {

@@ -1,0 +1,139 @@
+//! Two leads on one record, and records that may be one person's.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::audit::{Change, record};
+use super::query::{self, ListOf, Params};
+use super::shown::{Record, Time};
+use super::state::AdminState;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, Problem};
+use crate::store::{PairedLead, SharedFilter, SharedKind, SharedPair};
+
+/// Filters; all can be combined. `source`, `lead_id` and `record_id` may be those of either lead.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SharedQuery {
+    /// `shared` or `suspected`
+    kind: Option<String>,
+    /// Only what a person decided, or only what none did
+    by_hand: Option<bool>,
+    destination: Option<String>,
+    source: Option<String>,
+    lead_id: Option<String>,
+    record_id: Option<String>,
+    /// 1 to 500; 50 if left out
+    limit: Option<u32>,
+    /// `next` of the page before
+    cursor: Option<String>,
+}
+
+/// Two leads of one destination.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SharedPairView {
+    /// `shared`: both are one record. `suspected`: they are two records that have something in common and that no rule
+    /// brought together.
+    kind: &'static str,
+    destination: String,
+    /// Shared: how the record was recognised, `link` where a person linked it. Suspected: `email`, or `name_and_domain` of a
+    /// company's address.
+    #[schema(example = "email")]
+    by: String,
+    /// Whether a person decided it: linked one of the leads, or answered the question that a rule put about the two.
+    by_hand: bool,
+    /// When the lead came to share the record, or was first suspected.
+    since: Time,
+    lead: PairedLeadView,
+    /// The owner of the record, or the lead that it is compared with: of many with one address, the first.
+    other: PairedLeadView,
+}
+
+/// One of them, and the record that it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PairedLeadView {
+    source: String,
+    lead_id: String,
+    name: Option<String>,
+    email: Option<String>,
+    record: Record,
+}
+
+impl From<PairedLead> for PairedLeadView {
+    fn from(paired: PairedLead) -> Self {
+        Self {
+            source: paired.lead.source.to_string(),
+            lead_id: paired.lead.id.to_string(),
+            name: paired.name,
+            email: paired.email,
+            record: paired.record.into(),
+        }
+    }
+}
+
+impl From<SharedPair> for SharedPairView {
+    fn from(pair: SharedPair) -> Self {
+        Self {
+            kind: pair.kind.as_str(),
+            destination: pair.destination.to_string(),
+            by: pair.by,
+            by_hand: pair.by_hand,
+            since: pair.since.into(),
+            lead: pair.lead.into(),
+            other: pair.other.into(),
+        }
+    }
+}
+
+/// Lists two leads on one record as they are now, and records that may be one person's as the last search found them: each day,
+/// and when it is asked for. Newest first.
+#[utoipa::path(
+    get, path = "/shared-records", tag = "leads", params(SharedQuery),
+    responses((status = 200, body = ListOf<SharedPairView>), (status = 422, body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn list(
+    State(app): State<AdminState>,
+    Params(params): Params<SharedQuery>,
+) -> Result<Json<ListOf<SharedPairView>>, ApiError> {
+    let kind = query::word("kind", params.kind.as_deref(), SharedKind::parse, &["shared", "suspected"])?;
+    let page = query::page(params.limit, params.cursor)?;
+    let filter = SharedFilter {
+        kind,
+        by_hand: params.by_hand,
+        destination: params.destination,
+        source: params.source,
+        lead_id: params.lead_id,
+        record_id: params.record_id,
+    };
+    Ok(Json(ListOf::showing(app.store.list_shared(&filter, &page).await?, SharedPairView::from)))
+}
+
+/// The search that was started.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SearchView {
+    /// `GET /admin/v1/runs/{id}` tells how far it is.
+    run: i64,
+}
+
+/// Searches for records that may be one person's now, as a run, and not only with the next daily search.
+#[utoipa::path(
+    post, path = "/shared-records/search", tag = "leads",
+    responses(
+        (status = 202, description = "Started", body = SearchView),
+        (status = 409, description = "A search is under way", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn search(
+    State(app): State<AdminState>,
+    caller: Caller,
+) -> Result<(StatusCode, Json<SearchView>), ApiError> {
+    let Some(run) = app.operations.search_duplicates(&caller.name).await? else {
+        return Err(ApiError::Conflict("A search is under way; GET /admin/v1/runs shows it.".to_owned()));
+    };
+    record(&app, &caller, Change::new("duplicates.search", format!("run {run}"))).await?;
+    Ok((StatusCode::ACCEPTED, Json(SearchView { run })))
+}

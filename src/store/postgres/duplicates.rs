@@ -1,0 +1,257 @@
+//! Leads that share a record, and the search for records that may be one person's.
+//!
+//! The search reads the indexes of addresses and names in pieces; only what it finds is written.
+
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
+
+use super::PostgresStore;
+use super::by_hand::DESTINATIONS;
+use super::cells::Cells;
+use super::rows::{cannot_be, columns};
+use super::time::Time;
+use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::time::Timestamp;
+use crate::store::paging::{cut, limit, place};
+use crate::store::{
+    LinkedPerson, Listed, Page, PairedLead, People, PersonPlace, PersonRow, Same, SharedFilter, SharedKind, SharedPair,
+    StoreResult, Suspect,
+};
+
+/// How many rows one step drops.
+const PIECE: i64 = 500;
+
+pub(super) async fn people_after(
+    store: &PostgresStore,
+    same: Same,
+    after: &PersonPlace,
+    limit: u32,
+) -> StoreResult<People> {
+    let (column, key) = match same {
+        Same::Email => ("email", "email COLLATE \"C\""),
+        Same::NameAndDomain => ("name", "lower(name) COLLATE \"C\""),
+    };
+    // What two of these leads have in common is told by their neighbours in the index.
+    let sql = format!(
+        "SELECT key, email, source, lead_id, n
+           FROM (SELECT key, email, source, lead_id, lag(key) OVER piece AS previous, lead(key) OVER piece AS following,
+                        count(*) OVER () AS n
+                   FROM (SELECT {key} AS key, email, source, lead_id FROM leads
+                          WHERE {column} IS NOT NULL AND ({key}, source, lead_id) > ($1, $2, $3)
+                          ORDER BY {key}, source, lead_id LIMIT $4) few
+                 WINDOW piece AS (ORDER BY key COLLATE \"C\", source, lead_id)) p
+          WHERE previous IS NULL OR following IS NULL OR previous = key OR following = key
+          ORDER BY key COLLATE \"C\", source, lead_id"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(&after.key)
+        .bind(&after.source)
+        .bind(&after.lead_id)
+        .bind(i64::from(limit))
+        .persistent(false)
+        .fetch_all(&store.pool)
+        .await?;
+    let mut piece = People::default();
+    for row in &rows {
+        let cells = Cells::new(row, "leads", "?");
+        piece.looked_at = cells.count("n")?;
+        let place =
+            PersonPlace { key: cells.get("key")?, source: cells.get("source")?, lead_id: cells.get("lead_id")? };
+        piece.people.push(PersonRow { place, email: cells.get("email")? });
+    }
+    Ok(piece)
+}
+
+pub(super) async fn linked(store: &PostgresStore, leads: &[LeadKey]) -> StoreResult<Vec<LinkedPerson>> {
+    let destinations: Vec<String> = sqlx::query_scalar(DESTINATIONS).fetch_all(&store.pool).await?;
+    let (sources, ids) = columns(leads);
+    // Planned for these values: how many they are tells that the indexes are to be used.
+    let rows = sqlx::query(
+        "SELECT k.destination, k.source, k.lead_id, k.object, k.record_id
+           FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (source, lead_id, place)
+           JOIN leads l ON l.source = u.source AND l.lead_id = u.lead_id AND NOT l.deleted AND NOT l.excluded
+          CROSS JOIN unnest($3::text[]) AS d (destination)
+           JOIN links k ON k.destination = d.destination AND k.source = l.source AND k.lead_id = l.lead_id
+          ORDER BY u.place, k.destination",
+    )
+    .bind(sources)
+    .bind(ids)
+    .bind(destinations)
+    .persistent(false)
+    .fetch_all(&store.pool)
+    .await?;
+    let linked = rows.iter().map(|row| {
+        let cells = Cells::new(row, "links", "?");
+        Ok(LinkedPerson {
+            destination: cells.get::<&str>("destination")?.into(),
+            lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
+            record: record(&cells, "object", "record_id")?,
+        })
+    });
+    linked.collect()
+}
+
+/// A question of either lead that names the other's record was put by a rule: while it is open it is no suspicion, and its
+/// answer is a person's. A lead that is being erased at this moment is passed over.
+pub(super) async fn suspect(store: &PostgresStore, suspects: &[Suspect]) -> StoreResult<u64> {
+    const QUESTION: &str = "SELECT 1 FROM conflicts c WHERE c.destination = u.destination AND c.kind IN ('match', 'shared_record')
+        AND ((c.source = u.source AND c.lead_id = u.lead_id AND strpos(c.question::text, '\"' || o.record_id || '\"') > 0)
+             OR (c.source = u.other_source AND c.lead_id = u.other_lead_id
+                 AND strpos(c.question::text, '\"' || k.record_id || '\"') > 0)) AND c.state = ";
+    let (sources, leads) = columns(suspects.iter().map(|suspect| &suspect.lead));
+    let (other_sources, others) = columns(suspects.iter().map(|suspect| &suspect.other));
+    let sql = format!(
+        "INSERT INTO suspects (destination, source, lead_id, other_source, other_lead_id, same, by_hand, since, found_at)
+         SELECT u.destination, u.source, u.lead_id, u.other_source, u.other_lead_id, u.same,
+                k.matched_by = 'link' OR o.matched_by = 'link' OR EXISTS ({QUESTION} 'resolved'), u.found_at, u.found_at
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+                AS u (destination, source, lead_id, other_source, other_lead_id, same, found_at)
+           JOIN leads a ON a.source = u.source AND a.lead_id = u.lead_id
+           JOIN leads b ON b.source = u.other_source AND b.lead_id = u.other_lead_id
+           JOIN links k ON k.destination = u.destination AND k.source = u.source AND k.lead_id = u.lead_id
+           JOIN links o ON o.destination = u.destination AND o.source = u.other_source AND o.lead_id = u.other_lead_id
+          WHERE k.record_id <> o.record_id AND NOT EXISTS ({QUESTION} 'open')
+            FOR KEY SHARE OF a, b SKIP LOCKED
+         ON CONFLICT (destination, source, lead_id) DO UPDATE
+            SET other_source = excluded.other_source, other_lead_id = excluded.other_lead_id, same = excluded.same,
+                by_hand = excluded.by_hand, found_at = excluded.found_at,
+                since = CASE WHEN suspects.other_source = excluded.other_source
+                              AND suspects.other_lead_id = excluded.other_lead_id
+                             THEN suspects.since ELSE excluded.since END
+          WHERE suspects.found_at < excluded.found_at"
+    );
+    let noted = sqlx::query(AssertSqlSafe(sql))
+        .bind(suspects.iter().map(|suspect| suspect.destination.as_str()).collect::<Vec<_>>())
+        .bind(sources)
+        .bind(leads)
+        .bind(other_sources)
+        .bind(others)
+        .bind(suspects.iter().map(|suspect| suspect.same.as_str()).collect::<Vec<_>>())
+        .bind(suspects.iter().map(|suspect| Time(suspect.found_at)).collect::<Vec<_>>())
+        .execute(&store.pool)
+        .await?;
+    Ok(noted.rows_affected())
+}
+
+pub(super) async fn drop_before(store: &PostgresStore, found_before: Timestamp) -> StoreResult<bool> {
+    let dropped = sqlx::query(
+        "DELETE FROM suspects WHERE (destination, source, lead_id) IN (
+             SELECT destination, source, lead_id FROM suspects WHERE found_at < $1 LIMIT $2)",
+    )
+    .bind(Time(found_before))
+    .bind(PIECE)
+    .execute(&store.pool)
+    .await?;
+    Ok(dropped.rows_affected() > 0)
+}
+
+const SHARED: &str = "SELECT 'shared' AS kind, k.destination AS destination, k.matched_by AS by,
+        (k.matched_by = 'link' OR o.matched_by = 'link') AS by_hand, k.linked_at AS at,
+        k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
+        o.source AS other_source, o.lead_id AS other_lead_id, o.object AS other_object, o.record_id AS other_record
+   FROM links k JOIN links o ON o.destination = k.destination AND o.record_id = k.record_id AND o.owner
+  WHERE NOT k.owner";
+
+const SUSPECTED: &str = "SELECT 'suspected' AS kind, s.destination AS destination, s.same AS by, s.by_hand AS by_hand,
+        s.since AS at, k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
+        o.source AS other_source, o.lead_id AS other_lead_id, o.object AS other_object, o.record_id AS other_record
+   FROM suspects s
+   JOIN links k ON k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
+   JOIN links o ON o.destination = s.destination AND o.source = s.other_source AND o.lead_id = s.other_lead_id
+  WHERE k.record_id <> o.record_id";
+
+/// Where a page ended: when, which kind, destination, and lead.
+type Place = (i64, String, String, String, String);
+
+pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>> {
+    let limit = limit(page);
+    let place: Option<Place> = place(page)?;
+    let texts = [&filter.destination, &filter.source, &filter.lead_id, &filter.record_id];
+    if texts.into_iter().flatten().any(|text| cannot_be(text)) {
+        return Ok(Listed { items: Vec::new(), next: None });
+    }
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT p.*, a.name AS name, a.email AS email, b.name AS other_name, b.email AS other_email FROM (",
+    );
+    for (number, kind) in [SharedKind::Shared, SharedKind::Suspected].into_iter().enumerate() {
+        query.push(if number == 0 { "(" } else { " UNION ALL (" });
+        push_kind(&mut query, kind, filter, place.as_ref());
+        query.push(" LIMIT ").push_bind(limit as i64 + 1).push(")");
+    }
+    query.push(
+        ") p LEFT JOIN leads a ON a.source = p.source AND a.lead_id = p.lead_id
+             LEFT JOIN leads b ON b.source = p.other_source AND b.lead_id = p.other_lead_id
+           ORDER BY p.at DESC, p.kind DESC, p.destination DESC, p.source DESC, p.lead_id DESC LIMIT ",
+    );
+    query.push_bind(limit as i64 + 1);
+    let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
+    let items = rows.iter().map(read_pair).collect::<StoreResult<Vec<_>>>()?;
+    Ok(cut(items, limit, |pair| {
+        let lead = &pair.lead.lead;
+        (
+            pair.since.as_micros(),
+            pair.kind.as_str(),
+            pair.destination.as_str().to_owned(),
+            lead.source.as_str().to_owned(),
+            lead.id.as_str().to_owned(),
+        )
+    }))
+}
+
+fn push_kind(query: &mut QueryBuilder<Postgres>, kind: SharedKind, filter: &SharedFilter, place: Option<&Place>) {
+    let (select, at, by_hand, row) = match kind {
+        SharedKind::Shared => (SHARED, "k.linked_at", "(k.matched_by = 'link' OR o.matched_by = 'link')", "k"),
+        SharedKind::Suspected => (SUSPECTED, "s.since", "s.by_hand", "s"),
+    };
+    query.push(select);
+    if filter.kind.is_some_and(|wanted| wanted != kind) {
+        query.push(" AND false");
+    }
+    if let Some(wanted) = filter.by_hand {
+        query.push(" AND ").push(by_hand).push(" = ").push_bind(wanted);
+    }
+    if let Some(destination) = &filter.destination {
+        query.push(" AND k.destination = ").push_bind(destination.clone());
+    }
+    for (text, column) in [(&filter.source, "source"), (&filter.lead_id, "lead_id"), (&filter.record_id, "record_id")] {
+        if let Some(text) = text {
+            query.push(format!(" AND (k.{column} = ")).push_bind(text.clone());
+            query.push(format!(" OR o.{column} = ")).push_bind(text.clone()).push(")");
+        }
+    }
+    if let Some((when, of_kind, destination, source, lead_id)) = place {
+        let when = Time(Timestamp::from_micros(*when));
+        query.push(" AND ").push(at).push(" <= ").push_bind(when);
+        query.push(format!(" AND ({at}, '{}', {row}.destination, {row}.source, {row}.lead_id) < (", kind.as_str()));
+        query.push_bind(when).push(", ").push_bind(of_kind.clone()).push(", ").push_bind(destination.clone());
+        query.push(", ").push_bind(source.clone()).push(", ").push_bind(lead_id.clone()).push(")");
+    }
+    query.push(format!(" ORDER BY {at} DESC, {row}.destination DESC, {row}.source DESC, {row}.lead_id DESC"));
+}
+
+fn read_pair(row: &PgRow) -> StoreResult<SharedPair> {
+    let cells = Cells::new(row, "suspects", "?");
+    Ok(SharedPair {
+        kind: cells.word("kind", SharedKind::parse)?,
+        destination: cells.get::<&str>("destination")?.into(),
+        by: cells.get("by")?,
+        by_hand: cells.get("by_hand")?,
+        since: cells.time("at")?,
+        lead: PairedLead {
+            lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
+            record: record(&cells, "object", "record_id")?,
+            name: cells.get("name")?,
+            email: cells.get("email")?,
+        },
+        other: PairedLead {
+            lead: LeadKey::new(cells.get::<&str>("other_source")?, cells.get::<&str>("other_lead_id")?),
+            record: record(&cells, "other_object", "other_record")?,
+            name: cells.get("other_name")?,
+            email: cells.get("other_email")?,
+        },
+    })
+}
+
+fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
+    Ok(RecordRef { object: cells.get::<&str>(object)?.into(), id: cells.get::<&str>(id)?.into() })
+}

@@ -1,0 +1,292 @@
+//! Leads that share a record, and the search for records that may be one person's.
+//!
+//! The search reads the indexes of addresses and names in pieces, past the writer; only what it finds is written.
+
+use rusqlite::{Connection, params};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
+
+use super::SqliteStore;
+use super::walk::Cells;
+use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::time::Timestamp;
+use crate::store::paging::{cut, limit, place};
+use crate::store::{
+    LinkedPerson, Listed, Page, PairedLead, People, PersonPlace, PersonRow, Same, SharedFilter, SharedKind, SharedPair,
+    StoreResult, Suspect,
+};
+
+/// How many rows one step drops; webhooks wait for it.
+const PIECE: i64 = 100;
+
+/// What two of these leads have in common is told by their neighbours in the index: the rest of the key that the piece
+/// before ended in, then the keys behind it.
+fn people_sql(same: Same) -> String {
+    let (column, collation) = match same {
+        Same::Email => ("email", ""),
+        Same::NameAndDomain => ("name", " COLLATE NOCASE"),
+    };
+    format!(
+        "SELECT key, (SELECT l.email FROM leads l WHERE l.source = p.source AND l.lead_id = p.lead_id) AS email, source, lead_id, n
+           FROM (SELECT key, source, lead_id, lag(key) OVER piece AS previous, lead(key) OVER piece AS following,
+                        count(*) OVER () AS n
+                   FROM (SELECT * FROM (SELECT {column} AS key, source, lead_id FROM leads
+                                         WHERE {column} IS NOT NULL AND {column} = ?1{collation}
+                                           AND (source, lead_id) > (?2, ?3) ORDER BY source, lead_id LIMIT ?4)
+                          UNION ALL
+                         SELECT * FROM (SELECT {column} AS key, source, lead_id FROM leads
+                                         WHERE {column} IS NOT NULL AND {column} > ?1{collation}
+                                         ORDER BY {column}{collation}, source, lead_id LIMIT ?4)
+                          LIMIT ?4)
+                 WINDOW piece AS (ORDER BY key{collation}, source, lead_id)) p
+          WHERE previous IS NULL OR following IS NULL OR previous = key{collation} OR following = key{collation}
+          ORDER BY key{collation}, source, lead_id"
+    )
+}
+
+pub(super) async fn people_after(
+    store: &SqliteStore,
+    same: Same,
+    after: &PersonPlace,
+    limit: u32,
+) -> StoreResult<People> {
+    let rows = sqlx::query(AssertSqlSafe(people_sql(same)))
+        .bind(&after.key)
+        .bind(&after.source)
+        .bind(&after.lead_id)
+        .bind(i64::from(limit))
+        .fetch_all(&store.readers)
+        .await?;
+    let mut piece = People::default();
+    for row in &rows {
+        let cells = Cells::new(row, "leads", "?");
+        piece.looked_at = cells.count("n")?;
+        let place =
+            PersonPlace { key: cells.get("key")?, source: cells.get("source")?, lead_id: cells.get("lead_id")? };
+        piece.people.push(PersonRow { place, email: cells.get("email")? });
+    }
+    Ok(piece)
+}
+
+pub(super) async fn linked(store: &SqliteStore, leads: &[LeadKey]) -> StoreResult<Vec<LinkedPerson>> {
+    let keys: Vec<[&str; 2]> = leads.iter().map(|lead| [lead.source.as_str(), lead.id.as_str()]).collect();
+    let keys = serde_json::to_string(&keys).expect("a list of texts can be written");
+    let rows = sqlx::query(
+        "SELECT k.destination, k.source, k.lead_id, k.object, k.record_id
+           FROM json_each(?1) j CROSS JOIN leads l CROSS JOIN (SELECT DISTINCT destination FROM job_counts) d
+          CROSS JOIN links k
+          WHERE l.source = j.value ->> 0 AND l.lead_id = j.value ->> 1 AND l.deleted = 0 AND l.excluded = 0
+            AND k.destination = d.destination AND k.source = l.source AND k.lead_id = l.lead_id
+          ORDER BY j.key, k.destination",
+    )
+    .bind(keys)
+    .fetch_all(&store.readers)
+    .await?;
+    let linked = rows.iter().map(|row| {
+        let cells = Cells::new(row, "links", "?");
+        Ok(LinkedPerson {
+            destination: cells.get::<&str>("destination")?.into(),
+            lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
+            record: record(&cells, "object", "record_id")?,
+        })
+    });
+    linked.collect()
+}
+
+pub(super) async fn suspect(store: &SqliteStore, suspects: &[Suspect]) -> StoreResult<u64> {
+    let noted = store.writer.run_each(suspects.to_vec(), suspect_one).await;
+    Ok(noted.into_iter().collect::<StoreResult<Vec<usize>>>()?.into_iter().sum::<usize>() as u64)
+}
+
+/// A question of either lead that names the other's record was put by a rule: while it is open it is no suspicion, and its
+/// answer is a person's.
+fn suspect_one(db: &mut Connection, suspect: &Suspect) -> StoreResult<usize> {
+    const QUESTION: &str = "SELECT 1 FROM conflicts c WHERE c.destination = ?1 AND c.kind IN ('match', 'shared_record')
+        AND ((c.source = ?2 AND c.lead_id = ?3 AND instr(c.question, '\"' || o.record_id || '\"') > 0)
+             OR (c.source = ?4 AND c.lead_id = ?5 AND instr(c.question, '\"' || k.record_id || '\"') > 0)) AND c.state = ";
+    let (destination, found_at) = (suspect.destination.as_str(), suspect.found_at.as_micros());
+    let (lead, other) = (&suspect.lead, &suspect.other);
+    let noted = db
+        .prepare_cached(&format!(
+            "INSERT INTO suspects (destination, source, lead_id, other_source, other_lead_id, same, by_hand, since, found_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6,
+                    k.matched_by = 'link' OR o.matched_by = 'link' OR EXISTS ({QUESTION} 'resolved'), ?7, ?7
+               FROM links k CROSS JOIN links o
+              WHERE k.destination = ?1 AND k.source = ?2 AND k.lead_id = ?3
+                AND o.destination = ?1 AND o.source = ?4 AND o.lead_id = ?5
+                AND k.record_id <> o.record_id AND NOT EXISTS ({QUESTION} 'open')
+             ON CONFLICT (destination, source, lead_id) DO UPDATE
+                SET other_source = excluded.other_source, other_lead_id = excluded.other_lead_id, same = excluded.same,
+                    by_hand = excluded.by_hand, found_at = excluded.found_at,
+                    since = CASE WHEN suspects.other_source = excluded.other_source
+                                  AND suspects.other_lead_id = excluded.other_lead_id
+                                 THEN suspects.since ELSE excluded.since END
+              WHERE suspects.found_at < excluded.found_at"
+        ))?
+        .execute(params![
+            destination,
+            lead.source.as_str(),
+            lead.id.as_str(),
+            other.source.as_str(),
+            other.id.as_str(),
+            suspect.same.as_str(),
+            found_at,
+        ])?;
+    Ok(noted)
+}
+
+pub(super) async fn drop_before(store: &SqliteStore, found_before: Timestamp) -> StoreResult<bool> {
+    let work = move |db: &mut Connection| {
+        let dropped = db
+            .prepare_cached(
+                "DELETE FROM suspects WHERE (destination, source, lead_id) IN (
+                     SELECT destination, source, lead_id FROM suspects WHERE found_at < ?1 LIMIT ?2)",
+            )?
+            .execute(params![found_before.as_micros(), PIECE])?;
+        Ok(dropped > 0)
+    };
+    store.writer.run(work).await
+}
+
+const SHARED: &str = "SELECT 'shared' AS kind, k.destination AS destination, k.matched_by AS by,
+        (k.matched_by = 'link' OR o.matched_by = 'link') AS by_hand, k.linked_at AS at,
+        k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
+        o.source AS other_source, o.lead_id AS other_lead_id, o.object AS other_object, o.record_id AS other_record
+   FROM links k CROSS JOIN links o
+  WHERE k.owner = 0 AND o.destination = k.destination AND o.record_id = k.record_id AND o.owner = 1";
+
+const SUSPECTED: &str = "SELECT 'suspected' AS kind, s.destination AS destination, s.same AS by, s.by_hand AS by_hand,
+        s.since AS at, k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
+        o.source AS other_source, o.lead_id AS other_lead_id, o.object AS other_object, o.record_id AS other_record
+   FROM suspects s CROSS JOIN links k CROSS JOIN links o
+  WHERE k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
+    AND o.destination = s.destination AND o.source = s.other_source AND o.lead_id = s.other_lead_id
+    AND k.record_id <> o.record_id";
+
+/// Where a page ended: when, which kind, destination, and lead.
+type Place = (i64, String, String, String, String);
+
+pub(super) async fn list(store: &SqliteStore, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>> {
+    let limit = limit(page);
+    let place: Option<Place> = place(page)?;
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT p.*, a.name AS name, a.email AS email, b.name AS other_name, b.email AS other_email FROM (",
+    );
+    for (number, kind) in [SharedKind::Shared, SharedKind::Suspected].into_iter().enumerate() {
+        query.push(if number == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+        push_kind(&mut query, kind, filter, place.as_ref());
+        query.push(" LIMIT ").push_bind(limit as i64 + 1).push(")");
+    }
+    query.push(
+        ") p LEFT JOIN leads a ON a.source = p.source AND a.lead_id = p.lead_id
+             LEFT JOIN leads b ON b.source = p.other_source AND b.lead_id = p.other_lead_id
+           ORDER BY p.at DESC, p.kind DESC, p.destination DESC, p.source DESC, p.lead_id DESC LIMIT ",
+    );
+    query.push_bind(limit as i64 + 1);
+    let rows = query.build().fetch_all(&store.readers).await?;
+    let items = rows.iter().map(read_pair).collect::<StoreResult<Vec<_>>>()?;
+    Ok(cut(items, limit, |pair| {
+        let lead = &pair.lead.lead;
+        (
+            pair.since.as_micros(),
+            pair.kind.as_str(),
+            pair.destination.as_str().to_owned(),
+            lead.source.as_str().to_owned(),
+            lead.id.as_str().to_owned(),
+        )
+    }))
+}
+
+fn push_kind(query: &mut QueryBuilder<Sqlite>, kind: SharedKind, filter: &SharedFilter, place: Option<&Place>) {
+    let (select, at, by_hand, row) = match kind {
+        SharedKind::Shared => (SHARED, "k.linked_at", "(k.matched_by = 'link' OR o.matched_by = 'link')", "k"),
+        SharedKind::Suspected => (SUSPECTED, "s.since", "s.by_hand", "s"),
+    };
+    query.push(select);
+    if filter.kind.is_some_and(|wanted| wanted != kind) {
+        query.push(" AND false");
+    }
+    if let Some(wanted) = filter.by_hand {
+        query.push(" AND ").push(by_hand).push(" = ").push_bind(wanted);
+    }
+    if let Some(destination) = &filter.destination {
+        query.push(" AND k.destination = ").push_bind(destination.clone());
+    }
+    for (text, column) in [(&filter.source, "source"), (&filter.lead_id, "lead_id"), (&filter.record_id, "record_id")] {
+        if let Some(text) = text {
+            query.push(format!(" AND (k.{column} = ")).push_bind(text.clone());
+            query.push(format!(" OR o.{column} = ")).push_bind(text.clone()).push(")");
+        }
+    }
+    if let Some((when, of_kind, destination, source, lead_id)) = place {
+        query.push(" AND ").push(at).push(" <= ").push_bind(*when);
+        query.push(format!(" AND ({at}, '{}', {row}.destination, {row}.source, {row}.lead_id) < (", kind.as_str()));
+        query.push_bind(*when).push(", ").push_bind(of_kind.clone()).push(", ").push_bind(destination.clone());
+        query.push(", ").push_bind(source.clone()).push(", ").push_bind(lead_id.clone()).push(")");
+    }
+    query.push(format!(" ORDER BY {at} DESC, {row}.destination DESC, {row}.source DESC, {row}.lead_id DESC"));
+}
+
+fn read_pair(row: &SqliteRow) -> StoreResult<SharedPair> {
+    let cells = Cells::new(row, "suspects", "?");
+    Ok(SharedPair {
+        kind: cells.word("kind", SharedKind::parse)?,
+        destination: cells.get::<&str>("destination")?.into(),
+        by: cells.get("by")?,
+        by_hand: cells.get("by_hand")?,
+        since: cells.time("at")?,
+        lead: PairedLead {
+            lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
+            record: record(&cells, "object", "record_id")?,
+            name: cells.get("name")?,
+            email: cells.get("email")?,
+        },
+        other: PairedLead {
+            lead: LeadKey::new(cells.get::<&str>("other_source")?, cells.get::<&str>("other_lead_id")?),
+            record: record(&cells, "other_object", "other_record")?,
+            name: cells.get("other_name")?,
+            email: cells.get("other_email")?,
+        },
+    })
+}
+
+fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
+    Ok(RecordRef { object: cells.get::<&str>(object)?.into(), id: cells.get::<&str>(id)?.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::Fixture;
+    use super::*;
+
+    async fn plan(fixture: &Fixture, sql: String) -> String {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let steps: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&fixture.store.readers).await.unwrap();
+        steps.into_iter().map(|step| step.3).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn people_are_read_in_the_order_of_an_index_from_where_the_piece_before_ended() {
+        let fixture = Fixture::new().await;
+        for (same, index) in [
+            (Same::Email, "SEARCH leads USING COVERING INDEX leads_email (email"),
+            (Same::NameAndDomain, "SEARCH leads USING COVERING INDEX leads_name (name"),
+        ] {
+            let plan = plan(&fixture, people_sql(same)).await;
+            let rest = plan.contains(&format!("{index}=? AND (source,lead_id)>(?,?))"));
+            assert!(rest && plan.contains(&format!("{index}>?)")) && !plan.contains("SCAN leads"), "{plan}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_pairs_is_read_in_the_order_of_an_index() {
+        let fixture = Fixture::new().await;
+        for (kind, index) in [(SharedKind::Shared, "links_shared"), (SharedKind::Suspected, "suspects_since")] {
+            let mut query = QueryBuilder::<Sqlite>::new("");
+            push_kind(&mut query, kind, &SharedFilter::default(), Some(&Default::default()));
+            let plan = plan(&fixture, query.sql().as_str().to_owned()).await;
+            assert!(plan.contains(index) && !plan.contains("B-TREE FOR ORDER BY"), "{plan}");
+        }
+    }
+}
