@@ -1,5 +1,6 @@
 -- The same tables with the same meaning as on SQLite; what differs is said here. JSON that holds values from outside is
--- `json`, not `jsonb`: it comes back as it was written, U+0000 and numbers of any length included.
+-- `json`, not `jsonb`: it comes back as it was written, U+0000 and numbers of any length included. Names and IDs are compared
+-- by their bytes: that is quicker than any language's order, and an index does not depend on the system's library.
 
 -- One change of one lead, as received. Never changed but for its state. By month: `events_y2026m11`; what belongs to no
 -- month that has a partition is in `events_rest`. What must outlive its month is there too if it is little, else in
@@ -7,15 +8,15 @@
 CREATE SEQUENCE event_ids;
 CREATE TABLE events (
     id           bigint NOT NULL,
-    source       text NOT NULL,
-    lead_id      text,
-    kind         text NOT NULL CHECK (kind IN ('upsert', 'delete', 'other')),
-    state        text NOT NULL CHECK (state IN ('stored', 'folded', 'stale', 'quarantined', 'ignored', 'erased')),
-    event_type   text,
-    sender_id    text,
+    source       text COLLATE "C" NOT NULL,
+    lead_id      text COLLATE "C",
+    kind         text COLLATE "C" NOT NULL,                    -- upsert, delete, other
+    state        text COLLATE "C" NOT NULL,                    -- stored, folded, stale, quarantined, ignored, erased
+    event_type   text COLLATE "C",
+    sender_id    text COLLATE "C",
     content_hash bytea NOT NULL,
     received_at  timestamptz NOT NULL,
-    request_id   text NOT NULL,
+    request_id   text COLLATE "C" NOT NULL,
     reason       text,
     size         integer NOT NULL,
     PRIMARY KEY (id, received_at)
@@ -39,8 +40,8 @@ CREATE TABLE bodies_rest PARTITION OF bodies DEFAULT;
 
 -- Senders' own event IDs, with the content that came under each. In one piece, so that they are unique.
 CREATE TABLE event_keys (
-    source       text NOT NULL,
-    sender_id    text NOT NULL,
+    source       text COLLATE "C" NOT NULL,
+    sender_id    text COLLATE "C" NOT NULL,
     content_hash bytea NOT NULL,
     event_id     bigint NOT NULL,
     received_at  timestamptz NOT NULL,                         -- of the event with that ID
@@ -50,9 +51,9 @@ CREATE INDEX event_keys_age ON event_keys (received_at);
 
 -- What each source sent, by hour. Each connection counts in a slot of its own, so that commits do not wait for each other.
 CREATE TABLE source_counts (
-    source text NOT NULL,
+    source text COLLATE "C" NOT NULL,
     hour   timestamptz NOT NULL,
-    state  text NOT NULL,
+    state  text COLLATE "C" NOT NULL,
     slot   smallint NOT NULL,
     n      bigint NOT NULL,
     PRIMARY KEY (source, hour, state, slot)
@@ -60,8 +61,8 @@ CREATE TABLE source_counts (
 
 -- The folded leads.
 CREATE TABLE leads (
-    source     text NOT NULL,
-    lead_id    text NOT NULL,
+    source     text COLLATE "C" NOT NULL,
+    lead_id    text COLLATE "C" NOT NULL,
     revision   bigint NOT NULL,
     document   json NOT NULL,
     name       text,
@@ -79,12 +80,12 @@ CREATE INDEX leads_id ON leads (lead_id COLLATE "C");
 
 -- Which CRM record a lead is. One lead owns a record.
 CREATE TABLE links (
-    destination text NOT NULL,
-    source      text NOT NULL,
-    lead_id     text NOT NULL,
-    object      text NOT NULL,
-    record_id   text NOT NULL,
-    matched_by  text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
+    source      text COLLATE "C" NOT NULL,
+    lead_id     text COLLATE "C" NOT NULL,
+    object      text COLLATE "C" NOT NULL,
+    record_id   text COLLATE "C" NOT NULL,
+    matched_by  text COLLATE "C" NOT NULL,
     owner       boolean NOT NULL,
     bases       json NOT NULL,
     kept        json NOT NULL,
@@ -92,7 +93,7 @@ CREATE TABLE links (
     -- the field, or the field cannot be written. A changed mapping or schema is a reason to try again.
     left_out    json NOT NULL,
     lacks       boolean NOT NULL,                              -- whether any row is left out
-    fingerprint text NOT NULL,
+    fingerprint text COLLATE "C" NOT NULL,
     revision    bigint NOT NULL,
     linked_at   timestamptz NOT NULL,
     PRIMARY KEY (destination, source, lead_id)
@@ -103,14 +104,15 @@ CREATE INDEX links_sharer ON links (destination, record_id) WHERE NOT owner;
 CREATE INDEX links_shared ON links (linked_at, destination, source, lead_id) WHERE NOT owner;
 CREATE INDEX links_lacking ON links (destination, fingerprint) WHERE lacks;
 
--- What is owed: one row per lead and destination, gone when both agree.
+-- What is owed: one row per lead and destination, gone when both agree. Neither here nor in `events` are there constraints
+-- or columns that the server computes: both are written for each webhook, and the server reads such rules anew each time.
 CREATE TABLE jobs (
-    destination     text NOT NULL,
-    source          text NOT NULL,
-    lead_id         text NOT NULL,
-    state           text NOT NULL CHECK (state IN ('owed', 'held', 'dead')),
-    lane            smallint NOT NULL CHECK (lane IN (0, 1)),  -- 0 first contact, 1 linked
-    class           smallint NOT NULL CHECK (class IN (0, 1)), -- 0 live, 1 backfill
+    destination     text COLLATE "C" NOT NULL,
+    source          text COLLATE "C" NOT NULL,
+    lead_id         text COLLATE "C" NOT NULL,
+    state           text COLLATE "C" NOT NULL,                 -- owed, held, dead
+    lane            smallint NOT NULL,                         -- 0 first contact, 1 linked
+    class           smallint NOT NULL,                         -- 0 live, 1 backfill
     due_at          timestamptz NOT NULL,                      -- while leased: the lease's end
     lease_token     uuid,
     held_by         uuid,                                      -- while leased: the replica
@@ -126,11 +128,6 @@ CREATE TABLE jobs (
     refusal         jsonb,
     ended_at        timestamptz,                               -- held or dead since
     look_again_at   timestamptz,
-    status          text NOT NULL GENERATED ALWAYS AS (
-        CASE WHEN state <> 'owed' THEN state
-             WHEN lease_token IS NOT NULL THEN 'leased'
-             WHEN first_failed_at IS NOT NULL THEN 'retrying'
-             ELSE 'ready' END) STORED,
     PRIMARY KEY (destination, source, lead_id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
@@ -145,29 +142,41 @@ CREATE INDEX jobs_ended ON jobs (state, ended_at, destination, source, lead_id) 
 -- The queue's figures, so that none of them needs a scan: the sum of `job_counts` and of the changes since. Changes are
 -- only appended, so that commits do not wait for each other; whoever reads the figures adds them up from time to time.
 CREATE TABLE job_counts (
-    destination text NOT NULL,
-    status      text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
+    status      text COLLATE "C" NOT NULL,
     n           bigint NOT NULL,
     PRIMARY KEY (destination, status)
 );
 CREATE TABLE job_count_changes (
-    destination text NOT NULL,
-    status      text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
+    status      text COLLATE "C" NOT NULL,
     n           bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE FUNCTION job_status(state text, lease_token uuid, first_failed_at timestamptz) RETURNS text
+    LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN state <> 'owed' THEN state
+                WHEN lease_token IS NOT NULL THEN 'leased'
+                WHEN first_failed_at IS NOT NULL THEN 'retrying'
+                ELSE 'ready' END $$;
 CREATE FUNCTION count_inserted_jobs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO job_count_changes SELECT destination, status, count(*) FROM after GROUP BY destination, status;
+    INSERT INTO job_count_changes
+        SELECT destination, job_status(state, lease_token, first_failed_at), count(*) FROM after GROUP BY 1, 2;
     RETURN NULL;
 END $$;
 CREATE FUNCTION count_deleted_jobs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO job_count_changes SELECT destination, status, -count(*) FROM before GROUP BY destination, status;
+    INSERT INTO job_count_changes
+        SELECT destination, job_status(state, lease_token, first_failed_at), -count(*) FROM before GROUP BY 1, 2;
     RETURN NULL;
 END $$;
 CREATE FUNCTION count_updated_jobs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO job_count_changes
-        SELECT destination, status, sum(n) FROM (
-            SELECT destination, status, -1 AS n FROM before UNION ALL SELECT destination, status, 1 FROM after) moved
-         GROUP BY destination, status HAVING sum(n) <> 0;
+    -- It runs for each upsert too, which mostly updates nothing.
+    IF EXISTS (SELECT 1 FROM after) THEN
+        INSERT INTO job_count_changes
+            SELECT destination, status, sum(n) FROM (
+                SELECT destination, job_status(state, lease_token, first_failed_at) AS status, -1 AS n FROM before
+                UNION ALL SELECT destination, job_status(state, lease_token, first_failed_at), 1 FROM after) moved
+             GROUP BY destination, status HAVING sum(n) <> 0;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS after
@@ -180,13 +189,13 @@ CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs REFERENCING OLD TABLE AS before
 -- Announced writes whose outcome is open; a closed one is deleted.
 CREATE TABLE intents (
     id              bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
-    destination     text NOT NULL,
-    source          text NOT NULL,
-    lead_id         text NOT NULL,
-    request_id      text NOT NULL,
+    destination     text COLLATE "C" NOT NULL,
+    source          text COLLATE "C" NOT NULL,
+    lead_id         text COLLATE "C" NOT NULL,
+    request_id      text COLLATE "C" NOT NULL,
     lease_token     uuid NOT NULL,
-    object          text NOT NULL,
-    record_id       text,
+    object          text COLLATE "C" NOT NULL,
+    record_id       text COLLATE "C",
     value_pairs     json NOT NULL,
     decisions       json NOT NULL,                                     -- for the log, if the process ends before it settles
     attempt         integer NOT NULL,
@@ -202,12 +211,12 @@ CREATE INDEX intents_late ON intents (keep_open_until) WHERE keep_open_until IS 
 
 CREATE TABLE conflicts (
     id          bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
-    destination text NOT NULL,
-    source      text NOT NULL,
-    lead_id     text NOT NULL,
-    kind        text NOT NULL CHECK (kind IN ('field', 'match', 'shared_record', 'invalid', 'company')),
-    field       text NOT NULL,                                 -- empty where the kind has none
-    state       text NOT NULL CHECK (state IN ('open', 'resolved', 'moot')),
+    destination text COLLATE "C" NOT NULL,
+    source      text COLLATE "C" NOT NULL,
+    lead_id     text COLLATE "C" NOT NULL,
+    kind        text COLLATE "C" NOT NULL CHECK (kind IN ('field', 'match', 'shared_record', 'invalid', 'company')),
+    field       text COLLATE "C" NOT NULL,                                 -- empty where the kind has none
+    state       text COLLATE "C" NOT NULL CHECK (state IN ('open', 'resolved', 'moot')),
     revision    bigint NOT NULL,
     question    json NOT NULL,
     answer      json,
@@ -225,21 +234,21 @@ CREATE SEQUENCE sync_log_ids;
 CREATE TABLE sync_log (
     id          bigint NOT NULL DEFAULT nextval('sync_log_ids'),
     at          timestamptz NOT NULL,
-    source      text NOT NULL,
-    lead_id     text NOT NULL,
-    destination text NOT NULL,
-    operation   text NOT NULL,
-    outcome     text NOT NULL,
-    object      text,
-    record_id   text,
-    matched_by  text,
-    error_code  text,
+    source      text COLLATE "C" NOT NULL,
+    lead_id     text COLLATE "C" NOT NULL,
+    destination text COLLATE "C" NOT NULL,
+    operation   text COLLATE "C" NOT NULL,
+    outcome     text COLLATE "C" NOT NULL,
+    object      text COLLATE "C",
+    record_id   text COLLATE "C",
+    matched_by  text COLLATE "C",
+    error_code  text COLLATE "C",
     error       text,
     attempt     integer NOT NULL,
     api_calls   integer NOT NULL,
     batch       integer NOT NULL,
     duration_ms bigint NOT NULL,
-    request_id  text,
+    request_id  text COLLATE "C",
     event_id    bigint,
     field_set   bigint,
     PRIMARY KEY (id, at)
@@ -278,7 +287,7 @@ CREATE TABLE field_sets (
     digest bytea NOT NULL UNIQUE GENERATED ALWAYS AS (sha256(replace(fields, '\', '\\')::bytea)) STORED
 );
 CREATE TABLE field_set_members (
-    field  text NOT NULL,
+    field  text COLLATE "C" NOT NULL,
     set_id bigint NOT NULL,
     PRIMARY KEY (field, set_id)
 );
@@ -286,9 +295,9 @@ CREATE TABLE field_set_members (
 -- Operations by minute, for the error rate; slots as in `source_counts`.
 CREATE TABLE outcome_counts (
     minute      timestamptz NOT NULL,
-    destination text NOT NULL,
-    operation   text NOT NULL,
-    outcome     text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
+    operation   text COLLATE "C" NOT NULL,
+    outcome     text COLLATE "C" NOT NULL,
     slot        smallint NOT NULL,
     n           bigint NOT NULL,
     PRIMARY KEY (minute, destination, operation, outcome, slot)
@@ -296,7 +305,7 @@ CREATE TABLE outcome_counts (
 
 -- API calls by hour and replica.
 CREATE TABLE budget (
-    destination text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
     hour        timestamptz NOT NULL,
     replica     uuid NOT NULL,
     calls       bigint NOT NULL,
@@ -304,7 +313,7 @@ CREATE TABLE budget (
 );
 
 CREATE TABLE pauses (
-    destination text PRIMARY KEY,
+    destination text COLLATE "C" PRIMARY KEY,
     by          text NOT NULL,
     note        text,
     since       timestamptz NOT NULL,
@@ -317,8 +326,8 @@ CREATE TABLE audit (
     by      text NOT NULL,
     action  text NOT NULL,
     target  text NOT NULL,
-    source  text,
-    lead_id text,
+    source  text COLLATE "C",
+    lead_id text COLLATE "C",
     detail  text
 );
 CREATE INDEX audit_lead ON audit (source, lead_id, id) WHERE lead_id IS NOT NULL;
@@ -326,7 +335,7 @@ CREATE INDEX audit_at ON audit (at);
 
 CREATE TABLE runs (
     id         bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
-    kind       text NOT NULL,
+    kind       text COLLATE "C" NOT NULL,
     by         text NOT NULL,
     started_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -334,7 +343,7 @@ CREATE TABLE runs (
     total      bigint NOT NULL,
     done       bigint NOT NULL,
     position   jsonb,
-    state      text NOT NULL,
+    state      text COLLATE "C" NOT NULL,
     detail     text
 );
 
@@ -360,7 +369,7 @@ CREATE INDEX suspects_open ON suspects (destination) WHERE NOT by_hand;
 
 -- Leads that were erased: a keyed hash of each, so that it is known if it comes again.
 CREATE TABLE erased (
-    source text NOT NULL,
+    source text COLLATE "C" NOT NULL,
     digest bytea NOT NULL,
     at     timestamptz NOT NULL,
     PRIMARY KEY (source, digest)
@@ -373,7 +382,7 @@ CREATE TABLE erasure_key (
 
 -- How far pruning came in the tables that it walks through.
 CREATE TABLE sweeps (
-    name     text PRIMARY KEY,
+    name     text COLLATE "C" PRIMARY KEY,
     position bigint NOT NULL
 );
 -- Events of the month of which a copy is being made that changed meanwhile, so that the copy is set right before it takes
@@ -386,7 +395,7 @@ END $$;
 
 -- Spans of time in which a destination's gate was closed: they do not count towards giving a lead up, restarts or not.
 CREATE TABLE closed_spans (
-    destination text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
     closed_at   timestamptz NOT NULL,
     opened_at   timestamptz NOT NULL,                          -- while it is closed: until when that is known
     PRIMARY KEY (destination, closed_at)
@@ -404,7 +413,7 @@ CREATE TABLE replicas (
 
 -- What one process at a time has in hand: a run, the upkeep, and by hash the people and records of a batch.
 CREATE TABLE leases (
-    name   text PRIMARY KEY,
+    name   text COLLATE "C" PRIMARY KEY,
     holder uuid NOT NULL,
     until  timestamptz NOT NULL
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
@@ -413,7 +422,7 @@ CREATE INDEX leases_holder ON leases (holder);
 
 -- Why each replica's gates are closed, so that the others keep away too.
 CREATE TABLE closures (
-    destination text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
     replica     uuid NOT NULL,
     reason      text NOT NULL,                                 -- the gate's word
     code        text,
@@ -425,6 +434,6 @@ CREATE TABLE closures (
 
 -- When a person last had a destination go on, so that whichever replica keeps it closed tries again.
 CREATE TABLE resumes (
-    destination text PRIMARY KEY,
+    destination text COLLATE "C" PRIMARY KEY,
     at          timestamptz NOT NULL
 );

@@ -19,7 +19,6 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::connect::Check;
-use super::erase;
 use crate::store::requests::{IntakeRequest, WaitingRequests};
 use crate::store::{EventReceipt, NewEvent, StoreError, StoreResult};
 
@@ -35,8 +34,14 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 const HELD_FOR: Duration = Duration::from_millis(10);
 
 /// What intake looks up it finds by an index. A plan made while the tables were small would read them from end to end, and
-/// go on doing so until they are analyzed.
-const PLANS: [(&str, &str); 3] = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+/// go on doing so until they are analyzed. Planning anew for each batch, as the server may for small ones, would cost more
+/// than storing it.
+const PLANS: [(&str, &str); 4] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 
 /// The way to the tasks that store events. Dropping it lets them finish what was handed in, and end.
 pub(super) struct Intake {
@@ -205,11 +210,13 @@ struct Writer {
     looked: Instant,
     /// When connecting failed last, and why.
     failed: Option<(Instant, String)>,
+    /// Whether a lead was ever erased, as far as is known here.
+    erasures: bool,
 }
 
 impl Writer {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, db: None, looked: Instant::now(), failed: None }
+        Self { shared, db: None, looked: Instant::now(), failed: None, erasures: false }
     }
 
     async fn run(mut self) {
@@ -270,11 +277,8 @@ impl Writer {
     /// dropped, and nothing is tried again: whoever sent it will.
     async fn store(&mut self, mut db: PgConnection, mut requests: Vec<IntakeRequest>) {
         let mut stored = batch::Stored::default();
-        let storing = async {
-            // Another process may have erased a lead just now.
-            erase::screen(&mut db, &mut requests).await?;
-            batch::store(&mut db, &requests, &mut stored, &*self.shared.on_commit).await
-        };
+        let erasures = &mut self.erasures;
+        let storing = batch::store(&mut db, &mut requests, erasures, &mut stored, &*self.shared.on_commit);
         let outcome = match timeout(COMMIT_WITHIN, AssertUnwindSafe(storing).catch_unwind()).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(StoreError::Unavailable("storing events panicked".to_owned())),

@@ -109,7 +109,7 @@ pub(super) fn upsert_sql(marked: &str, news: &str) -> String {
          SELECT marked.destination, marked.source, marked.lead_id, 'owed',
                 CASE WHEN EXISTS (SELECT 1 FROM links l
                                    WHERE l.destination = marked.destination AND l.source = marked.source
-                                     AND l.lead_id = marked.lead_id) THEN 1 ELSE 0 END,
+                                     AND l.lead_id = marked.lead_id OFFSET 0) THEN 1 ELSE 0 END,
                 marked.class, marked.at, 0, marked.times, marked.at, 0, marked.forced
            FROM {marked} ORDER BY marked.place
          ON CONFLICT (destination, source, lead_id) DO UPDATE SET

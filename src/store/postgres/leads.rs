@@ -201,7 +201,9 @@ async fn load_links(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<(De
 
 async fn load_jobs(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<JobRow>> {
     let rows = sqlx::query(
-        "SELECT destination, state, status, class, attempt, due_at, owed_since, code, detail FROM jobs
+        "SELECT destination, state, job_status(state, lease_token, first_failed_at) AS status, class, attempt, due_at,
+                owed_since, code, detail
+           FROM jobs
           WHERE destination IN (SELECT destination FROM job_counts UNION SELECT destination FROM job_count_changes)
             AND source = $1 AND lead_id = $2
           ORDER BY destination",

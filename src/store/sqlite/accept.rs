@@ -190,6 +190,13 @@ enum Seen {
 
 /// Whether the sender's ID came before, with this content and no other event of the lead since.
 fn find_repeated(db: &Connection, event: &NewEvent, sender_id: &str) -> StoreResult<Seen> {
+    // Most IDs are new, so that is asked first.
+    let came_before = db
+        .prepare_cached("SELECT 1 FROM event_keys WHERE source = ?1 AND sender_id = ?2 LIMIT 1")?
+        .exists(params![event.source.as_str(), sender_id])?;
+    if !came_before {
+        return Ok(Seen::New);
+    }
     let same: Option<(i64, String)> = db
         .prepare_cached(
             "SELECT k.event_id, e.state FROM event_keys k JOIN events e ON e.id = k.event_id
@@ -197,12 +204,7 @@ fn find_repeated(db: &Connection, event: &NewEvent, sender_id: &str) -> StoreRes
         )?
         .query_row(params![event.source.as_str(), sender_id, event.content_hash], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some((id, state)) = same else {
-        let reused = db
-            .prepare_cached("SELECT 1 FROM event_keys WHERE source = ?1 AND sender_id = ?2 LIMIT 1")?
-            .exists(params![event.source.as_str(), sender_id])?;
-        return Ok(if reused { Seen::OtherContent } else { Seen::New });
-    };
+    let Some((id, state)) = same else { return Ok(Seen::OtherContent) };
     // What could not be read then and can be now is news.
     if event.state == EventState::Stored && matches!(state.as_str(), "quarantined" | "ignored") {
         return Ok(Seen::New);

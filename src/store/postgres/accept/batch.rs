@@ -10,9 +10,9 @@ use crate::domain::ids::EventId;
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
 use crate::store::erased::counted_as;
-use crate::store::postgres::dirty;
 use crate::store::postgres::rows::{self, cannot_be, readable_option};
 use crate::store::postgres::time::Time;
+use crate::store::postgres::{dirty, erase};
 use crate::store::requests::IntakeRequest;
 use crate::store::stored::headers_to_json;
 use crate::store::{EventReceipt, EventState, NewEvent, StoreError, StoreResult};
@@ -20,20 +20,29 @@ use crate::store::{EventReceipt, EventState, NewEvent, StoreError, StoreResult};
 const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Stores events of which none is known, and then all that follows from them; nothing at all if any of their keys is there
-/// already. If one comes to be there at the same moment, it fails as not unique.
+/// already, or, unless $22, if any lead was erased. If a key comes to be there at the same moment, it fails as not unique.
 static STORE_NEW: LazyLock<String> = LazyLock::new(|| {
     store_sql(
-        "new AS MATERIALIZED (
-             SELECT NOT EXISTS (SELECT 1 FROM given g JOIN event_keys k
-                                    ON k.source = g.source AND k.sender_id = g.sender_id
-                                   AND k.content_hash = g.content_hash
-                                 WHERE g.keyed) AS yes),
+        // A sender may use one ID again and again: it is looked for once, and only where it is there the content is.
+        "met AS MATERIALIZED (
+             SELECT g.place, g.source, g.received_at, g.maybe_reused,
+                    g.keyed AND EXISTS (SELECT 1 FROM event_keys k
+                                         WHERE k.source = g.source AND k.sender_id = g.sender_id
+                                           AND k.content_hash = g.content_hash OFFSET 0) AS same
+               FROM given g
+              WHERE EXISTS (SELECT 1 FROM event_keys k
+                             WHERE k.source = g.source AND k.sender_id = g.sender_id OFFSET 0)),
+         new AS MATERIALIZED (
+             SELECT NOT repeats AND NOT unscreened AS yes, unscreened
+               FROM (SELECT EXISTS (SELECT 1 FROM met WHERE same) AS repeats,
+                            NOT $22 AND EXISTS (SELECT 1 FROM erased) AS unscreened OFFSET 0) seen),
          keyed AS (
              INSERT INTO event_keys (source, sender_id, content_hash, event_id, received_at)
              SELECT source, sender_id, content_hash, id, received_at FROM given WHERE keyed AND (SELECT yes FROM new)
               ORDER BY source COLLATE \"C\", sender_id COLLATE \"C\", content_hash
              RETURNING 1),
-         ready AS MATERIALIZED (SELECT yes AND (SELECT count(*) FROM keyed) >= 0 AS yes FROM new)",
+         ready AS MATERIALIZED (SELECT yes AND (SELECT count(*) FROM keyed) >= 0 AS yes, unscreened FROM new)",
+        "SELECT source, received_at FROM met WHERE maybe_reused",
     )
 });
 
@@ -52,29 +61,35 @@ static STORE: LazyLock<String> = LazyLock::new(|| {
                 SET event_id = excluded.event_id, received_at = excluded.received_at WHERE $22
              RETURNING 1),
          ready AS MATERIALIZED (
-             SELECT (SELECT count(*) FROM keyed) = (SELECT count(*) FROM given WHERE keyed) OR $22 AS yes)",
+             SELECT (SELECT count(*) FROM keyed) = (SELECT count(*) FROM given WHERE keyed) OR $22 AS yes,
+                    false AS unscreened)",
+        "SELECT g.source, g.received_at FROM given g
+          WHERE g.maybe_reused
+            AND EXISTS (SELECT 1 FROM event_keys k
+                         WHERE k.source = g.source AND k.sender_id = g.sender_id AND k.event_id < $23
+                        OFFSET 0)",
     )
 });
 
-/// The SQL that stores events once `keys`, which has the keys stored or locked, says that they are `ready`.
+/// The SQL that stores events once `keys`, which has the keys stored or locked, says that they are `ready`. `reused`: those
+/// whose sender ID came before with other content.
 ///
-/// Event numbers are drawn in order of arrival. Keys come first: they are what copies of one event wait for, in other
-/// processes too, and everybody takes them in the same order.
-fn store_sql(keys: &str) -> String {
+/// Event numbers are drawn in order of arrival, which is that of the arrays. Keys come first: they are what copies of one
+/// event wait for, in other processes too, and everybody takes them in the same order.
+fn store_sql(keys: &str, reused: &str) -> String {
     let marked = "(SELECT u.*, $21::smallint AS class, false AS forced
                      FROM unnest($16::text[], $17::text[], $18::text[], $19::timestamptz[], $20::bigint[])
                           WITH ORDINALITY AS u(destination, source, lead_id, at, times, place)
                     WHERE (SELECT yes FROM ready)) marked";
     format!(
         "WITH given AS MATERIALIZED (
-             SELECT e.*, nextval('event_ids') AS id
-               FROM (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                          $7::bytea[], $8::timestamptz[], $9::text[], $10::text[], $11::integer[],
-                                          $12::text[], $13::bytea[], $14::boolean[], $15::boolean[])
-                              WITH ORDINALITY AS u(source, lead_id, kind, state, event_type, sender_id, content_hash,
-                                                   received_at, request_id, reason, size, headers, body, keyed,
-                                                   maybe_reused, place)
-                      ORDER BY place) e),
+             SELECT u.*, nextval('event_ids') AS id
+               FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                           $7::bytea[], $8::timestamptz[], $9::text[], $10::text[], $11::integer[],
+                           $12::text[], $13::bytea[], $14::boolean[], $15::boolean[])
+                    WITH ORDINALITY AS u(source, lead_id, kind, state, event_type, sender_id, content_hash,
+                                         received_at, request_id, reason, size, headers, body, keyed,
+                                         maybe_reused, place)),
          {keys},
          stored AS (
              INSERT INTO events (id, source, lead_id, kind, state, event_type, sender_id, content_hash, received_at,
@@ -92,14 +107,11 @@ fn store_sql(keys: &str) -> String {
                FROM (SELECT * FROM unnest($24::text[], $25::timestamptz[], $26::text[], $27::bigint[])
                                AS u(source, hour, state, n)
                      UNION ALL
-                     SELECT g.source, date_trunc('hour', g.received_at), 'reused_id', 1 FROM given g
-                      WHERE g.maybe_reused
-                        AND EXISTS (SELECT 1 FROM event_keys k
-                                     WHERE k.source = g.source AND k.sender_id = g.sender_id AND k.event_id < $23)) c
+                     SELECT source, date_trunc('hour', received_at), 'reused_id', 1 FROM ({reused}) r) c
               WHERE (SELECT yes FROM ready) AND (SELECT count(*) FROM owed) >= 0
               GROUP BY source, hour, state ORDER BY source COLLATE \"C\", hour, state COLLATE \"C\"
              ON CONFLICT (source, hour, state, slot) DO UPDATE SET n = source_counts.n + excluded.n)
-         SELECT given.id, ready.yes FROM given CROSS JOIN ready ORDER BY given.place",
+         SELECT given.place, given.id, ready.yes, ready.unscreened FROM given CROSS JOIN ready",
         owed = dirty::upsert_sql(marked, "true")
     )
 }
@@ -112,31 +124,46 @@ pub(super) struct Stored {
     pub(super) made_due: bool,
 }
 
-/// Stores all requests in one commit. If one event of them is refused for another reason than the state of the server, they
-/// are repeated one by one, and what fails alone is kept as bytes.
+/// Stores all requests in one commit, the events of erased leads without their data. If one event of them is refused for
+/// another reason than the state of the server, they are repeated one by one, and what fails alone is kept as bytes.
+/// `erasures`: whether it is known that any lead was erased.
 ///
 /// An error: nobody knows what is on disk of the requests without receipts, and the connection must not be used any more.
 pub(super) async fn store(
     db: &mut PgConnection,
-    requests: &[IntakeRequest],
+    requests: &mut [IntakeRequest],
+    erasures: &mut bool,
     stored: &mut Stored,
     on_commit: &(dyn Fn(usize) + Send + Sync),
 ) -> StoreResult<()> {
-    let events: Vec<&NewEvent> = requests.iter().flat_map(|request| &request.events).collect();
-    match commit(db, &events).await {
+    let mut repeats = false;
+    if !*erasures {
+        match store_new(db, &events_of(requests), false).await {
+            Ok(Tried::Stored(done)) => {
+                answer_all(requests, done, stored, on_commit);
+                return Ok(());
+            }
+            Ok(Tried::Repeats) => repeats = true,
+            Ok(Tried::Unscreened) => *erasures = true,
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            // It will be refused again, and then told.
+            Err(_) => {}
+        }
+    }
+    // Another process may have erased a lead just now.
+    erase::screen(db, requests).await?;
+    let events = events_of(requests);
+    let done = if repeats { store_repeats(db, &events).await } else { commit(db, &events).await };
+    match done {
         Ok(done) => {
-            on_commit(done.stored);
-            stored.made_due = done.made_due;
-            let mut receipts = done.receipts.into_iter();
-            stored.receipts =
-                requests.iter().map(|request| Ok(receipts.by_ref().take(request.events.len()).collect())).collect();
+            answer_all(requests, done, stored, on_commit);
             return Ok(());
         }
         Err(error @ StoreError::Unavailable(_)) => return Err(error),
         Err(error) => tracing::warn!("a batch of events was refused and is stored one by one: {error}"),
     }
     let mut doubt = None;
-    for request in requests {
+    for request in requests.iter() {
         let done = match commit(db, &request.events.iter().collect::<Vec<_>>()).await {
             Err(StoreError::Database(_) | StoreError::Corrupt { .. }) => commit_at_any_rate(db, &request.events).await,
             done => done,
@@ -157,6 +184,18 @@ pub(super) async fn store(
         }
     }
     doubt.map_or(Ok(()), Err)
+}
+
+fn events_of(requests: &[IntakeRequest]) -> Vec<&NewEvent> {
+    requests.iter().flat_map(|request| &request.events).collect()
+}
+
+fn answer_all(requests: &[IntakeRequest], done: Done, stored: &mut Stored, on_commit: &(dyn Fn(usize) + Send + Sync)) {
+    on_commit(done.stored);
+    stored.made_due = done.made_due;
+    let mut receipts = done.receipts.into_iter();
+    stored.receipts =
+        requests.iter().map(|request| Ok(receipts.by_ref().take(request.events.len()).collect())).collect();
 }
 
 /// The event as PostgreSQL can hold it: where its identity contains U+0000, which a `text` cannot, the bytes of it are kept.
@@ -210,19 +249,41 @@ struct Done {
     made_due: bool,
 }
 
-/// Stores events in a transaction of its own: of one statement if none of them is known.
+/// What came of the attempt to store events in one statement.
+enum Tried {
+    Stored(Done),
+    /// Nothing is stored: some of them are known.
+    Repeats,
+    /// Nothing is stored: a lead was erased, and it was not looked whether it is one of theirs.
+    Unscreened,
+}
+
+/// Stores events in a transaction of its own: of one statement if none of them is known. Those of erased leads must have
+/// been screened.
 async fn commit(db: &mut PgConnection, events: &[&NewEvent]) -> StoreResult<Done> {
+    match store_new(db, events, true).await? {
+        Tried::Stored(done) => Ok(done),
+        Tried::Repeats | Tried::Unscreened => store_repeats(db, events).await,
+    }
+}
+
+async fn store_new(db: &mut PgConnection, events: &[&NewEvent], screened: bool) -> StoreResult<Tried> {
     if events.is_empty() {
-        return Ok(Done { receipts: Vec::new(), stored: 0, made_due: false });
+        return Ok(Tried::Stored(Done { receipts: Vec::new(), stored: 0, made_due: false }));
     }
     let decided = decide(events, &HashMap::new());
-    match run(db, &STORE_NEW, events, &decided, true, i64::MAX).await {
-        Ok((ids, true)) => return Ok(finish(events, &decided, &ids)),
-        Ok((_, false)) => {}
+    match run(db, &STORE_NEW, events, &decided, screened, i64::MAX).await {
+        Ok(Ran { ids, ready: true, .. }) => Ok(Tried::Stored(finish(events, &decided, &ids))),
+        Ok(Ran { unscreened: true, .. }) => Ok(Tried::Unscreened),
+        Ok(_) => Ok(Tried::Repeats),
         // A copy was stored by another connection at the same moment.
-        Err(sqlx::Error::Database(said)) if said.is_unique_violation() => {}
-        Err(error) => return Err(error.into()),
+        Err(sqlx::Error::Database(said)) if said.is_unique_violation() => Ok(Tried::Repeats),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Stores events of which some are known in a transaction of its own.
+async fn store_repeats(db: &mut PgConnection, events: &[&NewEvent]) -> StoreResult<Done> {
     let mut transaction = db.begin().await?;
     let done = store_within(&mut transaction, events).await?;
     transaction.commit().await?;
@@ -232,13 +293,13 @@ async fn commit(db: &mut PgConnection, events: &[&NewEvent]) -> StoreResult<Done
 async fn store_within(db: &mut PgConnection, events: &[&NewEvent]) -> StoreResult<Done> {
     let decided = decide(events, &HashMap::new());
     let final_at_once = decided.keyed.is_empty();
-    let (ids, ready) = run(db, &STORE, events, &decided, final_at_once, i64::MAX).await?;
+    let Ran { ids, ready, .. } = run(db, &STORE, events, &decided, final_at_once, i64::MAX).await?;
     if ready {
         return Ok(finish(events, &decided, &ids));
     }
     let own_from = ids.first().copied().unwrap_or(i64::MAX);
     let decided = decide(events, &find_known(db, events).await?);
-    let (ids, _) = run(db, &STORE, events, &decided, true, own_from).await?;
+    let Ran { ids, .. } = run(db, &STORE, events, &decided, true, own_from).await?;
     Ok(finish(events, &decided, &ids))
 }
 
@@ -301,22 +362,32 @@ fn lead_of_change(event: &NewEvent) -> Option<&str> {
     event.lead.as_ref().filter(|_| event.state == EventState::Stored).map(|lead| lead.as_str())
 }
 
-/// Runs [`STORE_NEW`] or [`STORE`]; answers the numbers of the events that are to be stored, and whether they were.
+/// What [`run`] did.
+struct Ran {
+    /// The numbers of the events that are to be stored.
+    ids: Vec<i64>,
+    /// Whether they were.
+    ready: bool,
+    /// They were not, since a lead was erased.
+    unscreened: bool,
+}
+
+/// Runs [`STORE_NEW`] or [`STORE`]; `sure`: their $22.
 async fn run(
     db: &mut PgConnection,
     sql: &'static str,
     events: &[&NewEvent],
     decided: &Decided,
-    regardless: bool,
+    sure: bool,
     own_from: i64,
-) -> sqlx::Result<(Vec<i64>, bool)> {
+) -> sqlx::Result<Ran> {
     let is_stored = |place: &usize| decided.fates[*place] == Fate::Stored;
     let places: Vec<usize> = (0..events.len()).filter(is_stored).collect();
     let stored: Vec<&NewEvent> = places.iter().map(|place| events[*place]).collect();
     let among = |set: &HashSet<usize>| places.iter().map(|place| set.contains(place)).collect::<Vec<_>>();
     let owed = Owed::by(&stored);
     let counts = Counts::of(events, decided);
-    let found: Vec<(i64, bool)> = sqlx::query_as(AssertSqlSafe(sql))
+    let mut found: Vec<(i64, i64, bool, bool)> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(stored.iter().map(|event| event.source.as_str()).collect::<Vec<_>>())
         .bind(stored.iter().map(|event| event.lead.as_ref().map(|lead| lead.as_str())).collect::<Vec<_>>())
         .bind(stored.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>())
@@ -338,7 +409,7 @@ async fn run(
         .bind(owed.at)
         .bind(owed.times)
         .bind(rows::class_number(Class::Live))
-        .bind(regardless)
+        .bind(sure)
         .bind(own_from)
         .bind(counts.sources)
         .bind(counts.hours)
@@ -346,8 +417,10 @@ async fn run(
         .bind(counts.n)
         .fetch_all(db)
         .await?;
-    let ready = found.first().is_none_or(|(_, ready)| *ready);
-    Ok((found.into_iter().map(|(id, _)| id).collect(), ready))
+    // In order already, most likely: it is cheaper here than in the server.
+    found.sort_unstable();
+    let (.., ready, unscreened) = found.first().copied().unwrap_or((0, 0, true, false));
+    Ok(Ran { ids: found.into_iter().map(|(_, id, ..)| id).collect(), ready, unscreened })
 }
 
 /// The jobs that events make owed, in key order: since the first event of each, and by how many.
