@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod orders;
 pub mod query;
 pub mod queue;
+pub mod refused;
 pub mod reload;
 pub mod runs;
 pub mod shown;
@@ -138,6 +139,9 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(destinations::pause))
         .routes(routes!(destinations::resume))
         .routes(routes!(sources::list))
+        .routes(routes!(refused::list))
+        .routes(routes!(refused::show))
+        .routes(routes!(refused::verify))
         .routes(routes!(mapping::show))
         .routes(routes!(mapping::check))
         .routes(routes!(alerts::list))

@@ -5,6 +5,7 @@ use tracing::warn;
 use super::batch::let_others_run;
 use super::destination::Destination;
 use crate::domain::envelope::{Reader, Unreadable};
+use crate::domain::headers::received_at;
 use crate::domain::ids::LeadKey;
 use crate::domain::lead::{Arrival, Change, Lead};
 use crate::domain::value::Value;
@@ -82,8 +83,9 @@ fn fold_event(destination: &Destination, lead: &mut Lead, event: &StoredEvent) -
 /// Reads the event. A redelivery counts with its first copy's arrival, but only where both have the same version: of an
 /// event without a version of its own the arrival is the version.
 fn read(reader: &Reader, event: &StoredEvent) -> Result<Option<Change>, Unreadable> {
-    let read = |arrival| reader.read_change(&event.body, &event.headers, event.received_at, arrival);
-    let own = Arrival { at: event.received_at, event: event.id };
+    let received_at = received_at(&event.headers).unwrap_or(event.received_at);
+    let read = |arrival| reader.read_change(&event.body, &event.headers, received_at, arrival);
+    let own = Arrival { at: received_at, event: event.id };
     let change = read(own)?;
     let effective = own.effective(event.first_copy.map(|(event, at)| Arrival { at, event }));
     if effective == own {

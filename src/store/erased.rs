@@ -110,6 +110,12 @@ impl Needles {
         Self { id: id.map(str::to_lowercase), email: email.map(str::to_lowercase) }
     }
 
+    /// Its address alone, by which it is known in what other lead systems send.
+    pub fn of_address(email: Option<&str>) -> Self {
+        let email = email.filter(|email| email.contains('@'));
+        Self { id: None, email: email.map(str::to_lowercase) }
+    }
+
     pub fn are_in(&self, body: &[u8]) -> bool {
         let spaced: Vec<u8> = body.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
         let decoded: Vec<u8> = percent_decode(&spaced).collect();

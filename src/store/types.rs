@@ -7,6 +7,7 @@ mod jobs;
 mod lists;
 mod log;
 mod people;
+mod refused;
 
 pub use by_hand::*;
 pub use erasure::*;
@@ -15,3 +16,4 @@ pub use jobs::*;
 pub use lists::*;
 pub use log::*;
 pub use people::*;
+pub use refused::*;

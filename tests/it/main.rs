@@ -26,6 +26,7 @@ mod people;
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
+mod refused_requests;
 mod reload;
 mod rules;
 mod sandbox_clients;

@@ -60,6 +60,8 @@ pub struct StandingFigures {
     pub open_conflicts: Vec<(DestinationName, ConflictKind, u64)>,
     pub shared_records: Vec<(DestinationName, u64)>,
     pub quarantined: Vec<(SourceName, u64)>,
+    /// Refused requests that are held.
+    pub refused_held: Vec<(SourceName, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
