@@ -7,6 +7,7 @@ pub mod dead_letters;
 pub mod destinations;
 mod docs;
 pub mod events;
+pub mod explain;
 pub mod leads;
 pub mod mapping;
 pub mod orders;
@@ -123,6 +124,7 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(leads::list))
         .routes(routes!(leads::show, orders::erase))
         .routes(routes!(leads::sync))
+        .routes(routes!(explain::explain))
         .routes(routes!(orders::exclude))
         .routes(routes!(orders::include))
         .routes(routes!(orders::link, orders::unlink))

@@ -134,7 +134,12 @@ impl Holding {
             }
             let sources: Vec<SourceName> = batch.iter().map(|request| request.source.clone()).collect();
             if let Err(error) = store.hold_refused(batch, BOUNDS).await {
-                warn!(requests = sources.len(), "{} refused requests could not be held: {}", sources.len(), error.reason());
+                warn!(
+                    requests = sources.len(),
+                    "{} refused requests could not be held: {}",
+                    sources.len(),
+                    error.reason()
+                );
                 for source in &sources {
                     metrics::refused_request(source, HoldingOutcome::Lost);
                 }

@@ -13,6 +13,7 @@ use super::fold;
 use super::gone::{excluded, find_shared};
 use super::keys;
 use super::left_out::without_known;
+use super::refused_companies::do_without;
 use crate::crm::gate::{Entry, Permit, WorkClass};
 use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{LeadKey, RecordRef};
@@ -20,6 +21,7 @@ use crate::domain::job::{Class, Lane};
 use crate::domain::lead::Lead;
 use crate::domain::matching::{Candidates, MatchedBy};
 use crate::domain::plan::{CompanyAction, SyncPlan, left_alone, match_keys, planned_link};
+use crate::domain::time::Timestamp;
 use crate::store::{ClaimedJob, Work};
 
 /// How long it may take until the gate has room.
@@ -82,10 +84,11 @@ impl Destination {
         let owners = owners_of(self, std::slice::from_ref(&found)).await?;
         let shared = find_shared(self, &rules, std::slice::from_ref(&member)).await?.contains(&member.lead.key);
         let plan = plan_member(self, &rules, &member, &found, shared, &|record| owners.get(record).cloned());
-        explained.plan = Some(with_company(plan, &member, &rules));
+        explained.plan = Some(with_company(plan, &member, &rules, self.clock.now()));
         if wait_for_creates(self, &rules, std::slice::from_ref(&member)).await?.contains(&true) {
             waits.push(
-                "a write of another lead, of which no answer came, may still make this person's record or company".to_owned(),
+                "a write of another lead, of which no answer came, may still make this person's record or company"
+                    .to_owned(),
             );
         }
         explained.waits = (!waits.is_empty()).then(|| waits.join("; "));
@@ -107,7 +110,7 @@ impl Destination {
 
     /// The lead as a batch would have it, as if it had just become due.
     fn member(&self, lead: Lead, work: Work, rules: &Arc<Rules>) -> Member {
-        let external_id = self.settings.external_id_value.value_for(&lead);
+        let external_id = self.settings.external_id_value.value_for(&lead.key);
         let (times, link) = (self.times_of(&lead.key.source), planned_link(work.link.as_ref(), &work.resolutions));
         let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &rules.sync);
         let job = ClaimedJob {
@@ -136,9 +139,10 @@ impl Destination {
 }
 
 /// As a batch goes on with a plan: without what was refused before, and with the company that is there already.
-fn with_company(plan: SyncPlan, member: &Member, rules: &Rules) -> SyncPlan {
+fn with_company(plan: SyncPlan, member: &Member, rules: &Rules, now: Timestamp) -> SyncPlan {
     let known = |plan| without_known(plan, member.work.link.as_ref(), &rules.fingerprint);
     let mut plan = known(plan);
+    do_without(&mut plan, member, rules, now);
     let company = plan.company.as_ref().zip(rules.sync.company.as_ref());
     let Some((company, of)) = company else { return plan };
     let CompanyAction::Is { record, fields, .. } = company.action.clone() else { return plan };

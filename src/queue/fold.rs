@@ -58,6 +58,15 @@ pub(super) async fn load_folded(
     Ok(done)
 }
 
+/// The lead with all of its events that were loaded, and nothing saved.
+pub(super) fn folded_now(destination: &Destination, work: &mut Work) -> Lead {
+    let mut lead = work.lead.take().map_or_else(|| Lead::new(work.key.clone()), |(lead, _)| lead);
+    for event in &work.unfolded {
+        fold_event(destination, &mut lead, event);
+    }
+    lead
+}
+
 fn text(lead: &Lead, field: &str) -> Option<String> {
     lead.get(field).and_then(Value::scalar_text).map(|text| text.trim().to_owned())
 }

@@ -14,6 +14,7 @@ mod deletes;
 mod disk_full;
 mod end_states;
 mod erasure;
+mod explain;
 mod fuzz;
 mod harness;
 mod kill;

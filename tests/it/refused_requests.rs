@@ -72,7 +72,8 @@ async fn a_wrong_rotation_loses_nothing_even_if_the_sender_never_repeats() {
     assert_eq!(held(&harness, 2).await.len(), 2);
     let audit = harness.admin("audit").await;
     let told = audit["items"].as_array().unwrap().iter().find(|entry| {
-        entry["action"] == "refused_requests.verify" && entry["detail"].as_str().is_some_and(|said| said.starts_with('3'))
+        entry["action"] == "refused_requests.verify"
+            && entry["detail"].as_str().is_some_and(|said| said.starts_with('3'))
     });
     assert_eq!(told.unwrap()["by"], "made at start", "{audit}");
     harness.stop().await;

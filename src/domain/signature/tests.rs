@@ -99,9 +99,10 @@ fn what_is_kept_of_a_request_is_judged_as_the_request_was() {
     let file = Value::parse_json(VECTORS.as_bytes()).unwrap();
     let Some(Value::List(vectors)) = file.pointer("/vectors") else { panic!("no vectors") };
     let mut genuine = 0;
-    for vector in vectors.iter().filter(|vector| {
-        vector.pointer("/handshake").is_none() && text(vector, "/request/body_base64").is_none()
-    }) {
+    for vector in vectors
+        .iter()
+        .filter(|vector| vector.pointer("/handshake").is_none() && text(vector, "/request/body_base64").is_none())
+    {
         let id = text(vector, "/id").unwrap();
         let (at_once, kept, _) = judged_twice(vector, text(vector, "/secret").unwrap());
         assert_eq!(kept, at_once, "{id}");

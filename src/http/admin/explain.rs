@@ -114,10 +114,8 @@ pub struct CompanyView {
 }
 
 fn shown<'a>(fields: impl IntoIterator<Item = (&'a FieldName, &'a CrmValue)>) -> Vec<FieldView> {
-    let shown = |(field, value): (&FieldName, &CrmValue)| FieldView {
-        field: field.to_string(),
-        value: value.clone().into(),
-    };
+    let shown =
+        |(field, value): (&FieldName, &CrmValue)| FieldView { field: field.to_string(), value: value.clone().into() };
     fields.into_iter().map(shown).collect()
 }
 

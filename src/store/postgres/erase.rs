@@ -9,7 +9,7 @@ use super::dirty::{self, Why};
 use super::rows::cannot_be;
 use super::settle::links::{Parting, find_heir, hand_over};
 use super::time::Time;
-use super::{PostgresStore, refused};
+use super::{PostgresStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::store::erased::{ERASED, ErasureKey, Needles, alias, renamed, without_data};
@@ -168,6 +168,7 @@ async fn erase_one(
     let events = erase_events(db, lead, &new.id, &unread.copies).await?;
     rename_in_others(db, lead, &new.id).await?;
     let found = part(db, erasure, &new, heirs).await?;
+    runs::forget_lead(db, lead).await?;
     for table in ["jobs", "intents", "conflicts", "leads"] {
         run(db, &format!("DELETE FROM {table} WHERE source = $1 AND lead_id = $2"), lead).await?;
     }

@@ -129,8 +129,7 @@ async fn hold(db: &mut PgConnection, requests: &[NewRefused], bounds: RefusedBou
             sqlx::query_as("SELECT source, sum(size)::bigint FROM refused_requests GROUP BY source")
                 .fetch_all(&mut *db)
                 .await?;
-        let held: Vec<(String, u64)> =
-            held.into_iter().map(|(source, bytes)| (source, bytes.unsigned_abs())).collect();
+        let held: Vec<(String, u64)> = held.into_iter().map(|(source, bytes)| (source, bytes.unsigned_abs())).collect();
         let Some((source, mut bytes)) = surplus(&held, bounds.bytes) else { return Ok(()) };
         let sizes = format!("SELECT id, size FROM refused_requests WHERE source = $1 ORDER BY {FIRST_TO_GO}");
         let sizes: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(sizes)).bind(source).fetch_all(&mut *db).await?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{SqliteStore, refused};
 use super::settle::links::{Parting, find_heir, hand_over, unlink};
+use super::{SqliteStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef, SourceName};
 use crate::store::erased::{ERASED, ErasureKey, Needles, alias, renamed};
 use crate::store::{Erased, Erasure, StoreError, StoreResult};
@@ -132,6 +132,7 @@ fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<
     let new = LeadKey { source: lead.source.clone(), id: alias(&digest) };
     rename_in_others(db, lead, &new.id)?;
     part(db, erasure, &new)?;
+    runs::forget_lead(db, lead)?;
     for table in ["jobs", "intents", "conflicts", "leads"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE source = ?1 AND lead_id = ?2"))?.execute(of_lead)?;
     }

@@ -143,7 +143,18 @@ pub struct ResyncScope {
     pub destination: DestinationName,
     /// Every lead of these.
     pub sources: Vec<SourceName>,
+    /// Only those with this address.
+    pub email: Option<String>,
+    /// Only those whose ID, address or name begins so.
+    pub q: Option<String>,
     /// Only those whose link was last planned by other rules than those of this fingerprint, without leads that are deleted or
     /// excluded: those are not planned.
     pub planned_otherwise_than: Option<String>,
+}
+
+impl ResyncScope {
+    /// Every lead of these sources.
+    pub fn of(destination: DestinationName, sources: Vec<SourceName>) -> Self {
+        Self { destination, sources, email: None, q: None, planned_otherwise_than: None }
+    }
 }
