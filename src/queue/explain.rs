@@ -19,8 +19,9 @@ use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::job::{Class, Lane};
 use crate::domain::lead::Lead;
+use crate::domain::mapping::Direction;
 use crate::domain::matching::{Candidates, MatchedBy};
-use crate::domain::plan::{CompanyAction, SyncPlan, left_alone, match_keys, planned_link};
+use crate::domain::plan::{Action, CompanyAction, Decision, Rule, SyncPlan, left_alone, match_keys, planned_link};
 use crate::domain::time::Timestamp;
 use crate::store::{ClaimedJob, Work};
 
@@ -84,7 +85,8 @@ impl Destination {
         let owners = owners_of(self, std::slice::from_ref(&found)).await?;
         let shared = find_shared(self, &rules, std::slice::from_ref(&member)).await?.contains(&member.lead.key);
         let plan = plan_member(self, &rules, &member, &found, shared, &|record| owners.get(record).cloned());
-        explained.plan = Some(with_company(plan, &member, &rules, self.clock.now()));
+        let plan = with_company(plan, &member, &rules, self.clock.now());
+        explained.plan = Some(with_agreed(plan, &found, &rules));
         if wait_for_creates(self, &rules, std::slice::from_ref(&member)).await?.contains(&true) {
             waits.push(
                 "a write of another lead, of which no answer came, may still make this person's record or company"
@@ -136,6 +138,36 @@ impl Destination {
         permit.answered(found.as_ref().map(|_| ()));
         Ok(found?.into_iter().next().unwrap_or_default())
     }
+}
+
+/// With the rows of which there is nothing to tell, since nothing is done about them.
+fn with_agreed(mut plan: SyncPlan, found: &Candidates, rules: &Rules) -> SyncPlan {
+    let (Action::Unchanged | Action::Update { .. }, Some((record, _))) = (&plan.action, &plan.matched) else {
+        return plan;
+    };
+    let held = found.found.iter().map(|found| &found.record).find(|found| found.reference() == *record);
+    let (Some(held), Some(of)) = (held, rules.sync.of(&record.object)) else { return plan };
+    for row in of.rows.iter().filter(|row| row.direction == Direction::ToCrm) {
+        if plan.decisions.iter().any(|decision| decision.field == row.crm) {
+            continue;
+        }
+        let (base, kept) = (plan.bases.get(&row.crm), plan.kept.get(&row.crm));
+        let (rule, note) = match (kept, base) {
+            (Some(_), _) => (Rule::Drift, Some("left as it is, which was told when it was first seen")),
+            (None, Some(_)) => (Rule::Agreed, None),
+            (None, None) => (Rule::Agreed, Some("the lead says nothing of it")),
+        };
+        plan.decisions.push(Decision {
+            field: row.crm.clone(),
+            base: base.cloned(),
+            lead: kept.or(base).map(|pair| pair.lead.clone()),
+            crm: Some(held.value(&row.crm).clone()),
+            written: None,
+            rule,
+            note: note.map(str::to_owned),
+        });
+    }
+    plan
 }
 
 /// As a batch goes on with a plan: without what was refused before, and with the company that is there already.

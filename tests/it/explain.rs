@@ -34,7 +34,9 @@ async fn a_lead_is_explained_by_what_a_sync_would_do_and_nothing_is_done() {
         (&plan["action"], &plan["matched_by"], &explained["job"]),
         (&json!("unchanged"), &json!("link"), &json!(null))
     );
-    assert_eq!(decision(plan, "City")["rule"], "agreed", "{explained}");
+    let city = decision(plan, "City");
+    assert_eq!((&city["rule"], &city["lead"], &city["crm"]), (&json!("agreed"), &json!("Berlin"), &json!("Berlin")));
+    assert_eq!((&city["base"]["crm"], &city["written"]), (&json!("Berlin"), &json!(null)), "{explained}");
 
     // What comes while nothing is sent waits; then the plan tells what it is.
     let record = harness.record_of("cl_1").await;
