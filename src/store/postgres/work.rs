@@ -170,7 +170,10 @@ async fn choose_events(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]
     Ok(chosen)
 }
 
-/// By lead and content: the first event of those that came more than once. Read from the index alone.
+/// Its lead's place, the content, the event, when it was stored, and its headers if they say when it came.
+type FirstCopy = (i64, Vec<u8>, i64, Time, Option<String>);
+
+/// By lead and content: the first event of those that came more than once.
 async fn load_copies(
     db: &mut PgConnection,
     keys: &Keys<'_>,
@@ -187,7 +190,7 @@ async fn load_copies(
                  LEFT JOIN bodies b ON b.event_id = e.id AND b.received_at = e.received_at
                        AND strpos(b.headers::text, $4) > 0";
     let of = |column: &[&str]| places.iter().map(|place| column[*place].to_owned()).collect::<Vec<_>>();
-    let found: Vec<(i64, Vec<u8>, i64, Time, Option<String>)> = sqlx::query_as(sql)
+    let found: Vec<FirstCopy> = sqlx::query_as(sql)
         .bind(of(&keys.sources))
         .bind(of(&keys.leads))
         .bind(places.iter().map(|place| *place as i64).collect::<Vec<_>>())

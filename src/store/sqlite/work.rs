@@ -135,7 +135,7 @@ async fn choose_events(db: &mut SqliteConnection, keys: &str, work: &mut [Work])
     Ok(chosen)
 }
 
-/// By lead and content: the first event of those that came more than once. Read from the index alone.
+/// By lead and content: the first event of those that came more than once.
 async fn load_copies(
     db: &mut SqliteConnection,
     keys: &str,
