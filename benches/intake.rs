@@ -267,7 +267,7 @@ fn intake(log: Arc<dyn EventLog>) -> Intake {
     let source =
         SourceRuntime::new(SourceName::from("klozeo"), true, &verify, &[SECRET.to_owned()], read, destinations)
             .expect("the preset is sound");
-    Intake::new(log, vec![source], None, Clock::system())
+    Intake::new(log, vec![source], None, Clock::system(), Arc::default())
 }
 
 /// Acknowledges everything and keeps nothing.

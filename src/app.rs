@@ -97,6 +97,7 @@ impl App {
             queue: queue_threads.handle().clone(),
             made,
             reloads: reloads.clone(),
+            holding: Arc::default(),
         });
         let engine = Engine::start(config, &ground, None).await?;
         let (public, operators) = (Swap::new(engine.webhooks.clone()), Swap::new(engine.admin.clone()));

@@ -3,6 +3,7 @@
 //! Nothing is acknowledged that the store has not synced. The store commits many requests together; here is only what
 //! belongs to one.
 
+mod holding;
 mod source;
 
 use std::collections::HashMap;
@@ -19,9 +20,10 @@ use crate::domain::headers::Headers;
 use crate::domain::ids::{EventId, RequestId};
 use crate::domain::signature::{SignedRequest, Verdict};
 use crate::domain::time::Timestamp;
-use crate::store::{EventDetail, EventLog, EventReceipt, EventState, Reread, StoreError};
+use crate::store::{EventDetail, EventLog, EventReceipt, EventState, NewEvent, Reread, StoreError};
 use crate::telemetry::metrics;
 
+pub use holding::Holding;
 use source::Outline;
 pub use source::{SourceError, SourceRuntime};
 
@@ -36,6 +38,8 @@ pub struct Intake {
     public_url: Option<String>,
     clock: Clock,
     not_stored: CountedAMinute,
+    /// Where refused requests go.
+    holding: Arc<Holding>,
 }
 
 /// Requests refused since the process started, by reason.
@@ -180,10 +184,16 @@ pub enum Refusal {
 
 impl Intake {
     /// Takes in what these sources send.
-    pub fn new(log: Arc<dyn EventLog>, sources: Vec<SourceRuntime>, public_url: Option<String>, clock: Clock) -> Self {
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        sources: Vec<SourceRuntime>,
+        public_url: Option<String>,
+        clock: Clock,
+        holding: Arc<Holding>,
+    ) -> Self {
         let sources = sources.into_iter().map(|source| (source.name.to_string(), Arc::new(source))).collect();
         let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
-        Self { log, sources, public_url, clock, not_stored: CountedAMinute::default() }
+        Self { log, sources, public_url, clock, not_stored: CountedAMinute::default(), holding }
     }
 
     /// The source of this name.
@@ -205,6 +215,16 @@ impl Intake {
         let now = self.clock.now();
         self.verify(source, &request, now)?;
         let events = source.read(&request, now);
+        self.store(source, events, &request.request_id, now).await
+    }
+
+    async fn store(
+        &self,
+        source: &SourceRuntime,
+        events: Vec<NewEvent>,
+        request_id: &RequestId,
+        now: Timestamp,
+    ) -> Result<Receipt, Refusal> {
         let states: Vec<EventState> = events.iter().map(|event| event.state).collect();
         let unreadable = events.iter().find(|event| event.state == EventState::Quarantined);
         let unreadable = unreadable.map(|event| event.reason.clone().unwrap_or_default());
@@ -212,17 +232,17 @@ impl Intake {
             Ok(Ok(receipts)) => receipts,
             Ok(Err(StoreError::Busy)) => return Err(Refusal::Busy),
             Ok(Err(error)) => {
-                self.complain(source, &request.request_id, &error.reason());
+                self.complain(source, request_id, &error.reason());
                 return Err(Refusal::NotCommitted);
             }
             Err(_) => {
-                self.complain(source, &request.request_id, "no commit within 2 s");
+                self.complain(source, request_id, "no commit within 2 s");
                 return Err(Refusal::NotCommitted);
             }
         };
         if let Some(reason) = unreadable.filter(|_| source.said_quarantined.is_due(now)) {
             let remedy = remedy(reason.split(':').next().unwrap_or_default());
-            warn!(source = %source.name, request_id = %request.request_id, "an event of {} is quarantined: {reason}. {remedy} GET /admin/v1/events?state=quarantined lists them", source.name);
+            warn!(source = %source.name, request_id = %request_id, "an event of {} is quarantined: {reason}. {remedy} GET /admin/v1/events?state=quarantined lists them", source.name);
         }
         let stored = receipts.iter().filter(|receipt| !receipt.duplicate).count();
         metrics::events_stored(&source.name, u64::try_from(stored).unwrap_or(u64::MAX));
@@ -257,7 +277,7 @@ impl Intake {
     fn say_refused(&self, source: &SourceRuntime, request_id: &RequestId, why: &str, now: Timestamp) {
         if source.said_refused.is_due(now) {
             let (hint, space) = (source.if_refused, if source.if_refused.is_empty() { "" } else { " " });
-            warn!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}; GET /admin/v1/sources counts them.{space}{hint}", source.name);
+            warn!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}; GET /admin/v1/sources counts them, and they are held for a day.{space}{hint}", source.name);
         } else {
             debug!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}", source.name);
         }
@@ -283,6 +303,7 @@ impl Intake {
             Verdict::Stale => (&source.refusals.stale, "it is genuine, but its time is too far from our clock"),
         };
         Refusals::count(counter);
+        self.holding.offer(source, request, &signed, judged.verdict, now);
         self.say_refused(source, &request.request_id, why, now);
         Err(Refusal::Unauthorized)
     }

@@ -9,6 +9,7 @@ mod decided;
 mod erased;
 mod paging;
 pub mod postgres;
+pub mod refused;
 mod requests;
 mod rows;
 mod searching;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
+pub use refused::RefusedRequests;
 pub use shared::{Closure, GateElsewhere, KeyHold, Other, Replica, ReplicaRow, Shared};
 pub use types::*;
 
@@ -39,7 +41,7 @@ pub trait EventLog: Send + Sync {
 
 /// All that the program remembers.
 #[async_trait]
-pub trait Store: EventLog + Shared {
+pub trait Store: EventLog + Shared + RefusedRequests {
     // Jobs -------------------------------------------------------------------------------------------------------------
 
     /// Hands due jobs of one destination to one worker until the lease ends: `due_at` becomes the lease's end, the attempt
@@ -208,8 +210,8 @@ pub trait Store: EventLog + Shared {
     async fn group_errors(&self, since: Timestamp) -> StoreResult<Vec<ErrorGroup>>;
     /// Operations by outcome since then, per destination; what the error-rate alert is computed from.
     async fn count_outcomes(&self, since: Timestamp) -> StoreResult<Vec<OutcomeCount>>;
-    /// Open conflicts by destination and kind, shared records and suspected duplicates by destination, quarantined events by
-    /// source.
+    /// Open conflicts by destination and kind, shared records and suspected duplicates by destination, quarantined events and
+    /// held requests by source.
     async fn standing_figures(&self) -> StoreResult<StandingFigures>;
     /// What each source sent, kept by the process since its start and by the store before.
     async fn source_figures(&self, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures>;

@@ -39,6 +39,22 @@ CREATE TABLE event_keys (
 ) WITHOUT ROWID;
 CREATE INDEX event_keys_age ON event_keys (received_at);
 
+-- Requests whose signature did not verify, held for a day in case it was our secret that was wrong.
+CREATE TABLE refused_requests (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    source      TEXT NOT NULL,
+    reason      TEXT NOT NULL CHECK (reason IN ('missing_signature', 'wrong_signature', 'stale')),
+    received_at INTEGER NOT NULL,
+    request_id  TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    proof       TEXT NOT NULL,         -- what verifying it again needs beside the body; of a token a hash
+    headers     TEXT NOT NULL,
+    body        BLOB NOT NULL
+);
+-- How many and how much each source holds, and what goes first, without the bodies.
+CREATE INDEX refused_requests_source ON refused_requests (source, id, reason, size);
+CREATE INDEX refused_requests_age ON refused_requests (received_at);
+
 -- What each source sent, by hour.
 CREATE TABLE source_counts (
     source TEXT NOT NULL,

@@ -93,7 +93,7 @@ impl Duplicates {
 
     async fn create(&self, by: &str) -> StoreResult<i64> {
         let sources = self.sources.clone();
-        let all = ResyncScope { destination: KIND.into(), sources, planned_otherwise_than: None };
+        let all = ResyncScope::of(KIND.into(), sources);
         let total = self.store.count_leads(&all).await?;
         let run = NewRun { kind: KIND, by: by.to_owned(), started_at: self.clock.now(), scope: "{}".to_owned(), total };
         self.store.create_run(&run).await

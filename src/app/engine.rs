@@ -23,7 +23,7 @@ use crate::domain::ids::{DestinationName, SourceName};
 use crate::http;
 use crate::http::admin::state::{AdminParts, AdminState};
 use crate::http::figures::Figures;
-use crate::intake::{Intake, SourceRuntime};
+use crate::intake::{Holding, Intake, SourceRuntime};
 use crate::queue;
 use crate::queue::destination::{CompanySettings, Destination, DestinationSettings, SourceReading};
 use crate::queue::maintenance::Maintenance;
@@ -44,6 +44,8 @@ pub(super) struct Ground {
     /// The token that was made since none was configured at the start.
     pub made: Option<AdminToken>,
     pub reloads: Reloads,
+    /// Refused requests on their way into the store.
+    pub holding: Arc<Holding>,
 }
 
 /// Intake, workers and routers of one configuration.
@@ -65,7 +67,7 @@ impl Engine {
         let sources = source_readings(config)?;
         let destinations = destinations(config, store, &sources, clock, before).await?;
         tell_of_orphans(config, &**store, clock).await?;
-        let intake = Arc::new(intake(config, store, clock)?);
+        let intake = Arc::new(intake(config, ground)?);
         // From here on nothing fails, so the one before it has to stay no more.
         for (name, destination) in &destinations {
             if before.is_some_and(|before| before.destinations.contains_key(name))
@@ -87,6 +89,7 @@ impl Engine {
             clock: clock.clone(),
         };
         workers.spawn(chores.run(stopped.clone()));
+        workers.spawn(Arc::clone(&ground.holding).run(Arc::clone(store), clock.clone(), stopped.clone()));
         let neighbours = Neighbours {
             store: Arc::clone(store),
             destinations: destinations.values().cloned().collect(),
@@ -154,7 +157,8 @@ fn source_readings(config: &Config) -> Result<Arc<BTreeMap<SourceName, SourceRea
     config.sources.iter().map(reading).collect::<Result<_>>().map(Arc::new)
 }
 
-fn intake(config: &Config, store: &Arc<dyn Store>, clock: &Clock) -> Result<Intake> {
+fn intake(config: &Config, ground: &Ground) -> Result<Intake> {
+    let Ground { store, clock, holding, .. } = ground;
     let mut sources = Vec::new();
     for (name, source) in &config.sources {
         let takes = |destination: &&DestinationName| config.destinations[*destination].sources.contains(name);
@@ -168,7 +172,8 @@ fn intake(config: &Config, store: &Arc<dyn Store>, clock: &Clock) -> Result<Inta
         sources.push(runtime.peculiar(source.handshake(), if_refused, wants_soap));
     }
     let log: Arc<dyn crate::store::EventLog> = Arc::clone(store) as _;
-    Ok(Intake::new(log, sources, config.server.public_url.as_ref().map(ToString::to_string), clock.clone()))
+    let public_url = config.server.public_url.as_ref().map(ToString::to_string);
+    Ok(Intake::new(log, sources, public_url, clock.clone(), Arc::clone(holding)))
 }
 
 async fn destinations(

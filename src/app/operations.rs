@@ -27,8 +27,8 @@ use crate::domain::mapping::documented::documented_rows;
 use crate::domain::record::Schema;
 use crate::domain::time::Timestamp;
 use crate::http::admin::state::{
-    CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LinkWish, MappingEntry, Operations, OrderError,
-    ReloadError, Reloaded,
+    CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LeadExplained, LinkWish, MappingEntry,
+    Operations, OrderError, ReloadError, Reloaded,
 };
 use crate::queue::destination::Destination;
 use crate::source;
@@ -296,6 +296,14 @@ impl Operations for AppOperations {
         orders::link(&*self.store, self.destinations.get(&wish.destination), wish).await
     }
 
+    async fn explain_lead(
+        &self,
+        destination: &DestinationName,
+        lead: &LeadKey,
+    ) -> Result<Option<LeadExplained>, OrderError> {
+        orders::explain(self.destinations.get(destination), lead).await
+    }
+
     async fn erase(&self, lead: &LeadKey, crm: bool) -> Result<Option<Erasing>, OrderError> {
         let destinations: Vec<Arc<Destination>> = self.destinations.values().cloned().collect();
         orders::erase(&*self.store, &destinations, lead, crm, self.clock.now()).await
@@ -396,7 +404,9 @@ impl AppOperations {
                 self.carry_out(run.id, scope).await?;
                 continue;
             }
-            let detail = Some("its destination is not in the configuration any more".to_owned());
+            let detail = Some(
+                "its destination is not in the configuration any more, or a lead it was for was erased".to_owned(),
+            );
             let (position, done) = (run.position, run.done);
             let progress = RunProgress { done, position, state: "cancelled", detail, now: self.clock.now() };
             self.store.update_run(run.id, &progress).await?;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::crm::CrmError;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
-use crate::http::admin::state::{Erasing, LinkWish, OrderError};
+use crate::http::admin::state::{Erasing, LeadExplained, LinkWish, OrderError};
 use crate::queue::by_hand::{AtHand, ByHandError};
 use crate::queue::destination::Destination;
+use crate::queue::explain::Explained;
 use crate::queue::keys::Hold;
 use crate::store::{Erasure, LinkOrder, Ordered, Store};
 
@@ -22,6 +23,22 @@ impl From<ByHandError> for OrderError {
             ByHandError::Store(error) => OrderError::Store(error),
         }
     }
+}
+
+/// What would be done for a lead now.
+pub(super) async fn explain(
+    destination: Option<&Arc<Destination>>,
+    lead: &LeadKey,
+) -> Result<Option<LeadExplained>, OrderError> {
+    let explained = destination.ok_or(OrderError::NotFound)?.explain(lead).await?;
+    Ok(explained.map(|Explained { plan, not_asked, keys, found, waits, api_calls }| LeadExplained {
+        plan,
+        not_asked,
+        keys,
+        found,
+        waits,
+        api_calls,
+    }))
 }
 
 /// Links a lead to a record, or unlinks it. The record that it leaves loses its ID, unless a living lead shares it: then

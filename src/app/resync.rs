@@ -25,22 +25,26 @@ struct Told {
     destination: String,
     sources: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    q: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     planned_otherwise_than: Option<String>,
 }
 
 /// Writes a scope for the run.
 pub(super) fn scope_to_json(scope: &ResyncScope) -> String {
     let sources = scope.sources.iter().map(ToString::to_string).collect();
-    let planned_otherwise_than = scope.planned_otherwise_than.clone();
-    let told = Told { destination: scope.destination.to_string(), sources, planned_otherwise_than };
+    let ResyncScope { email, q, planned_otherwise_than, .. } = scope.clone();
+    let told = Told { destination: scope.destination.to_string(), sources, email, q, planned_otherwise_than };
     serde_json::to_string(&told).expect("texts can be written")
 }
 
 /// Reads what [`scope_to_json`] wrote.
 pub(super) fn scope_from_json(text: &str) -> Option<ResyncScope> {
-    let Told { destination, sources, planned_otherwise_than } = serde_json::from_str(text).ok()?;
+    let Told { destination, sources, email, q, planned_otherwise_than } = serde_json::from_str(text).ok()?;
     let sources = sources.into_iter().map(SourceName::new).collect();
-    Some(ResyncScope { destination: DestinationName::new(destination), sources, planned_otherwise_than })
+    Some(ResyncScope { destination: DestinationName::new(destination), sources, email, q, planned_otherwise_than })
 }
 
 fn lease(run: i64) -> String {

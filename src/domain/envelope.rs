@@ -232,13 +232,16 @@ impl Reader {
         let event_type = self.event_type(&scene);
         let lead_id = self.lead_id(&scene);
         let lead = self.lead(&scene);
+        let effect = self.effect(event_type.as_deref());
+        // What only names a lead says nothing of it; an attempt counter beside its name makes it no other event.
+        let said = lead.filter(|_| !matches!(effect, Ok(Effect::Thin)));
         let sender_id = self.rules.event_id.as_ref().and_then(|at| scene.text(at)).filter(|id| is_id(id)).map(|id| {
             let lead_id = lead_id.as_ref().map_or("", LeadId::as_str);
             let content_hash =
-                content_hash(&[event_type.as_deref().unwrap_or(""), lead_id, lead.map_or("", RawJson::text)]);
+                content_hash(&[event_type.as_deref().unwrap_or(""), lead_id, said.map_or("", RawJson::text)]);
             SenderId { event_id: id.into_owned(), content_hash }
         });
-        let content = match (self.effect(event_type.as_deref()), lead_id) {
+        let content = match (effect, lead_id) {
             (Ok(Effect::Ignore), lead_id) => Content::Ignored(lead_id.ok()),
             (Ok(Effect::Thin), lead_id) => Content::NeedsFetch(lead_id.ok()),
             (Ok(Effect::Upsert), Ok(_)) if !lead.is_some_and(RawJson::is_object) => {

@@ -1,5 +1,17 @@
 //! The headers of a request, as far as verifying and reading it needs them.
 
+use super::time::Timestamp;
+
+/// Kept with an event that was accepted later than it came: when its request was received, in microseconds since 1970.
+///
+/// Folding goes by that moment, so that what a sender said in the meantime is not undone by what it had said before.
+pub const RECEIVED_AT: &str = "leadrelay-received-at";
+
+/// When the request of an event came, if it was accepted later than that.
+pub fn received_at(headers: &(impl Headers + ?Sized)) -> Option<Timestamp> {
+    headers.text(RECEIVED_AT)?.parse().ok().map(Timestamp::from_micros)
+}
+
 /// Looks up a header by its name in any letter case.
 pub trait Headers {
     /// The first value of this header.

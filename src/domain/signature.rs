@@ -7,6 +7,7 @@ mod content;
 mod forms;
 mod handshake;
 mod hmac;
+mod proof;
 mod token;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use super::time::Timestamp;
 pub use content::ContentError;
 pub use forms::{FormError, is_header_name, parse_id_from};
 pub use handshake::{Handshake, HandshakeAnswer, HandshakeKind};
+pub use proof::{Kept, Proof, SALT, Signed};
 
 /// Judges the requests of one source. Prepared once; judging changes nothing.
 ///
@@ -105,6 +107,35 @@ impl Verifier {
             Scheme::Hmac(hmac) => hmac.verify(request, now),
             Scheme::Token(token) if token.verify(request) => Judgement::VALID,
             Scheme::Token(_) => Judgement::INVALID,
+        }
+    }
+
+    /// What has to be kept of a refused request so that [`Self::judge_again`] can tell whether it was genuine.
+    pub fn proof(&self, request: &SignedRequest<'_>, path_and_query: &str, salt: [u8; SALT]) -> Proof {
+        match &self.0 {
+            Scheme::Hmac(hmac) => hmac.proof(request, path_and_query),
+            Scheme::Token(token) => token.proof(request, salt),
+        }
+    }
+
+    /// Judges a kept request by today's secrets, as if it were still the moment at which it was received.
+    pub fn judge_again(&self, kept: &Kept<'_>, received_at: Timestamp) -> Judgement {
+        match (&self.0, kept.proof) {
+            (Scheme::Hmac(hmac), Proof::Signed(signed)) => {
+                let url = signed.path_and_query.as_ref().zip(kept.public_url);
+                let url = url.map(|(path_and_query, base)| format!("{base}{path_and_query}"));
+                let request = SignedRequest {
+                    method: &signed.method,
+                    url: url.as_deref(),
+                    headers: &signed.headers,
+                    query: None,
+                    path_token: None,
+                    body: kept.body,
+                };
+                hmac.verify(&request, received_at)
+            }
+            (Scheme::Token(token), Proof::Token { salt, digest }) if token.is_known(salt, digest) => Judgement::VALID,
+            _ => Judgement::INVALID,
         }
     }
 

@@ -7,11 +7,13 @@ pub mod dead_letters;
 pub mod destinations;
 mod docs;
 pub mod events;
+pub mod explain;
 pub mod leads;
 pub mod mapping;
 pub mod orders;
 pub mod query;
 pub mod queue;
+pub mod refused;
 pub mod reload;
 pub mod runs;
 pub mod shared_records;
@@ -123,6 +125,7 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(leads::list))
         .routes(routes!(leads::show, orders::erase))
         .routes(routes!(leads::sync))
+        .routes(routes!(explain::explain))
         .routes(routes!(orders::exclude))
         .routes(routes!(orders::include))
         .routes(routes!(orders::link, orders::unlink))
@@ -141,6 +144,9 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(destinations::pause))
         .routes(routes!(destinations::resume))
         .routes(routes!(sources::list))
+        .routes(routes!(refused::list))
+        .routes(routes!(refused::show))
+        .routes(routes!(refused::verify))
         .routes(routes!(mapping::show))
         .routes(routes!(mapping::check))
         .routes(routes!(alerts::list))

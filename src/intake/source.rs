@@ -9,6 +9,7 @@ use super::{ClockAhead, Incoming, OnceAMinute, Refusals};
 use crate::domain::envelope::{
     BodyKind, Content, PointerError, ReadRules, Reader, Reading, Unreadable, as_json, remedy, without,
 };
+use crate::domain::headers::RECEIVED_AT;
 use crate::domain::ids::{DestinationName, LeadId, SourceName};
 use crate::domain::signature::{Handshake, TokenLocation, TokenRules, Verifier, VerifierError, VerifyRules};
 use crate::domain::time::Timestamp;
@@ -71,7 +72,7 @@ impl SourceRuntime {
         }
         let mut kept_headers: Vec<String> =
             reader.header_names().into_iter().chain(TRACING_HEADERS).map(str::to_ascii_lowercase).collect();
-        kept_headers.retain(|header| !header.eq_ignore_ascii_case(secret_header));
+        kept_headers.retain(|header| !header.eq_ignore_ascii_case(secret_header) && header != RECEIVED_AT);
         kept_headers.sort_unstable();
         kept_headers.dedup();
         let meter = WebhookMeter::new(&name);
@@ -205,7 +206,7 @@ impl SourceRuntime {
     }
 
     /// The request as it may be stored: with the headers that reading it again needs, and without a secret in its body.
-    fn stored_form(&self, request: &Incoming<'_>) -> StoredForm {
+    pub(super) fn stored_form(&self, request: &Incoming<'_>) -> StoredForm {
         let kept = self.kept_headers.iter();
         let mut headers: Vec<(String, String)> =
             kept.filter_map(|name| Some((name.clone(), request.headers.text(name)?.to_owned()))).collect();
@@ -235,9 +236,9 @@ impl SourceRuntime {
 }
 
 /// What of a request is stored.
-struct StoredForm {
-    body: Bytes,
-    headers: Vec<(String, String)>,
+pub(super) struct StoredForm {
+    pub(super) body: Bytes,
+    pub(super) headers: Vec<(String, String)>,
     /// Why nothing of the body may be stored.
     unreadable: Option<Unreadable>,
 }

@@ -221,20 +221,7 @@ impl Batch {
         found: &[Candidates],
         deferred: &mut Deferred,
     ) -> StoreResult<Vec<Planned>> {
-        let records: Vec<RecordRef> = found
-            .iter()
-            .flat_map(|candidates| &candidates.found)
-            .map(|candidate| candidate.record.reference())
-            .collect();
-        let owners = self.destination.store.find_owners(&self.destination.name, &records).await?;
-        let owner = |RecordOwner { lead, deleted, excluded }| Owner {
-            external_id: self.destination.settings.external_id_value.value_for(&lead),
-            lead,
-            deleted,
-            excluded,
-        };
-        let owner_of: BTreeMap<&RecordRef, Owner> =
-            records.iter().zip(owners).filter_map(|(record, found)| Some((record, owner(found?)))).collect();
+        let owner_of = owners_of(&self.destination, found).await?;
         let records_of = |member: &Member, found: &Candidates| {
             let mut records: Vec<String> =
                 found.found.iter().map(|candidate| keys::of_record(&candidate.record.reference())).collect();
@@ -273,29 +260,7 @@ impl Batch {
         shared: bool,
         owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
     ) -> SyncPlan {
-        // Those of companies say nothing of a person's record.
-        let is_persons = |intent: &&Intent| self.rules.sync.of(&intent.object).is_some();
-        let intents: Vec<Intent> = member.work.intents.iter().filter(is_persons).cloned().collect();
-        let input = PlanInput {
-            lead: &member.lead,
-            external_id: &member.external_id,
-            times: self.destination.times_of(&member.lead.key.source),
-            link: member.planned_link(),
-            intents: &intents,
-            answers: &member.work.resolutions,
-            found,
-            company: member.keys.company.as_ref(),
-            asked_for: member.job.forced,
-            shared,
-            owner_of,
-        };
-        catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &self.rules.sync))).unwrap_or_else(|_| {
-            error!(lead.id = %member.lead.key.id, "planning lead {} failed inside leadrelay; it is held", member.lead.key.id);
-            SyncPlan::without_record(Action::Hold {
-                code: INTERNAL_ERROR,
-                detail: "planning this lead failed inside leadrelay; please report it".to_owned(),
-            })
-        })
+        plan_member(&self.destination, &self.rules, member, found, shared, owner_of)
     }
 
     /// The plan without what was refused before, unless somebody asked for it, who knows of something that could matter and
@@ -310,10 +275,11 @@ impl Batch {
     /// Writes what the plans say, in one call, and settles everything.
     pub(super) async fn carry_out(
         &mut self,
-        planned: Vec<Planned>,
+        mut planned: Vec<Planned>,
         lookup_calls: u32,
         report: &mut Report,
     ) -> StoreResult<()> {
+        self.without_refused_companies(&mut planned);
         let companies = self.company_tasks(&planned).await?;
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
         let planned = self.with_companies(planned, companies, &settling, report).await?;
@@ -450,6 +416,57 @@ impl Batch {
         self.settle(settlements, &self.lease).await?;
         self.give_back(waiting, A_MOMENT, Some(error)).await
     }
+}
+
+/// Whose the records that were found are among our leads.
+pub(super) async fn owners_of(
+    destination: &Destination,
+    found: &[Candidates],
+) -> StoreResult<BTreeMap<RecordRef, Owner>> {
+    let found = found.iter().flat_map(|candidates| &candidates.found);
+    let records: Vec<RecordRef> = found.map(|candidate| candidate.record.reference()).collect();
+    let owners = destination.store.find_owners(&destination.name, &records).await?;
+    let owner = |RecordOwner { lead, deleted, excluded }| Owner {
+        external_id: destination.settings.external_id_value.value_for(&lead),
+        lead,
+        deleted,
+        excluded,
+    };
+    Ok(records.into_iter().zip(owners).filter_map(|(record, found)| Some((record, owner(found?)))).collect())
+}
+
+/// Plans one lead. A panic is caught: the lead is held, and its neighbours go on.
+pub(super) fn plan_member(
+    destination: &Destination,
+    rules: &Rules,
+    member: &Member,
+    found: &Candidates,
+    shared: bool,
+    owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
+) -> SyncPlan {
+    // Those of companies say nothing of a person's record.
+    let is_persons = |intent: &&Intent| rules.sync.of(&intent.object).is_some();
+    let intents: Vec<Intent> = member.work.intents.iter().filter(is_persons).cloned().collect();
+    let input = PlanInput {
+        lead: &member.lead,
+        external_id: &member.external_id,
+        times: destination.times_of(&member.lead.key.source),
+        link: member.planned_link(),
+        intents: &intents,
+        answers: &member.work.resolutions,
+        found,
+        company: member.keys.company.as_ref(),
+        asked_for: member.job.forced,
+        shared,
+        owner_of,
+    };
+    catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &rules.sync))).unwrap_or_else(|_| {
+        error!(lead.id = %member.lead.key.id, "planning lead {} failed inside leadrelay; it is held", member.lead.key.id);
+        SyncPlan::without_record(Action::Hold {
+            code: INTERNAL_ERROR,
+            detail: "planning this lead failed inside leadrelay; please report it".to_owned(),
+        })
+    })
 }
 
 /// Lets webhooks in between, which wait for the same threads: every so many leads, since each takes some 0.1 ms.

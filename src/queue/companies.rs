@@ -6,6 +6,7 @@ use super::batch::{Batch, Member, Planned, Report, new_request_id};
 use super::keys::{self, Deferred, InHand};
 use super::lease::Lease;
 use super::left_out::without_known;
+use super::refused_companies::remember;
 use super::settle::{Settling, asked_by_duplicate_rule};
 use super::writes::Call;
 use crate::clock::SinceBoot;
@@ -383,6 +384,8 @@ fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: 
         }
         if let Some(company) = &record {
             one.plan.point_to(company, &rules.object, whole);
+        } else if let Err(CrmError::Refused { .. }) = &result.outcome {
+            remember(&mut one.plan, &task.fields, call.sent_at);
         } else if let Err(error) = &result.outcome
             && let Some(question) = asked_by_duplicate_rule(error, ConflictKind::Company)
         {

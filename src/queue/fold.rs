@@ -5,6 +5,7 @@ use tracing::warn;
 use super::batch::let_others_run;
 use super::destination::Destination;
 use crate::domain::envelope::{Reader, Unreadable};
+use crate::domain::headers::received_at;
 use crate::domain::ids::LeadKey;
 use crate::domain::lead::{Arrival, Change, Lead};
 use crate::domain::value::Value;
@@ -57,6 +58,15 @@ pub(super) async fn load_folded(
     Ok(done)
 }
 
+/// The lead with all of its events that were loaded, and nothing saved.
+pub(super) fn folded_now(destination: &Destination, work: &mut Work) -> Lead {
+    let mut lead = work.lead.take().map_or_else(|| Lead::new(work.key.clone()), |(lead, _)| lead);
+    for event in &work.unfolded {
+        fold_event(destination, &mut lead, event);
+    }
+    lead
+}
+
 /// The name that the lead is listed by.
 fn full_name(lead: &Lead) -> Option<String> {
     let part = |field: &str| text(lead, field).filter(|text| !text.is_empty());
@@ -92,8 +102,9 @@ fn fold_event(destination: &Destination, lead: &mut Lead, event: &StoredEvent) -
 /// Reads the event. A redelivery counts with its first copy's arrival, but only where both have the same version: of an
 /// event without a version of its own the arrival is the version.
 fn read(reader: &Reader, event: &StoredEvent) -> Result<Option<Change>, Unreadable> {
-    let read = |arrival| reader.read_change(&event.body, &event.headers, event.received_at, arrival);
-    let own = Arrival { at: event.received_at, event: event.id };
+    let received_at = received_at(&event.headers).unwrap_or(event.received_at);
+    let read = |arrival| reader.read_change(&event.body, &event.headers, received_at, arrival);
+    let own = Arrival { at: received_at, event: event.id };
     let change = read(own)?;
     let effective = own.effective(event.first_copy.map(|(event, at)| Arrival { at, event }));
     if effective == own {

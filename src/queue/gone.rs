@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::batch::{Batch, Member, Planned};
-use super::destination::Destination;
+use super::destination::{Destination, Rules};
 use super::settle::Settling;
 use crate::crm::OnDuplicate;
 use crate::domain::ids::{LeadKey, RecordRef};
@@ -14,29 +14,43 @@ impl Batch {
     /// Settles leads that a person excluded: nothing is looked up for them.
     pub(super) async fn leave_excluded(&self, members: Vec<Member>) -> StoreResult<()> {
         let settling = Settling { batch: self, leads: 1, lookup_calls: 0 };
-        let action =
-            || Action::Skip { code: "lead_excluded", detail: "a person excluded the lead from syncing".to_owned() };
-        let planned = members.into_iter().map(|member| {
-            let plan = SyncPlan::without_record(action());
-            Planned { member, plan, duplicates: OnDuplicate::default(), before: Vec::new() }
+        let planned = members.into_iter().map(|member| Planned {
+            member,
+            plan: excluded(),
+            duplicates: OnDuplicate::default(),
+            before: Vec::new(),
         });
         self.settle(planned.map(|planned| settling.without_write(planned)).collect(), &self.lease).await
     }
 
     /// The deleted leads whose record a living one shares.
     pub(super) async fn shared(&self, members: &[Member]) -> StoreResult<BTreeSet<LeadKey>> {
-        let Destination { name, store, .. } = &*self.destination;
-        let owned =
-            |member: &&Member| !member.lead.is_alive() && member.work.link.as_ref().is_some_and(|own| own.owner);
-        let (leads, records): (Vec<LeadKey>, Vec<RecordRef>) = members
-            .iter()
-            .filter(owned)
-            .filter_map(|member| Some((member.lead.key.clone(), member.work.link.as_ref()?.record.clone())))
-            .unzip();
-        if records.is_empty() || self.rules.sync.on_delete == OnDelete::Ignore {
-            return Ok(BTreeSet::new());
-        }
-        let shared = store.find_shared(name, &records).await?;
-        Ok(leads.into_iter().zip(shared).filter_map(|(lead, shared)| shared.then_some(lead)).collect())
+        find_shared(&self.destination, &self.rules, members).await
     }
+}
+
+/// What is planned for a lead that a person excluded.
+pub(super) fn excluded() -> SyncPlan {
+    let detail = "a person excluded the lead from syncing".to_owned();
+    SyncPlan::without_record(Action::Skip { code: "lead_excluded", detail })
+}
+
+/// Of these the deleted ones whose record a living one shares.
+pub(super) async fn find_shared(
+    destination: &Destination,
+    rules: &Rules,
+    members: &[Member],
+) -> StoreResult<BTreeSet<LeadKey>> {
+    let Destination { name, store, .. } = destination;
+    let owned = |member: &&Member| !member.lead.is_alive() && member.work.link.as_ref().is_some_and(|own| own.owner);
+    let (leads, records): (Vec<LeadKey>, Vec<RecordRef>) = members
+        .iter()
+        .filter(owned)
+        .filter_map(|member| Some((member.lead.key.clone(), member.work.link.as_ref()?.record.clone())))
+        .unzip();
+    if records.is_empty() || rules.sync.on_delete == OnDelete::Ignore {
+        return Ok(BTreeSet::new());
+    }
+    let shared = store.find_shared(name, &records).await?;
+    Ok(leads.into_iter().zip(shared).filter_map(|(lead, shared)| shared.then_some(lead)).collect())
 }

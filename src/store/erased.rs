@@ -110,15 +110,46 @@ impl Needles {
         Self { id: id.map(str::to_lowercase), email: email.map(str::to_lowercase) }
     }
 
+    /// Its address alone, by which it is known in what other lead systems send.
+    pub fn of_address(email: Option<&str>) -> Self {
+        let email = email.filter(|email| email.contains('@'));
+        Self { id: None, email: email.map(str::to_lowercase) }
+    }
+
     pub fn are_in(&self, body: &[u8]) -> bool {
         let spaced: Vec<u8> = body.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
         let decoded: Vec<u8> = percent_decode(&spaced).collect();
-        [body, &decoded].into_iter().any(|body| {
-            let body = String::from_utf8_lossy(body).to_lowercase();
+        let tells = |body: &str| {
+            let body = body.to_lowercase();
             self.id.as_ref().is_some_and(|id| names(&body, id))
                 || self.email.as_ref().is_some_and(|email| body.contains(email.as_str()))
+        };
+        [body, &decoded].into_iter().any(|body| {
+            let body = String::from_utf8_lossy(body);
+            tells(&body) || (body.contains('\\') && tells(&without_escapes(&body)))
         })
     }
+}
+
+/// A text with JSON's `\u0040` and `\/` as the signs that they stand for.
+fn without_escapes(body: &str) -> String {
+    let (mut told, mut rest) = (String::with_capacity(body.len()), body);
+    while let Some((before, after)) = rest.split_once('\\') {
+        told.push_str(before);
+        let code = after.strip_prefix('u').and_then(|after| after.split_at_checked(4));
+        let sign = code.and_then(|(code, after)| Some((char::from_u32(u32::from_str_radix(code, 16).ok()?)?, after)));
+        if let Some((sign, after)) = sign {
+            told.push(sign);
+            rest = after;
+        } else {
+            if !after.starts_with('/') {
+                told.push('\\');
+            }
+            rest = after;
+        }
+    }
+    told.push_str(rest);
+    told
 }
 
 /// Whether the ID stands in the body as a whole. One of digits or of letters alone is in others' bodies too, as an amount
@@ -170,6 +201,15 @@ mod tests {
         assert!(!needles.are_in(br#"{"id":"cl_10"}"#));
         assert!(!needles.are_in(b"xcl_1 my-cl_1 cl_1@b.example"));
         assert!(!Needles::of(&LeadKey::new("klozeo", "1"), None).are_in(br#"{"page":"1"}"#));
+    }
+
+    #[test]
+    fn a_body_is_read_without_its_escapes_too() {
+        let needles = Needles::of(&LeadKey::new("forms", "ab/12"), Some("ada@lövelace.example"));
+        for body in [r#"{"id":"ab\/12"}"#, r#"{"mail":"ada\u0040l\u00f6velace.example"}"#, r#"broken \u00 ab\/12 \"#] {
+            assert!(needles.are_in(body.as_bytes()), "{body}");
+        }
+        assert!(!needles.are_in(br#"{"id":"ab\\12"}"#));
     }
 
     #[test]

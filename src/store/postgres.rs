@@ -39,6 +39,7 @@ mod links;
 mod log;
 mod people;
 mod prune;
+mod refused;
 mod runs;
 
 mod rows;

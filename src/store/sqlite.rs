@@ -33,6 +33,7 @@ mod log;
 mod people;
 mod private;
 mod prune;
+mod refused;
 mod runs;
 
 mod verbs;

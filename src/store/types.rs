@@ -8,6 +8,7 @@ mod jobs;
 mod lists;
 mod log;
 mod people;
+mod refused;
 
 pub use by_hand::*;
 pub use duplicates::*;
@@ -17,3 +18,4 @@ pub use jobs::*;
 pub use lists::*;
 pub use log::*;
 pub use people::*;
+pub use refused::*;

@@ -36,6 +36,8 @@ const SHARED_RECORDS: &str = "leadrelay_shared_records";
 const DUPLICATES_SUSPECTED: &str = "leadrelay_duplicates_suspected";
 const PAUSED: &str = "leadrelay_destination_paused";
 const QUARANTINED: &str = "leadrelay_quarantined_events";
+const REFUSED_REQUESTS: &str = "leadrelay_refused_requests_total";
+const REFUSED_HELD: &str = "leadrelay_refused_requests_held";
 const LEASES_EXPIRED: &str = "leadrelay_leases_expired_total";
 const ALERT_FIRING: &str = "leadrelay_alert_firing";
 const BUILD_INFO: &str = "leadrelay_build_info";
@@ -125,6 +127,11 @@ fn describe() {
     );
     describe_gauge!(PAUSED, "1 while a person has paused the destination");
     describe_gauge!(QUARANTINED, "Signed events that no lead could be read from");
+    describe_counter!(
+        REFUSED_REQUESTS,
+        "Requests with a wrong signature: held for a day, dropped (too many at once), or lost (the store could not hold them)"
+    );
+    describe_gauge!(REFUSED_HELD, "Requests with a wrong signature that are held");
     describe_counter!(LEASES_EXPIRED, "Leases that ran out before their attempt was settled");
     describe_gauge!(ALERT_FIRING, "1 while the alert fires");
     describe_gauge!(BUILD_INFO, "1, with the program's version");
@@ -150,7 +157,12 @@ pub fn register(sources: &[SourceName], destinations: &[DestinationLabels], aler
     for source in sources {
         let _ = WebhookMeter::new(source);
         events_stored(source, 0);
-        gauge!(QUARANTINED, "source" => source.to_string()).increment(0.0);
+        for metric in [QUARANTINED, REFUSED_HELD] {
+            gauge!(metric, "source" => source.to_string()).increment(0.0);
+        }
+        for outcome in HoldingOutcome::ALL {
+            refused_requests(source, outcome).increment(0);
+        }
     }
     for labels in destinations {
         register_destination(&labels.name, labels.endpoints);
@@ -222,6 +234,37 @@ impl WebhookMeter {
         self.counters[outcome as usize].increment(1);
         self.seconds.record(elapsed);
     }
+}
+
+/// What became of a request whose signature did not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldingOutcome {
+    Held,
+    /// Too much waits to be held.
+    Dropped,
+    /// The store could not hold it.
+    Lost,
+}
+
+impl HoldingOutcome {
+    const ALL: [Self; 3] = [Self::Held, Self::Dropped, Self::Lost];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            HoldingOutcome::Held => "held",
+            HoldingOutcome::Dropped => "dropped",
+            HoldingOutcome::Lost => "lost",
+        }
+    }
+}
+
+/// A request was refused for its signature.
+pub fn refused_request(source: &SourceName, outcome: HoldingOutcome) {
+    refused_requests(source, outcome).increment(1);
+}
+
+fn refused_requests(source: &SourceName, outcome: HoldingOutcome) -> Counter {
+    counter!(REFUSED_REQUESTS, "source" => source.to_string(), "outcome" => outcome.as_str())
 }
 
 /// Events of a source were stored.
@@ -330,6 +373,8 @@ pub fn show_standing(figures: &StandingFigures, sources: &[SourceName], destinat
         let of_source = figures.quarantined.iter().filter(|(of, _)| of == source);
         gauge!(QUARANTINED, "source" => source.to_string())
             .set(of_source.map(|(_, events)| *events).sum::<u64>() as f64);
+        let held = figures.refused_held.iter().filter(|(of, _)| of == source);
+        gauge!(REFUSED_HELD, "source" => source.to_string()).set(held.map(|(_, held)| *held).sum::<u64>() as f64);
     }
 }
 
@@ -384,6 +429,8 @@ mod tests {
             r#"leadrelay_duplicates_suspected{destination="fresh_crm"} 0"#,
             r#"leadrelay_destination_paused{destination="fresh_crm"} 0"#,
             r#"leadrelay_quarantined_events{source="fresh_source"} 0"#,
+            r#"leadrelay_refused_requests_total{source="fresh_source",outcome="dropped"} 0"#,
+            r#"leadrelay_refused_requests_held{source="fresh_source"} 0"#,
             r#"leadrelay_leases_expired_total{destination="fresh_crm"} 0"#,
             r#"leadrelay_alert_firing{alert="fresh_alert"} 0"#,
             concat!(r#"leadrelay_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),

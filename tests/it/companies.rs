@@ -234,14 +234,32 @@ async fn a_company_is_found_by_its_people_where_the_settings_say_so() {
 #[tokio::test]
 async fn a_company_that_the_crm_refuses_keeps_nobody_out_of_it() {
     let harness = Harness::start(contacts(Company::Account)).await;
-    harness.faults(json!([{ "fault": "refuse", "field": "Name", "when": "Acme" }])).await;
+    let refuse = |name: &str| json!({ "fault": "refuse", "field": "Name", "when": name });
+    harness.faults(json!([refuse("Acme"), refuse("Acme Rockets")])).await;
     send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme")).await;
     assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_null());
     let log = harness.admin("sync-log?lead_id=cl_1&operation=account_create").await;
     assert_eq!(log["items"][0]["outcome"], "refused", "{log}");
+    let mut called = lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme");
+    called["phone"] = json!("+49 30 901820");
+    send(&harness, 60, &called).await;
+    assert!(contact_of(&harness, "cl_1").await["fields"]["Phone"].is_string());
+    let log = harness.admin("sync-log?lead_id=cl_1&operation=account_create").await;
+    assert_eq!(log["items"].as_array().unwrap().len(), 1, "it is not sent again: {log}");
+    let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+    let company = &explained["plan"]["company"];
+    assert_eq!(company["reason"], "refused by the CRM before with the same values", "{explained}");
+
+    // Other values are worth another try, and so is a person's order.
+    send(&harness, 120, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme Rockets")).await;
+    let log = harness.admin("sync-log?lead_id=cl_1&operation=account_create&outcome=refused").await;
+    assert_eq!(log["items"].as_array().unwrap().len(), 2, "{log}");
     harness.faults(json!([])).await;
-    send(&harness, 60, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme")).await;
-    assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_string(), "tried again with the next event");
+    send(&harness, 180, &lead("cl_1", "Ada Byron", "ada@acme.example", "Acme Rockets")).await;
+    assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_null());
+    harness.admin_post("leads/klozeo/cl_1/sync", json!({})).await;
+    harness.settled().await;
+    assert!(contact_of(&harness, "cl_1").await["fields"]["AccountId"].is_string(), "tried again when asked for");
     harness.stop().await;
 }
 

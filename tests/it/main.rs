@@ -17,6 +17,7 @@ mod edited_meanwhile;
 mod end_states;
 mod erasure;
 mod error_codes;
+mod explain;
 mod fuzz;
 mod harness;
 mod jwt_login;
@@ -33,6 +34,7 @@ mod places;
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
+mod refused_requests;
 mod reload;
 mod rules;
 mod sandbox_clients;

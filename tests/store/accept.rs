@@ -10,6 +10,7 @@ on_both_stores! {
     an_accepted_event_and_its_job_survive_a_crash,
     a_repeat_counts_as_one_only_while_nothing_else_of_the_lead_came,
     what_was_quarantined_is_news_once_it_can_be_read,
+    what_changes_no_lead_is_kept_once_whatever_happened_since,
     one_bad_event_is_quarantined_and_its_neighbours_are_stored,
     workers_are_woken_by_events_that_owe_something,
     an_event_revives_a_dead_letter_and_leaves_a_back_off_alone,
@@ -46,6 +47,13 @@ async fn what_was_quarantined_is_news_once_it_can_be_read(fixture: Fixture) {
     assert!(fixture.accept(unreadable).await.duplicate);
     let readable = fixture.accept(with_id("e1", event("ada", "a"))).await;
     assert!(!readable.duplicate && readable.id != first.id);
+}
+
+async fn what_changes_no_lead_is_kept_once_whatever_happened_since(fixture: Fixture) {
+    let thin = NewEvent { state: EventState::Quarantined, ..with_id("e1", event("ada", "a")) };
+    let first = fixture.accept(thin.clone()).await;
+    fixture.accept(event("ada", "b")).await;
+    assert_eq!(fixture.accept(thin).await, EventReceipt { duplicate: true, ..first });
 }
 
 async fn one_bad_event_is_quarantined_and_its_neighbours_are_stored(fixture: Fixture) {

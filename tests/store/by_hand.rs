@@ -190,7 +190,7 @@ async fn a_resync_of_what_was_planned_otherwise_leaves_the_rest_alone(fixture: F
     fixture.execute("UPDATE links SET fingerprint = 'f2' WHERE lead_id = 'bob'").await;
     for (fingerprint, expected) in [(None, vec!["ada", "bob"]), (text("f1"), vec!["bob"]), (text("f2"), vec!["ada"])] {
         let scope =
-            ResyncScope { destination: crm(), sources: vec!["klozeo".into()], planned_otherwise_than: fingerprint };
+            ResyncScope { planned_otherwise_than: fingerprint, ..ResyncScope::of(crm(), vec!["klozeo".into()]) };
         let leads = fixture.store.leads_after(&scope, None, 9).await.unwrap();
         assert_eq!(leads.iter().map(|lead| lead.id.as_str()).collect::<Vec<_>>(), expected);
         assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), expected.len() as u64);
@@ -199,7 +199,7 @@ async fn a_resync_of_what_was_planned_otherwise_leaves_the_rest_alone(fixture: F
         fixture.execute(&format!("UPDATE leads SET {gone} = true WHERE lead_id = 'ada'")).await;
         for (fingerprint, expected) in [(None, 2), (text("another"), 1)] {
             let scope =
-                ResyncScope { destination: crm(), sources: vec!["klozeo".into()], planned_otherwise_than: fingerprint };
+                ResyncScope { planned_otherwise_than: fingerprint, ..ResyncScope::of(crm(), vec!["klozeo".into()]) };
             assert_eq!(fixture.store.leads_after(&scope, None, 9).await.unwrap().len(), expected, "{gone}");
             assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), expected as u64, "{gone}");
         }

@@ -92,6 +92,8 @@ impl Old {
             .update_run(run, &RunProgress { done: 1, position, state: "running", detail: None, now: secs(7) })
             .await
             .unwrap();
+        let bounds = RefusedBounds { per_source: 10, bytes: 1_000 };
+        store.hold_refused(vec![refused("klozeo", 25, "held")], bounds).await.unwrap();
         store.accept_events(vec![event("erased", "{}")]).await.unwrap();
         store.erase_lead(&Erasure { lead: key("erased"), now: secs(24) }).await.unwrap().unwrap();
     }

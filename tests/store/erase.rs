@@ -22,6 +22,7 @@ on_both_stores! {
     unread_copies_go_with_their_lead_and_others_stay,
     what_was_deleted_for_an_erasure_is_in_the_log_before_and_after_it,
     a_lead_that_nobody_knows_is_not_erased,
+    a_run_no_longer_says_that_it_looked_for_an_erased_lead,
 }
 
 const ADDRESS: &str = "ada.secret@lovelace.example";
@@ -292,4 +293,25 @@ async fn a_lead_that_nobody_knows_is_not_erased(fixture: Fixture) {
     assert_eq!(fixture.store.erase_lead(&erasure("nobody")).await.unwrap(), None);
     let receipt = fixture.accept(event("nobody", "{}")).await;
     assert!(!receipt.erased);
+}
+
+async fn a_run_no_longer_says_that_it_looked_for_an_erased_lead(fixture: Fixture) {
+    told(&fixture, "ada_1").await;
+    let scopes = [
+        (format!(r#"{{"destination":"crm","sources":[],"email":"{}"}}"#, ADDRESS.to_uppercase()), true),
+        (r#"{"destination":"crm","sources":[],"q":"Ada.Sec"}"#.to_owned(), true),
+        (r#"{"destination":"crm","sources":[],"q":"ada_"}"#.to_owned(), true),
+        (r#"{"destination":"crm","sources":[],"q":"bob"}"#.to_owned(), false),
+        (r#"{"destination":"crm","sources":["klozeo"]}"#.to_owned(), false),
+    ];
+    let mut runs = Vec::new();
+    for (scope, _) in &scopes {
+        let run = NewRun { kind: "resync", by: "ops".into(), started_at: secs(6), scope: scope.clone(), total: 3 };
+        runs.push(fixture.store.create_run(&run).await.unwrap());
+    }
+    fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    for (run, (scope, goes)) in runs.into_iter().zip(scopes) {
+        let kept = fixture.store.load_run(run).await.unwrap().unwrap().scope;
+        assert_eq!(kept == scope, !goes, "{scope} became {kept}");
+    }
 }

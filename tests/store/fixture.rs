@@ -9,6 +9,7 @@ use leadrelay::domain::job::Lane;
 use leadrelay::domain::lead::Lead;
 use leadrelay::domain::matching::MatchedBy;
 use leadrelay::domain::plan::{ConflictKind, Link, Question};
+use leadrelay::domain::signature::{Proof, Signed};
 use leadrelay::domain::time::Timestamp;
 use leadrelay::store::postgres::{self, PostgresStore};
 use leadrelay::store::sqlite::{self, SqliteStore};
@@ -461,5 +462,19 @@ pub fn folded(work: &Work) -> FoldedLead {
         events: work.unfolded.iter().map(|event| (event.id, EventState::Folded)).collect(),
         email: text("ada@a.example"),
         name: None,
+    }
+}
+
+/// A request whose signature was wrong.
+pub fn refused(source: &str, at_second: i64, body: &str) -> NewRefused {
+    let headers = vec![("x-signature".to_owned(), "ab\"12".to_owned())];
+    NewRefused {
+        source: source.into(),
+        reason: RefusedFor::WrongSignature,
+        received_at: secs(at_second),
+        request_id: format!("request {body}").as_str().into(),
+        proof: Proof::Signed(Signed { method: "POST".to_owned(), path_and_query: Some("/w?a".to_owned()), headers }),
+        headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+        body: Bytes::from(body.to_owned()),
     }
 }

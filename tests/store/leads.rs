@@ -9,6 +9,7 @@ use crate::rows::*;
 on_both_stores! {
     a_lead_shows_its_links_its_jobs_and_its_past_newest_first,
     leads_are_found_by_the_beginning_of_id_address_or_name,
+    a_resync_is_of_the_leads_that_the_list_shows,
     events_are_found_by_every_filter_and_read_with_their_body,
     runs_and_pauses_come_back_as_they_went_in,
 }
@@ -49,17 +50,44 @@ async fn leads_are_found_by_the_beginning_of_id_address_or_name(fixture: Fixture
         let found = fixture.store.list_leads(&filter, &page(9, None)).await.unwrap().items;
         assert_eq!(found.len(), expected, "{q}");
     }
-    let scope = |sources: &[&str]| ResyncScope {
-        planned_otherwise_than: None,
-        destination: "crm".into(),
-        sources: sources.iter().map(|source| (*source).into()).collect(),
-    };
+    let scope =
+        |sources: &[&str]| ResyncScope::of("crm".into(), sources.iter().map(|source| (*source).into()).collect());
     assert_eq!(fixture.store.count_leads(&scope(&["klozeo"])).await.unwrap(), 1);
     assert_eq!(fixture.store.count_leads(&scope(&[])).await.unwrap(), 0);
     let scope = scope(&["klozeo", "other"]);
     assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), 2);
     let keys = fixture.store.leads_after(&scope, Some(&LeadKey::new("klozeo", "cl_1")), 9).await.unwrap();
     assert_eq!(keys, [LeadKey::new("other", "cl_1")]);
+}
+
+async fn a_resync_is_of_the_leads_that_the_list_shows(fixture: Fixture) {
+    fixture.execute(LOG_ROWS).await;
+    for (email, q, expected) in [
+        (None, Some("cl_"), 2),
+        (None, Some("ADA"), 1),
+        (None, Some("bob@"), 1),
+        (None, Some("love"), 0),
+        (Some("BOB@example.com "), None, 1),
+        (Some("bob@example.com"), Some("ada"), 0),
+        (Some("bob@example"), None, 0),
+        (Some("b\0"), None, 0),
+        (None, None, 2),
+    ] {
+        let (email, q) = (email.map(str::to_owned), q.map(str::to_owned));
+        let all = ResyncScope::of("crm".into(), vec!["klozeo".into(), "other".into()]);
+        let scope = ResyncScope { email: email.clone(), q: q.clone(), ..all };
+        let listed = fixture.store.list_leads(&LeadFilter { source: None, email, q }, &page(9, None)).await.unwrap();
+        assert_eq!(listed.items.len(), expected, "{scope:?}");
+        assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), expected as u64, "{scope:?}");
+        let (mut keys, mut after) = (Vec::new(), None);
+        while let Some(next) = fixture.store.leads_after(&scope, after.as_ref(), 1).await.unwrap().pop() {
+            keys.push(next.clone());
+            after = Some(next);
+        }
+        let mut listed: Vec<LeadKey> = listed.items.into_iter().map(|lead| lead.key).collect();
+        listed.sort();
+        assert_eq!(keys, listed, "{scope:?}");
+    }
 }
 
 async fn events_are_found_by_every_filter_and_read_with_their_body(fixture: Fixture) {

@@ -27,6 +27,7 @@ mod postgres;
 mod prune;
 mod recover;
 mod refused;
+mod refused_requests;
 mod rows;
 mod settle;
 mod shared;

@@ -355,6 +355,25 @@ fn an_event_that_only_names_a_lead_needs_a_fetch() {
 }
 
 #[test]
+fn an_attempt_counter_makes_an_event_that_only_names_a_lead_no_other_one() {
+    let thin = ReadRules {
+        event_id: Some(at("/eid")),
+        lead: vec![String::new()],
+        types: TypeTable { thin: vec!["lead.created".into()], ..TypeTable::default() },
+        ..rules()
+    };
+    let reader = reader(thin);
+    let sender = |kind: &str, id: u8, attempt: u8| {
+        let body = format!(r#"{{"event":"{kind}","eid":"e1","data":{{"id":{id}}},"attempt":{attempt}}}"#);
+        reader.read_intake(body.as_bytes(), &headers()).unwrap().remove(0).sender_id
+    };
+    assert!(sender("lead.created", 1, 0).is_some());
+    assert_eq!(sender("lead.created", 1, 0), sender("lead.created", 1, 1));
+    assert_ne!(sender("lead.created", 1, 0), sender("lead.created", 2, 0), "of another lead");
+    assert_ne!(sender("lead.updated", 1, 0), sender("lead.updated", 1, 1), "what says something of its lead");
+}
+
+#[test]
 fn a_list_of_one_counts_as_its_item_where_the_rules_say_so() {
     let unwrapping =
         ReadRules { unwrap_single: true, event_type: None, lead: vec![String::new()], lead_id: at("/id"), ..rules() };

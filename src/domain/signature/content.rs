@@ -69,6 +69,10 @@ impl SignedContent {
         self.0.contains(&Part::Id)
     }
 
+    pub(super) fn has_url(&self) -> bool {
+        self.0.contains(&Part::Url)
+    }
+
     /// The signature over these parts with this key, without copying the body; none if a part is missing.
     pub(super) fn tag(&self, key: &Key, parts: &Parts<'_>) -> Option<Vec<u8>> {
         let mut mac = key.clone();

@@ -9,6 +9,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::content::{Parts, SignedContent};
+use super::proof::{Proof, Signed, picked};
 use super::{
     Algorithm, Encoding, HmacRules, Judgement, Message, SecretEncoding, SignatureFormat, SignedRequest, TimestampFrom,
     TimestampUnit, Verdict, VerifierError,
@@ -106,6 +107,23 @@ impl HmacVerifier {
         let Some(moment) = self.moment(timestamp) else { return Judgement::INVALID };
         let stale = now.since(moment).max(moment.since(now)) > self.rules.tolerance;
         Judgement { verdict: if stale { Verdict::Stale } else { Verdict::Valid }, signed_at: Some(moment) }
+    }
+
+    pub(super) fn proof(&self, request: &SignedRequest<'_>, path_and_query: &str) -> Proof {
+        let rules = &self.rules;
+        if request.headers.text(&rules.signature_header).is_none_or(str::is_empty) {
+            return Proof::Missing;
+        }
+        let time = match &rules.timestamp_from {
+            Some(TimestampFrom::Header(name)) => Some(name.as_str()),
+            Some(TimestampFrom::KeyValue(_)) | None => None,
+        };
+        let names = [rules.signature_header.as_str()].into_iter().chain(time).chain(rules.id_from.as_deref());
+        Proof::Signed(Signed {
+            method: request.method.to_owned(),
+            path_and_query: self.content.has_url().then(|| path_and_query.to_owned()),
+            headers: picked(request.headers, names),
+        })
     }
 
     fn any_matches(&self, claimed: &[Vec<u8>], parts: &Parts<'_>) -> bool {

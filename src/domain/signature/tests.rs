@@ -63,6 +63,80 @@ fn judged(vector: &Value) -> Verdict {
     verifier.verify(&request, Timestamp::from_seconds(text(vector, "/now").unwrap().parse().unwrap())).verdict
 }
 
+/// What a verifier with these secrets says of the request, and of what is kept of it by a verifier that had another secret.
+fn judged_twice(vector: &Value, secret: &str) -> (Verdict, Verdict, Proof) {
+    let config = vector.pointer("/config").unwrap();
+    let (rules, Some(Value::Object(headers))) = (rules(config), vector.pointer("/request/headers")) else {
+        panic!("no headers")
+    };
+    let headers: Vec<(String, String)> =
+        headers.iter().map(|(name, value)| (name.clone(), value.scalar_text().unwrap().to_owned())).collect();
+    let url = text(vector, "/request/url");
+    let body = text(vector, "/request/body").unwrap_or_default().as_bytes();
+    let path_and_query = url.map_or("", |url| &url[url.find("//").map_or(0, |at| at + 2)..]);
+    let (host, path_and_query) = path_and_query.split_at(path_and_query.find('/').unwrap_or(0));
+    let request = SignedRequest {
+        method: text(vector, "/request/method").unwrap(),
+        url,
+        headers: &headers,
+        query: url.and_then(|url| url.split_once('?')).map(|(_, query)| query),
+        path_token: None,
+        body,
+    };
+    let now = Timestamp::from_seconds(text(vector, "/now").unwrap().parse().unwrap());
+    let proof = Verifier::new(&rules, &[WRONG.to_owned()]).unwrap().proof(&request, path_and_query, [7; SALT]);
+    let today = Verifier::new(&rules, &[secret.to_owned()]).unwrap();
+    let base = format!("https://{host}");
+    let kept = Kept { proof: &proof, public_url: Some(&base), body };
+    (today.verify(&request, now).verdict, today.judge_again(&kept, now).verdict, proof)
+}
+
+/// Long enough, and base64 as well.
+const WRONG: &str = "d3Jvbmd3cm9uZ3dyb25nd3Jvbmd3cm9uZw==";
+
+#[test]
+fn what_is_kept_of_a_request_is_judged_as_the_request_was() {
+    let file = Value::parse_json(VECTORS.as_bytes()).unwrap();
+    let Some(Value::List(vectors)) = file.pointer("/vectors") else { panic!("no vectors") };
+    let mut genuine = 0;
+    for vector in vectors
+        .iter()
+        .filter(|vector| vector.pointer("/handshake").is_none() && text(vector, "/request/body_base64").is_none())
+    {
+        let id = text(vector, "/id").unwrap();
+        let (at_once, kept, _) = judged_twice(vector, text(vector, "/secret").unwrap());
+        assert_eq!(kept, at_once, "{id}");
+        genuine += usize::from(at_once == Verdict::Valid);
+        assert_eq!(judged_twice(vector, WRONG).1, Verdict::Invalid, "{id}: by another secret");
+    }
+    assert!(genuine > 10, "only {genuine} genuine cases");
+}
+
+#[test]
+fn a_token_is_kept_as_a_hash_and_a_request_without_one_is_told() {
+    let file = Value::parse_json(VECTORS.as_bytes()).unwrap();
+    let Some(Value::List(vectors)) = file.pointer("/vectors") else { panic!("no vectors") };
+    let tokens: Vec<&Value> = vectors
+        .iter()
+        .filter(|vector| text(vector, "/config/scheme") == Some("token") && text(vector, "/expect") == Some("valid"))
+        .collect();
+    assert!(!tokens.is_empty());
+    for vector in tokens {
+        assert!(matches!(judged_twice(vector, WRONG).2, Proof::Token { .. }), "{}", text(vector, "/id").unwrap());
+    }
+    let rules = VerifyRules::Token(TokenRules { location: TokenLocation::Query { name: "key".to_owned() } });
+    let bare = SignedRequest {
+        method: "POST",
+        url: None,
+        headers: &Vec::new(),
+        query: Some("a=b"),
+        path_token: None,
+        body: BODY,
+    };
+    let verifier = Verifier::new(&rules, &[WRONG.to_owned()]).unwrap();
+    assert!(verifier.proof(&bare, "/webhooks/x?a=b", [0; SALT]) == Proof::Missing);
+}
+
 #[test]
 fn every_published_case_is_judged_as_it_should_be() {
     let file = Value::parse_json(VECTORS.as_bytes()).unwrap();

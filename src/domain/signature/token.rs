@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::proof::{Proof, SALT};
 use super::{SignedRequest, TokenLocation, TokenRules};
 use crate::domain::envelope::{BodyRules, as_json};
 use crate::domain::value::raw::RawJson;
@@ -34,6 +35,19 @@ impl TokenVerifier {
         let Some(token) = self.sent(request) else { return false };
         let digest: [u8; 32] = Sha256::digest(&*token).into();
         self.digests.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&digest)).into()
+    }
+
+    pub(super) fn proof(&self, request: &SignedRequest<'_>, salt: [u8; SALT]) -> Proof {
+        match self.sent(request).filter(|token| !token.is_empty()) {
+            Some(token) => Proof::Token { salt, digest: salted(&salt, &Sha256::digest(&*token).into()) },
+            None => Proof::Missing,
+        }
+    }
+
+    /// Whether a kept hash is one of these secrets'.
+    pub(super) fn is_known(&self, salt: &[u8; SALT], digest: &[u8; 32]) -> bool {
+        let same = |known: &[u8; 32]| salted(salt, known).ct_eq(digest);
+        self.digests.iter().fold(Choice::from(0), |found, known| found | same(known)).into()
     }
 
     fn sent<'a>(&self, request: &SignedRequest<'a>) -> Option<Cow<'a, [u8]>> {
@@ -67,6 +81,10 @@ impl TokenVerifier {
             TokenLocation::Query { .. } | TokenLocation::Path | TokenLocation::Body { .. } => Vec::new(),
         }
     }
+}
+
+fn salted(salt: &[u8; SALT], digest: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(salt).chain_update(digest).finalize().into()
 }
 
 /// HTTP takes the word before a token in any letter case.

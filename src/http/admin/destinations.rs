@@ -9,6 +9,7 @@ use super::audit::{Change, record};
 use super::query::{self, Body, ListOf, Named};
 use super::shown::Time;
 use super::state::{AdminState, DestinationState, Explanation};
+use crate::domain::ids::DestinationName;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
 use crate::store::Pause;
@@ -116,6 +117,14 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<De
         DestinationView::of(&app, state, pause)
     };
     Ok(Json(ListOf::whole(app.operations.destinations().into_iter().map(view).collect())))
+}
+
+/// One CRM as it stands.
+pub(super) async fn one(app: &AdminState, name: &DestinationName) -> Result<DestinationView, ApiError> {
+    let now = app.clock.now();
+    let holds = |pause: &Pause| pause.destination == *name && pause.until.is_none_or(|until| until > now);
+    let pause = app.store.load_pauses().await?.into_iter().find(holds);
+    Ok(DestinationView::of(app, find(app, name.as_str())?, pause))
 }
 
 fn find(app: &AdminState, name: &str) -> Result<DestinationState, ApiError> {

@@ -100,8 +100,8 @@ pub struct EventDetailView {
 /// A kept header.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HeaderView {
-    name: String,
-    value: String,
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 /// Lists events, newest first.

@@ -144,7 +144,7 @@ pub(super) async fn check(State(app): State<AdminState>) -> Result<Json<ListOf<C
         let sources = known.iter().find(|state| state.name == destination).map(|state| state.sources.clone());
         let planned_otherwise_than = app.operations.fingerprint(&destination);
         if let (Some(sources), true) = (sources, planned_otherwise_than.is_some()) {
-            let scope = ResyncScope { destination, sources, planned_otherwise_than };
+            let scope = ResyncScope { planned_otherwise_than, ..ResyncScope::of(destination, sources) };
             view.findings.extend(planned_otherwise(app.store.count_leads(&scope).await?));
         }
         views.push(view);

@@ -104,6 +104,10 @@ pub struct ResyncRequest {
     destination: String,
     /// Only this lead system's leads.
     source: Option<String>,
+    /// Only leads with this address.
+    email: Option<String>,
+    /// Only leads whose ID, address or name begins so; all of them, however many.
+    q: Option<String>,
     /// Only leads that were last planned by other rules: another mapping, other settings, other fields in the CRM.
     #[serde(default)]
     changed: bool,
@@ -123,7 +127,8 @@ pub struct ResyncView {
     run: Option<i64>,
 }
 
-/// Syncs every lead of a destination again, behind live ones, as a run; with `dry_run` only counts them.
+/// Syncs leads of a destination again, behind live ones, as a run; with `dry_run` only counts them. All that is given must
+/// hold; with nothing but `destination` every lead.
 #[utoipa::path(
     post, path = "/resync", tag = "runs", request_body = ResyncRequest,
     responses(
@@ -157,8 +162,12 @@ pub(super) async fn resync(
     if request.changed && fingerprint.is_none() {
         return Err(ApiError::Conflict("The CRM's fields were not looked at yet; try again in a moment.".to_owned()));
     }
-    let mut scope =
-        ResyncScope { destination: destination.clone(), sources, planned_otherwise_than: fingerprint.clone() };
+    if [&request.email, &request.q].into_iter().flatten().any(|text| text.trim().is_empty()) {
+        return Err(ApiError::Invalid("email, q: write something, or leave it out for all leads".to_owned()));
+    }
+    let (email, q) = (request.email, request.q);
+    let planned_otherwise_than = fingerprint.clone();
+    let mut scope = ResyncScope { destination: destination.clone(), sources, email, q, planned_otherwise_than };
     if request.dry_run {
         let planned_otherwise = match fingerprint {
             Some(_) => Some(app.store.count_leads(&scope).await?),

@@ -30,6 +30,8 @@ pub struct SourceView {
     quarantined: u64,
     /// Requests refused since the process started, by reason.
     refused: RefusedView,
+    /// Of `unsigned` and `stale`, how many requests are held, to be verified again once the cause is mended.
+    refused_held: u64,
     /// How far our clock was ahead of the sender's at its last genuine request, the way here included; negative where the
     /// sender's was. Null before the first one since the start, and where the sender signs no time.
     clock_difference_seconds: Option<f64>,
@@ -46,7 +48,7 @@ pub struct ReceivedView {
     quarantined: u64,
 }
 
-/// Requests that were not stored.
+/// Requests that were not stored as events.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefusedView {
     /// The signature is missing or wrong.
@@ -89,6 +91,12 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<So
                 unsupported: read(&source.refusals.unsupported),
                 unavailable: read(&source.refusals.unavailable),
             },
+            refused_held: snapshot
+                .standing
+                .refused_held
+                .iter()
+                .find(|(name, _)| *name == source.name)
+                .map_or(0, |(_, held)| *held),
             clock_difference_seconds: source.clock_ahead.millis().map(|millis| millis as f64 / 1_000.0),
             advice: source.advice(),
         });

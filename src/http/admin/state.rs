@@ -9,6 +9,8 @@ use crate::clock::Clock;
 use crate::config::AdminToken;
 use crate::domain::divergence::Divergence;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::SyncPlan;
 use crate::domain::time::Timestamp;
 use crate::http::figures::Figures;
 use crate::intake::Intake;
@@ -81,6 +83,13 @@ pub trait Operations: Send + Sync {
     /// Carries out a person's order about which record a lead is.
     async fn order_link(&self, wish: &LinkWish) -> Result<Ordered, OrderError>;
 
+    /// What would be done for a lead now; nothing is written. `None`: nothing is known of it.
+    async fn explain_lead(
+        &self,
+        destination: &DestinationName,
+        lead: &LeadKey,
+    ) -> Result<Option<LeadExplained>, OrderError>;
+
     /// Erases what is known of a lead, and with `crm` deletes its records in CRMs first. `None`: nothing is known of it.
     async fn erase(&self, lead: &LeadKey, crm: bool) -> Result<Option<Erasing>, OrderError>;
 
@@ -107,6 +116,22 @@ pub struct LinkWish {
     /// The revision of the link that the person saw.
     pub revision: Option<i64>,
     pub by: String,
+}
+
+/// What would be done for a lead now, and from what that was planned.
+#[derive(Clone, Debug)]
+pub struct LeadExplained {
+    /// `None`: the CRM could not be asked.
+    pub plan: Option<SyncPlan>,
+    /// Why the CRM was not asked.
+    pub not_asked: Option<String>,
+    /// By what its record was looked up.
+    pub keys: Vec<String>,
+    /// What answered, and to which of them.
+    pub found: Vec<(RecordRef, MatchedBy)>,
+    /// Why it would wait all the same.
+    pub waits: Option<String>,
+    pub api_calls: u32,
 }
 
 /// What came of erasing a lead.

@@ -16,8 +16,8 @@ use crate::domain::ids::{DestinationName, LeadKey};
 use crate::domain::plan::{ConflictKind, Question};
 use crate::domain::record::CrmValue;
 use crate::http::admin::state::{
-    AdminParts, AdminState, CheckReport, DestinationState, Erasing, Explanation, LinkWish, MappingEntry, Operations,
-    OrderError, ReloadError, Reloaded,
+    AdminParts, AdminState, CheckReport, DestinationState, Erasing, Explanation, LeadExplained, LinkWish, MappingEntry,
+    Operations, OrderError, ReloadError, Reloaded,
 };
 use crate::http::figures::Figures;
 use crate::http::{BodyLimits, admin_router, openapi, public_router};
@@ -79,6 +79,10 @@ impl Operations for Quiet {
 
     async fn order_link(&self, _: &LinkWish) -> Result<Ordered, OrderError> {
         Err(OrderError::NotFound)
+    }
+
+    async fn explain_lead(&self, _: &DestinationName, _: &LeadKey) -> Result<Option<LeadExplained>, OrderError> {
+        Ok(None)
     }
 
     async fn erase(&self, _: &LeadKey, _: bool) -> Result<Option<Erasing>, OrderError> {

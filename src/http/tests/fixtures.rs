@@ -100,7 +100,7 @@ pub fn intake(log: Arc<dyn EventLog>) -> Arc<Intake> {
         SourceRuntime::new(name.into(), enabled, &verify_rules(), &secrets, read_rules(), vec!["crm".into()]).unwrap()
     };
     let sources = vec![source("klozeo", true), source("asleep", false)];
-    Arc::new(Intake::new(log, sources, None, Clock::manual(NOW)))
+    Arc::new(Intake::new(log, sources, None, Clock::manual(NOW), Arc::default()))
 }
 
 pub fn public(log: &Arc<MemoryLog>) -> Router {

@@ -247,6 +247,7 @@ async fn set_sequences(db: &mut PgConnection) -> StoreResult<()> {
         ("pg_get_serial_sequence('intents', 'id')", "SELECT max(id) FROM intents"),
         ("pg_get_serial_sequence('conflicts', 'id')", "SELECT max(id) FROM conflicts"),
         ("pg_get_serial_sequence('field_sets', 'id')", "SELECT max(id) FROM field_sets"),
+        ("pg_get_serial_sequence('refused_requests', 'id')", "SELECT max(id) FROM refused_requests"),
         ("pg_get_serial_sequence('audit', 'id')", "SELECT max(id) FROM audit"),
         ("pg_get_serial_sequence('runs', 'id')", "SELECT max(id) FROM runs"),
     ] {

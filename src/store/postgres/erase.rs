@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::PostgresStore;
 use super::by_hand::{DESTINATIONS, HEIRS, append_all};
 use super::dirty::{self, Why};
 use super::rows::cannot_be;
 use super::settle::links::{Parting, find_heir, hand_over};
 use super::time::Time;
+use super::{PostgresStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::store::erased::{ERASED, ErasureKey, Needles, alias, renamed, without_data};
@@ -25,11 +25,11 @@ pub(super) async fn erase(store: &PostgresStore, erasure: &Erasure) -> StoreResu
     if cannot_be(erasure.lead.id.as_str()) {
         return Ok(None);
     }
-    let copies = find_copies(store, &erasure.lead).await?;
+    let unread = find_unread(store, &erasure.lead).await?;
     let mut heirs = Heirs::new();
     for _ in 0..HEIRS {
         let mut tx = store.pool.begin().await?;
-        let Some((erased, found)) = erase_one(&mut tx, erasure, &copies, &heirs).await? else {
+        let Some((erased, found)) = erase_one(&mut tx, erasure, &unread, &heirs).await? else {
             tx.rollback().await?;
             return Ok(None);
         };
@@ -44,15 +44,25 @@ pub(super) async fn erase(store: &PostgresStore, erasure: &Erasure) -> StoreResu
     Err(StoreError::Unavailable("the heirs of a record keep changing".to_owned()))
 }
 
-/// Events of which no lead could be read, and that are the lead's all the same.
-async fn find_copies(store: &PostgresStore, lead: &LeadKey) -> StoreResult<Vec<i64>> {
+/// What tells of a lead without being its own.
+struct Unread {
+    /// Events of which no lead could be read.
+    copies: Vec<i64>,
+    /// Refused requests that are held.
+    refused: Vec<i64>,
+}
+
+async fn find_unread(store: &PostgresStore, lead: &LeadKey) -> StoreResult<Unread> {
     let email: Option<Option<String>> =
         sqlx::query_scalar("SELECT email FROM leads WHERE source = $1 AND lead_id = $2")
             .bind(lead.source.as_str())
             .bind(lead.id.as_str())
             .fetch_optional(&store.pool)
             .await?;
-    let needles = Needles::of(lead, email.flatten().as_deref());
+    let email = email.flatten();
+    let needles = Needles::of(lead, email.as_deref());
+    let address = Needles::of_address(email.as_deref());
+    let refused = refused::find_telling(store, &lead.source, &needles, &address).await?;
     let (mut copies, mut after) = (Vec::new(), 0i64);
     loop {
         let bodies: Vec<(i64, Vec<u8>)> = sqlx::query_as(
@@ -64,7 +74,7 @@ async fn find_copies(store: &PostgresStore, lead: &LeadKey) -> StoreResult<Vec<i
         .bind(BODIES)
         .fetch_all(&store.pool)
         .await?;
-        let Some((last, _)) = bodies.last() else { return Ok(copies) };
+        let Some((last, _)) = bodies.last() else { return Ok(Unread { copies, refused }) };
         after = *last;
         copies.extend(bodies.iter().filter(|(_, body)| needles.are_in(body)).map(|(id, _)| *id));
     }
@@ -125,7 +135,7 @@ pub(super) async fn screen(db: &mut PgConnection, requests: &mut [IntakeRequest]
 async fn erase_one(
     db: &mut PgConnection,
     erasure: &Erasure,
-    copies: &[i64],
+    unread: &Unread,
     heirs: &Heirs,
 ) -> StoreResult<Option<(Erased, Heirs)>> {
     let lead = &erasure.lead;
@@ -143,9 +153,10 @@ async fn erase_one(
     .bind(lead.id.as_str())
     .fetch_one(&mut *db)
     .await?;
-    if !known {
+    if !known && unread.refused.is_empty() {
         return Ok(None);
     }
+    refused::release(db, &unread.refused).await?;
     let digest = key_of(db).await?.digest(lead.source.as_str(), lead.id.as_str());
     sqlx::query("INSERT INTO erased (source, digest, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind(lead.source.as_str())
@@ -154,9 +165,10 @@ async fn erase_one(
         .execute(&mut *db)
         .await?;
     let new = LeadKey { source: lead.source.clone(), id: alias(&digest) };
-    let events = erase_events(db, lead, &new.id, copies).await?;
+    let events = erase_events(db, lead, &new.id, &unread.copies).await?;
     rename_in_others(db, lead, &new.id).await?;
     let found = part(db, erasure, &new, heirs).await?;
+    runs::forget_lead(db, lead).await?;
     for table in ["jobs", "intents", "conflicts", "leads"] {
         run(db, &format!("DELETE FROM {table} WHERE source = $1 AND lead_id = $2"), lead).await?;
     }

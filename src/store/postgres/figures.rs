@@ -186,6 +186,10 @@ pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigur
             .await?;
     figures.quarantined =
         quarantined.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
+    // Few, since their number is bounded.
+    let held: Vec<(String, i64)> =
+        sqlx::query_as("SELECT source, count(*) FROM refused_requests GROUP BY source").fetch_all(&store.pool).await?;
+    figures.refused_held = held.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
     Ok(figures)
 }
 

@@ -239,6 +239,9 @@ pub(super) async fn after(
     after: Option<&LeadKey>,
     limit: u32,
 ) -> StoreResult<Vec<LeadKey>> {
+    if is_nobody(scope) {
+        return Ok(Vec::new());
+    }
     let sources: BTreeSet<&str> = scope.sources.iter().map(SourceName::as_str).collect();
     let limit = limit as usize;
     let mut keys = Vec::new();
@@ -252,22 +255,14 @@ pub(super) async fn after(
         if keys.len() >= limit {
             break;
         }
-        let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT lead_id FROM leads d
-              WHERE source = $1 AND ($2::text IS NULL OR lead_id > $2)
-                AND ($4::text IS NULL OR NOT d.deleted AND NOT d.excluded AND EXISTS (
-                        SELECT 1 FROM links k WHERE k.destination = $5 AND k.source = d.source AND k.lead_id = d.lead_id
-                                                AND k.fingerprint <> $4))
-              ORDER BY lead_id LIMIT $3",
-        )
-        .bind(source)
-        .bind(after)
-        .bind((limit - keys.len()) as i64)
-        .bind(scope.planned_otherwise_than.as_deref())
-        .bind(scope.destination.as_str())
-        .persistent(false)
-        .fetch_all(&store.pool)
-        .await?;
+        let mut query = QueryBuilder::<Postgres>::new("SELECT lead_id FROM leads d WHERE source = ");
+        query.push_bind(source.to_owned());
+        if let Some(after) = after {
+            query.push(" AND lead_id > ").push_bind(after.to_owned());
+        }
+        push_scope(&mut query, scope);
+        query.push(" ORDER BY lead_id LIMIT ").push_bind((limit - keys.len()) as i64);
+        let ids: Vec<String> = query.build_query_scalar().persistent(false).fetch_all(&store.pool).await?;
         keys.extend(ids.into_iter().map(|id| LeadKey::new(source, id.as_str())));
     }
     Ok(keys)
@@ -275,19 +270,49 @@ pub(super) async fn after(
 
 /// How many leads a resync of this scope would touch.
 pub(super) async fn count(store: &PostgresStore, scope: &ResyncScope) -> StoreResult<u64> {
-    let sources: Vec<&str> = scope.sources.iter().map(SourceName::as_str).collect();
-    let sql = "SELECT count(*) FROM leads d
-                WHERE source = ANY($1)
-                  AND ($2::text IS NULL OR NOT d.deleted AND NOT d.excluded AND EXISTS (
-                          SELECT 1 FROM links k WHERE k.destination = $3 AND k.source = d.source AND k.lead_id = d.lead_id
-                                                  AND k.fingerprint <> $2))";
-    let count: i64 = sqlx::query_scalar(sql)
-        .bind(sources)
-        .bind(scope.planned_otherwise_than.as_deref())
-        .bind(scope.destination.as_str())
-        .fetch_one(&store.pool)
-        .await?;
+    if is_nobody(scope) {
+        return Ok(0);
+    }
+    let sources: Vec<String> = scope.sources.iter().map(ToString::to_string).collect();
+    let mut query = QueryBuilder::<Postgres>::new("SELECT count(*) FROM leads d WHERE source = ANY(");
+    query.push_bind(sources).push(")");
+    push_scope(&mut query, scope);
+    let count: i64 = query.build_query_scalar().persistent(false).fetch_one(&store.pool).await?;
     Ok(count.unsigned_abs())
+}
+
+/// Which of the source's leads `d` are meant. Of those whose beginning is given all, and not only as many as a person looks
+/// at.
+fn push_scope(query: &mut QueryBuilder<Postgres>, scope: &ResyncScope) {
+    if let Some(email) = &scope.email {
+        query.push(" AND ");
+        push_email(query, email);
+    }
+    if let Some(q) = scope.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
+        query.push(" AND (false");
+        for (column, beginning) in [
+            ("lead_id COLLATE \"C\"", q.to_owned()),
+            ("email COLLATE \"C\"", q.to_lowercase()),
+            ("lower(name) COLLATE \"C\"", q.to_lowercase()),
+        ] {
+            query.push(" OR ").push(column).push(" >= ").push_bind(beginning.clone());
+            query.push(" AND ").push(column).push(" < ").push_bind(format!("{beginning}\u{10ffff}"));
+        }
+        query.push(")");
+    }
+    if let Some(fingerprint) = &scope.planned_otherwise_than {
+        query.push(
+            " AND NOT d.deleted AND NOT d.excluded AND EXISTS (
+                  SELECT 1 FROM links k WHERE k.source = d.source AND k.lead_id = d.lead_id AND k.destination = ",
+        );
+        query.push_bind(scope.destination.as_str().to_owned());
+        query.push(" AND k.fingerprint <> ").push_bind(fingerprint.clone()).push(")");
+    }
+}
+
+/// Whether no lead can be meant.
+fn is_nobody(scope: &ResyncScope) -> bool {
+    [&scope.email, &scope.q].into_iter().flatten().any(|text| cannot_be(text))
 }
 
 /// Fields of a source's newest leads, by name.

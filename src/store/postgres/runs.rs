@@ -65,6 +65,23 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<R
     Ok(row.as_ref().map(read_row).transpose()?.map(|(_, run)| run))
 }
 
+/// Takes out of runs by what they looked for an erased lead, which is still known.
+pub(super) async fn forget_lead(db: &mut sqlx::PgConnection, lead: &LeadKey) -> StoreResult<()> {
+    sqlx::query(
+        "UPDATE runs SET scope = '{\"erased\":true}'
+           FROM (SELECT id, lower(trim(scope ->> 'email')) AS email, lower(trim(scope ->> 'q')) AS q FROM runs) r
+           JOIN leads l ON l.source = $1 AND l.lead_id = $2
+          WHERE runs.id = r.id
+            AND (r.email = lower(l.email) OR starts_with(lower(l.lead_id), r.q) OR starts_with(lower(l.email), r.q)
+                 OR starts_with(lower(l.name), r.q))",
+    )
+    .bind(lead.source.as_str())
+    .bind(lead.id.as_str())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 fn read_row(row: &PgRow) -> StoreResult<(i64, RunRow)> {
     let (cells, id) = Cells::numbered(row, "runs")?;
     let position = match cells.get::<Option<&str>>("position")? {

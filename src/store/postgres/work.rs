@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Row};
 
 use super::time::Time;
 use super::{PostgresStore, erase, rows};
+use crate::domain::headers::{RECEIVED_AT, received_at};
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::plan::{ConflictKind, Intent, Link};
@@ -169,30 +170,38 @@ async fn choose_events(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]
     Ok(chosen)
 }
 
-/// By lead and content: the first event of those that came more than once. Read from the index alone.
+/// Its lead's place, the content, the event, when it was stored, and its headers if they say when it came.
+type FirstCopy = (i64, Vec<u8>, i64, Time, Option<String>);
+
+/// By lead and content: the first event of those that came more than once.
 async fn load_copies(
     db: &mut PgConnection,
     keys: &Keys<'_>,
     chosen: &[Chosen],
 ) -> StoreResult<HashMap<(usize, Vec<u8>), (EventId, Timestamp)>> {
     let places: BTreeSet<usize> = chosen.iter().map(|(place, ..)| *place).collect();
-    let sql = "SELECT k.place, c.content_hash, c.id, e.received_at
+    let sql = "SELECT k.place, c.content_hash, c.id, e.received_at, b.headers::text
                  FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k(source, lead_id, place)
                 CROSS JOIN LATERAL (
                       SELECT h.content_hash, min(h.id) AS id FROM events h
                        WHERE h.source = k.source AND h.lead_id = k.lead_id
                        GROUP BY h.content_hash HAVING count(*) > 1) c
-                 JOIN events e ON e.id = c.id";
+                 JOIN events e ON e.id = c.id
+                 LEFT JOIN bodies b ON b.event_id = e.id AND b.received_at = e.received_at
+                       AND strpos(b.headers::text, $4) > 0";
     let of = |column: &[&str]| places.iter().map(|place| column[*place].to_owned()).collect::<Vec<_>>();
-    let found: Vec<(i64, Vec<u8>, i64, Time)> = sqlx::query_as(sql)
+    let found: Vec<FirstCopy> = sqlx::query_as(sql)
         .bind(of(&keys.sources))
         .bind(of(&keys.leads))
         .bind(places.iter().map(|place| *place as i64).collect::<Vec<_>>())
+        .bind(RECEIVED_AT)
         .fetch_all(db)
         .await?;
-    let copies = found.into_iter().map(|(place, hash, id, at)| {
+    let copies = found.into_iter().map(|(place, hash, id, at, accepted_later)| {
         let place = usize::try_from(place).unwrap_or(usize::MAX);
-        ((place, hash), (EventId(id), at.0))
+        let headers = accepted_later.and_then(|kept| headers_from_json(&kept).ok());
+        let came_at = headers.and_then(|headers| received_at(&headers));
+        ((place, hash), (EventId(id), came_at.unwrap_or(at.0)))
     });
     Ok(copies.collect())
 }

@@ -209,7 +209,9 @@ fn find_repeated(db: &Connection, event: &NewEvent, sender_id: &str) -> StoreRes
     if event.state == EventState::Stored && matches!(state.as_str(), "quarantined" | "ignored") {
         return Ok(Seen::New);
     }
-    let moved_on = match &event.lead {
+    // What changes no lead says the same whatever happened since.
+    let changes = !matches!(event.state, EventState::Quarantined | EventState::Ignored);
+    let moved_on = match event.lead.as_ref().filter(|_| changes) {
         None => false,
         Some(lead) => db
             .prepare_cached(

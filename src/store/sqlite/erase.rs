@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::SqliteStore;
 use super::settle::links::{Parting, find_heir, hand_over, unlink};
+use super::{SqliteStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef, SourceName};
 use crate::store::erased::{ERASED, ErasureKey, Needles, alias, renamed};
 use crate::store::{Erased, Erasure, StoreError, StoreResult};
@@ -15,9 +15,9 @@ use crate::store::{Erased, Erasure, StoreError, StoreResult};
 const BODIES: i64 = 200;
 
 pub(super) async fn erase(store: &SqliteStore, erasure: &Erasure) -> StoreResult<Option<Erased>> {
-    let copies = find_copies(store, &erasure.lead).await?;
+    let found = find_unread(store, &erasure.lead).await?;
     let erasure = erasure.clone();
-    let erased = store.writer.run(move |db| erase_one(db, &erasure, &copies)).await?;
+    let erased = store.writer.run(move |db| erase_one(db, &erasure, &found)).await?;
     if erased.is_some() {
         empty_journal(store).await;
     }
@@ -41,14 +41,24 @@ fn truncate_journal(path: &Path) -> StoreResult<()> {
     if busy == 0 { Ok(()) } else { Err(StoreError::Unavailable("it is being read".to_owned())) }
 }
 
-/// Events of which no lead could be read, and that are the lead's all the same.
-async fn find_copies(store: &SqliteStore, lead: &LeadKey) -> StoreResult<Vec<i64>> {
+/// What tells of a lead without being its own.
+struct Unread {
+    /// Events of which no lead could be read.
+    copies: Vec<i64>,
+    /// Refused requests that are held.
+    refused: Vec<i64>,
+}
+
+async fn find_unread(store: &SqliteStore, lead: &LeadKey) -> StoreResult<Unread> {
     let email: Option<Option<String>> = sqlx::query_scalar("SELECT email FROM leads WHERE source = ? AND lead_id = ?")
         .bind(lead.source.as_str())
         .bind(lead.id.as_str())
         .fetch_optional(&store.readers)
         .await?;
-    let needles = Needles::of(lead, email.flatten().as_deref());
+    let email = email.flatten();
+    let needles = Needles::of(lead, email.as_deref());
+    let address = Needles::of_address(email.as_deref());
+    let refused = refused::find_telling(store, &lead.source, &needles, &address).await?;
     let (mut copies, mut after) = (Vec::new(), 0i64);
     loop {
         let bodies: Vec<(i64, Vec<u8>)> = sqlx::query_as(
@@ -60,7 +70,7 @@ async fn find_copies(store: &SqliteStore, lead: &LeadKey) -> StoreResult<Vec<i64
         .bind(BODIES)
         .fetch_all(&store.readers)
         .await?;
-        let Some((last, _)) = bodies.last() else { return Ok(copies) };
+        let Some((last, _)) = bodies.last() else { return Ok(Unread { copies, refused }) };
         after = *last;
         copies.extend(bodies.iter().filter(|(_, body)| needles.are_in(body)).map(|(id, _)| *id));
     }
@@ -103,7 +113,7 @@ pub(super) fn erased_as(db: &Connection, lead: &LeadKey) -> StoreResult<Option<L
     alias_of(db, &key, &lead.source, &lead.id)
 }
 
-fn erase_one(db: &Connection, erasure: &Erasure, copies: &[i64]) -> StoreResult<Option<Erased>> {
+fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<Option<Erased>> {
     let lead = &erasure.lead;
     let of_lead = params![lead.source.as_str(), lead.id.as_str()];
     let known = db
@@ -112,15 +122,17 @@ fn erase_one(db: &Connection, erasure: &Erasure, copies: &[i64]) -> StoreResult<
              SELECT 1 FROM leads WHERE source = ?1 AND lead_id = ?2 LIMIT 1",
         )?
         .exists(of_lead)?;
-    if !known {
+    if !known && found.refused.is_empty() {
         return Ok(None);
     }
+    refused::release(db, &found.refused)?;
     let digest = key_of(db)?.digest(lead.source.as_str(), lead.id.as_str());
     db.prepare_cached("INSERT INTO erased (source, digest, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
         .execute(params![lead.source.as_str(), digest, erasure.now.as_micros()])?;
     let new = LeadKey { source: lead.source.clone(), id: alias(&digest) };
     rename_in_others(db, lead, &new.id)?;
     part(db, erasure, &new)?;
+    runs::forget_lead(db, lead)?;
     for table in ["jobs", "intents", "conflicts", "leads"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE source = ?1 AND lead_id = ?2"))?.execute(of_lead)?;
     }
@@ -128,7 +140,7 @@ fn erase_one(db: &Connection, erasure: &Erasure, copies: &[i64]) -> StoreResult<
         "DELETE FROM suspects WHERE (source = ?1 AND lead_id = ?2) OR (other_source = ?1 AND other_lead_id = ?2)",
     )?
     .execute(of_lead)?;
-    let events = erase_events(db, lead, &new.id, copies)?;
+    let events = erase_events(db, lead, &new.id, &found.copies)?;
     db.prepare_cached(
         "DELETE FROM sync_log_bodies WHERE log_id IN (SELECT id FROM sync_log WHERE lead_id = ?2 AND source = ?1)",
     )?

@@ -254,6 +254,21 @@ fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
         names.push_bind(source.as_str().to_owned());
     }
     query.push(")");
+    if let Some(email) = &scope.email {
+        query.push(" AND email IN (");
+        push_email(query, email);
+        query.push(")");
+    }
+    if let Some(q) = scope.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
+        // All of them, and not only as many as a person looks at.
+        let ranges = [("lead_id", q.to_owned()), ("email", q.to_lowercase()), ("name COLLATE NOCASE", q.to_owned())];
+        query.push(" AND (false");
+        for (column, beginning) in ranges {
+            query.push(" OR (").push(column).push(" >= ").push_bind(beginning.clone());
+            query.push(" AND ").push(column).push(" < ").push_bind(format!("{beginning}\u{10ffff}")).push(")");
+        }
+        query.push(")");
+    }
     if let Some(fingerprint) = &scope.planned_otherwise_than {
         query.push(" AND deleted = 0 AND excluded = 0");
         query.push(" AND EXISTS (SELECT 1 FROM links k WHERE k.source = leads.source AND k.lead_id = leads.lead_id");

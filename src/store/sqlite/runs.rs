@@ -65,6 +65,20 @@ pub(super) async fn load(store: &SqliteStore, id: i64) -> StoreResult<Option<Run
     Ok(row.as_ref().map(read_row).transpose()?.map(|(_, run)| run))
 }
 
+/// Takes out of runs by what they looked for an erased lead, which is still known.
+pub(super) fn forget_lead(db: &rusqlite::Connection, lead: &LeadKey) -> StoreResult<()> {
+    db.prepare_cached(
+        "UPDATE runs SET scope = '{\"erased\":true}'
+          WHERE id IN (SELECT r.id FROM (SELECT id, lower(trim(scope ->> '$.email')) AS email, lower(trim(scope ->> '$.q')) AS q
+                                           FROM runs WHERE json_valid(scope)) r
+                         JOIN leads l ON l.source = ?1 AND l.lead_id = ?2
+                        WHERE r.email = lower(l.email) OR substr(lower(l.lead_id), 1, length(r.q)) = r.q
+                           OR substr(lower(l.email), 1, length(r.q)) = r.q OR substr(lower(l.name), 1, length(r.q)) = r.q)",
+    )?
+    .execute([lead.source.as_str(), lead.id.as_str()])?;
+    Ok(())
+}
+
 fn read_row(row: &SqliteRow) -> StoreResult<(i64, RunRow)> {
     let (cells, id) = Cells::numbered(row, "runs")?;
     let position = match cells.get::<Option<&str>>("position")? {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sqlx::{Connection, Row, SqliteConnection};
 
 use super::{SqliteStore, rows};
+use crate::domain::headers::{RECEIVED_AT, received_at};
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::plan::{ConflictKind, Intent, Link};
@@ -134,7 +135,7 @@ async fn choose_events(db: &mut SqliteConnection, keys: &str, work: &mut [Work])
     Ok(chosen)
 }
 
-/// By lead and content: the first event of those that came more than once. Read from the index alone.
+/// By lead and content: the first event of those that came more than once.
 async fn load_copies(
     db: &mut SqliteConnection,
     keys: &str,
@@ -143,20 +144,24 @@ async fn load_copies(
     let places: BTreeSet<usize> = chosen.iter().map(|(place, _)| *place).collect();
     let places = serde_json::to_string(&places).expect("a list of numbers can be written");
     let sql = format!(
-        "SELECT c.place, c.content_hash, c.id, e.received_at
+        "SELECT c.place, c.content_hash, c.id, e.received_at, b.headers
            FROM (SELECT k.key AS place, h.content_hash AS content_hash, min(h.id) AS id
                    FROM {KEYS} events h INDEXED BY events_lead
                   WHERE h.source = k.value ->> 0 AND h.lead_id = k.value ->> 1
                     AND k.key IN (SELECT value FROM json_each(?2))
                   GROUP BY k.key, h.content_hash HAVING count(*) > 1) c
-           JOIN events e ON e.id = c.id"
+           JOIN events e ON e.id = c.id
+           LEFT JOIN bodies b ON b.event_id = c.id AND instr(b.headers, ?3) > 0"
     );
     let mut copies = HashMap::new();
-    for row in sqlx::query(sqlx::AssertSqlSafe(sql)).bind(keys).bind(places).fetch_all(db).await? {
+    for row in sqlx::query(sqlx::AssertSqlSafe(sql)).bind(keys).bind(places).bind(RECEIVED_AT).fetch_all(db).await? {
         let place: i64 = row.try_get(0)?;
         let (id, at): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
         let place = usize::try_from(place).unwrap_or(usize::MAX);
-        copies.insert((place, row.try_get(1)?), (EventId(id), Timestamp::from_micros(at)));
+        let accepted_later = row.try_get::<Option<&str>, _>(4)?.and_then(|kept| headers_from_json(kept).ok());
+        let came_at = accepted_later.and_then(|headers| received_at(&headers));
+        let at = came_at.unwrap_or(Timestamp::from_micros(at));
+        copies.insert((place, row.try_get(1)?), (EventId(id), at));
     }
     Ok(copies)
 }

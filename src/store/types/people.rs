@@ -62,6 +62,8 @@ pub struct StandingFigures {
     /// Records that may be another record's person, and of which no person said otherwise.
     pub duplicates_suspected: Vec<(DestinationName, u64)>,
     pub quarantined: Vec<(SourceName, u64)>,
+    /// Refused requests that are held.
+    pub refused_held: Vec<(SourceName, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -143,7 +145,18 @@ pub struct ResyncScope {
     pub destination: DestinationName,
     /// Every lead of these.
     pub sources: Vec<SourceName>,
+    /// Only those with this address.
+    pub email: Option<String>,
+    /// Only those whose ID, address or name begins so.
+    pub q: Option<String>,
     /// Only those whose link was last planned by other rules than those of this fingerprint, without leads that are deleted or
     /// excluded: those are not planned.
     pub planned_otherwise_than: Option<String>,
+}
+
+impl ResyncScope {
+    /// Every lead of these sources.
+    pub fn of(destination: DestinationName, sources: Vec<SourceName>) -> Self {
+        Self { destination, sources, email: None, q: None, planned_otherwise_than: None }
+    }
 }

@@ -61,9 +61,9 @@ pub(super) fn decide(events: &[&NewEvent], known: &HashMap<usize, Known>) -> Dec
             let key = (source, sender_id, &event.content_hash);
             let last_change = lead.and_then(|lead| changed.get(&lead).copied());
             let first = match (keys.get(&key), known.get(&place)) {
-                (Some((first, unread)), _) => {
+                (Some((first, was_unread)), _) => {
                     let moved_on = last_change.is_some_and(|change| change > *first);
-                    Some((First::InBatch(*first), *unread, moved_on))
+                    Some((First::InBatch(*first), *was_unread, moved_on))
                 }
                 (None, Some(known)) => {
                     let moved_on = lead.is_some() && (known.moved_on || last_change.is_some());
@@ -74,7 +74,8 @@ pub(super) fn decide(events: &[&NewEvent], known: &HashMap<usize, Known>) -> Dec
             match first {
                 // What could not be read then and can be now is news.
                 Some((_, true, _)) if event.state == EventState::Stored => {}
-                Some((_, _, true)) => {}
+                // What changes no lead says the same whatever happened since.
+                Some((_, _, true)) if !unread => {}
                 Some((first, ..)) => {
                     decided.fates.push(Fate::Repeats(first));
                     continue;
@@ -159,6 +160,8 @@ mod tests {
         check(&[("e", 1, true), ("e", 1, true)], &[(0, true, false), (1, true, false)], &[0, 0]);
         check(&[("", 2, true), ("e", 1, true)], &[(1, false, false)], &[0, 1]);
         check(&[("", 2, false), ("e", 1, true)], &[(1, false, false)], &[0, 100]);
+        check(&[("e", 1, false), ("", 2, true), ("e", 1, false)], &[], &[0, 1, 0]);
+        check(&[("e", 1, false)], &[(0, true, true)], &[100]);
     }
 
     #[test]

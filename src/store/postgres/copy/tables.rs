@@ -48,7 +48,7 @@ const NO_SLOT: &str = "0 + 0";
 
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
-pub(super) static TABLES: [Table; 22] = [
+pub(super) static TABLES: [Table; 23] = [
     Table {
         name: "events",
         there: "events",
@@ -89,6 +89,22 @@ pub(super) static TABLES: [Table; 22] = [
             column("content_hash", Bytes),
             column("event_id", Big),
             column("received_at", Time),
+        ],
+    },
+    Table {
+        name: "refused_requests",
+        there: "refused_requests",
+        keys: 1,
+        columns: &[
+            column("id", Big),
+            column("source", Text),
+            column("reason", Text),
+            column("received_at", Time),
+            column("request_id", Text),
+            column("size", Big),
+            column("proof", Text),
+            column("headers", Json),
+            column("body", Bytes),
         ],
     },
     Table {

@@ -1,0 +1,250 @@
+//! What would be done for a lead now, rule by rule, without doing it.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::destinations::{DestinationView, one};
+use super::leads::JobView;
+use super::query::{Named, Params};
+use super::shown::{Record, Shown};
+use super::state::{AdminState, LeadExplained};
+use super::sync_log::FieldDecision;
+use crate::domain::ids::{DestinationName, FieldName, LeadKey};
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::{Action, CompanyAction, CompanyPlan, Question, SyncPlan};
+use crate::domain::record::CrmValue;
+use crate::http::error::{ApiError, Problem};
+
+/// Which CRM.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ExplainQuery {
+    /// May be left out where there is only one.
+    destination: Option<String>,
+}
+
+/// What would be done for a lead now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExplanationView {
+    source: String,
+    lead_id: String,
+    /// The CRM as it stands, with its gate and its pause: while it is closed nothing is looked up there, and nothing written.
+    destination: DestinationView,
+    /// What is owed for the lead; null: nothing, so nothing is done until an event or a person owes it. A dead one is not sent
+    /// again unchanged, whatever is planned.
+    job: Option<JobView>,
+    /// By what its record is looked up.
+    looked_up_by: Vec<String>,
+    /// The records that answered.
+    found: Vec<FoundView>,
+    /// Why the CRM was not asked.
+    not_asked: Option<String>,
+    /// Why the lead would wait all the same.
+    waits: Option<String>,
+    /// Null where the CRM could not be asked.
+    plan: Option<PlanView>,
+    /// What this look cost of the day's calls.
+    api_calls: u32,
+}
+
+/// A record that answered to one of the keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FoundView {
+    record: Record,
+    matched_by: &'static str,
+}
+
+/// What planning decides.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlanView {
+    /// `create`, `update`, `delete`; nothing is written: `unchanged`, `hold` (until a person, an event or the daily look),
+    /// `skip` (nothing is owed), `forget` (its record is gone, and it is looked for anew), `refuse` (the CRM would refuse it)
+    action: &'static str,
+    /// Why it is held, skipped or refused: a stable word.
+    code: Option<String>,
+    detail: Option<String>,
+    /// The record that the lead is.
+    record: Option<Record>,
+    matched_by: Option<&'static str>,
+    /// Whether the record carries, or will carry, this lead's external ID.
+    owner: bool,
+    /// What would be sent.
+    fields: Vec<FieldView>,
+    /// One per mapping row that was looked at: what each side holds, the base, the rule, and what would be written.
+    decisions: Vec<FieldDecision>,
+    /// Fields of the mapping that are not written; `decisions` says why.
+    left_out: Vec<String>,
+    /// What a person would be asked.
+    questions: Vec<QuestionView>,
+    company: Option<CompanyView>,
+}
+
+/// A field and its value.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FieldView {
+    field: String,
+    value: Shown,
+}
+
+/// What a person would be asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QuestionView {
+    /// field, match, shared_record, invalid or company
+    kind: &'static str,
+    field: Option<String>,
+    detail: String,
+    /// For kinds match and company.
+    candidates: Vec<FoundView>,
+}
+
+/// What would be done about the lead's company.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CompanyView {
+    /// `is` (it is there), `create`, or `nothing`
+    action: &'static str,
+    reason: String,
+    record: Option<Record>,
+    matched_by: Option<&'static str>,
+    /// What would be written into its record.
+    fields: Vec<FieldView>,
+    decisions: Vec<FieldDecision>,
+}
+
+fn shown<'a>(fields: impl IntoIterator<Item = (&'a FieldName, &'a CrmValue)>) -> Vec<FieldView> {
+    let shown =
+        |(field, value): (&FieldName, &CrmValue)| FieldView { field: field.to_string(), value: value.clone().into() };
+    fields.into_iter().map(shown).collect()
+}
+
+impl From<SyncPlan> for PlanView {
+    fn from(plan: SyncPlan) -> Self {
+        let said = |code: &str, detail: String| (Some(code.to_owned()), Some(detail));
+        let mut fields = Vec::new();
+        let (action, (code, detail)) = match plan.action {
+            Action::Create { fields: sent, .. } => {
+                fields = shown(&sent);
+                ("create", (None, None))
+            }
+            Action::Update { fields: sent, .. } => {
+                fields = shown(&sent);
+                ("update", (None, None))
+            }
+            Action::Delete { gone: false, .. } => ("delete", (None, None)),
+            Action::Delete { gone: true, .. } => ("unchanged", (None, Some("the record is gone already".to_owned()))),
+            Action::Unchanged => ("unchanged", (None, None)),
+            Action::Hold { code, detail } => ("hold", said(code, detail)),
+            Action::Skip { code, detail } => ("skip", said(code, detail)),
+            Action::Forget { detail } => ("forget", (None, Some(detail))),
+            Action::Refuse { code, message, .. } => ("refuse", said(&code, message)),
+        };
+        let (record, matched_by) = plan.matched.unzip();
+        Self {
+            action,
+            code,
+            detail,
+            record: record.map(Into::into),
+            matched_by: matched_by.map(MatchedBy::as_str),
+            owner: plan.owner,
+            fields,
+            decisions: plan.decisions.into_iter().map(Into::into).collect(),
+            left_out: plan.left_out.keys().map(ToString::to_string).collect(),
+            questions: plan.questions.into_iter().map(Into::into).collect(),
+            company: plan.company.map(Into::into),
+        }
+    }
+}
+
+impl From<Question> for QuestionView {
+    fn from(question: Question) -> Self {
+        let candidate = |candidate: crate::domain::plan::CandidateSummary| FoundView {
+            record: candidate.record.into(),
+            matched_by: candidate.by.as_str(),
+        };
+        Self {
+            kind: question.kind.as_str(),
+            field: question.field.map(|field| field.to_string()),
+            detail: question.detail,
+            candidates: question.candidates.into_iter().map(candidate).collect(),
+        }
+    }
+}
+
+impl From<CompanyPlan> for CompanyView {
+    fn from(company: CompanyPlan) -> Self {
+        let (action, reason, record, matched_by, fields) = match company.action {
+            CompanyAction::Is { record, by, reason, fields } => ("is", reason, Some(record), Some(by), fields),
+            CompanyAction::Create { fields, reason } => ("create", reason, None, None, fields),
+            CompanyAction::Nothing { reason } => ("nothing", reason, None, None, Default::default()),
+        };
+        Self {
+            action,
+            reason,
+            record: record.map(Into::into),
+            matched_by: matched_by.map(MatchedBy::as_str),
+            fields: shown(&fields),
+            decisions: company.decisions.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Says what would be done for a lead now, rule by rule, without doing it.
+///
+/// Its record is looked up in the CRM by reading calls, which count towards the day's allowance; nothing is written or
+/// changed, neither there nor here.
+#[utoipa::path(
+    get, path = "/leads/{source}/{lead_id}/explain", tag = "leads",
+    params(("source" = String, Path), ("lead_id" = String, Path), ExplainQuery),
+    responses(
+        (status = 200, body = ExplanationView), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "As much as may be is being synced now", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "There is no such destination, or it does not get this source's leads", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The CRM did not answer the lookup", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn explain(
+    State(app): State<AdminState>,
+    Named((source, lead_id)): Named<(String, String)>,
+    Params(params): Params<ExplainQuery>,
+) -> Result<Json<ExplanationView>, ApiError> {
+    let key = LeadKey::new(source.as_str(), lead_id.as_str());
+    let known = app.store.load_lead(&key).await?.ok_or(ApiError::NotFound)?;
+    let destination = which(&app, &key, params.destination.as_deref())?;
+    let explained = app.operations.explain_lead(&destination, &key).await?.ok_or(ApiError::NotFound)?;
+    let LeadExplained { plan, not_asked, keys, found, waits, api_calls } = explained;
+    let job = known.jobs.into_iter().find(|job| job.destination == destination);
+    let found = found.into_iter().map(|(record, by)| FoundView { record: record.into(), matched_by: by.as_str() });
+    Ok(Json(ExplanationView {
+        source,
+        lead_id,
+        destination: one(&app, &destination).await?,
+        job: job.map(Into::into),
+        looked_up_by: keys,
+        found: found.collect(),
+        not_asked,
+        waits,
+        plan: plan.map(Into::into),
+        api_calls,
+    }))
+}
+
+/// The destination that is meant, if it gets this source's leads.
+fn which(app: &AdminState, lead: &LeadKey, named: Option<&str>) -> Result<DestinationName, ApiError> {
+    let all = app.operations.destinations();
+    let mut names: Vec<DestinationName> =
+        all.into_iter().filter(|known| known.sources.contains(&lead.source)).map(|known| known.name).collect();
+    if let Some(place) = names.iter().position(|known| Some(known.as_str()) == named) {
+        return Ok(names.swap_remove(place));
+    }
+    match (named, names.as_slice()) {
+        (None, [only]) => Ok(only.clone()),
+        (_, []) => Err(ApiError::Invalid(format!("destination: none gets leads of {}", lead.source))),
+        (_, names) => {
+            let names: Vec<&str> = names.iter().map(DestinationName::as_str).collect();
+            Err(ApiError::Invalid(format!("destination: write one of {}", names.join(", "))))
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Refused requests are held for a while, in case it was our secret that was wrong: after it was mended they are verified
+//! again, so that nothing is lost of senders that never repeat a 401.
+//!
+//! Anybody can send what is refused, as fast as they like. So nobody waits for the holding: a request is put into a small
+//! queue, or dropped and counted where that is full, and is written from there by and by.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::source::{SourceRuntime, StoredForm};
+use super::{Incoming, Intake, Receipt, Refusal};
+use crate::clock::Clock;
+use crate::domain::headers::RECEIVED_AT;
+use crate::domain::ids::SourceName;
+use crate::domain::signature::{Kept, Proof, SignedRequest, Verdict};
+use crate::domain::time::Timestamp;
+use crate::store::{NewRefused, RefusedBounds, RefusedDetail, RefusedFor, Store};
+use crate::telemetry::metrics::{self, HoldingOutcome};
+
+/// What is held at most, and for how long.
+const BOUNDS: RefusedBounds = RefusedBounds { per_source: 1000, bytes: 64 << 20 };
+const HELD_FOR: Duration = Duration::from_secs(24 * 3600);
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// What waits to be written at most: of each source, and of all in bytes.
+const MAX_WAITING: usize = 256;
+const MAX_WAITING_BYTES: usize = 8 << 20;
+/// More beside its body than this is no honest sender's.
+const MAX_HEAD: usize = 16 << 10;
+
+/// What is written at once, so that webhooks do not wait behind it, and how long it then rests.
+const BATCH: usize = 32;
+const BATCH_BYTES: usize = 256 << 10;
+const REST: Duration = Duration::from_millis(100);
+
+/// Refused requests on their way into the store.
+#[derive(Default)]
+pub struct Holding {
+    waiting: Mutex<Waiting>,
+    came: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: VecDeque<NewRefused>,
+    by_source: HashMap<SourceName, usize>,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn has_room_for(&self, source: &SourceName, bytes: usize) -> bool {
+        self.by_source.get(source).is_none_or(|waiting| *waiting < MAX_WAITING)
+            && self.bytes.saturating_add(bytes) <= MAX_WAITING_BYTES
+    }
+
+    fn take_batch(&mut self) -> Vec<NewRefused> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = self.requests.front()
+            && batch.len() < BATCH
+            && (batch.is_empty() || bytes + next.size() <= BATCH_BYTES)
+        {
+            bytes += next.size();
+            batch.extend(self.requests.pop_front());
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+        for request in &batch {
+            if let Some(waiting) = self.by_source.get_mut(&request.source) {
+                *waiting = waiting.saturating_sub(1);
+            }
+        }
+        batch
+    }
+}
+
+impl Holding {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a refused request into the queue, if there is room.
+    pub(super) fn offer(
+        &self,
+        source: &SourceRuntime,
+        request: &Incoming<'_>,
+        signed: &SignedRequest<'_>,
+        verdict: Verdict,
+        now: Timestamp,
+    ) {
+        let has_room = self.waiting().has_room_for(&source.name, request.body.len());
+        let refused = has_room.then(|| refused(source, request, signed, verdict, now)).flatten();
+        let held = refused.is_some_and(|refused| self.push(refused));
+        metrics::refused_request(&source.name, if held { HoldingOutcome::Held } else { HoldingOutcome::Dropped });
+    }
+
+    fn push(&self, refused: NewRefused) -> bool {
+        let (bytes, mut waiting) = (refused.size(), self.waiting());
+        if !waiting.has_room_for(&refused.source, bytes) {
+            return false;
+        }
+        waiting.bytes += bytes;
+        *waiting.by_source.entry(refused.source.clone()).or_default() += 1;
+        waiting.requests.push_back(refused);
+        self.came.notify_one();
+        true
+    }
+
+    /// Writes what waits, a little at a time, and lets go of what is too old, until `stop` becomes true and nothing waits.
+    pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, clock: Clock, mut stop: watch::Receiver<bool>) {
+        let mut forgot: Option<Instant> = None;
+        loop {
+            if forgot.is_none_or(|forgot| forgot.elapsed() >= FORGET_EVERY) {
+                forgot = Some(Instant::now());
+                if let Err(error) = store.forget_refused(clock.now().before(HELD_FOR)).await {
+                    warn!("refused requests may be held for longer than a day: {}", error.reason());
+                }
+            }
+            let batch = self.waiting().take_batch();
+            if batch.is_empty() {
+                if *stop.borrow() {
+                    return;
+                }
+                tokio::select! {
+                    () = self.came.notified() => {}
+                    _ = stop.changed() => {}
+                    () = tokio::time::sleep(FORGET_EVERY) => {}
+                }
+                continue;
+            }
+            let sources: Vec<SourceName> = batch.iter().map(|request| request.source.clone()).collect();
+            if let Err(error) = store.hold_refused(batch, BOUNDS).await {
+                warn!(
+                    requests = sources.len(),
+                    "{} refused requests could not be held: {}",
+                    sources.len(),
+                    error.reason()
+                );
+                for source in &sources {
+                    metrics::refused_request(source, HoldingOutcome::Lost);
+                }
+            }
+            if !*stop.borrow() {
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// What is held of a request; `None`: it is not to be.
+fn refused(
+    source: &SourceRuntime,
+    request: &Incoming<'_>,
+    signed: &SignedRequest<'_>,
+    verdict: Verdict,
+    now: Timestamp,
+) -> Option<NewRefused> {
+    let proof = source.verifier.proof(signed, request.path_and_query, Uuid::new_v4().into_bytes());
+    let StoredForm { body, headers, .. } = source.stored_form(request);
+    if body.is_empty() && !request.body.is_empty() {
+        // The secret would be in the body, which cannot be read.
+        return None;
+    }
+    let reason = match (verdict, &proof) {
+        (Verdict::Stale, _) => RefusedFor::Stale,
+        (_, Proof::Missing) => RefusedFor::MissingSignature,
+        _ => RefusedFor::WrongSignature,
+    };
+    let refused = NewRefused {
+        source: source.name.clone(),
+        reason,
+        received_at: now,
+        request_id: request.request_id.clone(),
+        proof,
+        headers,
+        // A copy: what was read from a socket may be a small piece of a large buffer.
+        body: Bytes::copy_from_slice(&body),
+    };
+    (refused.size() - refused.body.len() <= MAX_HEAD).then_some(refused)
+}
+
+impl Intake {
+    /// Judges a held request by today's secrets, as of the moment when it came. `None`: it is genuine.
+    pub fn judge_held(&self, source: &SourceRuntime, held: &RefusedDetail) -> Option<RefusedFor> {
+        let kept = Kept { proof: &held.proof, public_url: self.public_url.as_deref(), body: &held.body };
+        match source.verifier.judge_again(&kept, held.row.received_at).verdict {
+            Verdict::Valid => None,
+            Verdict::Stale => Some(RefusedFor::Stale),
+            Verdict::Invalid if held.proof == Proof::Missing => Some(RefusedFor::MissingSignature),
+            Verdict::Invalid => Some(RefusedFor::WrongSignature),
+        }
+    }
+
+    /// Takes in a held request that was judged genuine, as [`Self::accept`] does. It is told apart from what the sender said
+    /// meanwhile by the moment when it came.
+    pub async fn accept_held(&self, source: &SourceRuntime, held: &RefusedDetail) -> Result<Receipt, Refusal> {
+        let request = Incoming {
+            method: "POST",
+            path_and_query: "",
+            query: None,
+            path_token: None,
+            headers: &held.headers,
+            body: held.body.clone(),
+            request_id: held.row.request_id.clone(),
+        };
+        let now = self.clock.now();
+        let mut events = source.read(&request, now);
+        let received_at = (RECEIVED_AT.to_owned(), held.row.received_at.as_micros().to_string());
+        for event in &mut events {
+            event.headers.push(received_at.clone());
+        }
+        self.store(source, events, &request.request_id, now).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(source: &str, bytes: usize) -> NewRefused {
+        NewRefused {
+            source: source.into(),
+            reason: RefusedFor::WrongSignature,
+            received_at: Timestamp::from_seconds(0),
+            request_id: "r".into(),
+            proof: Proof::Missing,
+            headers: Vec::new(),
+            body: Bytes::from(vec![b'x'; bytes]),
+        }
+    }
+
+    #[test]
+    fn one_sources_flood_leaves_room_for_another_source() {
+        let holding = Holding::default();
+        let held = (0..1000).filter(|_| holding.push(refused("flooded", 10))).count();
+        assert_eq!(held, MAX_WAITING);
+        assert!(holding.push(refused("quiet", 10)));
+        assert!(!holding.push(refused("large", MAX_WAITING_BYTES)), "the bytes of all are bounded");
+        while !holding.waiting().take_batch().is_empty() {}
+        assert_eq!(holding.waiting().bytes, 0);
+        assert!(holding.push(refused("flooded", 10)), "there is room again");
+    }
+
+    #[test]
+    fn a_batch_is_short_and_a_large_request_goes_alone() {
+        let holding = Holding::default();
+        for bytes in [BATCH_BYTES + 1, 10, 10] {
+            assert!(holding.push(refused("klozeo", bytes)));
+        }
+        let sizes = || holding.waiting().take_batch().len();
+        assert_eq!([sizes(), sizes(), sizes()], [1, 2, 0]);
+        for _ in 0..BATCH + 1 {
+            assert!(holding.push(refused("klozeo", 10)));
+        }
+        assert_eq!([sizes(), sizes()], [BATCH, 1]);
+    }
+}

@@ -1,0 +1,183 @@
+//! What would be done for a lead now, rule by rule, without doing it: planned by the code that syncs, from what the CRM
+//! answers to the same lookup. Nothing is written, neither there nor here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batch::{Member, new_request_id, owners_of, plan_member};
+use super::by_hand::ByHandError;
+use super::calls::counted;
+use super::destination::{Destination, Rules};
+use super::doubtful::wait_for_creates;
+use super::fold;
+use super::gone::{excluded, find_shared};
+use super::keys;
+use super::left_out::without_known;
+use super::refused_companies::do_without;
+use crate::crm::gate::{Entry, Permit, WorkClass};
+use crate::crm::{CrmError, FindRequest};
+use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::job::{Class, Lane};
+use crate::domain::lead::Lead;
+use crate::domain::mapping::Direction;
+use crate::domain::matching::{Candidates, MatchedBy};
+use crate::domain::plan::{Action, CompanyAction, Decision, Rule, SyncPlan, left_alone, match_keys, planned_link};
+use crate::domain::time::Timestamp;
+use crate::store::{ClaimedJob, Work};
+
+/// How long it may take until the gate has room.
+const WAIT_FOR: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What planning a lead now gives, and from what.
+#[derive(Clone, Debug, Default)]
+pub struct Explained {
+    /// `None`: the CRM could not be asked.
+    pub plan: Option<SyncPlan>,
+    /// Why the CRM was not asked; what is planned did not need it, or there is no plan.
+    pub not_asked: Option<String>,
+    /// By what its record was looked up.
+    pub keys: Vec<String>,
+    /// What answered, and to which of them.
+    pub found: Vec<(RecordRef, MatchedBy)>,
+    /// Why it would wait all the same.
+    pub waits: Option<String>,
+    pub api_calls: u32,
+}
+
+impl Destination {
+    /// Plans a lead as it is now, with all that came since it was looked at last. `None`: nothing is known of it.
+    pub async fn explain(&self, key: &LeadKey) -> Result<Option<Explained>, ByHandError> {
+        let works = self.store.load_work(&self.name, std::slice::from_ref(key)).await?;
+        let Some(mut work) = works.into_iter().next() else { return Ok(None) };
+        if work.lead.is_none() && work.unfolded.is_empty() {
+            return Ok(None);
+        }
+        let lead = fold::folded_now(self, &mut work);
+        if work.excluded {
+            let not_asked = Some("a person excluded the lead".to_owned());
+            return Ok(Some(Explained { plan: Some(excluded()), not_asked, ..Explained::default() }));
+        }
+        let mut waits = Vec::new();
+        if work.more_events {
+            waits.push("more events of the lead wait than are looked at here; they are folded first".to_owned());
+        }
+        let (rules, permit) = match (self.rules(), self.enter().await?) {
+            (Some(rules), permit) => (rules, permit),
+            (None, Ok(permit)) => (self.first_look().await?, Ok(permit)),
+            (None, Err(why)) => return Ok(Some(Explained { not_asked: Some(why), ..Explained::default() })),
+        };
+        let member = self.member(lead, work, &rules);
+        let mut explained = Explained { keys: keys::of_lead(&member.keys), ..Explained::default() };
+        if member.lead.is_alive() && left_alone(&member.lead, &rules.sync).is_some() {
+            let plan = plan_member(self, &rules, &member, &Candidates::default(), false, &|_| None);
+            let not_asked = Some("the lead is left alone whatever the CRM holds".to_owned());
+            return Ok(Some(Explained { plan: Some(plan), not_asked, ..explained }));
+        }
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(why) => return Ok(Some(Explained { not_asked: Some(why), ..explained })),
+        };
+        let (found, api_calls) = counted(self.find_one(&member, &rules, &permit)).await;
+        let found = found?;
+        explained.api_calls = api_calls;
+        explained.found = found.found.iter().map(|found| (found.record.reference(), found.by)).collect();
+        let owners = owners_of(self, std::slice::from_ref(&found)).await?;
+        let shared = find_shared(self, &rules, std::slice::from_ref(&member)).await?.contains(&member.lead.key);
+        let plan = plan_member(self, &rules, &member, &found, shared, &|record| owners.get(record).cloned());
+        let plan = with_company(plan, &member, &rules, self.clock.now());
+        explained.plan = Some(with_agreed(plan, &found, &rules));
+        if wait_for_creates(self, &rules, std::slice::from_ref(&member)).await?.contains(&true) {
+            waits.push(
+                "a write of another lead, of which no answer came, may still make this person's record or company"
+                    .to_owned(),
+            );
+        }
+        explained.waits = (!waits.is_empty()).then(|| waits.join("; "));
+        Ok(Some(explained))
+    }
+
+    /// The right to ask the CRM, or why there is none.
+    async fn enter(&self) -> Result<Result<Permit, String>, ByHandError> {
+        let until = Instant::now() + WAIT_FOR;
+        loop {
+            match self.gate.enter(WorkClass::Live) {
+                Entry::Go(permit) => return Ok(Ok(permit)),
+                Entry::Closed { why, .. } => return Ok(Err(format!("{} is closed: {why}", self.name))),
+                Entry::Busy if Instant::now() >= until => return Err(ByHandError::InHand),
+                Entry::Busy => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// The lead as a batch would have it, as if it had just become due.
+    fn member(&self, lead: Lead, work: Work, rules: &Arc<Rules>) -> Member {
+        let external_id = self.settings.external_id_value.value_for(&lead.key);
+        let (times, link) = (self.times_of(&lead.key.source), planned_link(work.link.as_ref(), &work.resolutions));
+        let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &rules.sync);
+        let job = ClaimedJob {
+            lead: lead.key.clone(),
+            lane: if work.link.is_some() { Lane::Linked } else { Lane::First },
+            class: Class::Live,
+            attempt: 1,
+            wanted: 0,
+            owed_since: self.clock.now(),
+            first_failed_at: None,
+            last_error: None,
+            suspicion: 0,
+            refusal: None,
+            forced: false,
+            lease_expired: false,
+        };
+        Member { job, lead, work, external_id, keys, in_hand: Vec::new() }
+    }
+
+    async fn find_one(&self, member: &Member, rules: &Rules, permit: &Permit) -> Result<Candidates, CrmError> {
+        let (keys, reading) = (vec![member.keys.clone()], rules.reading.clone());
+        let found = self.crm.find(&FindRequest { request_id: new_request_id(), keys, reading }).await;
+        permit.answered(found.as_ref().map(|_| ()));
+        Ok(found?.into_iter().next().unwrap_or_default())
+    }
+}
+
+/// With the rows of which there is nothing to tell, since nothing is done about them.
+fn with_agreed(mut plan: SyncPlan, found: &Candidates, rules: &Rules) -> SyncPlan {
+    let (Action::Unchanged | Action::Update { .. }, Some((record, _))) = (&plan.action, &plan.matched) else {
+        return plan;
+    };
+    let held = found.found.iter().map(|found| &found.record).find(|found| found.reference() == *record);
+    let (Some(held), Some(of)) = (held, rules.sync.of(&record.object)) else { return plan };
+    for row in of.rows.iter().filter(|row| row.direction == Direction::ToCrm) {
+        if plan.decisions.iter().any(|decision| decision.field == row.crm) {
+            continue;
+        }
+        let (base, kept) = (plan.bases.get(&row.crm), plan.kept.get(&row.crm));
+        let (rule, note) = match (kept, base) {
+            (Some(_), _) => (Rule::Drift, Some("left as it is, which was told when it was first seen")),
+            (None, Some(_)) => (Rule::Agreed, None),
+            (None, None) => (Rule::Agreed, Some("the lead says nothing of it")),
+        };
+        plan.decisions.push(Decision {
+            field: row.crm.clone(),
+            base: base.cloned(),
+            lead: kept.or(base).map(|pair| pair.lead.clone()),
+            crm: Some(held.value(&row.crm).clone()),
+            written: None,
+            rule,
+            note: note.map(str::to_owned),
+        });
+    }
+    plan
+}
+
+/// As a batch goes on with a plan: without what was refused before, and with the company that is there already.
+fn with_company(plan: SyncPlan, member: &Member, rules: &Rules, now: Timestamp) -> SyncPlan {
+    let known = |plan| without_known(plan, member.work.link.as_ref(), &rules.fingerprint);
+    let mut plan = known(plan);
+    do_without(&mut plan, member, rules, now);
+    let company = plan.company.as_ref().zip(rules.sync.company.as_ref());
+    let Some((company, of)) = company else { return plan };
+    let CompanyAction::Is { record, fields, .. } = company.action.clone() else { return plan };
+    plan.point_to(&record, &of.object, fields.is_empty());
+    known(plan)
+}
