@@ -9,6 +9,7 @@ mod deleted;
 mod dependent;
 mod eligible;
 mod gone;
+mod keys;
 mod note;
 mod owners;
 mod sides;
@@ -16,10 +17,11 @@ mod standing;
 
 pub use ask::planned_link;
 pub use company::{CompanyAction, CompanyPlan, CompanyRules};
-pub use decide::{PlanInput, SyncRules, create_keys, match_keys, plan_sync};
+pub use decide::{PlanInput, SyncRules, plan_sync};
 pub use deleted::can_flag;
 pub use eligible::{FILTERED, left_alone};
 pub use gone::OnCrmDelete;
+pub use keys::{create_keys, match_keys};
 
 use std::collections::BTreeMap;
 

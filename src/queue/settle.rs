@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod duplicates;
+mod links;
 mod rows;
 
 use std::time::Duration;
@@ -13,11 +14,8 @@ use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report};
 use super::left_out::without_refused;
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
 use super::writes::{Sent, known_before};
-use crate::crm::{CrmError, OnDuplicate, Written};
-use crate::domain::ids::RecordRef;
+use crate::crm::{CrmError, OnDuplicate};
 use crate::domain::job::MAY_LAND_FOR;
-use crate::domain::matching::MatchedBy;
-use crate::domain::merge::{add_defaults, bases_after_write};
 use crate::domain::plan::{Action, ConflictKind, LeftOut, Link, Question, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
@@ -27,6 +25,7 @@ use crate::telemetry::metrics;
 pub(super) use conflicts::asked_by_duplicate_rule;
 use conflicts::moot;
 use duplicates::{BLOCKED, linked_elsewhere, past_the_rule};
+use links::{drop_link, is_kept};
 
 /// Settles the leads of one call.
 pub(super) struct Settling<'a> {
@@ -437,42 +436,6 @@ impl Settling<'_> {
         }
     }
 
-    fn link(&self, member: &Member, plan: &SyncPlan, written: Option<&Written>) -> LinkChange {
-        let matched = plan.matched.clone();
-        let Some((record, matched_by)) = written
-            .map(|written| (written.record.clone(), matched.as_ref().map_or(MatchedBy::ExternalId, |(_, by)| *by)))
-            .or(matched)
-        else {
-            return LinkChange::Keep;
-        };
-        let known = member.work.link.as_ref();
-        let bases = match written {
-            Some(Written { read_back, .. }) => {
-                let mut bases = bases_after_write(&plan.bases, &plan.announced, read_back.as_ref());
-                if let (Action::Create { .. }, Some(made)) = (&plan.action, read_back) {
-                    add_defaults(&mut bases, made);
-                }
-                bases
-            }
-            None => plan.bases.clone(),
-        };
-        let matched_by = known.filter(|known| known.record == record).map_or(matched_by, |known| known.matched_by);
-        let link = Link {
-            record,
-            matched_by,
-            owner: plan.owner,
-            bases,
-            kept: plan.kept.clone(),
-            left_out: plan.left_out.clone(),
-            fingerprint: self.batch.rules.fingerprint.clone(),
-            revision: known.map_or(0, |link| link.revision),
-        };
-        if known == Some(&link) {
-            return LinkChange::Keep;
-        }
-        LinkChange::Put { link, planned_with: known.map(|link| link.revision) }
-    }
-
     /// Of everything that a refusal may depend on: the same again would be refused again.
     fn fingerprint(&self, plan: &SyncPlan) -> String {
         let mut hash = Sha256::new();
@@ -480,21 +443,6 @@ impl Settling<'_> {
         hash.update(format!("{:?}", plan.action));
         hex::encode(hash.finalize())
     }
-}
-
-/// The record was deleted: the lead is it no longer, nor is any other that is gone.
-fn drop_link(member: &Member, record: &RecordRef) -> LinkChange {
-    let planned_with = member.work.link.as_ref().map(|link| link.revision);
-    LinkChange::Drop { record: record.clone(), planned_with }
-}
-
-/// Whether what the look found is in the link from now on, or stood there before.
-fn is_kept(change: &LinkChange, member: &Member, plan: &SyncPlan) -> bool {
-    let stands = |link: &Link| {
-        plan.matched.as_ref().is_some_and(|(record, _)| *record == link.record) && link.bases == plan.bases
-    };
-    matches!(change, LinkChange::Put { .. } | LinkChange::PutAndRelease { .. } | LinkChange::Drop { .. })
-        || member.work.link.as_ref().is_some_and(stands)
 }
 
 /// What was done before the last call is logged before it. What was announced for it is settled: refused, or a company's

@@ -1,6 +1,6 @@
 //! From one lead, what is known of it and what was found, to a plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +9,8 @@ use crate::domain::company::CompanyKeys;
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
-use crate::domain::mapping::domain::company_domain;
-use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, Given, OnInvalid, Take};
-use crate::domain::matching::{
-    Candidate, Candidates, Match, MatchKeys, MatchRules, MatchedBy, NameAndDomain, OnShared, Person, choose,
-    chosen_record,
-};
+use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, OnInvalid, Take};
+use crate::domain::matching::{Candidate, Candidates, Match, MatchRules, OnShared, Person, choose};
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
 use crate::domain::value::Value;
@@ -29,7 +25,7 @@ use super::{
     deleted, dependent,
     eligible::left_alone,
     gone::{OnCrmDelete, gone},
-    note, owners,
+    note,
     sides::{Sides, side, sides_of, text_of},
     standing::{Carries, Standing},
 };
@@ -90,63 +86,6 @@ pub struct PlanInput<'a> {
     pub shared: bool,
     /// Which of our leads owns a record.
     pub owner_of: &'a dyn Fn(&RecordRef) -> Option<Owner>,
-}
-
-/// The keys by which the lead's record is looked up.
-pub fn match_keys(
-    lead: &Lead,
-    external_id: &str,
-    link: Option<&Link>,
-    answers: &[Resolution],
-    times: TimeFormat,
-    rules: &SyncRules,
-) -> MatchKeys {
-    let company = company::keys(lead, link, answers, times, rules);
-    let owners = owners::addresses(lead, answers, rules);
-    if let Some(link) = link {
-        return MatchKeys { linked: Some(link.record.clone()), company, owners, ..MatchKeys::default() };
-    }
-    MatchKeys {
-        company,
-        owners,
-        chosen: chosen_record(answers, &rules.matching),
-        external_id: Some(external_id.to_owned()),
-        ..person_keys(&sides_of(lead, Blanks::Count, Given::times(times), rules), rules)
-    }
-}
-
-/// The keys of the person whose record a create makes.
-pub fn create_keys(announced: &BTreeMap<FieldName, BasePair>, rules: &SyncRules) -> MatchKeys {
-    let says = |row: &FieldRow| {
-        let written = announced.get(&row.crm).filter(|pair| !pair.crm.is_null());
-        written.map(|pair| LeadSide::Says(pair.lead.clone(), None))
-    };
-    let sides = rules.rows.iter().filter_map(|row| Some((row, says(row)?))).collect();
-    person_keys(&sides, rules)
-}
-
-/// What says who the person is.
-fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
-    let wants = |by: MatchedBy| rules.matching.by.contains(&by);
-    let email = text_of(sides, |row| row.kind == FieldType::Email && row.take.is_none());
-    let website = text_of(sides, |row| row.kind == FieldType::Url && row.take.is_none());
-    let person = person(sides);
-    let domain = company_domain(email.as_deref(), website.as_deref());
-    MatchKeys {
-        linked: None,
-        chosen: None,
-        external_id: None,
-        company: None,
-        owners: BTreeSet::new(),
-        // One word is too little to tell a person by.
-        name_and_domain: match (person.first, person.last, domain) {
-            (Some(first), Some(last), Some(domain)) if wants(MatchedBy::NameAndCompanyDomain) => {
-                Some(NameAndDomain { first: Some(first), last, domain })
-            }
-            _ => None,
-        },
-        email: email.filter(|_| wants(MatchedBy::Email)),
-    }
 }
 
 /// Decides what one CRM needs in order to hold this lead.
@@ -223,7 +162,7 @@ fn lead_sides<'a>(input: &PlanInput<'_>, blanks: Blanks, rules: &'a SyncRules) -
     sides_of(input.lead, blanks, input.given(), rules)
 }
 
-fn person(sides: &Sides<'_>) -> Person {
+pub(super) fn person(sides: &Sides<'_>) -> Person {
     Person {
         first: text_of(sides, |row| row.take == Some(Take::FirstName)),
         last: text_of(sides, |row| row.take == Some(Take::LastName)),

@@ -17,8 +17,8 @@ async fn a_conditional_update_is_a_part_of_its_own_and_fails_alone_where_the_rec
             200,
             json!({"compositeResponse": [
         {"referenceId": "updates", "httpStatusCode": 200, "body": [{"id": EVE, "success": true, "errors": []}]},
-        {"referenceId": "update0", "httpStatusCode": 412, "body": changed},
-        {"referenceId": "update2", "httpStatusCode": 204, "body": null},
+        {"referenceId": "alone0", "httpStatusCode": 412, "body": changed},
+        {"referenceId": "alone2", "httpStatusCode": 204, "body": null},
         {"referenceId": "read0", "httpStatusCode": 200, "body": org::page(&json!([{"Id": BOB, "AnnualRevenue": 5}]))}]}),
         ),
     );
