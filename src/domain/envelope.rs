@@ -84,7 +84,7 @@ pub enum Unreadable {
     Form(&'static str),
     #[error("the XML cannot be read: {0}")]
     Xml(&'static str),
-    #[error("the form holds more than {} fields, or they are larger than {} MiB", body::MAX_FIELDS, records::MAX_BYTES >> 20)]
+    #[error("the body holds more than {} fields of a form or {} elements of XML, or they are larger than {} MiB", body::MAX_FIELDS, xml::MAX_NODES, records::MAX_BYTES >> 20)]
     TooManyFields,
     #[error("the event only names a lead, which would have to be fetched from the lead system")]
     NeedsFetch,

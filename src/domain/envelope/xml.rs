@@ -1,13 +1,17 @@
 //! XML read as JSON: names without their namespaces, an element without elements inside as its text, one with some as an
 //! object of them.
 
+use std::collections::HashMap;
+
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 
-use super::records::MAX_BYTES;
 use super::{Unreadable, body};
 use crate::domain::value::{MAX_DEPTH, Value, ValueError};
+
+/// The most elements and attributes that a document may have: a hundred records of a hundred fields, and some around them.
+pub(super) const MAX_NODES: usize = 20_000;
 
 /// The document as one object, its root element the only member.
 ///
@@ -26,7 +30,7 @@ pub(super) fn object(body: &[u8], lists: &[Vec<String>]) -> Result<String, Unrea
     config.check_end_names = true;
     let mut document = Element::default();
     let mut open: Vec<Element> = Vec::new();
-    let mut bytes = 0usize;
+    let mut nodes = 0usize;
     loop {
         let inner = open.last_mut().unwrap_or(&mut document);
         match reader.read_event().map_err(|_| BROKEN)? {
@@ -34,7 +38,12 @@ pub(super) fn object(body: &[u8], lists: &[Vec<String>]) -> Result<String, Unrea
                 if open.len() >= MAX_DEPTH {
                     return Err(ValueError::TooDeep.into());
                 }
-                open.push(Element::begin(&start)?);
+                let element = Element::begin(&start)?;
+                nodes += 1 + element.attributes.len();
+                if nodes > MAX_NODES {
+                    return Err(Unreadable::TooManyFields);
+                }
+                open.push(element);
             }
             Event::End(_) => {
                 let done = open.pop().ok_or(BROKEN)?;
@@ -43,10 +52,6 @@ pub(super) fn object(body: &[u8], lists: &[Vec<String>]) -> Result<String, Unrea
                     lists.iter().any(|list| path.clone().eq(list))
                 };
                 let (name, json) = done.into_json();
-                bytes = bytes.saturating_add(name.len() + json.len());
-                if bytes > MAX_BYTES {
-                    return Err(BROKEN);
-                }
                 open.last_mut().unwrap_or(&mut document).add(name, json, is_list);
             }
             Event::Text(text) => inner.text.push_str(&text.decode().map_err(|_| BROKEN)?),
@@ -81,6 +86,8 @@ struct Element {
     is_nil: bool,
     text: String,
     members: Vec<(String, Member)>,
+    /// Where in `members` a name stands.
+    places: HashMap<String, usize>,
 }
 
 /// What stands under one name, as JSON.
@@ -106,13 +113,16 @@ impl Element {
     }
 
     fn add(&mut self, name: String, json: String, is_list: bool) {
-        match self.members.iter_mut().find(|(known, _)| *known == name) {
+        match self.places.get(&name).and_then(|place| self.members.get_mut(*place)) {
             Some((_, Member::List(items))) => items.push(json),
             Some((_, member)) => {
                 let Member::One(first) = std::mem::replace(member, Member::List(Vec::new())) else { return };
                 *member = Member::List(vec![first, json]);
             }
-            None => self.members.push((name, if is_list { Member::List(vec![json]) } else { Member::One(json) })),
+            None => {
+                self.places.insert(name.clone(), self.members.len());
+                self.members.push((name, if is_list { Member::List(vec![json]) } else { Member::One(json) }));
+            }
         }
     }
 
@@ -175,5 +185,18 @@ mod tests {
         assert_eq!(read(" "), Err(ValueError::Empty.into()));
         assert_eq!(object(b"<a>\xff</a>", &[]), Err(ValueError::NotUtf8(3).into()));
         assert_eq!(read(&"<a>".repeat(10_000)), Err(ValueError::TooDeep.into()));
+        let many: String = (0..MAX_NODES).map(|n| format!("<m{n}/>")).collect();
+        assert_eq!(read(&format!("<a>{many}</a>")), Err(Unreadable::TooManyFields));
+        let fewer = many.trim_end_matches(&format!("<m{}/>", MAX_NODES - 1));
+        assert!(read(&format!("<a>{fewer}</a>")).is_ok());
+    }
+
+    #[test]
+    fn a_large_document_is_read_in_time() {
+        let text = "x".repeat(2_000);
+        let fields: String = (0..9_000).map(|n| format!("<f{n}>{text}</f{n}>")).collect();
+        let began = std::time::Instant::now();
+        let json = read(&format!("<r1><r2><r3><r4><r5>{fields}</r5></r4></r3></r2></r1>")).unwrap();
+        assert!(json.len() > 18_000_000 && began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
 }
