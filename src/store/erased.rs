@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::types::{EventKind, EventState, NewEvent};
-use crate::domain::ids::{LeadId, LeadKey};
+use crate::domain::ids::{LeadId, LeadKey, SourceName};
 
 /// Shorter IDs are in too many bodies by chance.
 const SHORTEST_TELLING_ID: usize = 4;
@@ -148,6 +148,24 @@ impl Needles {
             let body = String::from_utf8_lossy(body);
             tells(&body) || (body.contains('\\') && tells(&without_escapes(&body)))
         })
+    }
+}
+
+/// By which held requests are known to tell of a lead: those of its own source by its ID or its address, others by its
+/// address.
+pub(super) struct Telling {
+    source: SourceName,
+    pub own: Needles,
+    others: Needles,
+}
+
+impl Telling {
+    pub fn of(lead: &LeadKey, email: Option<&str>) -> Self {
+        Self { source: lead.source.clone(), own: Needles::of(lead, email), others: Needles::of_address(email) }
+    }
+
+    pub fn is_by(&self, source: &str, body: &[u8]) -> bool {
+        (if source == self.source.as_str() { &self.own } else { &self.others }).are_in(body)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A secret was rotated wrongly: what was refused meanwhile is held, and taken in once the secret is mended.
 
+use std::time::Duration;
+
 use leadrelay::config::{Config, Secret};
 use serde_json::{Value as Json, json};
 
@@ -111,6 +113,24 @@ async fn held_requests_outlive_the_process_and_only_an_operator_takes_them_in() 
     assert_eq!(harness.records().await.len(), 1);
     let (status, problem) = harness.admin_ask("POST", "refused-requests/verify", json!({ "source": "klozoe" })).await;
     assert_eq!((status, &problem["detail"]), (422, &json!("source: write one of klozeo")), "{problem}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_known_from_refused_requests_alone_can_be_erased_at_once() {
+    let harness = Harness::start(with_secret("the-secret-that-nobody-signs-with")).await;
+    // The later ones wait in memory while the first is written.
+    for city in ["Berlin", "Bonn", "Bochum"] {
+        refuse(&harness, event("lead.created", CREATED, &person("cl_1", city))).await;
+    }
+    let (status, erased) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
+    assert_eq!((status, &erased["records"]), (200, &json!([])), "{erased}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(harness.admin("refused-requests").await["items"], json!([]));
+    harness.write_configuration(with_secret("leadrelay-test-secret"));
+    harness.admin_post("reload", json!({})).await;
+    assert_eq!(harness.send(&event("lead.created", CREATED, &person("cl_1", "Berlin"))).await, "ignored");
+    assert_eq!(harness.admin_ask("DELETE", "leads/klozeo/cl_2", json!({})).await.0, 404, "nobody knows it");
     harness.stop().await;
 }
 
