@@ -105,6 +105,7 @@ impl Engine {
             clock.clone(),
             stopped.clone(),
             ground.reloads.clone(),
+            Arc::clone(&ground.holding),
         ));
         workers.spawn(Arc::clone(&operations).resume_runs());
         workers.spawn(Arc::clone(&operations).watch_schemas());

@@ -30,6 +30,7 @@ use crate::http::admin::state::{
     CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LeadExplained, LinkWish, MappingEntry,
     Operations, OrderError, ReloadError, Reloaded,
 };
+use crate::intake::Holding;
 use crate::queue::destination::Destination;
 use crate::source;
 use crate::store::{NewRun, Ordered, Page, ResyncScope, RunProgress, RunRow, Store, StoreResult};
@@ -58,6 +59,7 @@ pub(super) struct AppOperations {
     clock: Clock,
     stopped: watch::Receiver<bool>,
     reloads: Reloads,
+    holding: Arc<Holding>,
     /// The resyncs that this process works on.
     runs: Arc<Mutex<HashMap<i64, watch::Sender<bool>>>>,
     duplicates: Arc<Duplicates>,
@@ -73,6 +75,7 @@ impl AppOperations {
         clock: Clock,
         stopped: watch::Receiver<bool>,
         reloads: Reloads,
+        holding: Arc<Holding>,
     ) -> Self {
         let presets = check::presets(config);
         let duplicates = Arc::new(Duplicates {
@@ -90,6 +93,7 @@ impl AppOperations {
             clock,
             stopped,
             reloads,
+            holding,
             runs: Arc::default(),
             duplicates,
             crm_rules: Mutex::default(),
@@ -306,6 +310,8 @@ impl Operations for AppOperations {
 
     async fn erase(&self, lead: &LeadKey, crm: bool) -> Result<Option<Erasing>, OrderError> {
         let destinations: Vec<Arc<Destination>> = self.destinations.values().cloned().collect();
+        // Refused requests that wait in memory may tell of it.
+        Arc::clone(&self.holding).write_out(Arc::clone(&self.store)).await;
         orders::erase(&*self.store, &destinations, lead, crm, self.clock.now()).await
     }
 

@@ -151,14 +151,13 @@ pub(super) async fn erase(
     crm: bool,
     now: Timestamp,
 ) -> Result<Option<Erasing>, OrderError> {
-    if store.load_lead(lead).await?.is_none() {
-        return Ok(None);
-    }
+    // What is known from events or held requests alone was never sent to a CRM; whether it is known at all the store tells.
+    let crm_may_know = store.load_lead(lead).await?.is_some();
     let (mut kept, mut records) = (Vec::new(), Vec::new());
     for destination in destinations {
         let known = linked_to(store, destination, lead).await?;
         let own: Vec<&RecordRef> = known.iter().map(|(record, ..)| record).collect();
-        if !crm || destination.settings.observe {
+        if !(crm && crm_may_know) || destination.settings.observe {
             kept.push(Kept::Waiting(destination.keep_from_batches(lead, &own).await?));
             let why = if crm { "this destination only observes" } else { "not asked for" };
             records.extend(known.map(|(record, ..)| (destination.name.clone(), record, Some(why.to_owned()))));

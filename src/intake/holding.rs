@@ -44,6 +44,8 @@ const REST: Duration = Duration::from_millis(100);
 pub struct Holding {
     waiting: Mutex<Waiting>,
     came: Notify,
+    /// Held from taking a batch until it is written.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -110,6 +112,41 @@ impl Holding {
         true
     }
 
+    /// Writes what waits now, so that whoever then looks into the store misses nothing of it.
+    pub async fn write_out(self: Arc<Self>, store: Arc<dyn Store>) {
+        // A task of its own: whoever waits may go, and what is taken out of the queue has to be written.
+        let writing = tokio::spawn(async move {
+            let mut left = self.waiting().requests.len();
+            loop {
+                let written = self.write_batch(&*store).await;
+                left = left.saturating_sub(written);
+                if written == 0 || left == 0 {
+                    return;
+                }
+            }
+        });
+        if let Err(error) = writing.await {
+            warn!("refused requests that wait in memory could not be written: {error}");
+        }
+    }
+
+    /// Writes the next few, after those that are being written; answers how many there were.
+    async fn write_batch(&self, store: &dyn Store) -> usize {
+        let _writing = self.writing.lock().await;
+        let batch = self.waiting().take_batch();
+        if batch.is_empty() {
+            return 0;
+        }
+        let sources: Vec<SourceName> = batch.iter().map(|request| request.source.clone()).collect();
+        if let Err(error) = store.hold_refused(batch, BOUNDS).await {
+            warn!(requests = sources.len(), "{} refused requests could not be held: {}", sources.len(), error.reason());
+            for source in &sources {
+                metrics::refused_request(source, HoldingOutcome::Lost);
+            }
+        }
+        sources.len()
+    }
+
     /// Writes what waits, a little at a time, and lets go of what is too old, until `stop` becomes true and nothing waits.
     pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, clock: Clock, mut stop: watch::Receiver<bool>) {
         let mut forgot: Option<Instant> = None;
@@ -120,8 +157,7 @@ impl Holding {
                     warn!("refused requests may be held for longer than a day: {}", error.reason());
                 }
             }
-            let batch = self.waiting().take_batch();
-            if batch.is_empty() {
+            if self.write_batch(&*store).await == 0 {
                 if *stop.borrow() {
                     return;
                 }
@@ -131,18 +167,6 @@ impl Holding {
                     () = tokio::time::sleep(FORGET_EVERY) => {}
                 }
                 continue;
-            }
-            let sources: Vec<SourceName> = batch.iter().map(|request| request.source.clone()).collect();
-            if let Err(error) = store.hold_refused(batch, BOUNDS).await {
-                warn!(
-                    requests = sources.len(),
-                    "{} refused requests could not be held: {}",
-                    sources.len(),
-                    error.reason()
-                );
-                for source in &sources {
-                    metrics::refused_request(source, HoldingOutcome::Lost);
-                }
             }
             if !*stop.borrow() {
                 tokio::time::sleep(REST).await;

@@ -3,10 +3,11 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::percent_decode;
+use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::types::{EventKind, EventState, NewEvent};
-use crate::domain::ids::{LeadId, LeadKey};
+use crate::domain::ids::{LeadId, LeadKey, SourceName};
 
 /// Shorter IDs are in too many bodies by chance.
 const SHORTEST_TELLING_ID: usize = 4;
@@ -75,6 +76,25 @@ pub(super) const fn counted_as(state: EventState) -> &'static str {
     }
 }
 
+/// What is left of the scope of a run that looked for an erased lead, once it has ended.
+pub(super) const SCOPE_GONE: &str = r#"{"erased":true}"#;
+
+/// The scope of a run that looked for this lead, with the mark by which it goes when the run ends: until then the run needs
+/// it. `None`: it did not look for it.
+pub(super) fn marked_scope(scope: &str, lead: &LeadKey, email: Option<&str>, name: Option<&str>) -> Option<String> {
+    let mut told: Map<String, Json> = serde_json::from_str(scope).ok()?;
+    let asked = |key: &str| told.get(key).and_then(Json::as_str).map(|text| text.trim().to_lowercase());
+    let (address, beginning) = (asked("email"), asked("q").filter(|text| !text.is_empty()));
+    let lower = |text: Option<&str>| text.map(str::to_lowercase);
+    let of_lead = [lower(Some(lead.id.as_str())), lower(email), lower(name)];
+    let looked_for = (address.is_some() && address == of_lead[1])
+        || beginning.is_some_and(|beginning| of_lead.iter().flatten().any(|text| text.starts_with(&beginning)));
+    looked_for.then(|| {
+        told.insert("erased".to_owned(), Json::Bool(true));
+        Json::Object(told).to_string()
+    })
+}
+
 /// Whether the sign goes on with an ID beside it.
 fn belongs(sign: char) -> bool {
     sign.is_alphanumeric() || matches!(sign, '_' | '-' | '.' | '@' | '+')
@@ -128,6 +148,24 @@ impl Needles {
             let body = String::from_utf8_lossy(body);
             tells(&body) || (body.contains('\\') && tells(&without_escapes(&body)))
         })
+    }
+}
+
+/// By which held requests are known to tell of a lead: those of its own source by its ID or its address, others by its
+/// address.
+pub(super) struct Telling {
+    source: SourceName,
+    pub own: Needles,
+    others: Needles,
+}
+
+impl Telling {
+    pub fn of(lead: &LeadKey, email: Option<&str>) -> Self {
+        Self { source: lead.source.clone(), own: Needles::of(lead, email), others: Needles::of_address(email) }
+    }
+
+    pub fn is_by(&self, source: &str, body: &[u8]) -> bool {
+        (if source == self.source.as_str() { &self.own } else { &self.others }).are_in(body)
     }
 }
 

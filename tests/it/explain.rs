@@ -113,5 +113,8 @@ async fn a_resync_by_filter_touches_only_its_leads() {
     assert_eq!(log["items"][0]["lead_id"], "dl_1");
     let (status, _) = harness.admin_ask("POST", "resync", json!({ "destination": "salesforce", "q": " " })).await;
     assert_eq!(status, 422, "nothing is not everything");
+    let (status, problem) =
+        harness.admin_ask("POST", "resync", json!({ "destination": "salesforce", "q": "cl_\0" })).await;
+    assert_eq!((status, problem["detail"].as_str().unwrap().contains("U+0000")), (422, true), "{problem}");
     harness.stop().await;
 }

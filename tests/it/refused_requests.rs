@@ -1,5 +1,7 @@
 //! A secret was rotated wrongly: what was refused meanwhile is held, and taken in once the secret is mended.
 
+use std::time::Duration;
+
 use leadrelay::config::{Config, Secret};
 use serde_json::{Value as Json, json};
 
@@ -103,12 +105,57 @@ async fn held_requests_outlive_the_process_and_only_an_operator_takes_them_in() 
     // Stopped at once: what waits to be held is written first.
     let harness = harness.restarted(with_secret("leadrelay-test-secret")).await;
     let items = held(&harness, 2).await;
-    let one = json!({ "source": "klozeo", "ids": [items[1]["id"], 4711] });
-    assert_eq!(harness.admin_post("refused-requests/verify", one).await["verified"], 1);
+    let one = json!({ "source": "klozeo", "ids": [items[1]["id"], 4711, items[1]["id"]] });
+    let done = harness.admin_post("refused-requests/verify", one).await;
+    assert_eq!((&done["verified"], &done["events"]["duplicate"]), (&json!(1), &json!(0)), "once each: {done}");
     harness.settled().await;
     harness.record_of("cl_1").await;
     assert_eq!(harness.records().await.len(), 1);
     let (status, problem) = harness.admin_ask("POST", "refused-requests/verify", json!({ "source": "klozoe" })).await;
     assert_eq!((status, &problem["detail"]), (422, &json!("source: write one of klozeo")), "{problem}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_known_from_refused_requests_alone_can_be_erased_at_once() {
+    let harness = Harness::start(with_secret("the-secret-that-nobody-signs-with")).await;
+    // The later ones wait in memory while the first is written.
+    for city in ["Berlin", "Bonn", "Bochum"] {
+        refuse(&harness, event("lead.created", CREATED, &person("cl_1", city))).await;
+    }
+    let (status, erased) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
+    assert_eq!((status, &erased["records"]), (200, &json!([])), "{erased}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(harness.admin("refused-requests").await["items"], json!([]));
+    harness.write_configuration(with_secret("leadrelay-test-secret"));
+    harness.admin_post("reload", json!({})).await;
+    assert_eq!(harness.send(&event("lead.created", CREATED, &person("cl_1", "Berlin"))).await, "ignored");
+    assert_eq!(harness.admin_ask("DELETE", "leads/klozeo/cl_2", json!({})).await.0, 404, "nobody knows it");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn verifying_is_finished_and_written_down_even_if_nobody_waits_for_it() {
+    const SENT: usize = 120;
+    let harness = Harness::start(with_secret("the-secret-that-nobody-signs-with")).await;
+    for n in 0..SENT {
+        refuse(&harness, event("lead.created", CREATED, &person(&format!("cl_{n}"), "Berlin"))).await;
+    }
+    let all = "refused-requests?limit=500";
+    let held = |seen: &Json| seen["items"].as_array().unwrap().len();
+    harness.until(all, |seen| held(seen) == SENT).await;
+    harness.write_configuration(with_secret("leadrelay-test-secret"));
+    harness.admin_post("reload", json!({})).await;
+    let some_are_taken_in = async { while held(&harness.admin(all).await) == SENT {} };
+    tokio::select! {
+        _ = harness.admin_ask("POST", "refused-requests/verify", json!({ "source": "klozeo" })) => {}
+        // Then whoever asked hangs up.
+        () = some_are_taken_in => {}
+    }
+    let told = format!("{SENT} requests taken in");
+    harness
+        .until("audit", |seen| seen["items"][0]["detail"].as_str().is_some_and(|said| said.starts_with(&told)))
+        .await;
+    assert_eq!(held(&harness.admin(all).await), 0);
     harness.stop().await;
 }

@@ -12,6 +12,7 @@ on_both_stores! {
     records_that_share_an_address_or_a_name_at_a_company_are_suspected,
     what_a_rule_asked_or_a_person_decided_is_no_suspicion,
     pairs_are_read_page_by_page_and_found_by_every_filter,
+    no_order_of_texts_in_the_database_loses_a_pair_between_pages,
     what_is_not_found_again_is_dropped_and_what_is_keeps_its_time,
     nothing_is_left_of_an_erased_lead,
     a_search_costs_as_much_as_there_are_leads_and_not_as_their_pairs,
@@ -151,6 +152,23 @@ async fn pairs_are_read_page_by_page_and_found_by_every_filter(fixture: Fixture)
     }
     let wrong = fixture.store.list_shared(&SharedFilter::default(), &page(2, text("nonsense"))).await;
     assert!(matches!(wrong, Err(StoreError::BadCursor)));
+}
+
+async fn no_order_of_texts_in_the_database_loses_a_pair_between_pages(fixture: Fixture) {
+    for lead in ["A0", "C2", "b1", "d3"] {
+        person(&fixture, lead, "A", "a@gmail.com").await;
+    }
+    search(&fixture, 100).await;
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let listed = fixture.store.list_shared(&SharedFilter::default(), &page(1, cursor)).await.unwrap();
+        seen.extend(listed.items.iter().map(told));
+        cursor = listed.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["d3", "b1", "C2"].map(|lead| format!("suspected {lead} A0 email")), "capitals before others");
 }
 
 async fn what_is_not_found_again_is_dropped_and_what_is_keeps_its_time(fixture: Fixture) {

@@ -23,6 +23,7 @@ on_both_stores! {
     what_was_deleted_for_an_erasure_is_in_the_log_before_and_after_it,
     a_lead_that_nobody_knows_is_not_erased,
     a_run_no_longer_says_that_it_looked_for_an_erased_lead,
+    a_run_at_work_keeps_what_it_looks_for_until_it_ends,
 }
 
 const ADDRESS: &str = "ada.secret@lovelace.example";
@@ -302,16 +303,44 @@ async fn a_run_no_longer_says_that_it_looked_for_an_erased_lead(fixture: Fixture
         (r#"{"destination":"crm","sources":[],"q":"Ada.Sec"}"#.to_owned(), true),
         (r#"{"destination":"crm","sources":[],"q":"ada_"}"#.to_owned(), true),
         (r#"{"destination":"crm","sources":[],"q":"bob"}"#.to_owned(), false),
+        (r#"{"destination":"crm","sources":[],"email":"\u0000","q":"ada\u0000"}"#.to_owned(), false),
         (r#"{"destination":"crm","sources":["klozeo"]}"#.to_owned(), false),
     ];
     let mut runs = Vec::new();
     for (scope, _) in &scopes {
         let run = NewRun { kind: "resync", by: "ops".into(), started_at: secs(6), scope: scope.clone(), total: 3 };
-        runs.push(fixture.store.create_run(&run).await.unwrap());
+        let run = fixture.store.create_run(&run).await.unwrap();
+        fixture.store.update_run(run, &progress("done")).await.unwrap();
+        runs.push(run);
     }
     fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
     for (run, (scope, goes)) in runs.into_iter().zip(scopes) {
         let kept = fixture.store.load_run(run).await.unwrap().unwrap().scope;
         assert_eq!(kept == scope, !goes, "{scope} became {kept}");
     }
+}
+
+fn progress(state: &'static str) -> RunProgress {
+    RunProgress { done: 1, position: None, state, detail: None, now: secs(60) }
+}
+
+async fn a_run_at_work_keeps_what_it_looks_for_until_it_ends(fixture: Fixture) {
+    told(&fixture, "ada_1").await;
+    let mut runs = Vec::new();
+    for q in ["a", "\\\"erased\\\":true"] {
+        let scope = format!(r#"{{"destination":"crm","sources":[],"q":"{q}"}}"#);
+        let run = NewRun { kind: "resync", by: "ops".into(), started_at: secs(6), scope, total: 3 };
+        runs.push(fixture.store.create_run(&run).await.unwrap());
+    }
+    fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    let scope = async |run| fixture.store.load_run(run).await.unwrap().unwrap().scope;
+    fixture.store.update_run(runs[0], &progress("running")).await.unwrap();
+    let kept = scope(runs[0]).await;
+    assert!(kept.contains(r#""destination":"crm""#) && kept.contains(r#""q":"a""#), "{kept}");
+    for run in &runs {
+        fixture.store.update_run(*run, &progress("done")).await.unwrap();
+    }
+    assert_eq!(scope(runs[0]).await, r#"{"erased":true}"#);
+    let other = scope(runs[1]).await;
+    assert!(other.contains(r#""destination":"crm""#), "it looked for another: {other}");
 }

@@ -1,5 +1,8 @@
 //! Holding requests whose signature did not verify.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use leadrelay::domain::signature::Proof;
 use leadrelay::store::*;
@@ -13,6 +16,7 @@ on_both_stores! {
     what_is_too_old_is_forgotten,
     held_requests_survive_a_restart,
     what_tells_of_an_erased_lead_goes_with_it,
+    what_is_written_while_its_lead_is_erased_goes_with_it,
     a_lead_known_from_a_held_request_alone_can_be_erased,
     a_copy_of_what_was_accepted_late_counts_from_when_it_came,
 }
@@ -116,6 +120,25 @@ async fn what_tells_of_an_erased_lead_goes_with_it(fixture: Fixture) {
     fixture.store.erase_lead(&Erasure { lead: key("ada_1"), now: secs(50) }).await.unwrap().unwrap();
     assert_eq!(bodies(&fixture, "klozeo").await, [r#"{"id":"bob_2"}"#]);
     assert_eq!(bodies(&fixture, "forms").await, [r#"{"id":"ada_1"}"#], "IDs are a source's own");
+}
+
+async fn what_is_written_while_its_lead_is_erased_goes_with_it(fixture: Fixture) {
+    fixture.accept(event("ada_1", "{}")).await;
+    let writes_wait = fixture.hold(fixture.either("SELECT 1", "LOCK TABLE refused_requests IN SHARE MODE")).await;
+    let (store, request) = (Arc::clone(&fixture.store), refused("klozeo", 1, r#"{"id":"ada_1"}"#));
+    let holding = tokio::spawn(async move { store.hold_refused(vec![request], BOUNDS).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (store, erasure) = (Arc::clone(&fixture.store), Erasure { lead: key("ada_1"), now: secs(50) });
+    let erasing = tokio::spawn(async move { store.erase_lead(&erasure).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(
+        !holding.is_finished() && !erasing.is_finished(),
+        "one is about to write what the other looked for already"
+    );
+    writes_wait.commit().await;
+    holding.await.unwrap().unwrap();
+    assert!(erasing.await.unwrap().unwrap().is_some());
+    assert_eq!(bodies(&fixture, "klozeo").await, Vec::<String>::new());
 }
 
 async fn a_lead_known_from_a_held_request_alone_can_be_erased(fixture: Fixture) {

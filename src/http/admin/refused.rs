@@ -1,11 +1,12 @@
 //! Refused requests: held for a day, and verified again once a secret was mended.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::{Change, record};
@@ -189,6 +190,22 @@ pub(super) async fn verify(
     caller: Caller,
     Body(request): Body<VerifyRequest>,
 ) -> Result<Json<VerifiedView>, ApiError> {
+    // Whoever asked may hang up: then it is finished and written down all the same.
+    let work = tokio::spawn(async move { verify_and_record(&app, &caller, request).await }.in_current_span());
+    match work.await {
+        Ok(outcome) => outcome.map(Json),
+        Err(error) => {
+            tracing::error!("verifying refused requests again ended midway: {error}");
+            Err(ApiError::Internal)
+        }
+    }
+}
+
+async fn verify_and_record(
+    app: &AdminState,
+    caller: &Caller,
+    request: VerifyRequest,
+) -> Result<VerifiedView, ApiError> {
     let Some(source) = app.intake.source(&request.source) else {
         let names: Vec<String> = app.intake.sources().iter().map(|source| source.name.to_string()).collect();
         return Err(ApiError::Invalid(format!("source: write one of {}", names.join(", "))));
@@ -196,13 +213,14 @@ pub(super) async fn verify(
     if !source.enabled && !request.dry_run {
         return Err(ApiError::Conflict("The source is disabled; enable it and reload first.".to_owned()));
     }
-    if request.ids.as_ref().is_some_and(|ids| ids.len() > MOST_IDS) {
+    let ids = request.ids.map(|ids| Vec::from_iter(BTreeSet::from_iter(ids)));
+    if ids.as_ref().is_some_and(|ids| ids.len() > MOST_IDS) {
         return Err(ApiError::Invalid(format!("ids: write at most {MOST_IDS}, or leave it out for all of the source")));
     }
     let until = app.clock.now();
-    let mut held = Held { app: &app, source, ids: request.ids.map(VecDeque::from), after: 0, until };
+    let mut held = Held { app, source, ids: ids.map(VecDeque::from), after: 0, until };
     let mut view = VerifiedView { dry_run: request.dry_run, ..VerifiedView::default() };
-    let outcome = verify_all(&app, source, &mut held, &mut view).await;
+    let outcome = verify_all(app, source, &mut held, &mut view).await;
     if !request.dry_run {
         for destination in &source.destinations {
             app.operations.wake(destination);
@@ -215,9 +233,9 @@ pub(super) async fn verify(
             view.verified, view.not_stored
         );
         let change = Change::new("refused_requests.verify", format!("source {}", source.name)).saying(told);
-        record(&app, &caller, change).await?;
+        record(app, caller, change).await?;
     }
-    outcome.map(|()| Json(view))
+    outcome.map(|()| view)
 }
 
 async fn verify_all(

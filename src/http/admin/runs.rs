@@ -165,6 +165,9 @@ pub(super) async fn resync(
     if [&request.email, &request.q].into_iter().flatten().any(|text| text.trim().is_empty()) {
         return Err(ApiError::Invalid("email, q: write something, or leave it out for all leads".to_owned()));
     }
+    if [&request.email, &request.q].into_iter().flatten().any(|text| text.contains('\0')) {
+        return Err(ApiError::Invalid("email, q: no lead's text has the character U+0000; leave it out".to_owned()));
+    }
     let (email, q) = (request.email, request.q);
     let planned_otherwise_than = fingerprint.clone();
     let mut scope = ResyncScope { destination: destination.clone(), sources, email, q, planned_otherwise_than };

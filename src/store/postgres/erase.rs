@@ -12,7 +12,7 @@ use super::time::Time;
 use super::{PostgresStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef};
 use crate::domain::job::Class;
-use crate::store::erased::{ERASED, ErasureKey, Needles, alias, renamed, without_data};
+use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed, without_data};
 use crate::store::requests::IntakeRequest;
 use crate::store::{Erased, Erasure, EventState, StoreError, StoreResult};
 
@@ -50,6 +50,9 @@ struct Unread {
     copies: Vec<i64>,
     /// Refused requests that are held.
     refused: Vec<i64>,
+    /// The last of these that was looked at, and by what others are known.
+    seen: i64,
+    telling: Telling,
 }
 
 async fn find_unread(store: &PostgresStore, lead: &LeadKey) -> StoreResult<Unread> {
@@ -59,10 +62,9 @@ async fn find_unread(store: &PostgresStore, lead: &LeadKey) -> StoreResult<Unrea
             .bind(lead.id.as_str())
             .fetch_optional(&store.pool)
             .await?;
-    let email = email.flatten();
-    let needles = Needles::of(lead, email.as_deref());
-    let address = Needles::of_address(email.as_deref());
-    let refused = refused::find_telling(store, &lead.source, &needles, &address).await?;
+    let telling = Telling::of(lead, email.flatten().as_deref());
+    let mut db = store.pool.acquire().await?;
+    let (refused, seen) = refused::find_telling(&mut db, &telling, 0).await?;
     let (mut copies, mut after) = (Vec::new(), 0i64);
     loop {
         let bodies: Vec<(i64, Vec<u8>)> = sqlx::query_as(
@@ -72,11 +74,11 @@ async fn find_unread(store: &PostgresStore, lead: &LeadKey) -> StoreResult<Unrea
         .bind(lead.source.as_str())
         .bind(after)
         .bind(BODIES)
-        .fetch_all(&store.pool)
+        .fetch_all(&mut *db)
         .await?;
-        let Some((last, _)) = bodies.last() else { return Ok(Unread { copies, refused }) };
+        let Some((last, _)) = bodies.last() else { return Ok(Unread { copies, refused, seen, telling }) };
         after = *last;
-        copies.extend(bodies.iter().filter(|(_, body)| needles.are_in(body)).map(|(id, _)| *id));
+        copies.extend(bodies.iter().filter(|(_, body)| telling.own.are_in(body)).map(|(id, _)| *id));
     }
 }
 
@@ -145,6 +147,9 @@ async fn erase_one(
         .bind(lead.id.as_str())
         .fetch_optional(&mut *db)
         .await?;
+    refused::add_no_more(db).await?;
+    let (since, _) = refused::find_telling(db, &unread.telling, unread.seen).await?;
+    let refused = [&unread.refused[..], &since].concat();
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM events WHERE source = $1 AND lead_id = $2)
              OR EXISTS (SELECT 1 FROM leads WHERE source = $1 AND lead_id = $2)",
@@ -153,10 +158,10 @@ async fn erase_one(
     .bind(lead.id.as_str())
     .fetch_one(&mut *db)
     .await?;
-    if !known && unread.refused.is_empty() {
+    if !known && refused.is_empty() {
         return Ok(None);
     }
-    refused::release(db, &unread.refused).await?;
+    refused::release(db, &refused).await?;
     let digest = key_of(db).await?.digest(lead.source.as_str(), lead.id.as_str());
     sqlx::query("INSERT INTO erased (source, digest, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind(lead.source.as_str())

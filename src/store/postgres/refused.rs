@@ -12,7 +12,7 @@ use super::time::Time;
 use super::walk::{Numbered, Span};
 use crate::domain::ids::{RequestId, SourceName};
 use crate::domain::time::Timestamp;
-use crate::store::erased::Needles;
+use crate::store::erased::Telling;
 use crate::store::refused::{FIRST_TO_GO, RefusedRequests, proof_from_json, proof_to_json, surplus};
 use crate::store::stored::{headers_from_json, headers_to_json};
 use crate::store::{
@@ -35,7 +35,7 @@ const WHOLE: &str = "SELECT id, source, reason, received_at, request_id, size, p
 impl RefusedRequests for PostgresStore {
     async fn hold_refused(&self, requests: Vec<NewRefused>, bounds: RefusedBounds) -> StoreResult<()> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(HOLDING).execute(&mut *tx).await?;
+        add_no_more(&mut tx).await?;
         hold(&mut tx, &requests, bounds).await?;
         tx.commit().await?;
         Ok(())
@@ -150,23 +150,24 @@ pub(super) async fn release(db: &mut PgConnection, ids: &[i64]) -> StoreResult<(
     Ok(())
 }
 
-/// Held requests that tell of a lead: of its own source by its ID or its address, of others by its address.
-pub(super) async fn find_telling(
-    store: &PostgresStore,
-    source: &SourceName,
-    own: &Needles,
-    others: &Needles,
-) -> StoreResult<Vec<i64>> {
-    let (mut telling, mut after) = (Vec::new(), 0i64);
+/// Has whoever adds to the holding wait until the transaction ends.
+pub(super) async fn add_no_more(db: &mut PgConnection) -> StoreResult<()> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(HOLDING).execute(db).await?;
+    Ok(())
+}
+
+/// Held requests after this one that tell of a lead, and the last that was looked at.
+pub(super) async fn find_telling(db: &mut PgConnection, of: &Telling, mut after: i64) -> StoreResult<(Vec<i64>, i64)> {
+    let mut telling = Vec::new();
     loop {
         let row: Option<(i64, String, Vec<u8>)> =
             sqlx::query_as("SELECT id, source, body FROM refused_requests WHERE id > $1 ORDER BY id LIMIT 1")
                 .bind(after)
-                .fetch_optional(&store.pool)
+                .fetch_optional(&mut *db)
                 .await?;
-        let Some((id, of, body)) = row else { return Ok(telling) };
+        let Some((id, source, body)) = row else { return Ok((telling, after)) };
         after = id;
-        if (if of == source.as_str() { own } else { others }).are_in(&body) {
+        if of.is_by(&source, &body) {
             telling.push(id);
         }
     }

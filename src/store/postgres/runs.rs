@@ -9,6 +9,7 @@ use super::rows::{readable, readable_option};
 use super::time::Time;
 use super::walk::{Numbered, Span};
 use crate::domain::ids::LeadKey;
+use crate::store::erased::{SCOPE_GONE, marked_scope};
 use crate::store::{Listed, NewRun, Page, RunProgress, RunRow, StoreResult};
 
 const RUNS: Numbered = Numbered {
@@ -37,7 +38,9 @@ pub(super) async fn create(store: &PostgresStore, run: &NewRun) -> StoreResult<i
 /// Notes how far a run came, unless it is over: cancelled meanwhile, perhaps.
 pub(super) async fn update(store: &PostgresStore, id: i64, progress: &RunProgress) -> StoreResult<()> {
     sqlx::query(
-        "UPDATE runs SET done = $2, position = $3::jsonb, state = $4, detail = $5, updated_at = $6
+        "UPDATE runs SET done = $2, position = $3::jsonb, state = $4, detail = $5, updated_at = $6,
+                scope = CASE WHEN $4 <> 'running' AND strpos(scope::text, '\"erased\":true') > 0
+                             THEN $7::json ELSE scope END
           WHERE id = $1 AND state = 'running'",
     )
     .bind(id)
@@ -46,6 +49,7 @@ pub(super) async fn update(store: &PostgresStore, id: i64, progress: &RunProgres
     .bind(progress.state)
     .bind(readable_option(progress.detail.as_deref()))
     .bind(Time(progress.now))
+    .bind(SCOPE_GONE)
     .execute(&store.pool)
     .await?;
     Ok(())
@@ -65,20 +69,28 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<R
     Ok(row.as_ref().map(read_row).transpose()?.map(|(_, run)| run))
 }
 
-/// Takes out of runs by what they looked for an erased lead, which is still known.
+/// Takes out of runs by what they looked for an erased lead, which is still known; out of those at work when they end.
 pub(super) async fn forget_lead(db: &mut sqlx::PgConnection, lead: &LeadKey) -> StoreResult<()> {
-    sqlx::query(
-        "UPDATE runs SET scope = '{\"erased\":true}'
-           FROM (SELECT id, lower(trim(scope ->> 'email')) AS email, lower(trim(scope ->> 'q')) AS q FROM runs) r
-           JOIN leads l ON l.source = $1 AND l.lead_id = $2
-          WHERE runs.id = r.id
-            AND (r.email = lower(l.email) OR starts_with(lower(l.lead_id), r.q) OR starts_with(lower(l.email), r.q)
-                 OR starts_with(lower(l.name), r.q))",
-    )
-    .bind(lead.source.as_str())
-    .bind(lead.id.as_str())
-    .execute(db)
-    .await?;
+    let known: Option<(Option<String>, Option<String>)> =
+        sqlx::query_as("SELECT email, name FROM leads WHERE source = $1 AND lead_id = $2")
+            .bind(lead.source.as_str())
+            .bind(lead.id.as_str())
+            .fetch_optional(&mut *db)
+            .await?;
+    let (email, name) = known.unwrap_or_default();
+    // The database cannot look into a text with U+0000.
+    let runs: Vec<(i64, String)> = sqlx::query_as("SELECT id, scope::text FROM runs").fetch_all(&mut *db).await?;
+    for (id, scope) in runs {
+        let Some(marked) = marked_scope(&scope, lead, email.as_deref(), name.as_deref()) else { continue };
+        sqlx::query(
+            "UPDATE runs SET scope = CASE WHEN state = 'running' THEN $2::json ELSE $3::json END WHERE id = $1",
+        )
+        .bind(id)
+        .bind(marked)
+        .bind(SCOPE_GONE)
+        .execute(&mut *db)
+        .await?;
+    }
     Ok(())
 }
 

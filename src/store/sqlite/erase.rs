@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::settle::links::{Parting, find_heir, hand_over, unlink};
 use super::{SqliteStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef, SourceName};
-use crate::store::erased::{ERASED, ErasureKey, Needles, alias, renamed};
+use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed};
 use crate::store::{Erased, Erasure, StoreError, StoreResult};
 
 /// How many bodies that nobody could read are looked through at once.
@@ -47,6 +47,9 @@ struct Unread {
     copies: Vec<i64>,
     /// Refused requests that are held.
     refused: Vec<i64>,
+    /// The last of these that was looked at, and by what others are known.
+    seen: i64,
+    telling: Telling,
 }
 
 async fn find_unread(store: &SqliteStore, lead: &LeadKey) -> StoreResult<Unread> {
@@ -55,10 +58,8 @@ async fn find_unread(store: &SqliteStore, lead: &LeadKey) -> StoreResult<Unread>
         .bind(lead.id.as_str())
         .fetch_optional(&store.readers)
         .await?;
-    let email = email.flatten();
-    let needles = Needles::of(lead, email.as_deref());
-    let address = Needles::of_address(email.as_deref());
-    let refused = refused::find_telling(store, &lead.source, &needles, &address).await?;
+    let telling = Telling::of(lead, email.flatten().as_deref());
+    let (refused, seen) = refused::find_telling(store, &telling).await?;
     let (mut copies, mut after) = (Vec::new(), 0i64);
     loop {
         let bodies: Vec<(i64, Vec<u8>)> = sqlx::query_as(
@@ -70,9 +71,9 @@ async fn find_unread(store: &SqliteStore, lead: &LeadKey) -> StoreResult<Unread>
         .bind(BODIES)
         .fetch_all(&store.readers)
         .await?;
-        let Some((last, _)) = bodies.last() else { return Ok(Unread { copies, refused }) };
+        let Some((last, _)) = bodies.last() else { return Ok(Unread { copies, refused, seen, telling }) };
         after = *last;
-        copies.extend(bodies.iter().filter(|(_, body)| needles.are_in(body)).map(|(id, _)| *id));
+        copies.extend(bodies.iter().filter(|(_, body)| telling.own.are_in(body)).map(|(id, _)| *id));
     }
 }
 
@@ -122,10 +123,11 @@ fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<
              SELECT 1 FROM leads WHERE source = ?1 AND lead_id = ?2 LIMIT 1",
         )?
         .exists(of_lead)?;
-    if !known && found.refused.is_empty() {
+    let since = refused::find_telling_since(db, &found.telling, found.seen)?;
+    if !known && found.refused.is_empty() && since.is_empty() {
         return Ok(None);
     }
-    refused::release(db, &found.refused)?;
+    refused::release(db, &[&found.refused[..], &since].concat())?;
     let digest = key_of(db)?.digest(lead.source.as_str(), lead.id.as_str());
     db.prepare_cached("INSERT INTO erased (source, digest, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
         .execute(params![lead.source.as_str(), digest, erasure.now.as_micros()])?;

@@ -9,7 +9,7 @@ use super::SqliteStore;
 use super::walk::{Cells, Numbered, Span};
 use crate::domain::ids::{RequestId, SourceName};
 use crate::domain::time::Timestamp;
-use crate::store::erased::Needles;
+use crate::store::erased::Telling;
 use crate::store::refused::{FIRST_TO_GO, RefusedRequests, proof_from_json, proof_to_json, surplus};
 use crate::store::stored::{headers_from_json, headers_to_json};
 use crate::store::{
@@ -145,13 +145,8 @@ pub(super) fn release(db: &Connection, ids: &[i64]) -> StoreResult<()> {
     Ok(())
 }
 
-/// Held requests that tell of a lead: of its own source by its ID or its address, of others by its address.
-pub(super) async fn find_telling(
-    store: &SqliteStore,
-    source: &SourceName,
-    own: &Needles,
-    others: &Needles,
-) -> StoreResult<Vec<i64>> {
+/// Held requests that tell of a lead, and the last that was looked at.
+pub(super) async fn find_telling(store: &SqliteStore, of: &Telling) -> StoreResult<(Vec<i64>, i64)> {
     let (mut telling, mut after) = (Vec::new(), 0i64);
     loop {
         let row: Option<(i64, String, Vec<u8>)> =
@@ -159,12 +154,24 @@ pub(super) async fn find_telling(
                 .bind(after)
                 .fetch_optional(&store.readers)
                 .await?;
-        let Some((id, of, body)) = row else { return Ok(telling) };
+        let Some((id, source, body)) = row else { return Ok((telling, after)) };
         after = id;
-        if (if of == source.as_str() { own } else { others }).are_in(&body) {
+        if of.is_by(&source, &body) {
             telling.push(id);
         }
     }
+}
+
+/// Those that came since this one; few, as the writer waits.
+pub(super) fn find_telling_since(db: &Connection, of: &Telling, seen: i64) -> StoreResult<Vec<i64>> {
+    let mut since = db.prepare_cached("SELECT id, source, body FROM refused_requests WHERE id > ? ORDER BY id")?;
+    let (mut since, mut telling) = (since.query([seen])?, Vec::new());
+    while let Some(row) = since.next()? {
+        if of.is_by(&row.get::<_, String>(1)?, &row.get::<_, Vec<u8>>(2)?) {
+            telling.push(row.get(0)?);
+        }
+    }
+    Ok(telling)
 }
 
 fn read_row(row: &SqliteRow) -> StoreResult<(i64, RefusedRow)> {

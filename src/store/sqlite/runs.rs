@@ -1,12 +1,13 @@
 //! Bulk work and its progress.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use sqlx::QueryBuilder;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::walk::{Cells, Numbered, Span};
 use crate::domain::ids::LeadKey;
+use crate::store::erased::{SCOPE_GONE, marked_scope};
 use crate::store::{Listed, NewRun, Page, RunProgress, RunRow, StoreResult};
 
 const RUNS: Numbered = Numbered {
@@ -35,8 +36,9 @@ pub(super) async fn update(store: &SqliteStore, id: i64, progress: &RunProgress)
     let work = move |db: &mut rusqlite::Connection| {
         let position = progress.position.as_ref().map(position_text);
         db.prepare_cached(
-            "UPDATE runs SET done = ?, position = ?, state = ?, detail = ?, updated_at = ?
-              WHERE id = ? AND state = 'running'",
+            "UPDATE runs SET done = ?1, position = ?2, state = ?3, detail = ?4, updated_at = ?5,
+                    scope = CASE WHEN ?3 <> 'running' AND instr(scope, '\"erased\":true') > 0 THEN ?7 ELSE scope END
+              WHERE id = ?6 AND state = 'running'",
         )?
         .execute(params![
             clamp(progress.done),
@@ -44,7 +46,8 @@ pub(super) async fn update(store: &SqliteStore, id: i64, progress: &RunProgress)
             progress.state,
             progress.detail,
             progress.now.as_micros(),
-            id
+            id,
+            SCOPE_GONE
         ])?;
         Ok(())
     };
@@ -65,17 +68,21 @@ pub(super) async fn load(store: &SqliteStore, id: i64) -> StoreResult<Option<Run
     Ok(row.as_ref().map(read_row).transpose()?.map(|(_, run)| run))
 }
 
-/// Takes out of runs by what they looked for an erased lead, which is still known.
+/// Takes out of runs by what they looked for an erased lead, which is still known; out of those at work when they end.
 pub(super) fn forget_lead(db: &rusqlite::Connection, lead: &LeadKey) -> StoreResult<()> {
-    db.prepare_cached(
-        "UPDATE runs SET scope = '{\"erased\":true}'
-          WHERE id IN (SELECT r.id FROM (SELECT id, lower(trim(scope ->> '$.email')) AS email, lower(trim(scope ->> '$.q')) AS q
-                                           FROM runs WHERE json_valid(scope)) r
-                         JOIN leads l ON l.source = ?1 AND l.lead_id = ?2
-                        WHERE r.email = lower(l.email) OR substr(lower(l.lead_id), 1, length(r.q)) = r.q
-                           OR substr(lower(l.email), 1, length(r.q)) = r.q OR substr(lower(l.name), 1, length(r.q)) = r.q)",
-    )?
-    .execute([lead.source.as_str(), lead.id.as_str()])?;
+    let known: Option<(Option<String>, Option<String>)> = db
+        .prepare_cached("SELECT email, name FROM leads WHERE source = ?1 AND lead_id = ?2")?
+        .query_row([lead.source.as_str(), lead.id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (email, name) = known.unwrap_or_default();
+    let mut runs = db.prepare_cached("SELECT id, scope FROM runs")?;
+    let runs: Vec<(i64, String)> =
+        runs.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    for (id, scope) in runs {
+        let Some(marked) = marked_scope(&scope, lead, email.as_deref(), name.as_deref()) else { continue };
+        db.prepare_cached("UPDATE runs SET scope = CASE WHEN state = 'running' THEN ?2 ELSE ?3 END WHERE id = ?1")?
+            .execute(params![id, marked, SCOPE_GONE])?;
+    }
     Ok(())
 }
 
