@@ -45,7 +45,7 @@ use crate::domain::missing::NewField;
 use crate::domain::record::{ObjectSchema, Schema};
 
 /// Every word that this adapter has for [`super::Call::endpoint`].
-pub const ENDPOINTS: [&str; 6] = ["collections", "composite", "describe", "query_more", "setup", "token"];
+pub const ENDPOINTS: [&str; 7] = ["collections", "composite", "describe", "query_more", "record", "setup", "token"];
 
 const EMAIL: &str = "Email";
 const LAST_NAME: &str = "LastName";

@@ -14,9 +14,9 @@ use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report};
 use super::left_out::without_refused;
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
 use super::writes::{Sent, known_before};
-use crate::crm::{CrmError, OnDuplicate};
+use crate::crm::CrmError;
 use crate::domain::job::MAY_LAND_FOR;
-use crate::domain::plan::{Action, ConflictKind, LeftOut, Link, Question, SyncPlan};
+use crate::domain::plan::{Action, LeftOut, Link, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
     ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
@@ -24,7 +24,7 @@ use crate::store::{
 use crate::telemetry::metrics;
 pub(super) use conflicts::asked_by_duplicate_rule;
 use conflicts::moot;
-use duplicates::{BLOCKED, linked_elsewhere, past_the_rule};
+use duplicates::{linked_elsewhere, past_the_rule};
 use links::{drop_link, is_kept};
 
 /// Settles the leads of one call.
@@ -328,18 +328,14 @@ impl Settling<'_> {
         refusing: Option<&(String, Timestamp)>,
     ) {
         let member = &planned.member;
-        if let Some(record) = linked_elsewhere(planned, error) {
+        if let Some(record) = linked_elsewhere(planned, error, &self.batch.rules.sync) {
             row.error_code = Some("other_object".to_owned());
             row.error =
                 Some(format!("a person linked the lead to {} {}, which is not written to", record.object, record.id));
             row.outcome = Outcome::Conflict;
             return;
         }
-        if let Some(question) = asked_by_duplicate_rule(error, ConflictKind::Match) {
-            let question = match planned.duplicates {
-                OnDuplicate::Save => Question { detail: format!("{}; {BLOCKED}", question.detail), ..question },
-                OnDuplicate::Refuse | OnDuplicate::Explain => question,
-            };
+        if let Some(question) = duplicates::question(planned, error) {
             let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
             settlement.end =
                 JobEnd::Held { code: "match_conflict".to_owned(), detail: question.detail.clone(), look_again_at };

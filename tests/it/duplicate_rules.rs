@@ -123,6 +123,73 @@ async fn a_record_of_a_kind_without_rows_is_left_to_its_people() {
 }
 
 #[tokio::test]
+async fn every_record_of_a_batch_that_a_rule_flags_is_told_with_what_was_found() {
+    let (harness, contact) = start("alert", with_contacts).await;
+    harness.admin_post("destinations/salesforce/pause", json!({})).await;
+    for number in 0..30 {
+        harness.send(&event("lead.created", CREATED, &ada(&format!("cl_{number}"), "+49 30 901820"))).await;
+    }
+    harness.resume().await;
+    harness.settled().await;
+    let open = open_conflicts(&harness).await;
+    assert_eq!(open.len(), 30);
+    for conflict in &open {
+        assert_eq!(conflict["candidates"][0]["record"]["id"], json!(contact), "{conflict}");
+    }
+    assert_eq!(harness.records().await, Vec::<Json>::new());
+    harness.stop().await;
+}
+
+/// A lead that has its own record and then gets the name of the Contact that only the rule finds; the conflict's detail.
+async fn renamed_to_the_contact(harness: &Harness) -> (Json, String) {
+    let grace = || {
+        let mut lead = ada("cl_1", "+49 30 901820");
+        lead["name"] = json!("Grace Hopper");
+        lead
+    };
+    send(harness, 0, &grace()).await;
+    let own = harness.record_of("cl_1").await;
+    send(harness, 60, &ada("cl_1", "+49 30 901821")).await;
+    let open = open_conflicts(harness).await;
+    assert_eq!((open.len(), &open[0]["kind"]), (1, &json!("match")), "{open:?}");
+    (own, open[0]["detail"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_lead_that_has_a_record_stays_asked_about_until_it_is_linked_by_hand() {
+    for with_rows in [true, false] {
+        let adapt = if with_rows { with_contacts } else { |_: &mut Config| {} };
+        let (harness, contact) = start("alert", adapt).await;
+        let (own, detail) = renamed_to_the_contact(&harness).await;
+        let id = own["id"].as_str().unwrap();
+        assert!(detail.contains(&format!("the lead is linked to Lead {id}")), "{detail}");
+
+        // The change is neither written nor forgotten.
+        answer(&harness, json!({ "choose": "record", "record_id": contact })).await;
+        let open = open_conflicts(&harness).await;
+        assert_eq!((open.len(), &open[0]["detail"]), (1, &json!(detail)), "{open:?}");
+        let log = harness.admin("sync-log?lead_id=cl_1&error=other_object").await;
+        assert_eq!(log["items"], json!([]), "{log}");
+        harness.until("queue", |queue| queue["items"][0]["held"] == 1).await;
+        assert_eq!(harness.record_of("cl_1").await["fields"]["LastName"], "Hopper");
+
+        if with_rows {
+            let link = json!({ "object": "Contact", "record_id": contact });
+            let (status, told) = harness.admin_ask("PUT", "leads/klozeo/cl_1/links/salesforce", link).await;
+            assert_eq!(status, 200, "{told}");
+            harness.settled().await;
+            let fields = &harness.control(&format!("records/{contact}")).await["fields"];
+            assert_eq!((&fields["Lead_System_Id__c"], &fields["Phone"]), (&json!("cl_1"), &json!("+4930901821")));
+        } else {
+            answer(&harness, json!({ "choose": "create" })).await;
+            assert_eq!(harness.record_of("cl_1").await["fields"]["LastName"], "Lovelace");
+        }
+        assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+        harness.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn duplicates_are_saved_all_the_same_where_the_settings_say_so() {
     let allow = |config: &mut Config| {
         for destination in config.destinations.values_mut() {

@@ -202,6 +202,8 @@ fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) ->
         return match status {
             500.. => CrmError::Unavailable { code, detail: message },
             401 => CrmError::Unauthorised { code, detail: message },
+            // What the code is called where a condition fails is not documented.
+            412 => CrmError::Changed { code },
             _ if error.code.starts_with("LOGIN_") => CrmError::Unauthorised { code, detail: message },
             _ => CrmError::Unfamiliar { code, message },
         };

@@ -33,6 +33,8 @@ pub(super) struct Outgoing {
     pub json: Option<Bytes>,
     pub request_id: Option<RequestId>,
     pub if_modified_since: Option<String>,
+    /// The condition of a change.
+    pub if_unmodified_since: Option<String>,
     /// Whether the org's assignment rules run; `None` where nothing is written, or each part says it itself.
     pub auto_assign: Option<bool>,
     /// Whether duplicate rules that let themselves be overruled are.
@@ -51,6 +53,7 @@ impl Outgoing {
             json: None,
             request_id: None,
             if_modified_since: None,
+            if_unmodified_since: None,
             auto_assign: None,
             save_duplicates: false,
             send_until: None,
@@ -158,6 +161,9 @@ impl Transport {
         }
         if let Some(since) = &request.if_modified_since {
             outgoing = outgoing.header(header::IF_MODIFIED_SINCE, since);
+        }
+        if let Some(since) = &request.if_unmodified_since {
+            outgoing = outgoing.header(header::IF_UNMODIFIED_SINCE, since);
         }
         if let Some(json) = &request.json {
             outgoing = outgoing.header(header::CONTENT_TYPE, "application/json; charset=UTF-8").body(json.clone());

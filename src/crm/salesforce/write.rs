@@ -4,8 +4,9 @@
 //! with such a text would fail its whole collection, or get a stranger's ID for a value. It travels in a plain collection,
 //! which resolves nothing, beside the composite; what was written of it is read with the next lookup.
 //!
-//! Collections know no conditions. An update that holds only while its record is as it was read is a part of its own in
-//! the composite; the first ones cost no call of their own.
+//! Collections know no conditions, and do not tell what a duplicate rule found. An update that holds only while its record is
+//! as it was read, and a record of which a person is to be told what the rule found, are parts of their own in the
+//! composite; the first ones cost no call of their own. With a text that looks like a reference each is a call of its own.
 
 mod parts;
 
@@ -17,7 +18,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use self::parts::{Part, names_its_owner};
+use self::parts::{Part, names_its_owner, own_fields};
 use super::rows::{Reader, text};
 use super::soql::{self, Key};
 use super::transport::{Answer, Outgoing, SendError};
@@ -33,28 +34,31 @@ const PARTS_PER_CALL: usize = 25;
 const WIDE_PARTS_PER_CALL: usize = 5;
 /// Of the others, records that travel alone.
 const MOST_ALONE: usize = PARTS_PER_CALL - WIDE_PARTS_PER_CALL;
-/// Conditional updates in a call that holds nothing else: people are of two kinds, and each is read back by a query.
-const CONDITIONAL_PER_CALL: usize = PARTS_PER_CALL - 2;
+/// Records that travel alone in a call that holds nothing else: people are of two kinds, and each is read back by a query.
+const ALONE_PER_CALL: usize = PARTS_PER_CALL - 2;
 /// As much of an answer that is no JSON as the sync log keeps.
 const LONGEST_TEXT_KEPT: usize = 4_000;
 
-/// Carries out the writes, in one call unless a text looks like a reference, and one for the deletes; one result each, in the
-/// order given.
+/// Carries out the writes, in one call unless a text looks like a reference or more travel alone than have room, and one for
+/// the deletes; one result each, in the order given.
 pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<WriteResult> {
     let saved = |write: &RecordWrite| write.duplicates == OnDuplicate::Save;
     // Five collections have room in one composite; of six kinds this is the rarest.
     let some_are_saved = request.writes.iter().any(saved) && !request.writes.iter().all(saved);
     let is_apart = |write: &RecordWrite| {
-        let saved_among_others = some_are_saved && write.id.is_some() && saved(write) && !is_conditional(write);
-        write.delete || saved_among_others || write.fields.values().any(looks_like_a_reference)
+        let saved_among_others = some_are_saved && write.id.is_some() && saved(write);
+        !travels_alone(write) && (write.delete || saved_among_others || has_a_reference(write))
     };
+    let alone = request.writes.iter().enumerate().filter(|(_, write)| travels_alone(write));
+    let (called, alone): (Vec<_>, Vec<_>) = alone.partition(|(_, write)| has_a_reference(write));
+    let called: Vec<usize> = called.into_iter().map(|(place, _)| place).collect();
     // In the first call there is room beside the others.
-    let conditional = request.writes.iter().enumerate().filter(|(_, write)| is_conditional(write) && !is_apart(write));
-    let surplus: Vec<usize> = conditional.map(|(place, _)| place).skip(MOST_ALONE).collect();
-    if surplus.is_empty() && !request.writes.iter().any(is_apart) {
+    let surplus: Vec<usize> = alone.into_iter().map(|(place, _)| place).skip(MOST_ALONE).collect();
+    if called.is_empty() && surplus.is_empty() && !request.writes.iter().any(is_apart) {
         return write_share(crm, request, Way::Composite).await;
     }
-    let first = share(request, |place, write| !is_apart(write) && !surplus.contains(&place));
+    let waits = |place: usize| called.contains(&place) || surplus.contains(&place);
+    let first = share(request, |place, write| !is_apart(write) && !waits(place));
     let mut shares = vec![(first, Way::Composite)];
     for saves in [false, true] {
         let belongs = |write: &RecordWrite| is_apart(write) && !write.delete && saved(write) == saves;
@@ -76,27 +80,35 @@ pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<Write
     });
     let mut results: BTreeMap<usize, WriteResult> = join_all(sent).await.into_iter().flatten().collect();
     // One after the other: a batch is one call in flight. What would be too late is not sent.
-    for chunk in surplus.chunks(CONDITIONAL_PER_CALL) {
+    let composites = surplus.chunks(ALONE_PER_CALL).map(|chunk| (chunk, Way::Composite));
+    let calls = called.chunks(1).map(|chunk| (chunk, Way::Call));
+    for (chunk, way) in composites.chain(calls) {
         let (places, request) = share(request, |place, _| chunk.contains(&place));
-        results.extend(places.into_iter().zip(write_share(crm, &request, Way::Composite).await));
+        results.extend(places.into_iter().zip(write_share(crm, &request, way).await));
     }
     results.into_values().collect()
 }
 
-/// Whether it is a part of its own in a composite.
-fn is_conditional(write: &RecordWrite) -> bool {
-    write.unmodified_since.is_some() && write.id.is_some() && !write.delete
+/// Whether it travels in no collection: it holds only while its record is as it was read, or is to be explained.
+fn travels_alone(write: &RecordWrite) -> bool {
+    !write.delete && (condition(write).is_some() || write.duplicates == OnDuplicate::Explain)
 }
 
-/// Whether a composite would take a part of the value for a reference to an answer.
-fn looks_like_a_reference(value: &CrmValue) -> bool {
-    match value {
+/// The condition of an update, as the header says it.
+fn condition(write: &RecordWrite) -> Option<String> {
+    let since = write.unmodified_since.filter(|_| write.id.is_some() && !write.delete)?;
+    wire::header_date(since)
+}
+
+/// Whether a composite would take a part of a value for a reference to an answer.
+fn has_a_reference(write: &RecordWrite) -> bool {
+    write.fields.values().any(|value| match value {
         CrmValue::Text(text) => text.contains("@{"),
         CrmValue::Choices(choices) => choices.iter().any(|choice| choice.contains("@{")),
         CrmValue::Null | CrmValue::Number(_) | CrmValue::Boolean(_) | CrmValue::Date(_) | CrmValue::DateTime(_) => {
             false
         }
-    }
+    })
 }
 
 /// The writes that belong together, with their places in the request.
@@ -111,6 +123,8 @@ enum Way {
     Composite,
     /// All of them creates, all updates, or all deletes.
     Collection(Method),
+    /// One record that travels alone.
+    Call,
 }
 
 async fn write_share(crm: &Salesforce, request: &WriteRequest, way: Way) -> Vec<WriteResult> {
@@ -121,6 +135,7 @@ async fn write_share(crm: &Salesforce, request: &WriteRequest, way: Way) -> Vec<
     let attempted = match way {
         Way::Composite => attempt(crm, request, &records).await,
         Way::Collection(method) => attempt_plain(crm, request, &records, method).await,
+        Way::Call => attempt_alone(crm, request, &records).await,
     };
     match attempted {
         Ok(results) => results,
@@ -163,7 +178,8 @@ async fn attempt(crm: &Salesforce, request: &WriteRequest, records: &[Row]) -> R
     let written = Part::all(request);
     let mut parts: Vec<Subrequest<'_>> = written.iter().map(|part| part.subrequest(crm, request, records)).collect();
     let read_back = read_back_queries(&readers, request);
-    let room = WIDE_PARTS_PER_CALL.saturating_sub(written.iter().filter(|part| !part.is_alone).count());
+    let wide = written.iter().filter(|part| !part.is_alone).count();
+    let room = WIDE_PARTS_PER_CALL.saturating_sub(wide).min(PARTS_PER_CALL.saturating_sub(written.len()));
     parts.extend(read_back.iter().take(room).enumerate().map(|(place, (_, soql))| Subrequest {
         method: "GET",
         url: soql::query_path(&crm.root, soql),
@@ -241,6 +257,37 @@ async fn attempt_plain(
     Ok(results.into_values().collect())
 }
 
+/// One record by its own address.
+async fn attempt_alone(
+    crm: &Salesforce,
+    request: &WriteRequest,
+    records: &[Row],
+) -> Result<Vec<WriteResult>, WholeFailure> {
+    let ([write], [record]) = (request.writes.as_slice(), records) else {
+        return Err(CrmError::Collateral { code: "TOO_MANY_RECORDS".into() }.into());
+    };
+    let part = Part::alone(0, write);
+    let creates = write.id.is_none();
+    let outgoing = Outgoing {
+        method: if creates { Method::POST } else { Method::PATCH },
+        json: Some(super::to_bytes(&own_fields(record))?),
+        request_id: Some(request.request_id.clone()),
+        send_until: Some(request.send_until),
+        auto_assign: Some(creates && request.auto_assign && !names_its_owner(write)),
+        save_duplicates: part.saves_duplicates,
+        if_unmodified_since: condition(write),
+        ..Outgoing::get("record", address(crm, write))
+    };
+    let answer = crm.transport.send(&outgoing).await.map_err(SendError::of_a_write)?;
+    if !matches!(answer.status, 200..=299) {
+        return Err(WholeFailure { error: whole_error(&answer), response: response_text(answer.status, &answer.body) });
+    }
+    let body = serde_json::from_slice(&answer.body).ok();
+    let answered = Subanswer { body, http_status_code: answer.status, reference_id: part.reference.clone() };
+    let verdicts = part.verdicts(Some(&answered), &answer);
+    Ok(verdicts.into_iter().map(|verdict| verdict.into_result(crm, write, record, &mut RowsReadBack::new())).collect())
+}
+
 /// A record's part of the request, as the sync log keeps it.
 #[derive(Serialize)]
 struct KeptRequest<'a> {
@@ -309,9 +356,13 @@ fn whole_error(answer: &Answer) -> CrmError {
     answer.error()
 }
 
-/// A record by its ID.
-fn record_path(crm: &Salesforce, write: &RecordWrite, id: &RecordId) -> String {
-    format!("{}/sobjects/{}/{}", crm.root, write.object, full_id(id.as_str()))
+/// Where it is written: records that travel alone have an address of their own.
+fn address(crm: &Salesforce, write: &RecordWrite) -> String {
+    match &write.id {
+        _ if !travels_alone(write) => format!("{}/composite/sobjects", crm.root),
+        Some(id) => format!("{}/sobjects/{}/{}", crm.root, write.object, full_id(id.as_str())),
+        None => format!("{}/sobjects/{}", crm.root, write.object),
+    }
 }
 
 fn record_json(write: &RecordWrite) -> Row {
@@ -330,11 +381,7 @@ fn request_text(crm: &Salesforce, write: &RecordWrite, record: &Row) -> String {
         (false, None) => "POST",
         (false, Some(_)) => "PATCH",
     };
-    let if_unmodified_since = write.unmodified_since.filter(|_| is_conditional(write)).and_then(wire::header_date);
-    let url = match &write.id {
-        Some(id) if is_conditional(write) => record_path(crm, write, id),
-        _ => format!("{}/composite/sobjects", crm.root),
-    };
+    let (url, if_unmodified_since) = (address(crm, write), condition(write));
     to_text(&KeptRequest { method, url, if_unmodified_since, record })
 }
 

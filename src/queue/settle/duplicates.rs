@@ -1,13 +1,13 @@
 //! What follows when the CRM's own duplicate rule refuses a record: ask what it found, and save it where a person said so.
 
+use super::conflicts::asked_by_duplicate_rule;
 use crate::crm::{CrmError, OnDuplicate, WriteResult};
 use crate::domain::ids::RecordRef;
-use crate::domain::plan::{Choice, ConflictKind, Resolution};
+use crate::domain::plan::{Choice, ConflictKind, Question, Resolution, SyncRules};
 use crate::queue::batch::Planned;
 
 /// Told of a rule that cannot be overruled.
-pub(super) const BLOCKED: &str =
-    "the rule blocks it whoever insists: choose the record, or have the rule changed to an alert";
+const BLOCKED: &str = "the rule blocks it whoever insists: choose the record, or have the rule changed to an alert";
 
 /// How the write is to be sent once more; `None`: a person is asked.
 ///
@@ -32,10 +32,30 @@ pub(super) fn past_the_rule(planned: &Planned, result: &WriteResult) -> Option<O
 }
 
 /// The record that a person said the lead is, where the rule found that one and it is of a kind that is not written to.
-pub(super) fn linked_elsewhere<'a>(planned: &Planned, error: &'a CrmError) -> Option<&'a RecordRef> {
+///
+/// A lead that has a record keeps it: what it says has to go there, so the rule's question stays open.
+pub(super) fn linked_elsewhere<'a>(planned: &Planned, error: &'a CrmError, rules: &SyncRules) -> Option<&'a RecordRef> {
     let found = found_by_rule(error)??;
+    let is_free = planned.member.work.link.is_none() && rules.of(&found.object).is_none();
     let chosen = newest_answer(planned).map(|answer| &answer.choice);
-    (chosen == Some(&Choice::Record(found.clone())) && planned.member.keys.chosen.is_none()).then_some(found)
+    (is_free && chosen == Some(&Choice::Record(found.clone()))).then_some(found)
+}
+
+/// What a person is asked, if a duplicate rule refused the write: with what the answers can do here.
+pub(super) fn question(planned: &Planned, error: &CrmError) -> Option<Question> {
+    let mut question = asked_by_duplicate_rule(error, ConflictKind::Match)?;
+    if let Some(link) = planned.member.work.link.as_ref().filter(|_| !question.candidates.is_empty()) {
+        let RecordRef { object, id } = &link.record;
+        question.detail.push_str(&format!(
+            "; the lead is linked to {object} {id}, and `record` does not change that: if it is the record found, \
+             link it to that one by hand, or unlink it where that is of a kind without rows"
+        ));
+    }
+    if planned.duplicates == OnDuplicate::Save {
+        question.detail.push_str("; ");
+        question.detail.push_str(BLOCKED);
+    }
+    Some(question)
 }
 
 /// The record that the CRM's duplicate rule found, if that refused the write and the answer names one.

@@ -105,6 +105,8 @@ fn a_status_without_code_has_the_safe_verdict() {
     check(500, "Unavailable");
     check(503, "Unavailable");
     assert_eq!(verdict(&classify(500, None, &[error("BRAND_NEW", "", &[])])), "Unavailable");
+    assert_eq!(classify(412, None, &[error("BRAND_NEW", "", &[])]), CrmError::Changed { code: "BRAND_NEW".into() });
+    assert_eq!(verdict(&classify(412, None, &[error("BATCH_PROCESSING_HALTED", "", &[])])), "Collateral");
     assert_eq!(verdict(&classify(500, None, &[error("UNABLE_TO_LOCK_ROW", "", &[])])), "Unavailable");
 }
 

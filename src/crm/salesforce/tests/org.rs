@@ -32,7 +32,8 @@ impl Reply {
 }
 
 pub(super) struct Seen {
-    path: String,
+    pub method: Method,
+    pub path: String,
     headers: HeaderMap,
     pub body: String,
 }
@@ -93,8 +94,13 @@ impl Org {
     pub fn seen(&self, path: &str) -> Vec<Seen> {
         let world = self.world.lock().unwrap();
         let seen = world.seen.iter().filter(|seen| seen.path.contains(path));
-        seen.map(|seen| Seen { path: seen.path.clone(), headers: seen.headers.clone(), body: seen.body.clone() })
-            .collect()
+        let copy = |seen: &Seen| Seen {
+            method: seen.method.clone(),
+            path: seen.path.clone(),
+            headers: seen.headers.clone(),
+            body: seen.body.clone(),
+        };
+        seen.map(copy).collect()
     }
 
     /// Every token given so far is refused from now on.
@@ -127,7 +133,7 @@ async fn answer(
         let told = world.replies.iter_mut().find(|(part, replies)| path.contains(**part) && !replies.is_empty());
         let told = told.map(|(_, replies)| replies.remove(0));
         let reply = told.unwrap_or_else(|| by_itself(&mut world, &address, &method, &path, &headers, &body));
-        world.seen.push(Seen { path, headers, body });
+        world.seen.push(Seen { method, path, headers, body });
         reply
     };
     let (status, body) = match reply {

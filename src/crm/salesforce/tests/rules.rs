@@ -87,16 +87,47 @@ async fn what_a_rule_found_is_told_of_a_record_that_travels_alone() {
     }
     let id = |place: usize| results[place].outcome.as_ref().unwrap().record.id.as_str();
     assert_eq!((id(1), id(2)), (BOB, ADA));
+    assert!(
+        results[2].request.contains(&format!(r#""method":"PATCH","url":"/services/data/v62.0/sobjects/Lead/{ADA}""#))
+    );
     let sent: Vec<String> = parts(&org).into_iter().map(|(_, called, ..)| called).collect();
     assert_eq!(sent, ["POST /sobjects/Lead", "POST /sobjects/Lead", &format!("PATCH /sobjects/Lead/{ADA}")]);
     let body: Json = serde_json::from_str(&org.seen("/composite").pop().unwrap().body).unwrap();
     assert_eq!(body["compositeRequest"][0]["body"], json!({"Ext__c": "a", "LastName": "Lovelace"}));
+}
 
-    // More than have room go without being told.
-    let many = (0..30).map(|n| with(&n.to_string(), explain, None)).collect();
-    crm.write(&write_request(many)).await;
-    let parts = parts(&org);
-    assert_eq!((parts.len(), parts[0].3), (21, 10));
+#[tokio::test]
+async fn what_a_rule_found_is_told_of_every_record_however_many_there_are() {
+    let org = Org::start().await;
+    let (crm, _) = adapter(&org.address);
+    let found = |place: usize| {
+        let record = json!({"attributes": {"type": "Lead"}, "Id": format!("00Q5g0000{place:06}EA5")});
+        json!([{"errorCode": "DUPLICATES_DETECTED", "message": "m",
+            "duplicateResut": {"matchResults": [{"matchRecords": [{"record": record}]}]}}])
+    };
+    let answer = |from: usize, records: usize| {
+        let part =
+            |n: usize| json!({"referenceId": format!("alone{n}"), "httpStatusCode": 400, "body": found(from + n)});
+        Reply::json(200, json!({"compositeResponse": (0..records).map(part).collect::<Vec<_>>()}))
+    };
+    for (from, records) in [(0, 20), (20, 23), (43, 7)] {
+        org.answer("/composite", answer(from, records));
+    }
+    let many = (0..50).map(|n| with(&n.to_string(), OnDuplicate::Explain, None)).collect();
+    let results = crm.write(&write_request(many)).await;
+    assert_eq!(results.len(), 50);
+    for (place, result) in results.iter().enumerate() {
+        match &result.outcome {
+            Err(CrmError::Duplicate { record: Some(record), .. }) => {
+                assert_eq!(record.id.as_str(), format!("00Q5g0000{place:06}EA5"));
+            }
+            other => panic!("{place}: {other:?}"),
+        }
+        assert!(result.request.contains(r#""method":"POST","url":"/services/data/v62.0/sobjects/Lead""#), "{result:?}");
+        assert!(result.request.contains(&format!(r#""Ext__c":"{place}""#)), "{result:?}");
+    }
+    let calls: Vec<usize> = org.seen("/composite").iter().map(|seen| read_parts(&seen.body).len()).collect();
+    assert_eq!(calls, [20, 23, 7]);
 }
 
 /// The parts of the composite call where there are plain collections beside it.

@@ -1,14 +1,14 @@
 //! The parts of one call: collections of records that are written alike, and records that travel alone: with a condition, or
 //! so that Salesforce says what its duplicate rules found. And what it said of each record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
 use super::super::transport::{ALLOW_SAVE, Answer, DUPLICATE_RULES};
-use super::super::wire::{self, Collection, Row, SaveResult, Subanswer, Subrequest, SubrequestBody, full_id};
+use super::super::wire::{Collection, Row, SaveResult, Subanswer, Subrequest, SubrequestBody, full_id};
 use super::super::{OWNER, Salesforce, classify};
-use super::{KeptAnswer, MOST_ALONE, RowsReadBack, is_conditional, kept_json, request_text, to_text};
+use super::{KeptAnswer, RowsReadBack, address, condition, kept_json, request_text, to_text, travels_alone};
 use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult, Written};
 use crate::domain::ids::{ObjectName, RecordId, RecordRef};
 
@@ -25,12 +25,6 @@ pub(super) struct Part {
 impl Part {
     /// Every write of a call.
     pub fn all(request: &WriteRequest) -> Vec<Self> {
-        let places = |belongs: fn(&RecordWrite) -> bool| {
-            request.writes.iter().enumerate().filter(move |(_, write)| belongs(write)).map(|(place, _)| place)
-        };
-        let mut alone: BTreeSet<usize> = places(is_conditional).collect();
-        let explained = places(|write| write.duplicates == OnDuplicate::Explain && !is_conditional(write));
-        alone.extend(explained.take(MOST_ALONE.saturating_sub(alone.len())));
         let mut parts = Vec::new();
         for (reference, creates, owned, saves) in [
             ("creates", true, false, false),
@@ -40,33 +34,39 @@ impl Part {
             ("updates", false, false, false),
             ("updates_saved", false, false, true),
         ] {
-            let belongs = |place: usize, write: &RecordWrite| {
+            let belongs = |write: &RecordWrite| {
                 let saved = write.duplicates == OnDuplicate::Save;
                 let is_owned = write.id.is_none() && names_its_owner(write);
                 let alike = write.id.is_none() == creates && is_owned == owned && saved == saves;
-                !alone.contains(&place) && alike
+                !travels_alone(write) && alike
             };
             parts.push(Self { saves_duplicates: saves, ..Self::of(request, reference.to_owned(), belongs) });
         }
-        parts.extend(alone.into_iter().map(|place| Self {
-            reference: format!("alone{place}"),
-            places: vec![place],
-            saves_duplicates: request.writes.get(place).is_some_and(|write| write.duplicates == OnDuplicate::Save),
-            is_alone: true,
-        }));
+        let writes = request.writes.iter().enumerate();
+        parts.extend(writes.filter(|(_, write)| travels_alone(write)).map(|(place, write)| Self::alone(place, write)));
         parts.retain(|part| !part.places.is_empty());
         parts
+    }
+
+    /// The write in this place of the request.
+    pub fn alone(place: usize, write: &RecordWrite) -> Self {
+        Self {
+            reference: format!("alone{place}"),
+            places: vec![place],
+            saves_duplicates: write.duplicates == OnDuplicate::Save,
+            is_alone: true,
+        }
     }
 
     /// All writes of a request that are written alike.
     pub fn whole(request: &WriteRequest) -> Self {
         let saves_duplicates = request.writes.iter().any(|write| write.duplicates == OnDuplicate::Save);
-        Self { saves_duplicates, ..Self::of(request, "plain".to_owned(), |_, _| true) }
+        Self { saves_duplicates, ..Self::of(request, "plain".to_owned(), |_| true) }
     }
 
     /// Equal objects stand together, since Salesforce cuts a collection where the object changes.
-    fn of(request: &WriteRequest, reference: String, belongs: impl Fn(usize, &RecordWrite) -> bool) -> Self {
-        let writes = request.writes.iter().enumerate().filter(|(place, write)| belongs(*place, write));
+    fn of(request: &WriteRequest, reference: String, belongs: impl Fn(&RecordWrite) -> bool) -> Self {
+        let writes = request.writes.iter().enumerate().filter(|(_, write)| belongs(write));
         let mut places: Vec<(&ObjectName, usize)> = writes.map(|(place, write)| (&write.object, place)).collect();
         places.sort();
         let places = places.into_iter().map(|(_, place)| place).collect();
@@ -82,16 +82,11 @@ impl Part {
         if self.saves_duplicates {
             http_headers.insert(DUPLICATE_RULES, ALLOW_SAVE.to_owned());
         }
-        let since =
-            first.filter(|write| self.is_alone && is_conditional(write)).and_then(|write| write.unmodified_since);
-        http_headers.extend(since.and_then(wire::header_date).map(|since| ("If-Unmodified-Since", since)));
         let (url, body) = match first.filter(|_| self.is_alone) {
             Some(write) => {
-                let id = write.id.as_ref().map(|id| format!("/{}", full_id(id.as_str()))).unwrap_or_default();
-                let record = self.places.first().and_then(|place| records.get(*place)).cloned().unwrap_or_default();
-                let fields = record.into_iter().filter(|(key, _)| !matches!(key.as_str(), "attributes" | "id"));
-                let url = format!("{}/sobjects/{}{id}", crm.root, write.object);
-                (url, SubrequestBody::Record(fields.collect()))
+                http_headers.extend(condition(write).map(|since| ("If-Unmodified-Since", since)));
+                let record = self.places.first().and_then(|place| records.get(*place));
+                (address(crm, write), SubrequestBody::Record(record.map(own_fields).unwrap_or_default()))
             }
             None => (format!("{}/composite/sobjects", crm.root), SubrequestBody::Collection(self.collection(records))),
         };
@@ -150,6 +145,12 @@ impl Part {
             _ => all(unknown("the answer does not hold one result for each record"), status, body),
         }
     }
+}
+
+/// What is written of a record that its address names.
+pub(super) fn own_fields(record: &Row) -> Row {
+    let fields = record.iter().filter(|(key, _)| !matches!(key.as_str(), "attributes" | "id"));
+    fields.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Whether the record comes with its owner, whom the org's assignment rules would exchange for another.
