@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::check;
+use super::crm_rules::CrmRules;
 use super::duplicates::{self, Duplicates};
 use super::explain::explain;
 use super::orders;
@@ -18,14 +19,12 @@ use super::resync::{Resync, is_ours, scope_from_json, scope_to_json};
 use crate::clock::Clock;
 use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
-use crate::crm::CrmError;
 use crate::crm::gate::GateReason;
 use crate::domain::check::Finding;
-use crate::domain::divergence::{Divergence, DuplicateRule};
+use crate::domain::divergence::Divergence;
 use crate::domain::ids::{DestinationName, LeadKey, SourceName};
 use crate::domain::mapping::documented::documented_rows;
 use crate::domain::record::Schema;
-use crate::domain::time::Timestamp;
 use crate::http::admin::state::{
     CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LeadExplained, LinkWish, MappingEntry,
     Operations, OrderError, ReloadError, Reloaded,
@@ -41,9 +40,6 @@ const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(3600);
 
 /// How often it is looked at while a field by which records are recognised, or a whole object, is missing.
 const LOOK_FOR_MISSING_FIELD_EVERY: Duration = Duration::from_secs(60);
-
-/// How long whoever looks at the check waits for the CRM's own rules.
-const RULES_WITHIN: Duration = Duration::from_secs(5);
 
 /// How soon a resync is taken up of which the process died, once its lease ran out.
 const LOOK_FOR_RUNS_EVERY: Duration = Duration::from_secs(5);
@@ -63,8 +59,7 @@ pub(super) struct AppOperations {
     /// The resyncs that this process works on.
     runs: Arc<Mutex<HashMap<i64, watch::Sender<bool>>>>,
     duplicates: Arc<Duplicates>,
-    /// The CRMs' own duplicate rules, as they were last read.
-    crm_rules: Mutex<BTreeMap<DestinationName, (Timestamp, Vec<DuplicateRule>)>>,
+    crm_rules: CrmRules,
 }
 
 impl AppOperations {
@@ -96,7 +91,7 @@ impl AppOperations {
             holding,
             runs: Arc::default(),
             duplicates,
-            crm_rules: Mutex::default(),
+            crm_rules: CrmRules::default(),
         }
     }
 
@@ -239,7 +234,8 @@ impl Operations for AppOperations {
         if let Some(destination) = self.destinations.get(destination) {
             destination.gate.resume();
             destination.wake();
-            // Who lets it go on may have put right what was wrong with the CRM's fields.
+            // Who lets it go on may have put right what was wrong with the CRM's fields, and what we may see.
+            self.crm_rules.forget(&destination.name);
             let destination = Arc::clone(destination);
             tokio::spawn(async move { look_again(&destination).await });
         }
@@ -280,7 +276,7 @@ impl Operations for AppOperations {
 
     async fn divergence(&self, destination: &DestinationName) -> Option<Divergence> {
         let config = self.configs.get(destination)?;
-        let rules = self.crm_rules(self.destinations.get(destination)?).await;
+        let rules = self.crm_rules.of(self.destinations.get(destination)?).await;
         Some(check::divergence(destination, config, &self.presets, rules))
     }
 
@@ -361,26 +357,6 @@ impl Operations for AppOperations {
 }
 
 impl AppOperations {
-    /// The CRM's own duplicate rules, read again when they are an hour old; not while nothing is sent to it.
-    async fn crm_rules(&self, destination: &Destination) -> Result<Vec<DuplicateRule>, CrmError> {
-        let now = self.clock.now();
-        let known = self.crm_rules.lock().unwrap_or_else(PoisonError::into_inner).get(&destination.name).cloned();
-        let known = known.filter(|(seen_at, _)| now.since(*seen_at) < LOOK_AT_SCHEMA_EVERY);
-        if let Some((_, rules)) = known {
-            return Ok(rules);
-        }
-        let unavailable =
-            |detail: &str| CrmError::Unavailable { code: "not_asked".to_owned(), detail: detail.to_owned() };
-        if !destination.gate.status().open {
-            return Err(unavailable("nothing is sent to it now"));
-        }
-        let asked = tokio::time::timeout(RULES_WITHIN, destination.crm.duplicate_rules()).await;
-        let rules = asked.unwrap_or_else(|_| Err(unavailable("it did not answer in time")))?;
-        let mut all = self.crm_rules.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(destination.name.clone(), (now, rules.clone()));
-        Ok(rules)
-    }
-
     /// Goes on with the resyncs that nobody works on any more: of a process before this one, or of another one that died.
     pub async fn resume_runs(self: Arc<Self>) {
         let mut stopped = self.stopped.clone();

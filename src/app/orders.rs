@@ -19,6 +19,9 @@ impl From<ByHandError> for OrderError {
             ByHandError::Closed(why) => {
                 OrderError::NotNow(format!("Nothing can be asked of the CRM now, since {why}. Try again later."))
             }
+            ByHandError::TooOften { wait } => {
+                OrderError::TooOften { retry_after: u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX) }
+            }
             ByHandError::Crm(error) => OrderError::Crm(format!("{error}. Nothing was changed here; try again.")),
             ByHandError::Store(error) => OrderError::Store(error),
         }

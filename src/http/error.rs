@@ -38,6 +38,10 @@ pub enum ApiError {
     Configuration(Vec<String>),
     /// The CRM refused, or did not answer, what had to be asked of it at once.
     Crm(String),
+    /// Each of these costs calls of the CRM's allowance; again after so many seconds.
+    TooOften {
+        retry_after: u32,
+    },
     TooLarge,
     Unsupported(&'static str),
     /// The request did not arrive in time.
@@ -113,6 +117,12 @@ impl ApiError {
             ApiError::Crm(detail) => {
                 (StatusCode::BAD_GATEWAY, "crm", "The CRM did not do what it was asked", Some(detail.into()))
             }
+            ApiError::TooOften { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-requests",
+                "This was asked too often",
+                some("It costs calls of the CRM's daily allowance. Ask again after `Retry-After` seconds."),
+            ),
             ApiError::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too-large",
@@ -143,7 +153,9 @@ impl IntoResponse for ApiError {
         let extra = match &self {
             ApiError::MethodNotAllowed(Some(allow)) => Some((header::ALLOW, HeaderValue::from_static(allow))),
             ApiError::NoToken => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            ApiError::Unavailable { retry_after, .. } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after))),
+            ApiError::Unavailable { retry_after, .. } | ApiError::TooOften { retry_after } => {
+                Some((header::RETRY_AFTER, HeaderValue::from(*retry_after)))
+            }
             // What is left of the body is not read, so the connection ends.
             ApiError::TooLarge | ApiError::TooSlow => Some((header::CONNECTION, HeaderValue::from_static("close"))),
             _ => None,

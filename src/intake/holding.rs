@@ -28,16 +28,20 @@ const BOUNDS: RefusedBounds = RefusedBounds { per_source: 1000, bytes: 64 << 20 
 const HELD_FOR: Duration = Duration::from_secs(24 * 3600);
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-/// What waits to be written at most: of each source, and of all in bytes.
+/// What waits to be written at most: so many of each source, and of its bytes half of what the others leave of these.
 const MAX_WAITING: usize = 256;
 const MAX_WAITING_BYTES: usize = 8 << 20;
+/// In all. As long as this has room, one request of each source has, however large it is.
+const MAX_WAITING_BYTES_IN_ALL: usize = 64 << 20;
 /// More beside its body than this is no honest sender's.
 const MAX_HEAD: usize = 16 << 10;
 
-/// What is written at once, so that webhooks do not wait behind it, and how long it then rests.
+/// What is written at once, so that webhooks do not wait behind it, how long it then rests, and how much strangers may have
+/// written in a second.
 const BATCH: usize = 32;
 const BATCH_BYTES: usize = 256 << 10;
 const REST: Duration = Duration::from_millis(100);
+const BYTES_A_SECOND: usize = 1 << 20;
 
 /// Refused requests on their way into the store.
 #[derive(Default)]
@@ -51,14 +55,24 @@ pub struct Holding {
 #[derive(Default)]
 struct Waiting {
     requests: VecDeque<NewRefused>,
-    by_source: HashMap<SourceName, usize>,
+    by_source: HashMap<SourceName, OfSource>,
+    bytes: usize,
+}
+
+/// What waits of one source.
+#[derive(Clone, Copy, Default)]
+struct OfSource {
+    requests: usize,
     bytes: usize,
 }
 
 impl Waiting {
     fn has_room_for(&self, source: &SourceName, bytes: usize) -> bool {
-        self.by_source.get(source).is_none_or(|waiting| *waiting < MAX_WAITING)
-            && self.bytes.saturating_add(bytes) <= MAX_WAITING_BYTES
+        let own = self.by_source.get(source).copied().unwrap_or_default();
+        let free = MAX_WAITING_BYTES.saturating_sub(self.bytes.saturating_sub(own.bytes));
+        let fits = own.bytes.saturating_add(bytes) <= free / 2;
+        let is_only = own.requests == 0 && self.bytes.saturating_add(bytes) <= MAX_WAITING_BYTES_IN_ALL;
+        own.requests < MAX_WAITING && (fits || is_only)
     }
 
     fn take_batch(&mut self) -> Vec<NewRefused> {
@@ -73,7 +87,8 @@ impl Waiting {
         self.bytes = self.bytes.saturating_sub(bytes);
         for request in &batch {
             if let Some(waiting) = self.by_source.get_mut(&request.source) {
-                *waiting = waiting.saturating_sub(1);
+                waiting.requests = waiting.requests.saturating_sub(1);
+                waiting.bytes = waiting.bytes.saturating_sub(request.size());
             }
         }
         batch
@@ -106,7 +121,9 @@ impl Holding {
             return false;
         }
         waiting.bytes += bytes;
-        *waiting.by_source.entry(refused.source.clone()).or_default() += 1;
+        let own = waiting.by_source.entry(refused.source.clone()).or_default();
+        own.requests += 1;
+        own.bytes += bytes;
         waiting.requests.push_back(refused);
         self.came.notify_one();
         true
@@ -118,9 +135,9 @@ impl Holding {
         let writing = tokio::spawn(async move {
             let mut left = self.waiting().requests.len();
             loop {
-                let written = self.write_batch(&*store).await;
+                let Some((written, _)) = self.write_batch(&*store).await else { return };
                 left = left.saturating_sub(written);
-                if written == 0 || left == 0 {
+                if left == 0 {
                     return;
                 }
             }
@@ -130,13 +147,14 @@ impl Holding {
         }
     }
 
-    /// Writes the next few, after those that are being written; answers how many there were.
-    async fn write_batch(&self, store: &dyn Store) -> usize {
+    /// Writes the next few, after those that are being written; answers how many there were, and their bytes.
+    async fn write_batch(&self, store: &dyn Store) -> Option<(usize, usize)> {
         let _writing = self.writing.lock().await;
         let batch = self.waiting().take_batch();
         if batch.is_empty() {
-            return 0;
+            return None;
         }
+        let bytes = batch.iter().map(NewRefused::size).sum();
         let sources: Vec<SourceName> = batch.iter().map(|request| request.source.clone()).collect();
         if let Err(error) = store.hold_refused(batch, BOUNDS).await {
             warn!(requests = sources.len(), "{} refused requests could not be held: {}", sources.len(), error.reason());
@@ -144,7 +162,7 @@ impl Holding {
                 metrics::refused_request(source, HoldingOutcome::Lost);
             }
         }
-        sources.len()
+        Some((sources.len(), bytes))
     }
 
     /// Writes what waits, a little at a time, and lets go of what is too old, until `stop` becomes true and nothing waits.
@@ -157,7 +175,7 @@ impl Holding {
                     warn!("refused requests may be held for longer than a day: {}", error.reason());
                 }
             }
-            if self.write_batch(&*store).await == 0 {
+            let Some((_, bytes)) = self.write_batch(&*store).await else {
                 if *stop.borrow() {
                     return;
                 }
@@ -167,12 +185,21 @@ impl Holding {
                     () = tokio::time::sleep(FORGET_EVERY) => {}
                 }
                 continue;
-            }
+            };
+            let rest = rest_after(bytes);
             if !*stop.borrow() {
-                tokio::time::sleep(REST).await;
+                tokio::select! {
+                    () = tokio::time::sleep(rest) => {}
+                    _ = stop.changed() => {}
+                }
             }
         }
     }
+}
+
+/// How long nothing is written after so many bytes.
+fn rest_after(bytes: usize) -> Duration {
+    REST.max(Duration::from_secs(1).mul_f64(bytes as f64 / BYTES_A_SECOND as f64))
 }
 
 /// What is held of a request; `None`: it is not to be.
@@ -184,6 +211,10 @@ fn refused(
     now: Timestamp,
 ) -> Option<NewRefused> {
     let proof = source.verifier.proof(signed, request.path_and_query, Uuid::new_v4().into_bytes());
+    if proof == Proof::Missing && source.has_secrets_in_body() {
+        // It can never be taken in, and strangers are not to have their bodies parsed.
+        return None;
+    }
     let StoredForm { body, headers, .. } = source.stored_form(request);
     if body.is_empty() && !request.body.is_empty() {
         // The secret would be in the body, which cannot be read.
@@ -260,13 +291,65 @@ mod tests {
     #[test]
     fn one_sources_flood_leaves_room_for_another_source() {
         let holding = Holding::default();
-        let held = (0..1000).filter(|_| holding.push(refused("flooded", 10))).count();
-        assert_eq!(held, MAX_WAITING);
-        assert!(holding.push(refused("quiet", 10)));
-        assert!(!holding.push(refused("large", MAX_WAITING_BYTES)), "the bytes of all are bounded");
-        while !holding.waiting().take_batch().is_empty() {}
-        assert_eq!(holding.waiting().bytes, 0);
-        assert!(holding.push(refused("flooded", 10)), "there is room again");
+        for (bytes, at_most) in [(10, MAX_WAITING), (1 << 20, 4), (5 << 20, 1), (20 << 20, 1)] {
+            let held = (0..1000).filter(|_| holding.push(refused("flooded", bytes))).count();
+            assert_eq!(held, at_most, "of {bytes} bytes");
+            assert!(holding.push(refused("quiet", 1 << 20)), "after {bytes} bytes");
+            let taken = std::iter::from_fn(|| Some(holding.waiting().take_batch()).filter(|batch| !batch.is_empty()));
+            assert_eq!(taken.flatten().count(), held + 1);
+            assert_eq!(holding.waiting().bytes, 0);
+            assert!(holding.waiting().by_source.values().all(|own| (own.requests, own.bytes) == (0, 0)));
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_however_many_sources_are_flooded() {
+        let holding = Holding::default();
+        let held = (0..100).filter(|source| holding.push(refused(&format!("s{source}"), 5 << 20))).count();
+        assert_eq!(held, MAX_WAITING_BYTES_IN_ALL / (5 << 20));
+        assert!(holding.waiting().bytes <= MAX_WAITING_BYTES_IN_ALL);
+    }
+
+    #[test]
+    fn it_rests_for_as_long_as_what_was_written_is_large() {
+        assert_eq!([rest_after(0), rest_after(10_000)], [REST; 2]);
+        assert_eq!(rest_after(BATCH_BYTES), Duration::from_millis(250));
+        assert_eq!(rest_after(3 * BYTES_A_SECOND), Duration::from_secs(3));
+    }
+
+    /// Takes the secret out of bodies, where the token stands in them.
+    fn source_with_a_secret_in_its_body() -> SourceRuntime {
+        let preset = crate::source::preset("google-ads").expect("known");
+        let (verify, read) = preset.verify.zip(preset.read).expect("of its own");
+        SourceRuntime::new("ads".into(), true, &verify, &["the-key".to_owned()], read, Vec::new()).expect("right")
+    }
+
+    #[test]
+    fn a_body_with_secrets_is_not_read_for_one_who_shows_none() {
+        let source = source_with_a_secret_in_its_body();
+        let held = |body: &'static str| {
+            let request = Incoming {
+                method: "POST",
+                path_and_query: "/webhooks/ads",
+                query: None,
+                path_token: None,
+                headers: &Vec::<(String, String)>::new(),
+                body: Bytes::from_static(body.as_bytes()),
+                request_id: "r".into(),
+            };
+            let signed = SignedRequest {
+                method: request.method,
+                url: None,
+                headers: request.headers,
+                query: None,
+                path_token: None,
+                body: &request.body,
+            };
+            super::refused(&source, &request, &signed, Verdict::Invalid, Timestamp::from_seconds(0))
+        };
+        assert!(held(r#"{"lead_id":"1"}"#).is_none());
+        let wrong = held(r#"{"lead_id":"1","google_key":"another"}"#).expect("held");
+        assert_eq!((wrong.reason, &wrong.body[..]), (RefusedFor::WrongSignature, &br#"{"lead_id":"1"}"#[..]));
     }
 
     #[test]

@@ -106,6 +106,11 @@ impl SourceRuntime {
         self.reader.rules().bodies.takes(kind)
     }
 
+    /// Whether its bodies are read before they are stored, since a secret stands in them.
+    pub(super) fn has_secrets_in_body(&self) -> bool {
+        !self.secrets_in_body.is_empty()
+    }
+
     /// What an operator should know of the way that this source is set up.
     pub fn advice(&self) -> Vec<&'static str> {
         let thin = (!self.reader.rules().types.thin.is_empty()).then(|| remedy(Unreadable::NeedsFetch.code()));

@@ -28,6 +28,8 @@ pub enum ByHandError {
     InHand,
     #[error("{0}")]
     Closed(String),
+    #[error("it was asked too often")]
+    TooOften { wait: Duration },
     #[error(transparent)]
     Crm(#[from] CrmError),
     #[error(transparent)]

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use super::explain::Looks;
 use super::keys::InFlight;
 use super::owners::KnownOwners;
 use super::verdict::RetryPolicy;
@@ -88,6 +89,8 @@ pub struct Destination {
     pub(super) in_flight: InFlight,
     /// Users of the CRM that were looked up lately.
     pub(super) owners: KnownOwners,
+    /// How often leads were explained lately.
+    pub(super) looks: Looks,
     /// Leases that ran out and of which the log does not tell yet.
     ran_out: Mutex<Recovered>,
     rules: RwLock<Option<Arc<Rules>>>,
@@ -142,6 +145,7 @@ impl Destination {
             sources,
             in_flight: InFlight::default(),
             owners: KnownOwners::default(),
+            looks: Looks::default(),
             ran_out: Mutex::default(),
             rules: RwLock::default(),
             caught_up_with: tokio::sync::Mutex::default(),
@@ -156,6 +160,7 @@ impl Destination {
     pub fn succeeding(self, before: &Self) -> Self {
         Self {
             in_flight: before.in_flight.clone(),
+            looks: before.looks.clone(),
             last_error: RwLock::new(before.last_error()),
             woken: Arc::clone(&before.woken),
             ..self

@@ -1,7 +1,7 @@
 //! What would be done for a lead now, rule by rule, without doing it: planned by the code that syncs, from what the CRM
 //! answers to the same lookup. Nothing is written, neither there nor here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batch::{Member, new_request_id, owners_of, plan_member};
@@ -28,6 +28,36 @@ use crate::store::{ClaimedJob, Work};
 /// How long it may take until the gate has room.
 const WAIT_FOR: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Whoever may read may have leads explained: so many at once, and then one each so often.
+const LOOKS_AT_ONCE: u32 = 30;
+const A_LOOK_EACH: Duration = Duration::from_secs(120);
+
+/// Until when the looks that were taken are spoken for.
+#[derive(Debug, Default)]
+pub(super) struct Looks(Mutex<Option<Timestamp>>);
+
+impl Looks {
+    /// Takes one; else says how long it is until there is one.
+    fn take(&self, now: Timestamp) -> Result<(), Duration> {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = now.after(A_LOOK_EACH * LOOKS_AT_ONCE);
+        // Further away only after the clock was set back.
+        let spoken_for = until.unwrap_or(now).clamp(now, all);
+        let after = spoken_for.after(A_LOOK_EACH);
+        if after > all {
+            return Err(after.since(all));
+        }
+        *until = Some(after);
+        Ok(())
+    }
+}
+
+impl Clone for Looks {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(*self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
 
 /// What planning a lead now gives, and from what.
 #[derive(Clone, Debug, Default)]
@@ -97,12 +127,15 @@ impl Destination {
         Ok(Some(explained))
     }
 
-    /// The right to ask the CRM, or why there is none.
+    /// The right to ask the CRM, or why there is none. Nobody waits for a lead because of a look.
     async fn enter(&self) -> Result<Result<Permit, String>, ByHandError> {
         let until = Instant::now() + WAIT_FOR;
         loop {
-            match self.gate.enter(WorkClass::Live) {
-                Entry::Go(permit) => return Ok(Ok(permit)),
+            match self.gate.enter(WorkClass::Backfill) {
+                Entry::Go(permit) => {
+                    self.looks.take(self.clock.now()).map_err(|wait| ByHandError::TooOften { wait })?;
+                    return Ok(Ok(permit));
+                }
                 Entry::Closed { why, .. } => return Ok(Err(format!("{} is closed: {why}", self.name))),
                 Entry::Busy if Instant::now() >= until => return Err(ByHandError::InHand),
                 Entry::Busy => tokio::time::sleep(LOOK_EVERY).await,
@@ -180,4 +213,23 @@ fn with_company(plan: SyncPlan, member: &Member, rules: &Rules, now: Timestamp) 
     let CompanyAction::Is { record, fields, .. } = company.action.clone() else { return plan };
     plan.point_to(&record, &of.object, fields.is_empty());
     known(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_looks_may_be_taken_at_once_and_then_one_each_so_often() {
+        let (looks, at) = (Looks::default(), Timestamp::from_seconds);
+        let taken = (0..LOOKS_AT_ONCE + 5).filter(|_| looks.take(at(1000)).is_ok()).count();
+        assert_eq!(taken, LOOKS_AT_ONCE as usize);
+        assert_eq!(looks.take(at(1000)), Err(A_LOOK_EACH));
+        assert_eq!(looks.take(at(1119)), Err(Duration::from_secs(1)));
+        assert_eq!((looks.take(at(1120)), looks.take(at(1120))), (Ok(()), Err(A_LOOK_EACH)));
+        let set_back = at(0);
+        assert_eq!(looks.take(set_back), Err(A_LOOK_EACH), "as if all had been taken just now");
+        let day = at(100_000);
+        assert_eq!((0..1000).filter(|_| looks.take(day).is_ok()).count(), LOOKS_AT_ONCE as usize);
+    }
 }

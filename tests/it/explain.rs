@@ -1,8 +1,13 @@
 //! What would be done for a lead, told without doing it.
 
+use std::time::Duration;
+
+use leadrelay::clock::Clock;
+use leadrelay::config::Percent;
+use leadrelay::domain::time::Timestamp;
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Harness, event};
+use crate::harness::{Harness, Stage, event};
 
 const CREATED: i64 = 1_767_225_600;
 
@@ -116,5 +121,70 @@ async fn a_resync_by_filter_touches_only_its_leads() {
     let (status, problem) =
         harness.admin_ask("POST", "resync", json!({ "destination": "salesforce", "q": "cl_\0" })).await;
     assert_eq!((status, problem["detail"].as_str().unwrap().contains("U+0000")), (422, true), "{problem}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_may_only_read_does_not_spend_the_days_calls() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_1", "Berlin"))).await;
+    harness.settled().await;
+    let calls = async || harness.control("stats").await["calls"].as_u64().unwrap();
+    let before = calls().await;
+    let mut answers = Vec::new();
+    for _ in 0..40 {
+        answers.push(harness.admin_ask("GET", "leads/klozeo/cl_1/explain", json!({})).await);
+    }
+    let of_status = |wanted: u16| answers.iter().filter(|(status, _)| *status == wanted).count();
+    assert!(of_status(200) >= 30 && of_status(429) >= 9 && of_status(200) + of_status(429) == 40, "{answers:?}");
+    let (_, problem) = &answers[39];
+    assert_eq!(problem["type"], "urn:leadrelay:problem:too-many-requests", "{problem}");
+    let cost: u64 = answers.iter().filter_map(|(_, answer)| answer["api_calls"].as_u64()).sum();
+    assert_eq!(calls().await, before + cost);
+    harness.send(&event("lead.updated", CREATED + 60, &person("cl_1", "Bonn"))).await;
+    harness.settled().await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["City"], "Bonn", "leads go on");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_kept_for_live_leads_is_not_spent_on_a_look() {
+    let harness = Harness::start(|config| {
+        for destination in config.destinations.values_mut() {
+            destination.limits.reserve_for_live = Percent::new(100);
+        }
+    })
+    .await;
+    harness.send(&event("lead.created", CREATED, &person("cl_1", "Berlin"))).await;
+    harness.settled().await;
+    let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+    assert_eq!((&explained["plan"], &explained["api_calls"]), (&json!(null), &json!(0)), "{explained}");
+    assert!(explained["not_asked"].as_str().unwrap().contains("kept for live leads"), "{explained}");
+    let calls = harness.control("stats").await["calls"].clone();
+    harness.admin("check").await;
+    assert_eq!(harness.control("stats").await["calls"], calls, "nor on the CRM's duplicate rules");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn the_crms_duplicate_rules_are_asked_for_once_an_hour_even_if_it_does_not_show_them() {
+    let mut stage = Stage::new().await;
+    stage.clock = Clock::manual(Timestamp::from_seconds(CREATED));
+    let harness = stage.start(|_| {}).await;
+    harness.until("check", |check| check["items"] != json!([])).await;
+    let hour = Duration::from_secs(3601);
+    harness.advance(hour);
+    let refused = json!({ "fault": "status", "status": 403, "code": "INSUFFICIENT_ACCESS", "path": "composite" });
+    harness.faults(json!([refused])).await;
+    for _ in 0..5 {
+        let told = harness.admin_text("check").await;
+        assert!(told.contains("does not show its duplicate rules: ") && told.contains("INSUFFICIENT_ACCESS"), "{told}");
+    }
+    assert_eq!(harness.control("stats").await["faults"]["status"], 1, "asked once");
+    assert_eq!(harness.destination(|_| true).await["state"], "running", "that says nothing of leads");
+    harness.faults(json!([])).await;
+    assert!(harness.admin_text("check").await.contains("INSUFFICIENT_ACCESS"), "kept for an hour");
+    harness.advance(hour);
+    assert!(!harness.admin_text("check").await.contains("INSUFFICIENT_ACCESS"));
     harness.stop().await;
 }

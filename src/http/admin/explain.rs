@@ -192,8 +192,9 @@ impl From<CompanyPlan> for CompanyView {
 
 /// Says what would be done for a lead now, rule by rule, without doing it.
 ///
-/// Its record is looked up in the CRM by reading calls, which count towards the day's allowance; nothing is written or
-/// changed, neither there nor here.
+/// Its record is looked up in the CRM by reading calls, which count towards the day's allowance, though not towards what is
+/// kept of it for live leads; nothing is written or changed, neither there nor here. Of each destination 30 leads may be
+/// explained at once, and then one every two minutes.
 #[utoipa::path(
     get, path = "/leads/{source}/{lead_id}/explain", tag = "leads",
     params(("source" = String, Path), ("lead_id" = String, Path), ExplainQuery),
@@ -202,6 +203,7 @@ impl From<CompanyPlan> for CompanyView {
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "As much as may be is being synced now", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "There is no such destination, or it does not get this source's leads", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Asked too often; `Retry-After` says when to ask again", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "The CRM did not answer the lookup", body = Problem, content_type = "application/problem+json")
     )
 )]

@@ -23,6 +23,7 @@ impl From<OrderError> for ApiError {
             OrderError::NotFound => ApiError::NotFound,
             OrderError::Wrong(detail) => ApiError::Invalid(detail),
             OrderError::NotNow(detail) => ApiError::Conflict(detail),
+            OrderError::TooOften { retry_after } => ApiError::TooOften { retry_after },
             OrderError::Crm(detail) => ApiError::Crm(detail),
             OrderError::Store(error) => error.into(),
         }

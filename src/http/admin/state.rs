@@ -74,7 +74,7 @@ pub trait Operations: Send + Sync {
     fn checks(&self) -> Vec<CheckReport>;
 
     /// Who takes what for a duplicate: the lead systems, leadrelay and the CRM. `None`: no such destination. The CRM is asked
-    /// at most once an hour.
+    /// at most once an hour, whatever it answers, and sooner again only if it did not answer.
     async fn divergence(&self, destination: &DestinationName) -> Option<Divergence>;
 
     /// What an error code in this destination's sync log means and what to do; has an answer for unknown codes too.
@@ -168,6 +168,10 @@ pub enum OrderError {
     Wrong(String),
     /// Not now; says why.
     NotNow(String),
+    /// Asked too often; again after so many seconds.
+    TooOften {
+        retry_after: u32,
+    },
     /// What the CRM said.
     Crm(String),
     Store(StoreError),
