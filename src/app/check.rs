@@ -73,7 +73,7 @@ pub(super) struct Look {
     pub kinds: Kinds,
     pub schema: Schema,
     /// The objects that it does not show us.
-    failures: Vec<Finding>,
+    pub failures: Vec<Finding>,
 }
 
 /// Looks at every object that is read, not only the one written. An error tells that the CRM cannot be asked.

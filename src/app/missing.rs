@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::check::{Unmetered, look, parts};
+use super::check::{Look, Unmetered, look, parts};
 use super::connect;
 use crate::clock::Clock;
 use crate::config::{Config, DestinationConfig};
 use crate::crm::{Crm, CrmError, FieldMaking, PermissionHolder};
+use crate::domain::check::Finding;
 use crate::domain::ids::DestinationName;
 use crate::domain::missing::{NewField, Unmakeable, missing};
 
@@ -22,6 +23,15 @@ pub struct Lacking {
     crm: Arc<dyn Crm>,
 }
 
+/// What the destinations lack, as far as they say.
+#[derive(Default)]
+pub struct Found {
+    /// Those that lack nothing are not among them.
+    pub lacking: Vec<Lacking>,
+    /// Of destinations that could not be asked, or not of every object: why.
+    pub unasked: Vec<(DestinationName, Finding)>,
+}
+
 /// A field that our user does not see.
 #[derive(Clone, Debug)]
 pub struct Lack {
@@ -30,12 +40,20 @@ pub struct Lack {
     pub exists: bool,
 }
 
-/// What each destination lacks; those that lack nothing, or that cannot be asked, are not among them: the check tells of those.
-pub async fn find(config: &Config, permission_set: Option<&str>) -> Result<Vec<Lacking>> {
-    let mut all = Vec::new();
+/// What each destination lacks.
+pub async fn find(config: &Config, permission_set: Option<&str>) -> Result<Found> {
+    let Found { lacking: mut all, mut unasked } = Found::default();
     for (name, destination) in &config.destinations {
         let crm = connect(destination, &Clock::system(), Arc::new(Unmetered))?;
-        let (fields, unmakeable) = lacking(destination, &*crm).await;
+        let look = match look(destination, &*crm).await {
+            Ok(look) => look,
+            Err(unreachable) => {
+                unasked.push((name.clone(), unreachable));
+                continue;
+            }
+        };
+        let (fields, unmakeable) = lacking(destination, &look);
+        unasked.extend(look.failures.into_iter().map(|failure| (name.clone(), failure)));
         if fields.is_empty() && unmakeable.is_empty() {
             continue;
         }
@@ -57,16 +75,15 @@ pub async fn find(config: &Config, permission_set: Option<&str>) -> Result<Vec<L
         let holder = choose(crm.permission_holders().await, permission_set);
         all.push(Lacking { destination: name.clone(), fields: lacks(fields, exists), unmakeable, holder, crm });
     }
-    Ok(all)
+    Ok(Found { lacking: all, unasked })
 }
 
 fn lacks(fields: Vec<NewField>, exists: impl Fn(&NewField) -> bool) -> Vec<Lack> {
     fields.into_iter().map(|field| Lack { exists: exists(&field), field }).collect()
 }
 
-async fn lacking(config: &DestinationConfig, crm: &dyn Crm) -> (Vec<NewField>, Vec<Unmakeable>) {
+fn lacking(config: &DestinationConfig, look: &Look) -> (Vec<NewField>, Vec<Unmakeable>) {
     let (mut fields, mut unmakeable) = (Vec::new(), Vec::new());
-    let Ok(look) = look(config, crm).await else { return (fields, unmakeable) };
     for part in parts(config, &look.kinds) {
         let (new, cannot) = missing(&part.rows, &part.object, part.written, part.delete_flag, &look.schema);
         fields.extend(new);

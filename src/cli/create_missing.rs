@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::exit::WrongUsage;
 use super::output;
-use crate::app::missing::{self, Lack, Lacking};
+use crate::app::missing::{self, Found, Lack, Lacking};
 use crate::config::Config;
 use crate::crm::{CrmError, FieldMaking};
 
@@ -34,7 +34,13 @@ impl FieldReport {
 /// Creates what is missing once that is confirmed: by `yes`, or by whoever sits at the terminal. What is shown for it goes to
 /// stderr.
 pub(super) async fn run(config: &Config, yes: bool, permission_set: Option<&str>) -> Result<Vec<FieldReport>> {
-    let all = missing::find(config, permission_set).await?;
+    let Found { lacking: all, unasked } = missing::find(config, permission_set).await?;
+    for (destination, why) in &unasked {
+        let (subject, finding) = (&why.subject, output::visible(&why.finding));
+        output::note(&format!(
+            "{destination}: which custom fields are missing could not be asked: {subject}: {finding}"
+        ));
+    }
     let mut reports = Vec::new();
     for lacking in &all {
         tell_unmakeable(lacking);
@@ -63,7 +69,7 @@ pub(super) async fn run(config: &Config, yes: bool, permission_set: Option<&str>
         let made = lacking.make(holder).await;
         reports.extend(lacking.fields.iter().zip(made).map(|(lack, made)| report(lacking, lack, made.map_err(told))));
     }
-    if all.is_empty() {
+    if all.is_empty() && unasked.is_empty() {
         output::note("no custom field is missing that could be created");
     }
     Ok(reports)

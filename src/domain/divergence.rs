@@ -11,6 +11,8 @@ pub struct DuplicateRule {
     pub same: BTreeSet<String>,
     /// What follows, and how alike they must be.
     pub then: String,
+    /// Whether it is known that anything follows. What is not known to be caught is not told to be missed either.
+    pub known: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,16 +68,19 @@ pub struct Divergence {
     /// Whose rules these are.
     pub holders: Vec<String>,
     pub criteria: Vec<Criterion>,
-    /// One sentence for each holder whose rules are not known.
+    /// One sentence for each holder whose rules are not known, and for each rule that is not known to act.
     pub unknown: Vec<String>,
 }
 
 impl Divergence {
     /// The rules of these holders side by side.
     pub fn of(holders: &[RuleHolder]) -> Self {
-        let unknown = holders.iter().filter_map(|holder| {
-            let why = holder.rules.as_ref().err()?;
-            Some(format!("{}: {why}", holder.name))
+        let unknown = holders.iter().flat_map(|holder| {
+            let told: Vec<String> = match &holder.rules {
+                Ok(rules) => rules.iter().filter(|rule| !rule.known).map(DuplicateRule::told).collect(),
+                Err(why) => vec![why.clone()],
+            };
+            told.into_iter().map(|told| format!("{}: {told}", holder.name))
         });
         Self {
             holders: holders.iter().map(|holder| holder.name.clone()).collect(),
@@ -89,18 +94,21 @@ impl Divergence {
 fn compare(holders: &[RuleHolder]) -> Vec<Criterion> {
     let rules = |holder: &'_ RuleHolder| holder.rules.clone().unwrap_or_default();
     let criteria: BTreeSet<(About, BTreeSet<String>)> =
-        holders.iter().flat_map(rules).map(|rule| (rule.about, rule.same)).collect();
+        holders.iter().flat_map(rules).filter(|rule| rule.known).map(|rule| (rule.about, rule.same)).collect();
+    let alike = |holder: &RuleHolder, about: About, same: &BTreeSet<String>| -> Vec<DuplicateRule> {
+        rules(holder).into_iter().filter(|rule| rule.about == about && rule.same == *same).collect()
+    };
     let row = |(about, same): (About, BTreeSet<String>)| {
         let caught: Vec<Option<String>> = holders
             .iter()
             .map(|holder| {
-                let alike = rules(holder).into_iter().filter(|rule| rule.about == about && rule.same == same);
+                let alike = alike(holder, about, &same).into_iter().filter(|rule| rule.known);
                 let then: Vec<String> = alike.map(|rule| rule.then).collect();
                 (!then.is_empty()).then(|| then.join("; "))
             })
             .collect();
-        let known = holders.iter().zip(&caught).filter(|(holder, caught)| holder.rules.is_ok() && caught.is_none());
-        let missed_by = known.map(|(holder, _)| holder.name.clone()).collect();
+        let misses = |holder: &&RuleHolder| holder.rules.is_ok() && alike(holder, about, &same).is_empty();
+        let missed_by = holders.iter().filter(misses).map(|holder| holder.name.clone()).collect();
         Criterion { about, same: same.into_iter().collect::<Vec<_>>().join(" and "), caught, missed_by }
     };
     let mut rows: Vec<Criterion> = criteria.into_iter().map(row).collect();
@@ -110,13 +118,46 @@ fn compare(holders: &[RuleHolder]) -> Vec<Criterion> {
 
 /// A rule about persons, or companies.
 pub fn rule(about: About, same: &[&str], then: &str) -> DuplicateRule {
-    DuplicateRule { about, same: same.iter().map(|word| (*word).to_owned()).collect(), then: then.to_owned() }
+    let same = same.iter().map(|word| (*word).to_owned()).collect();
+    DuplicateRule { about, same, then: then.to_owned(), known: true }
+}
+
+impl DuplicateRule {
+    /// Of a rule that is not known to act.
+    fn told(&self) -> String {
+        let same = self.same.iter().map(String::as_str).collect::<Vec<_>>().join(" and ");
+        format!("{} compares {same}; whether any duplicate rule acts by it is not known", self.then)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::words::*;
     use super::*;
+
+    #[test]
+    fn what_is_not_known_to_act_is_neither_caught_nor_missed() {
+        let crm = [rule(About::Person, &[EMAIL], "Contact: B"), rule(About::Person, &[CITY], "Contact: C")];
+        let holders = [
+            RuleHolder { name: "klozeo".into(), rules: Ok(vec![rule(About::Person, &[EMAIL], "merged")]) },
+            RuleHolder { name: "leadrelay".into(), rules: Ok(Vec::new()) },
+            RuleHolder {
+                name: "crm".into(),
+                rules: Ok(crm.into_iter().map(|rule| DuplicateRule { known: false, ..rule }).collect()),
+            },
+        ];
+        let told = Divergence::of(&holders);
+        let email = Criterion {
+            about: About::Person,
+            same: EMAIL.to_owned(),
+            caught: vec![Some("merged".to_owned()), None, None],
+            missed_by: vec!["leadrelay".to_owned()],
+        };
+        assert_eq!(told.criteria, [email]);
+        let unknown = ["Contact: B compares email", "Contact: C compares city"];
+        let unknown = unknown.map(|rule| format!("crm: {rule}; whether any duplicate rule acts by it is not known"));
+        assert_eq!(told.unknown, unknown);
+    }
 
     #[test]
     fn what_one_catches_and_another_does_not_stands_in_a_row() {

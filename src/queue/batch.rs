@@ -68,6 +68,8 @@ pub(super) struct Planned {
     pub plan: SyncPlan,
     /// How its write meets the CRM's own duplicate rules.
     pub duplicates: OnDuplicate,
+    /// Whether the CRM's assignment rules may choose the owner of a new record.
+    pub assigns: bool,
     /// What this attempt did before its last call, refused calls among it, with what was announced: logged with that one.
     pub before: Vec<(Option<IntentId>, NewLogRow)>,
 }
@@ -247,6 +249,7 @@ impl Batch {
                 member,
                 plan,
                 duplicates: self.destination.settings.duplicates,
+                assigns: self.destination.settings.auto_assign,
                 before: Vec::new(),
             });
         }
@@ -284,10 +287,9 @@ impl Batch {
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
         let planned = self.with_companies(planned, companies, &settling, report).await?;
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
-        for Planned { member, plan, duplicates, before } in planned {
+        for mut planned in planned {
             // The field that points to the company is known only now.
-            let plan = self.without_known(&member, plan);
-            let planned = Planned { member, plan, duplicates, before };
+            planned.plan = self.without_known(&planned.member, planned.plan);
             let writes = matches!(
                 planned.plan.action,
                 Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. }
@@ -323,7 +325,8 @@ impl Batch {
                 self.destination.gate.pardon_late();
             }
             self.pardon().await?;
-            parts.push(again);
+            let (again, unassigned) = again.into_iter().partition(|planned| planned.assigns);
+            parts.extend([again, unassigned]);
         }
         Ok(())
     }
@@ -366,7 +369,7 @@ impl Batch {
             request_id,
             writes: kept.iter().map(record_write).collect(),
             reading: self.rules.reading.clone(),
-            auto_assign: destination.settings.auto_assign,
+            auto_assign: kept.iter().all(|planned| planned.assigns),
             // No call is sent with less than its time-out left on the lease.
             send_until: lease.until.before(destination.settings.timeout),
         };

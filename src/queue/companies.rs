@@ -1,7 +1,10 @@
 //! Companies of a batch's leads: each made once, however many leads are of it, and before their records point to it.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use self::groups::{Group, groups};
 use super::batch::{Batch, Member, Planned, Report, new_request_id};
 use super::keys::{self, Deferred, InHand};
 use super::lease::Lease;
@@ -16,38 +19,8 @@ use crate::domain::plan::{CompanyAction, CompanyRules, ConflictKind, Decision, Q
 use crate::domain::record::CrmValue;
 use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, NewLogRow, Operation, Outcome, StoreResult};
 
-/// Leads of one company, by their places.
-#[derive(Debug, Default)]
-struct Group {
-    keys: BTreeSet<String>,
-    places: Vec<usize>,
-}
-
-/// Puts together whose keys meet, directly or through others.
-fn groups(keys: impl IntoIterator<Item = (usize, BTreeSet<String>)>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut group_of: HashMap<String, usize> = HashMap::new();
-    for (place, keys) in keys {
-        let met: BTreeSet<usize> = keys.iter().filter_map(|key| group_of.get(key).copied()).collect();
-        let home = met.first().copied().unwrap_or(groups.len());
-        if home == groups.len() {
-            groups.push(Group::default());
-        }
-        let mut joined = Group { keys, places: vec![place] };
-        for other in met.into_iter().filter(|other| *other != home) {
-            let other = groups.get_mut(other).map(std::mem::take).unwrap_or_default();
-            joined.keys.extend(other.keys);
-            joined.places.extend(other.places);
-        }
-        group_of.extend(joined.keys.iter().map(|key| (key.clone(), home)));
-        if let Some(group) = groups.get_mut(home) {
-            group.keys.extend(joined.keys);
-            group.places.extend(joined.places);
-        }
-    }
-    groups.retain(|group| !group.places.is_empty());
-    groups
-}
+/// How the CRM says that its own duplicate rule refused a record.
+const RULE: &str = "DUPLICATES_DETECTED";
 
 /// One company's record to be made or filled.
 #[derive(Debug)]
@@ -59,8 +32,9 @@ pub(super) struct Task {
     /// The leads of the company; in the name of the first one it is done.
     places: Vec<usize>,
     decisions: Vec<Decision>,
-    /// Whether a person said that it is another company than those that are there.
-    is_apart: bool,
+    /// How its write meets the CRM's own duplicate rules: past them where a person said that it is another company than those
+    /// that are there.
+    duplicates: OnDuplicate,
 }
 
 /// Why the company of the lead at each place could not be made, and of the first lead what was announced.
@@ -147,15 +121,15 @@ impl Batch {
             );
             let collateral = |done: &Done| matches!(done.result.outcome, Err(CrmError::Collateral { .. }));
             if done.len() > 1 && done.iter().all(collateral) {
-                for Done { task, intent, result, call } in &done {
-                    let Some(one) = task.places.first().and_then(|place| planned.get_mut(*place)) else { continue };
-                    let row = task.sent_row(one, settling, result, call, rules);
-                    one.before.push((Some(*intent), row));
-                }
                 let half = done.split_off(done.len() / 2);
-                parts.extend([half, done].map(|half| half.into_iter().map(|done| done.task).collect::<Vec<_>>()));
+                parts.extend([half, done].map(|half| to_be_sent_again(half, &mut planned, settling, rules)));
                 continue;
             }
+            // What a rule found is asked before a person is.
+            let (unexplained, done) = done.into_iter().partition::<Vec<_>, _>(Done::is_unexplained);
+            let mut asking = to_be_sent_again(unexplained, &mut planned, settling, rules);
+            asking.iter_mut().for_each(|task| task.duplicates = OnDuplicate::Explain);
+            parts.push(asking);
             for done in done {
                 conclude(done, &mut planned, &mut failed, settling, rules);
             }
@@ -179,7 +153,7 @@ impl Batch {
     /// What is to be done about companies.
     pub(super) async fn company_tasks(&mut self, planned: &[Planned]) -> StoreResult<Vec<Task>> {
         let Some(rules) = self.rules.sync.company.clone() else { return Ok(Vec::new()) };
-        let mut tasks = creates(planned, &rules);
+        let mut tasks = creates(planned, &rules, self.destination.settings.duplicates);
         tasks.extend(self.updates(planned).await?);
         Ok(tasks)
     }
@@ -187,6 +161,7 @@ impl Batch {
     /// The companies of which something is blank that a lead knows; one that another batch fills stays as it is for now.
     async fn updates(&mut self, planned: &[Planned]) -> StoreResult<Vec<Task>> {
         let mut tasks: BTreeMap<RecordRef, Task> = BTreeMap::new();
+        let settings = self.destination.settings.duplicates;
         for (place, one) in planned.iter().enumerate() {
             let Some(of) = &one.plan.company else { continue };
             let CompanyAction::Is { record, fields, .. } = &of.action else { continue };
@@ -199,7 +174,7 @@ impl Batch {
                 keys: BTreeSet::from([keys::of_record(record)]),
                 places: Vec::new(),
                 decisions: Vec::new(),
-                is_apart: false,
+                duplicates: settings,
             });
             task.add(place, fields, &of.decisions);
         }
@@ -255,7 +230,7 @@ impl Batch {
         }
         let request = WriteRequest {
             request_id: announcement.request_id,
-            writes: ours.iter().map(|task| task.write(rules, destination.settings.duplicates)).collect(),
+            writes: ours.iter().map(|task| task.write(rules)).collect(),
             reading: self.rules.reading.clone(),
             auto_assign: false,
             send_until: lease.until.min(self.lease.until).before(destination.settings.timeout),
@@ -271,8 +246,9 @@ impl Batch {
     }
 }
 
-/// The companies to be made: one for all leads whose keys meet.
-fn creates(planned: &[Planned], rules: &CompanyRules) -> Vec<Task> {
+/// The companies to be made: one for all leads whose keys meet, even if a person said of each that it is another company than
+/// those that are there.
+fn creates(planned: &[Planned], rules: &CompanyRules, settings: OnDuplicate) -> Vec<Task> {
     let mut made = BTreeMap::new();
     let mut wanted = Vec::new();
     for (place, one) in planned.iter().enumerate() {
@@ -282,10 +258,10 @@ fn creates(planned: &[Planned], rules: &CompanyRules) -> Vec<Task> {
             Some(CrmValue::Text(key)) => key.as_str(),
             _ => continue,
         };
-        let keys = of.keys.external_ids();
+        let mut keys = of.keys.external_ids();
         // One that a person said is another company has a key of its own.
         let is_apart = !keys.iter().any(|key| key == own);
-        let keys = if is_apart { vec![own.to_owned()] } else { keys };
+        keys.extend(is_apart.then(|| own.to_owned()));
         wanted.push((place, keys.iter().map(|key| keys::company_key(key)).collect()));
         made.insert(place, (fields, of.decisions.as_slice(), of.keys.domains.is_empty(), is_apart));
     }
@@ -298,11 +274,13 @@ fn creates(planned: &[Planned], rules: &CompanyRules) -> Vec<Task> {
             keys: group.keys,
             places: Vec::new(),
             decisions: Vec::new(),
-            is_apart: false,
+            duplicates: settings,
         };
         for place in group.places {
             if let Some((fields, decisions, _, is_apart)) = made.get(&place) {
-                task.is_apart = *is_apart;
+                if *is_apart {
+                    task.duplicates = OnDuplicate::Save;
+                }
                 task.add(place, fields, decisions);
             }
         }
@@ -350,25 +328,17 @@ fn without_task(one: &mut Planned, settling: &Settling<'_>, rules: &CompanyRules
 
 /// From how a company's write went to what its leads do.
 fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: &Settling<'_>, rules: &CompanyRules) {
-    let Done { task, intent, result, call } = done;
+    let Done { task, intent, result, call } = &done;
     let (record, go_on, whole) = match &result.outcome {
         Ok(written) => (Some(written.record.clone()), true, true),
         // What the CRM refuses of a company keeps no person out of it.
         Err(CrmError::Refused { .. }) => (task.record.clone(), true, true),
-        Err(CrmError::Duplicate { code, .. }) if code == "DUPLICATES_DETECTED" => (task.record.clone(), true, true),
+        Err(CrmError::Duplicate { code, .. }) if code == RULE => (task.record.clone(), true, true),
         Err(_) => (task.record.clone(), task.record.is_some(), false),
     };
     for (nth, place) in task.places.iter().enumerate() {
         let Some(one) = planned.get_mut(*place) else { continue };
-        let sent = (nth == 0).then(|| (intent, task.sent_row(one, settling, &result, &call, rules)));
-        let sent = sent.map(|(intent, row)| {
-            let outcome = match &result.outcome {
-                Err(CrmError::Refused { .. }) => Outcome::Refused,
-                Err(CrmError::Duplicate { code, .. }) if code == "DUPLICATES_DETECTED" => Outcome::Conflict,
-                _ => row.outcome,
-            };
-            (intent, NewLogRow { outcome, ..row })
-        });
+        let sent = (nth == 0).then(|| (*intent, done.row(one, settling, rules)));
         if !go_on {
             let error = result.outcome.as_ref().err().cloned();
             failed.insert(*place, (error.unwrap_or(CrmError::too_late()), sent));
@@ -384,14 +354,52 @@ fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: 
         }
         if let Some(company) = &record {
             one.plan.point_to(company, &rules.object, whole);
-        } else if let Err(CrmError::Refused { .. }) = &result.outcome {
-            remember(&mut one.plan, &task.fields, call.sent_at);
-        } else if let Err(error) = &result.outcome
+            continue;
+        }
+        remember(&mut one.plan, &task.fields, call.sent_at);
+        if let Err(error) = &result.outcome
             && let Some(question) = asked_by_duplicate_rule(error, ConflictKind::Company)
         {
             let lead = one.plan.company.as_ref().map(|of| CrmValue::Text(of.keys.identity()));
             one.plan.questions.push(Question { lead, ..question });
         }
+    }
+}
+
+/// The tasks, to be sent once more; how they went is logged when their leads are settled.
+fn to_be_sent_again(
+    done: Vec<Done>,
+    planned: &mut [Planned],
+    settling: &Settling<'_>,
+    rules: &CompanyRules,
+) -> Vec<Task> {
+    for done in &done {
+        if let Some(one) = done.task.places.first().and_then(|place| planned.get_mut(*place)) {
+            one.before.push((Some(done.intent), done.row(one, settling, rules)));
+        }
+    }
+    done.into_iter().map(|done| done.task).collect()
+}
+
+impl Done {
+    /// Whether a duplicate rule refused it, and it was not asked yet what the rule found.
+    fn is_unexplained(&self) -> bool {
+        let found = matches!(&self.result.outcome, Err(CrmError::Duplicate { code, record: None, .. }) if code == RULE);
+        found && self.task.duplicates == OnDuplicate::Refuse
+    }
+
+    /// The row of the lead in whose name it was sent.
+    fn row(&self, one: &Planned, settling: &Settling<'_>, rules: &CompanyRules) -> NewLogRow {
+        let Done { task, result, call, .. } = self;
+        let written = result.outcome.as_ref().ok().map(|written| &written.record);
+        let row = task.row(one, settling, task.operation(), written.or(task.record.as_ref()), rules);
+        let row = settling.sent(row, call, result);
+        let outcome = match &result.outcome {
+            Err(CrmError::Refused { .. }) => Outcome::Refused,
+            Err(CrmError::Duplicate { code, .. }) if code == RULE => Outcome::Conflict,
+            _ => row.outcome,
+        };
+        NewLogRow { outcome, ..row }
     }
 }
 
@@ -411,14 +419,14 @@ impl Task {
         if self.record.is_some() { Operation::AccountUpdate } else { Operation::AccountCreate }
     }
 
-    fn write(&self, rules: &CompanyRules, settings: OnDuplicate) -> RecordWrite {
+    fn write(&self, rules: &CompanyRules) -> RecordWrite {
         RecordWrite {
             object: rules.object.object.clone(),
             id: self.record.as_ref().map(|record| record.id.clone()),
             fields: self.fields.clone(),
             delete: false,
             unmodified_since: None,
-            duplicates: if self.is_apart { OnDuplicate::Save } else { settings },
+            duplicates: self.duplicates,
         }
     }
 
@@ -440,41 +448,5 @@ impl Task {
             _ => None,
         };
         NewLogRow { record: record.cloned(), matched_by, decisions, ..settling.company_row(&one.member, operation) }
-    }
-
-    /// The row of the lead in whose name it was sent.
-    fn sent_row(
-        &self,
-        one: &Planned,
-        settling: &Settling<'_>,
-        result: &WriteResult,
-        call: &Call,
-        rules: &CompanyRules,
-    ) -> NewLogRow {
-        let written = result.outcome.as_ref().ok().map(|written| &written.record);
-        let row = self.row(one, settling, self.operation(), written.or(self.record.as_ref()), rules);
-        settling.sent(row, call, result)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leads_whose_keys_meet_are_of_one_company() {
-        let keys = |keys: &[&str]| keys.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
-        let wanted = [
-            (0, keys(&["domain:a", "name:acme"])),
-            (1, keys(&["domain:b"])),
-            (2, keys(&["name:acme"])),
-            (3, keys(&["domain:c", "name:coyote"])),
-            (4, keys(&["domain:b", "name:coyote"])),
-            (5, keys(&["domain:c"])),
-        ];
-        let mut places: Vec<Vec<usize>> = groups(wanted).into_iter().map(|group| group.places).collect();
-        places.iter_mut().for_each(|places| places.sort_unstable());
-        places.sort();
-        assert_eq!(places, [vec![0, 2], vec![1, 3, 4, 5]]);
     }
 }

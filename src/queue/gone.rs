@@ -18,6 +18,7 @@ impl Batch {
             member,
             plan: excluded(),
             duplicates: OnDuplicate::default(),
+            assigns: false,
             before: Vec::new(),
         });
         self.settle(planned.map(|planned| settling.without_write(planned)).collect(), &self.lease).await

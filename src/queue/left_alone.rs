@@ -27,7 +27,13 @@ impl Batch {
             if is_filtered && !member.job.forced && self.was_told(&member).await? {
                 told.push(settling.told_before(&member));
             } else {
-                planned.push(Planned { member, plan, duplicates: OnDuplicate::default(), before: Vec::new() });
+                planned.push(Planned {
+                    member,
+                    plan,
+                    duplicates: OnDuplicate::default(),
+                    assigns: false,
+                    before: Vec::new(),
+                });
             }
         }
         self.settle(told, &self.lease).await?;

@@ -5,12 +5,17 @@
 
 use crate::crm::CrmError;
 use crate::domain::ids::{FieldName, RecordRef};
+use crate::domain::mapping::FieldType;
 use crate::domain::plan::{Action, BasePair, Link, Rule, SyncPlan, SyncRules};
 use crate::domain::record::CrmValue;
 
-/// The plan without the fields that the CRM refused, if it can do without them.
+/// An owner who is no user any more, be it one that the lead named or one that an assignment rule chose.
+const INACTIVE_OWNER: &str = "INACTIVE_OWNER_OR_USER";
+
+/// The plan without the fields that the CRM refused, if it can do without them. An owner who was refused is left out even
+/// where the answer names no field: the CRM then chooses another.
 pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRules) -> Option<SyncPlan> {
-    let CrmError::Refused { fields: refused, message, .. } = error else { return None };
+    let CrmError::Refused { code, fields: refused, message } = error else { return None };
     let (Action::Create { object, .. } | Action::Update { record: RecordRef { object, .. }, .. }) = &plan.action else {
         return None;
     };
@@ -19,6 +24,8 @@ pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRul
             || rules.schema.field(object, field).is_none_or(|schema| schema.required_on_create())
     };
     let (Action::Create { fields, .. } | Action::Update { fields, .. }) = &plan.action else { return None };
+    let owners = owner_fields(rules).filter(|field| fields.contains_key(field)).cloned().collect();
+    let refused = if code == INACTIVE_OWNER && refused.is_empty() { &owners } else { refused };
     if refused.is_empty() || refused.iter().any(|field| needed(field) || !fields.contains_key(field)) {
         return None;
     }
@@ -27,6 +34,18 @@ pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRul
         leave_out(&mut plan, field, &format!("refused by the CRM: {message}"));
     }
     Some(plan)
+}
+
+/// The fields that say whose a record is.
+fn owner_fields(rules: &SyncRules) -> impl Iterator<Item = &FieldName> {
+    let rows = [rules].into_iter().chain(rules.others.values()).flat_map(|rules| &rules.rows);
+    rows.filter(|row| row.kind == FieldType::Owner).map(|row| &row.crm)
+}
+
+/// Whether an assignment rule of the CRM gave the new record to an inactive user: it can be made without these rules.
+pub(super) fn assigned_to_inactive(plan: &SyncPlan, error: &CrmError) -> bool {
+    let is_owner = matches!(error, CrmError::Refused { code, .. } if code == INACTIVE_OWNER);
+    is_owner && matches!(plan.action, Action::Create { .. })
 }
 
 /// The plan without what was refused before with the same values, while mapping and schema are what they were.

@@ -41,7 +41,7 @@ pub(super) fn do_without(plan: &mut SyncPlan, member: &Member, rules: &Rules, no
     plan.left_out.insert(company.link_field.clone(), Some(known.clone()));
 }
 
-/// Remembers that the CRM refused to make the lead's company, if it was sent as the lead alone has it.
+/// Remembers that the CRM, or its duplicate rule, refused to make the lead's company, if it was sent as the lead alone has it.
 pub(super) fn remember(plan: &mut SyncPlan, sent: &BTreeMap<FieldName, CrmValue>, now: Timestamp) {
     let Some(company) = &plan.company else { return };
     if !matches!(&company.action, CompanyAction::Create { fields, .. } if fields == sent) {

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 use tracing::error;
 
 use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report};
-use super::left_out::without_refused;
+use super::left_out::{assigned_to_inactive, without_refused};
 use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
 use super::writes::{Sent, known_before};
-use crate::crm::CrmError;
+use crate::crm::{CrmError, WriteResult};
 use crate::domain::job::MAY_LAND_FOR;
 use crate::domain::plan::{Action, LeftOut, Link, SyncPlan};
 use crate::domain::time::Timestamp;
@@ -207,8 +207,8 @@ impl Settling<'_> {
         Some(settlement)
     }
 
-    /// Settles what was sent. The second half are leads to be sent once more: without the fields that were refused, or with
-    /// another word to the CRM's duplicate rules.
+    /// Settles what was sent. The second half are leads to be sent once more: without the fields that were refused, without the
+    /// CRM's assignment rules, or with another word to its duplicate rules.
     pub fn after_write(&self, sent: Sent) -> (Vec<Settlement>, Vec<Planned>) {
         let (mut settlements, mut again) = (Vec::new(), Vec::new());
         let reduced = self.without_refused_fields(&sent);
@@ -226,6 +226,13 @@ impl Settling<'_> {
                 } else {
                     again.push(planned);
                 }
+                continue;
+            }
+            if goes_unassigned(&planned, &result) {
+                row.outcome = Outcome::Refused;
+                planned.before.push((Some(intent), row));
+                planned.assigns = false;
+                again.push(planned);
                 continue;
             }
             if let Some(duplicates) = past_the_rule(&planned, &result) {
@@ -281,6 +288,7 @@ impl Settling<'_> {
     /// they stay owed.
     fn tell_gate(&self, sent: &Sent, reduced: &[Option<SyncPlan>]) {
         let leads = sent.planned.iter().zip(&sent.results).zip(reduced).filter(|(_, reduced)| reduced.is_none());
+        let leads = leads.filter(|((planned, result), _)| !goes_unassigned(planned, result));
         self.batch.permit.settled(leads.filter_map(|((planned, result), _)| match &result.outcome {
             Ok(_) => Some((&planned.member.lead.key, Ok(()))),
             Err(CrmError::Refused { code, .. }) => Some((&planned.member.lead.key, Err(code.as_str()))),
@@ -439,6 +447,11 @@ impl Settling<'_> {
         hash.update(format!("{:?}", plan.action));
         hex::encode(hash.finalize())
     }
+}
+
+/// Whether it is to be sent once more without the CRM's assignment rules.
+fn goes_unassigned(planned: &Planned, result: &WriteResult) -> bool {
+    planned.assigns && result.outcome.as_ref().is_err_and(|error| assigned_to_inactive(&planned.plan, error))
 }
 
 /// What was done before the last call is logged before it. What was announced for it is settled: refused, or a company's

@@ -24,8 +24,19 @@ pub enum Verdict {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// When it is looked at again what people are about to finish, or the CRM's operators are to mend.
+const SOME_HOURS: Duration = Duration::from_secs(4 * 3600);
+
 /// After so many attempts what lookups do not show is believed: a duplicate, or that a record is gone.
 const LOOKED_FOR: u32 = 5;
+
+/// After so many attempts an error inside of the CRM is taken to be this record's, and not to pass by itself.
+const BROKEN_FOR: u32 = 10;
+
+/// Errors inside of the CRM, with a number by which its support finds them.
+const BROKEN: [&str; 2] = ["UNKNOWN_EXCEPTION", "INTERNAL_ERROR"];
+/// The record is in an approval process.
+const LOCKED: &str = "ENTITY_IS_LOCKED";
 
 /// What follows from an error of the CRM.
 ///
@@ -62,7 +73,14 @@ pub fn after_error(
         let look_again_at = Some(now.after(DAY));
         Verdict::End(JobEnd::Held { code: code.to_owned(), detail: detail.clone(), look_again_at }, Outcome::Conflict)
     };
+    let operator = |wait: Duration| {
+        let look_again_at = Some(now.after(wait));
+        Verdict::End(JobEnd::Held { code: code.clone(), detail: detail.clone(), look_again_at }, Outcome::Refused)
+    };
     match error {
+        CrmError::Unavailable { code, .. } if BROKEN.contains(&code.as_str()) && job.attempt > BROKEN_FOR => {
+            operator(SOME_HOURS)
+        }
         CrmError::Throttled { retry_after } => retry(*retry_after, Outcome::Retry),
         CrmError::Unknown { .. } => retry(None, Outcome::Unknown),
         CrmError::Unavailable { .. }
@@ -77,10 +95,8 @@ pub fn after_error(
         CrmError::Gone { .. } | CrmError::Converted { .. } if job.attempt <= LOOKED_FOR => retry(None, Outcome::Retry),
         CrmError::Gone { .. } => hold("record_gone"),
         CrmError::Converted { .. } => hold("record_converted"),
-        CrmError::Operator { .. } | CrmError::Unfamiliar { .. } => {
-            let look_again_at = Some(now.after(DAY));
-            Verdict::End(JobEnd::Held { code: code.clone(), detail: detail.clone(), look_again_at }, Outcome::Refused)
-        }
+        CrmError::Operator { code, .. } if code == LOCKED => operator(SOME_HOURS),
+        CrmError::Operator { .. } | CrmError::Unfamiliar { .. } => operator(DAY),
         CrmError::Refused { .. } => refuse(),
     }
 }
@@ -278,6 +294,15 @@ mod tests {
         }
         check(&CrmError::Operator { code: code.clone(), message: message.clone() }, 1, "held C refused 24h");
         check(&CrmError::Unfamiliar { code: code.clone(), message: message.clone() }, 1, "held C refused 24h");
+        let locked = CrmError::Operator { code: LOCKED.to_owned(), message: message.clone() };
+        check(&locked, 1, "held ENTITY_IS_LOCKED refused 4h");
+        for code in BROKEN {
+            let broken = CrmError::Unavailable { code: code.to_owned(), detail: "ErrorId: 7-1".to_owned() };
+            check(&broken, BROKEN_FOR, "retry retry true");
+            check(&broken, BROKEN_FOR + 1, &format!("held {code} refused 4h"));
+        }
+        let busy = CrmError::Unavailable { code: "SERVER_UNAVAILABLE".to_owned(), detail: message.clone() };
+        check(&busy, BROKEN_FOR + 1, "retry retry true");
         check(&CrmError::Unknown { detail: message.clone() }, 1, "retry unknown true");
         check(&CrmError::Collateral { code: code.clone() }, 1, "retry retry true");
         check(&CrmError::Changed { code: code.clone() }, 1, "retry retry true");

@@ -285,3 +285,76 @@ async fn a_refused_company_of_a_person_is_not_sent_again_unchanged_and_is_writte
     assert_eq!(contact_of(&harness, "cl_1").await["fields"]["AccountId"], json!(acme));
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn a_company_that_a_person_says_is_new_of_several_leads_is_made_once() {
+    let harness = Harness::start(contacts(Company::Account)).await;
+    for name in ["Acme North", "Acme South"] {
+        make(&harness, "Account", json!({ "Name": name, "Website": "http://acme.example" })).await;
+    }
+    let leads: Vec<String> = (1..=5).map(|n| format!("cl_{n}")).collect();
+    for (n, id) in leads.iter().enumerate() {
+        let (name, email) = (format!("Ann{n} Bly{n}"), format!("ann{n}@acme.example"));
+        send(&harness, 0, &lead(id, &name, &email, "Acme West")).await;
+    }
+    harness.admin_post("destinations/salesforce/pause", json!({})).await;
+    let open = harness.admin("conflicts?state=open&kind=company").await["items"].as_array().unwrap().clone();
+    assert_eq!(open.len(), 5, "{open:?}");
+    for conflict in &open {
+        let answer = json!({ "choose": "create" });
+        harness.admin_post(&format!("conflicts/{}/resolve", conflict["id"]), answer).await;
+    }
+    harness.admin_post("destinations/salesforce/resume", json!({})).await;
+    harness.settled().await;
+    let accounts = all(&harness, "Account").await;
+    assert_eq!(accounts.len(), 3, "{accounts:?}");
+    let west = accounts.iter().find(|account| account["fields"]["Name"] == "Acme West").unwrap();
+    for id in &leads {
+        assert_eq!(contact_of(&harness, id).await["fields"]["AccountId"], west["id"], "{id}");
+    }
+    assert_eq!(harness.admin("conflicts?state=open").await["items"], json!([]));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn the_company_that_a_rule_found_is_named_and_not_sent_again_until_a_person_answers() {
+    let harness = Harness::start(contacts(Company::Account)).await;
+    // What is no company's name is not looked for.
+    let found = make(&harness, "Account", json!({ "Name": "Private" })).await;
+    let rule = json!({ "object": "Account", "match": "name_and_company", "action": "alert" });
+    harness.order("duplicate-rules", json!({ "rules": [rule] })).await;
+    let of = |id: &str, phone: &str| {
+        let mut lead = lead(id, "Ada Lovelace", &format!("ada@{}.example", id.replace('_', "-")), "Private");
+        lead["phone"] = json!(phone);
+        lead
+    };
+    let sent = async |id: &str| {
+        let log = harness.admin(&format!("sync-log?lead_id={id}&operation=account_create")).await;
+        log["items"].as_array().unwrap().len()
+    };
+    let open = async || harness.admin("conflicts?state=open").await["items"].as_array().unwrap().clone();
+    for (id, choice) in [("cl_1", "record"), ("cl_2", "create")] {
+        send(&harness, 0, &of(id, "+49 30 901820")).await;
+        assert!(contact_of(&harness, id).await["fields"]["AccountId"].is_null());
+        let asked = open().await;
+        assert_eq!((asked.len(), &asked[0]["kind"]), (1, &json!("company")), "{asked:?}");
+        assert_eq!(asked[0]["candidates"][0]["record"]["id"], json!(found), "{asked:?}");
+        assert_eq!(sent(id).await, 2, "refused, and asked what was found");
+
+        send(&harness, 60, &of(id, "+49 30 901821")).await;
+        assert_eq!(contact_of(&harness, id).await["fields"]["Phone"], "+4930901821");
+        assert_eq!((sent(id).await, open().await.len()), (2, 1), "it is not sent again, and stays asked");
+
+        let mut answer = json!({ "choose": choice });
+        if choice == "record" {
+            answer["record_id"] = json!(found);
+        }
+        harness.admin_post(&format!("conflicts/{}/resolve", asked[0]["id"]), answer).await;
+        harness.settled().await;
+        assert_eq!(open().await, Vec::<Json>::new());
+        let company = contact_of(&harness, id).await["fields"]["AccountId"].clone();
+        assert!(company.is_string() && (company == json!(found)) == (choice == "record"), "{company}");
+    }
+    assert_eq!(all(&harness, "Account").await.len(), 2);
+    harness.stop().await;
+}

@@ -138,6 +138,12 @@ async fn missing_fields_are_shown_created_and_filled() {
     assert!(all.out.contains("Lead.Other_Type__c created") && all.out.contains("0 errors"), "{}", all.out);
     let again = check(folder.path(), &["--create-missing", "--yes"]);
     assert_eq!((again.code, again.err.contains("no custom field is missing")), (0, true), "{}", again.err);
+    stage.order("faults", json!({ "rules": [{ "fault": "status", "status": 503, "path": "describe" }] })).await;
+    let unasked = check(folder.path(), &["--create-missing", "--yes"]);
+    let says = |told: &str| unasked.err.contains(told);
+    let told = (says("which custom fields are missing could not be asked"), says("no custom field is missing"));
+    assert_eq!((unasked.code, told), (1, (true, false)), "{}", unasked.err);
+    stage.order("faults", json!({ "rules": [] })).await;
 
     let harness = stage.start(|_| {}).await;
     let attributes = json!([

@@ -148,3 +148,42 @@ async fn the_preflight_says_whether_owners_can_be_found_and_written() {
     assert!(hidden.remedy.contains("visible to the integration user"), "{hidden:?}");
     harness.stop().await;
 }
+
+/// The CRM refuses an owner and names no field.
+fn inactive(rule: Json) -> Json {
+    let mut fault = json!({ "fault": "error", "code": "INACTIVE_OWNER_OR_USER", "field": "" });
+    fault.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
+    json!([fault])
+}
+
+#[tokio::test]
+async fn a_lead_whose_owner_the_crm_refuses_as_inactive_gets_the_owner_that_the_crm_chooses() {
+    let harness = Harness::start(with_owner).await;
+    let sam = user(&harness, "sam.sales@sandbox.example").await;
+    harness.faults(inactive(json!({ "when": { "OwnerId": sam } }))).await;
+    send(&harness, 0, &ada("cl_1", "sam.sales@sandbox.example", "Berlin")).await;
+    assert!(owner_of(&harness, "cl_1").await.as_str().unwrap().starts_with("00G"), "the rules assign it");
+    let told = decision(&harness, "cl_1").await;
+    assert_eq!((&told["rule"], &told["written"]), (&json!("invalid"), &Json::Null), "{told}");
+    assert!(told["note"].as_str().unwrap().contains("inactive user"), "{told}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_that_an_assignment_rule_gives_to_an_inactive_user_is_made_without_these_rules() {
+    let harness = Harness::start(with_owner).await;
+    harness.faults(inactive(json!({ "count": 1 }))).await;
+    send(&harness, 0, &ada("cl_1", "", "Berlin")).await;
+    assert!(owner_of(&harness, "cl_1").await.as_str().unwrap().starts_with("005"), "no rule assigned it");
+    let log = harness.admin("sync-log?lead_id=cl_1&error=INACTIVE_OWNER_OR_USER").await;
+    assert_eq!(log["items"][0]["outcome"], "refused", "{log}");
+
+    // Once: what is refused all the same is a dead letter.
+    harness.faults(inactive(json!({}))).await;
+    send(&harness, 0, &ada("cl_2", "", "Berlin")).await;
+    let log = harness.admin("sync-log?lead_id=cl_2&error=INACTIVE_OWNER_OR_USER").await;
+    assert_eq!(log["items"].as_array().unwrap().len(), 2, "{log}");
+    let lead = harness.admin("leads/klozeo/cl_2").await;
+    assert_eq!(lead["jobs"][0]["state"], "dead", "{lead}");
+    harness.stop().await;
+}

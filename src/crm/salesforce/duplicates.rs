@@ -18,7 +18,8 @@ const MATCHING_RULES: &str =
 const MATCHING_RULE_ITEMS: &str =
     "SELECT MatchingRuleId, SortOrder, Field, MatchingMethod FROM MatchingRuleItem ORDER BY SortOrder";
 
-/// What the org's active rules compare. A matching rule acts through the duplicate rules of its object.
+/// What the org's active rules compare. A matching rule acts through the duplicate rules of its object; one whose object has
+/// none may act through another object's, which the org does not show.
 pub(super) async fn duplicate_rules(crm: &Salesforce) -> Result<Vec<DuplicateRule>, CrmError> {
     let queries = [DUPLICATE_RULES, MATCHING_RULES, MATCHING_RULE_ITEMS];
     let parts = queries.iter().enumerate().map(|(place, query)| Subrequest {
@@ -75,15 +76,14 @@ fn read(duplicate: &[Row], matching: &[Row], items: &[Row]) -> Vec<DuplicateRule
         let of_rule: Vec<&Row> = items.iter().filter(|item| text(item, "MatchingRuleId") == Some(id)).collect();
         let fields: Vec<&str> = of_rule.iter().filter_map(|item| text(item, "Field")).collect();
         let is_exact = of_rule.iter().all(|item| text(item, "MatchingMethod").is_none_or(|method| method == "Exact"));
-        let through = match acting.get(object) {
-            Some(labels) => labels.join(", "),
-            None => "a rule of another object".to_owned(),
-        };
+        let through = acting.get(object).map(|labels| format!(" through {}", labels.join(", ")));
+        let known = through.is_some();
+        let through = through.unwrap_or_default();
         let alike = if is_exact { "" } else { ", alike is enough" };
-        let then = format!("{object}: {label} through {through}{alike}");
+        let then = format!("{object}: {label}{through}{alike}");
         let about = if object == "Account" { About::Company } else { About::Person };
         let sets = sets(&fields, text(row, "BooleanFilter"), label);
-        rules.extend(sets.into_iter().map(|same| DuplicateRule { about, same, then: then.clone() }));
+        rules.extend(sets.into_iter().map(|same| DuplicateRule { about, same, then: then.clone(), known }));
     }
     rules
 }
@@ -154,15 +154,18 @@ mod tests {
         ];
         let told: Vec<String> = read(&duplicate, &matching, &items)
             .into_iter()
-            .map(|rule| format!("{}: {}", Vec::from_iter(rule.same).join("+"), rule.then))
+            .map(|rule| {
+                let known = if rule.known { "" } else { " (not known)" };
+                format!("{}: {}{known}", Vec::from_iter(rule.same).join("+"), rule.then)
+            })
             .collect();
         assert_eq!(
             told,
             [
                 "company name+name: Lead: A through No Twins, alike is enough",
-                "email: Contact: B through a rule of another object",
-                "Id__c: Contact: B through a rule of another object",
-                "1 AND (2 OR 3) of Name, Website, Phone: Account: C through a rule of another object",
+                "email: Contact: B (not known)",
+                "Id__c: Contact: B (not known)",
+                "1 AND (2 OR 3) of Name, Website, Phone: Account: C (not known)",
                 "what D compares: Lead: D through No Twins",
             ]
         );

@@ -2,7 +2,9 @@
 
 use crate::crm::CrmError;
 use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{Action, CandidateSummary, ConflictKind, FILTERED, Question, SyncPlan};
+use crate::domain::plan::{
+    Action, CandidateSummary, CompanyAction, CompanyPlan, ConflictKind, FILTERED, Question, SyncPlan,
+};
 use crate::store::OpenConflict;
 
 /// Open conflicts that planning looked for and no longer finds.
@@ -11,11 +13,16 @@ pub(super) fn moot(open: &[OpenConflict], plan: &SyncPlan) -> Vec<OpenConflict> 
         plan.questions.iter().any(|question| question.kind == conflict.kind && question.field == conflict.field)
     };
     let looked_for = |kind: ConflictKind| match kind {
-        // Only where the company was looked up.
-        ConflictKind::Company => plan.company.is_some(),
+        // Only where the company was looked up; one that was refused before is not asked about again.
+        ConflictKind::Company => plan.company.as_ref().is_some_and(|of| !is_known_refusal(of, plan)),
         kind => looked_for(plan, kind),
     };
     open.iter().filter(|conflict| looked_for(conflict.kind) && !asked(conflict)).cloned().collect()
+}
+
+/// Whether the company is not made, since that was refused before.
+fn is_known_refusal(of: &CompanyPlan, plan: &SyncPlan) -> bool {
+    matches!(of.action, CompanyAction::Nothing { .. }) && plan.left_out.contains_key(&of.link_field)
 }
 
 /// Whether planning came as far as this kind of question: it may stop before it knows the record, or before its fields.
