@@ -81,7 +81,8 @@ async fn whichever_object_is_refused_it_is_asked_for_less_and_less_often() {
     let before = harness.control("stats").await["calls"].as_u64().unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
     let calls = harness.control("stats").await["calls"].as_u64().unwrap() - before;
-    assert!(calls <= 5, "{calls} calls in four seconds");
+    // Pauses are drawn; without them there would be hundreds.
+    assert!(calls <= 8, "{calls} calls in four seconds");
     harness.stop().await;
 }
 
