@@ -116,9 +116,7 @@ impl AppOperations {
             }
             let now = self.clock.now();
             for destination in self.destinations.values() {
-                if let Err(error) = destination.owe_what_was_left_out().await {
-                    warn!(destination = %destination.name, "leads that lack values in {} could not be marked: {error}; tried again in a minute", destination.name);
-                }
+                owe_what_was_left_out(destination).await;
                 let looked_at = looked_at.entry(&destination.name).or_insert(now);
                 let status = destination.gate.status();
                 let is_missed = match status.reason {
@@ -154,9 +152,18 @@ impl AppOperations {
     }
 }
 
+async fn owe_what_was_left_out(destination: &Destination) {
+    if let Err(error) = destination.owe_what_was_left_out().await {
+        warn!(destination = %destination.name, "leads that lack values in {} could not be marked: {error}; tried again in a minute", destination.name);
+    }
+}
+
 async fn look_again(destination: &Destination) {
     match destination.look_at_schema().await {
-        Ok(_) => destination.wake(),
+        Ok(_) => {
+            owe_what_was_left_out(destination).await;
+            destination.wake();
+        }
         Err(error) => {
             info!(destination = %destination.name, "could not look at the schema of {}: {error}", destination.name);
         }

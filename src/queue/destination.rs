@@ -94,8 +94,9 @@ pub struct Destination {
     /// Leases that ran out and of which the log does not tell yet.
     ran_out: Mutex<Recovered>,
     rules: RwLock<Option<Arc<Rules>>>,
-    /// The fingerprint of the rules by which leads with rows left out were marked dirty last.
-    caught_up_with: tokio::sync::Mutex<Option<String>>,
+    /// The rules by which leads with rows left out were marked dirty last. A field that is gone and back again makes equal rules,
+    /// but leads planned in between lack its value.
+    caught_up_with: tokio::sync::Mutex<Option<Arc<Rules>>>,
     last_error: RwLock<Option<(Timestamp, String, String)>>,
     undescribed: RwLock<Option<Undescribed>>,
     woken: Arc<Notify>,
@@ -275,12 +276,12 @@ impl Destination {
         failed.map_or(Ok(schema), |failed| Err(failed.error))
     }
 
-    /// Once for each set of rules: leads that lack values in their record, since a row or the CRM did not let them through,
+    /// Once for each look at the CRM's schema: leads that lack values in their record, since a row or the CRM did not let them through,
     /// are owed again, behind live work. After an error nothing is remembered; call it again.
     pub async fn owe_what_was_left_out(&self) -> StoreResult<()> {
         let Some(rules) = self.rules().filter(|_| !self.observes()) else { return Ok(()) };
         let mut caught_up_with = self.caught_up_with.lock().await;
-        if caught_up_with.as_ref() == Some(&rules.fingerprint) {
+        if caught_up_with.as_ref().is_some_and(|known| Arc::ptr_eq(known, &rules)) {
             return Ok(());
         }
         let rows = rules_of_all(&rules.sync).flat_map(|(_, rules)| &rules.rows);
@@ -296,7 +297,7 @@ impl Destination {
             let mark = DirtyMark { destination, leads, class: Class::Backfill, now, forced: false };
             self.store.mark_dirty(&mark).await?;
         }
-        *caught_up_with = Some(rules.fingerprint.clone());
+        *caught_up_with = Some(rules);
         Ok(())
     }
 }
