@@ -211,4 +211,4 @@ mod properties;
 #[cfg(test)]
 mod published;
 #[cfg(test)]
-pub(in crate::domain) mod tests;
+pub(crate) mod tests;

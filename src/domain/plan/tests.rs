@@ -6,7 +6,8 @@ use super::*;
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{EventId, RecordId};
 use crate::domain::lead::{Lead, LeadField, Stamp, Version, VersionElement};
-use crate::domain::mapping::{ConflictRule, Direction, FieldRow, FieldType, OnInvalid, Take, TooLong};
+use crate::domain::mapping::convert::tests as samples;
+use crate::domain::mapping::{ConflictRule, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{Candidate, Candidates, MatchRules, OnAmbiguous, OnShared};
 use crate::domain::record::{CrmFieldKind, CrmRecord, FieldSchema, ObjectSchema, Schema};
 use crate::domain::value::Value;
@@ -28,47 +29,17 @@ fn text(text: &str) -> CrmValue {
 }
 
 fn row(lead: &str, crm: &str, conflict: ConflictRule) -> FieldRow {
-    FieldRow {
-        lead: lead.to_owned(),
-        computed: None,
-        crm: crm.into(),
-        kind: FieldType::Text,
-        on: vec!["Lead".into()],
-        direction: Direction::ToCrm,
-        conflict,
-        enforce: false,
-        take: None,
-        format: None,
-        values: Vec::new(),
-        default: None,
-        country: None,
-        clear: false,
-        too_long: TooLong::Refuse,
-        on_invalid: OnInvalid::Skip,
-        note: None,
-    }
+    FieldRow { lead: lead.to_owned(), crm: crm.into(), conflict, ..samples::row(FieldType::Text) }
 }
 
 fn field(name: &str) -> FieldSchema {
     FieldSchema {
         name: name.into(),
-        label: name.to_owned(),
-        kind: CrmFieldKind::Text,
-        type_name: "string".to_owned(),
         length: Some(20),
-        precision: None,
-        scale: None,
         nillable: name != "LastName",
-        defaulted: false,
-        createable: true,
-        updateable: true,
         unique: name == ID_FIELD,
         external_id: name == ID_FIELD,
-        case_sensitive: false,
-        filterable: true,
-        values: Vec::new(),
-        restricted: false,
-        choices: Default::default(),
+        ..samples::field(CrmFieldKind::Text)
     }
 }
 

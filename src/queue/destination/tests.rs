@@ -1,29 +1,12 @@
 //! What makes a mapping another one.
 
 use super::*;
-use crate::domain::mapping::{ConflictRule, FieldType, OnInvalid, TooLong};
+use crate::domain::mapping::FieldType;
+use crate::domain::mapping::convert::tests as samples;
 use crate::domain::record::{CrmFieldKind, FieldSchema, ObjectSchema};
 
 fn row(crm: &str, on: &str) -> FieldRow {
-    FieldRow {
-        lead: "org".to_owned(),
-        computed: None,
-        crm: crm.into(),
-        kind: FieldType::Text,
-        on: vec![on.into()],
-        direction: Direction::ToCrm,
-        conflict: ConflictRule::LeadWins,
-        enforce: false,
-        take: None,
-        format: None,
-        values: Vec::new(),
-        default: None,
-        country: None,
-        clear: false,
-        too_long: TooLong::Refuse,
-        on_invalid: OnInvalid::Skip,
-        note: None,
-    }
+    FieldRow { lead: "org".to_owned(), crm: crm.into(), on: vec![on.into()], ..samples::row(FieldType::Text) }
 }
 
 fn settings() -> DestinationSettings {
@@ -71,26 +54,8 @@ fn kinds() -> Kinds {
 }
 
 fn schema() -> Schema {
-    let field = |name: &&str| FieldSchema {
-        name: (*name).into(),
-        label: (*name).to_owned(),
-        kind: CrmFieldKind::Text,
-        type_name: "string".to_owned(),
-        length: Some(80),
-        precision: None,
-        scale: None,
-        nillable: true,
-        defaulted: false,
-        createable: true,
-        updateable: true,
-        unique: false,
-        external_id: false,
-        case_sensitive: false,
-        filterable: true,
-        values: Vec::new(),
-        restricted: false,
-        choices: Default::default(),
-    };
+    let field =
+        |name: &&str| FieldSchema { name: (*name).into(), length: Some(80), ..samples::field(CrmFieldKind::Text) };
     let object = |name: &str, fields: &[&str]| {
         let fields = fields.iter().map(|name| (FieldName::from(*name), field(name))).collect();
         (name.into(), ObjectSchema { name: name.into(), createable: true, updateable: true, fields })

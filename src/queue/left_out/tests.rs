@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::domain::company::{CompanyKeys, CompanyObject};
 use crate::domain::ids::RecordRef;
+use crate::domain::mapping::convert::tests as samples;
 use crate::domain::matching::{MatchRules, MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::plan::{CompanyAction, CompanyPlan, Decision, OnCrmDelete};
 use crate::domain::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
@@ -14,26 +15,8 @@ fn text(value: &str) -> CrmValue {
 }
 
 fn rules() -> SyncRules {
-    let field = |name: &str, nillable: bool| FieldSchema {
-        name: name.into(),
-        label: name.into(),
-        kind: CrmFieldKind::Text,
-        type_name: "string".into(),
-        length: None,
-        precision: None,
-        scale: None,
-        nillable,
-        defaulted: false,
-        createable: true,
-        updateable: true,
-        unique: false,
-        external_id: false,
-        case_sensitive: false,
-        filterable: true,
-        values: Vec::new(),
-        restricted: false,
-        choices: Default::default(),
-    };
+    let field =
+        |name: &str, nillable: bool| FieldSchema { name: name.into(), nillable, ..samples::field(CrmFieldKind::Text) };
     let fields = [
         field("Key__c", true),
         field("LastName", false),

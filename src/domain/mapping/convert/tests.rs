@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::mapping::{ConflictRule, DateFormat, Direction, OnInvalid, TooLong};
 
-pub(in crate::domain) fn row(kind: FieldType) -> FieldRow {
+pub(crate) fn row(kind: FieldType) -> FieldRow {
     FieldRow {
         lead: "x".into(),
         computed: None,
@@ -25,7 +25,7 @@ pub(in crate::domain) fn row(kind: FieldType) -> FieldRow {
     }
 }
 
-pub(in crate::domain) fn field(kind: CrmFieldKind) -> FieldSchema {
+pub(crate) fn field(kind: CrmFieldKind) -> FieldSchema {
     FieldSchema {
         name: "X".into(),
         label: "X".into(),
