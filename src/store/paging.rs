@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Listed, Page, StoreError, StoreResult};
+use super::{Listed, Page, SharedPair, StoreError, StoreResult};
 
 /// The most rows of a page, whatever was asked for.
 const MOST_ROWS: u32 = 1000;
@@ -25,6 +25,20 @@ pub(super) fn place<T: DeserializeOwned>(page: &Page) -> StoreResult<Option<T>> 
 /// Makes the cursor that [`place`] reads.
 pub(super) fn cursor<T: Serialize>(place: &T) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
+}
+
+/// Where a page of pairs ended: when, which kind, destination, and lead.
+pub(super) type PairPlace = (i64, String, String, String, String);
+
+pub(super) fn place_of_pair(pair: &SharedPair) -> PairPlace {
+    let lead = &pair.lead.lead;
+    (
+        pair.since.as_micros(),
+        pair.kind.as_str().to_owned(),
+        pair.destination.as_str().to_owned(),
+        lead.source.as_str().to_owned(),
+        lead.id.as_str().to_owned(),
+    )
 }
 
 /// Cuts a page out of one row more than it may hold.

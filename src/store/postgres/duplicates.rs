@@ -12,7 +12,7 @@ use super::rows::{cannot_be, columns};
 use super::time::Time;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
-use crate::store::paging::{cut, limit, place};
+use crate::store::paging::{PairPlace, cut, limit, place, place_of_pair};
 use crate::store::{
     LinkedPerson, Listed, Page, PairedLead, People, PersonPlace, PersonRow, Same, SharedFilter, SharedKind, SharedPair,
     StoreResult, Suspect,
@@ -160,12 +160,9 @@ const SUSPECTED: &str = "SELECT 'suspected' AS kind, s.destination AS destinatio
    JOIN links o ON o.destination = s.destination AND o.source = s.other_source AND o.lead_id = s.other_lead_id
   WHERE k.record_id <> o.record_id";
 
-/// Where a page ended: when, which kind, destination, and lead.
-type Place = (i64, String, String, String, String);
-
 pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>> {
     let limit = limit(page);
-    let place: Option<Place> = place(page)?;
+    let place: Option<PairPlace> = place(page)?;
     let texts = [&filter.destination, &filter.source, &filter.lead_id, &filter.record_id];
     if texts.into_iter().flatten().any(|text| cannot_be(text)) {
         return Ok(Listed { items: Vec::new(), next: None });
@@ -186,19 +183,10 @@ pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Pa
     query.push_bind(limit as i64 + 1);
     let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
     let items = rows.iter().map(read_pair).collect::<StoreResult<Vec<_>>>()?;
-    Ok(cut(items, limit, |pair| {
-        let lead = &pair.lead.lead;
-        (
-            pair.since.as_micros(),
-            pair.kind.as_str(),
-            pair.destination.as_str().to_owned(),
-            lead.source.as_str().to_owned(),
-            lead.id.as_str().to_owned(),
-        )
-    }))
+    Ok(cut(items, limit, place_of_pair))
 }
 
-fn push_kind(query: &mut QueryBuilder<Postgres>, kind: SharedKind, filter: &SharedFilter, place: Option<&Place>) {
+fn push_kind(query: &mut QueryBuilder<Postgres>, kind: SharedKind, filter: &SharedFilter, place: Option<&PairPlace>) {
     let (select, at, by_hand, row) = match kind {
         SharedKind::Shared => (SHARED, "k.linked_at", "(k.matched_by = 'link' OR o.matched_by = 'link')", "k"),
         SharedKind::Suspected => (SUSPECTED, "s.since", "s.by_hand", "s"),

@@ -10,7 +10,7 @@ use super::SqliteStore;
 use super::walk::Cells;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
-use crate::store::paging::{cut, limit, place};
+use crate::store::paging::{PairPlace, cut, limit, place, place_of_pair};
 use crate::store::{
     LinkedPerson, Listed, Page, PairedLead, People, PersonPlace, PersonRow, Same, SharedFilter, SharedKind, SharedPair,
     StoreResult, Suspect,
@@ -163,12 +163,9 @@ const SUSPECTED: &str = "SELECT 'suspected' AS kind, s.destination AS destinatio
     AND o.destination = s.destination AND o.source = s.other_source AND o.lead_id = s.other_lead_id
     AND k.record_id <> o.record_id";
 
-/// Where a page ended: when, which kind, destination, and lead.
-type Place = (i64, String, String, String, String);
-
 pub(super) async fn list(store: &SqliteStore, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>> {
     let limit = limit(page);
-    let place: Option<Place> = place(page)?;
+    let place: Option<PairPlace> = place(page)?;
     let mut query = QueryBuilder::<Sqlite>::new(
         "SELECT p.*, a.name AS name, a.email AS email, b.name AS other_name, b.email AS other_email FROM (",
     );
@@ -185,19 +182,10 @@ pub(super) async fn list(store: &SqliteStore, filter: &SharedFilter, page: &Page
     query.push_bind(limit as i64 + 1);
     let rows = query.build().fetch_all(&store.readers).await?;
     let items = rows.iter().map(read_pair).collect::<StoreResult<Vec<_>>>()?;
-    Ok(cut(items, limit, |pair| {
-        let lead = &pair.lead.lead;
-        (
-            pair.since.as_micros(),
-            pair.kind.as_str(),
-            pair.destination.as_str().to_owned(),
-            lead.source.as_str().to_owned(),
-            lead.id.as_str().to_owned(),
-        )
-    }))
+    Ok(cut(items, limit, place_of_pair))
 }
 
-fn push_kind(query: &mut QueryBuilder<Sqlite>, kind: SharedKind, filter: &SharedFilter, place: Option<&Place>) {
+fn push_kind(query: &mut QueryBuilder<Sqlite>, kind: SharedKind, filter: &SharedFilter, place: Option<&PairPlace>) {
     let (select, at, by_hand, row) = match kind {
         SharedKind::Shared => (SHARED, "k.linked_at", "(k.matched_by = 'link' OR o.matched_by = 'link')", "k"),
         SharedKind::Suspected => (SUSPECTED, "s.since", "s.by_hand", "s"),
