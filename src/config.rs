@@ -41,6 +41,7 @@ use toml::de::DeTable;
 
 use crate::domain::ids::{DestinationName, SourceName};
 use reader::{Document, Table, Wrong};
+use sources::SHORTEST_KEY;
 
 /// Everything that `leadrelay.toml` says, checked as a whole: what is here can be started with.
 #[derive(Clone, Debug)]
@@ -103,6 +104,12 @@ impl Config {
         for (name, source) in &self.sources {
             if !source.enabled {
                 warnings.push(format!("sources.{name}: is disabled; its webhooks are answered 503"));
+            }
+            for number in source.short_tokens() {
+                warnings.push(format!(
+                    "sources.{name}.secrets: token {number} is shorter than {SHORTEST_KEY} bytes and could be guessed; choose a \
+                     longer one, or set allow_short_secret = true"
+                ));
             }
             if !self.destinations.values().any(|destination| destination.sources.contains(name)) {
                 warnings.push(format!("sources.{name}: no destination takes its leads; they are only stored"));

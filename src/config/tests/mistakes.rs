@@ -189,6 +189,16 @@ fn a_source_must_be_able_to_prove_itself() {
          allow_short_secret = true",
     );
     assert!(parse(&changed("[\"${HOOK_SECRET}\"]", "[\"${SHORT_SECRET}\"]\nallow_short_secret = true")).is_ok());
+    let by_token = changed("\"klozeo\"", "\"generic-header\"");
+    let warned = |secrets: &str| parse(&by_token.replace("[\"${HOOK_SECRET}\"]", secrets)).unwrap().warnings();
+    assert_eq!(
+        warned("[\"${HOOK_SECRET}\", \"${SHORT_SECRET}\"]"),
+        [
+            "sources.klozeo.secrets: token 2 is shorter than 16 bytes and could be guessed; choose a longer one, or set \
+             allow_short_secret = true"
+        ]
+    );
+    assert_eq!(warned("[\"${SHORT_SECRET}\"]\nallow_short_secret = true"), Vec::<String>::new());
     check(
         "\"klozeo\"",
         "\"standard-webhooks\"",
