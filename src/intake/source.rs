@@ -11,9 +11,7 @@ use crate::domain::envelope::{
 };
 use crate::domain::headers::RECEIVED_AT;
 use crate::domain::ids::{DestinationName, LeadId, SourceName};
-use crate::domain::signature::{
-    Handshake, ProvenBy, TokenLocation, TokenRules, Verifier, VerifierError, VerifyRules,
-};
+use crate::domain::signature::{Handshake, ProvenBy, TokenLocation, TokenRules, Verifier, VerifierError, VerifyRules};
 use crate::domain::time::Timestamp;
 use crate::domain::value::raw::RawJson;
 use crate::store::{EventKind, EventState, NewEvent};
