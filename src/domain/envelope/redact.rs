@@ -49,7 +49,7 @@ fn emptied(text: &[u8], element: &str) -> Option<Vec<u8>> {
     let name = Some(element.as_bytes()).filter(|name| !name.is_empty())?;
     let mut places = text.windows(name.len()).enumerate().filter(|(_, here)| *here == name).map(|(place, _)| place);
     let Some(first) = places.next() else { return Some(text.to_vec()) };
-    let last = places.last().unwrap_or(first);
+    let last = places.next_back().unwrap_or(first);
     let (front, rest) = text.split_at_checked(first)?;
     ends_in_tag(front, b"<")?;
     let Some(length) = rest.iter().position(|byte| *byte == b'>') else { return Some(front.to_vec()) };
