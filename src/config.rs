@@ -40,7 +40,8 @@ use std::{fs, io};
 use toml::de::DeTable;
 
 use crate::domain::ids::{DestinationName, SourceName};
-use reader::{Document, Table, Wrong};
+use reader::{Document, Table, why_unread};
+use sources::SHORTEST_KEY;
 
 /// Everything that `leadrelay.toml` says, checked as a whole: what is here can be started with.
 #[derive(Clone, Debug)]
@@ -60,7 +61,10 @@ impl Config {
     ///
     /// Nothing is changed anywhere, so that it can be read again at any time.
     pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        let text = fs::read(path).map_err(|error| unreadable(path, None, error.kind().to_string()))?;
+        let text = fs::read(path).map_err(|error| {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            unreadable(path, None, format!("{} {}", whole.display(), why_unread(&error)))
+        })?;
         let text = String::from_utf8(text).map_err(|error| {
             let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
             let line = before.filter(|byte| **byte == b'\n').count() + 1;
@@ -79,11 +83,7 @@ impl Config {
     ) -> Result<Self, ConfigErrors> {
         let document = Document::new(text, path, env, read_file);
         let (entries, broken) = DeTable::parse_recoverable(text);
-        const MEND: &str = "mend the line: text needs quotes, and a key stands once in its section";
-        for error in &broken {
-            let at = error.span().map_or(0, |span| span.start);
-            document.report(at, "", Wrong::new(format!("this is no TOML ({})", error.message()), MEND));
-        }
+        document.report_broken(text, &broken);
         // What could be read of a broken file would only bring mistakes that are none.
         let config = if broken.is_empty() { read(document.root(entries.get_ref())) } else { None };
         match (document.into_errors(), config) {
@@ -103,6 +103,12 @@ impl Config {
         for (name, source) in &self.sources {
             if !source.enabled {
                 warnings.push(format!("sources.{name}: is disabled; its webhooks are answered 503"));
+            }
+            for number in source.short_tokens() {
+                warnings.push(format!(
+                    "sources.{name}.secrets: token {number} is shorter than {SHORTEST_KEY} bytes and could be guessed; choose a \
+                     longer one, or set allow_short_secret = true"
+                ));
             }
             if !self.destinations.values().any(|destination| destination.sources.contains(name)) {
                 warnings.push(format!("sources.{name}: no destination takes its leads; they are only stored"));

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::domain::envelope::{Reading, Unreadable, remedy};
 use crate::domain::headers::Headers;
 use crate::domain::ids::{EventId, RequestId};
-use crate::domain::signature::{SignedRequest, Verdict};
+use crate::domain::signature::{ProvenBy, SignedRequest, Verdict};
 use crate::domain::time::Timestamp;
 use crate::store::{EventDetail, EventLog, EventReceipt, EventState, NewEvent, Reread, StoreError};
 use crate::telemetry::metrics;
@@ -45,8 +45,8 @@ pub struct Intake {
 /// Requests refused since the process started, by reason.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    /// The signature is missing or wrong.
-    pub unsigned: AtomicU64,
+    /// The signature or token is missing or wrong.
+    pub unproven: AtomicU64,
     /// Genuine, but its timestamp is too far from our clock: one of the two clocks is wrong, or it is a replay.
     pub stale: AtomicU64,
     pub too_large: AtomicU64,
@@ -299,7 +299,13 @@ impl Intake {
         }
         let (counter, why) = match judged.verdict {
             Verdict::Valid => return Ok(()),
-            Verdict::Invalid => (&source.refusals.unsigned, "its signature is missing or wrong"),
+            Verdict::Invalid => (
+                &source.refusals.unproven,
+                match source.proven_by() {
+                    ProvenBy::Signature => "its signature is missing or wrong",
+                    ProvenBy::Token => "its token is missing or wrong",
+                },
+            ),
             Verdict::Stale => (&source.refusals.stale, "it is genuine, but its time is too far from our clock"),
         };
         Refusals::count(counter);

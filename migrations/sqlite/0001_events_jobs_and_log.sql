@@ -43,7 +43,8 @@ CREATE INDEX event_keys_age ON event_keys (received_at);
 CREATE TABLE refused_requests (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     source      TEXT NOT NULL,
-    reason      TEXT NOT NULL CHECK (reason IN ('missing_signature', 'wrong_signature', 'stale')),
+    reason      TEXT NOT NULL CHECK (reason IN ('missing_signature', 'wrong_signature', 'missing_token',
+                                                'wrong_token', 'stale')),
     received_at INTEGER NOT NULL,
     request_id  TEXT NOT NULL,
     size        INTEGER NOT NULL,

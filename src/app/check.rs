@@ -27,6 +27,8 @@ pub struct DestinationCheck {
     pub destination: DestinationName,
     /// The worst first.
     pub findings: Vec<Finding>,
+    /// What a new record must have; nothing where the CRM cannot be reached.
+    pub required: Vec<FieldName>,
     /// Who takes what for a duplicate; nothing where the CRM cannot be reached.
     pub divergence: Option<Divergence>,
 }
@@ -37,7 +39,7 @@ pub async fn run(config: &Config) -> Result<Vec<DestinationCheck>> {
     let mut checks = Vec::new();
     for (name, destination) in &config.destinations {
         let crm = connect(destination, &Clock::system(), Arc::new(Unmetered))?;
-        let (findings, divergence) = match look(destination, &*crm).await {
+        let (findings, required, divergence) = match look(destination, &*crm).await {
             Ok(look) => {
                 let mut findings = compared(destination, &look.kinds, &look.schema, look.failures);
                 if destination
@@ -54,13 +56,22 @@ pub async fn run(config: &Config) -> Result<Vec<DestinationCheck>> {
                     finding: "the CRM accepts our login".to_owned(),
                     remedy: String::new(),
                 });
-                (findings, Some(divergence(name, destination, &presets, crm.duplicate_rules().await)))
+                (
+                    findings,
+                    required(&look.schema, &destination.records.object),
+                    Some(divergence(name, destination, &presets, crm.duplicate_rules().await)),
+                )
             }
-            Err(unreachable) => (vec![unreachable], None),
+            Err(unreachable) => (vec![unreachable], Vec::new(), None),
         };
-        checks.push(DestinationCheck { destination: name.clone(), findings, divergence });
+        checks.push(DestinationCheck { destination: name.clone(), findings, required, divergence });
     }
     Ok(checks)
+}
+
+fn required(schema: &Schema, object: &ObjectName) -> Vec<FieldName> {
+    let fields = schema.objects.get(object).into_iter().flat_map(|described| described.fields.values());
+    fields.filter(|field| field.required_on_create()).map(|field| field.name.clone()).collect()
 }
 
 /// What the CRM says of these objects now.

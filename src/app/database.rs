@@ -1,6 +1,6 @@
 //! What is done to the database without running the service.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ use crate::config::{Config, ServerUrl, StoreUrl};
 use crate::domain::ids::SourceName;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::copy::{CopiedTable, Progress, copy_from};
-use crate::store::sqlite::{Options, SqliteStore, back_up as copy_file};
+use crate::store::sqlite::{Options, SqliteStore, back_up as copy_file, seen_fields as read_beside};
 use crate::store::{Store, StoreError};
 
 /// Creates the database or brings it to the version that is answered. A file is refused while another process has it open.
@@ -31,27 +31,39 @@ pub async fn back_up(from: &Path, to: &Path) -> Result<()> {
     copy_file(from, to).await.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
-/// The lead fields that these sources' events had; `None` where there is no database yet.
-pub async fn seen_fields<'a>(
-    config: &Config,
-    sources: impl IntoIterator<Item = &'a SourceName>,
-) -> Result<Option<BTreeSet<String>>> {
-    if matches!(&config.store.url, StoreUrl::Sqlite(path) if !path.exists()) {
-        return Ok(None);
-    }
-    let mut config = config.clone();
-    config.store.migrate = false;
-    let store = match open_store(&config).await {
-        Ok(store) => store,
-        Err(error) if is_empty(&error) => return Ok(None),
+/// The lead fields that each source's events had, also beside a service that has the database open; none where there is no
+/// database yet.
+pub async fn seen_fields(config: &Config) -> Result<BTreeMap<SourceName, Vec<String>>> {
+    let mut seen = BTreeMap::new();
+    let file = match &config.store.url {
+        StoreUrl::Sqlite(path) if !path.exists() => return Ok(seen),
+        StoreUrl::Sqlite(path) => Some(path),
+        StoreUrl::Postgres(_) => None,
+    };
+    let mut offline = config.clone();
+    offline.store.migrate = false;
+    let store = match open_store(&offline).await {
+        Ok(store) => Some(store),
+        Err(error) if is_empty(&error) => return Ok(seen),
+        Err(error) if is_in_use(&error) => None,
         Err(error) => return Err(error),
     };
-    let mut seen = BTreeSet::new();
-    for source in sources {
-        seen.extend(store.seen_fields(source).await?);
+    for source in config.sources.keys() {
+        let fields = match (&store, file) {
+            (Some(store), _) => store.seen_fields(source).await?,
+            (None, Some(file)) => read_beside(file, source).await?,
+            (None, None) => Vec::new(),
+        };
+        seen.insert(source.clone(), fields);
     }
-    store.close().await;
-    Ok(Some(seen))
+    if let Some(store) = store {
+        store.close().await;
+    }
+    Ok(seen)
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::InUse { .. }))
 }
 
 /// Whether there is a database in which nothing was ever made.

@@ -1,5 +1,7 @@
 //! `leadrelay check`: is what is configured right, and does it fit the CRM?
 
+mod unsaid;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -56,9 +58,14 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
     let mut report = Report::of(path, &config, &checks);
     report.ok &= created.iter().flatten().all(FieldReport::is_there);
     report.created = created;
+    let sources = mapping::source_fields(&config).await?;
     for (name, destination) in &config.destinations {
-        let known = mapping::lead_fields(&config, destination).await?;
-        report.configuration.warnings.extend(unheard_of(name, destination, &known));
+        let known = mapping::lead_fields(&sources, destination);
+        if destination.sources.iter().all(|source| sources.get(source).is_some_and(|source| source.is_told)) {
+            report.configuration.warnings.extend(unheard_of(name, destination, &known));
+        }
+        let required = checks.iter().find(|check| check.destination == *name).map_or(&[][..], |check| &check.required);
+        report.configuration.warnings.extend(unsaid::of_sources(name, &config, &sources, required));
         for told in report.destinations.iter_mut().filter(|told| told.destination == name.as_str()) {
             let has_row = |field: &&String| is_synced(destination, field);
             told.without_a_row = known.iter().filter(|field| !has_row(field)).cloned().collect();
@@ -80,9 +87,6 @@ fn is_synced(destination: &DestinationConfig, field: &str) -> bool {
 
 /// Rows whose lead field no source is known to send: most likely a slip of the pen. Custom attributes are anybody's.
 fn unheard_of(name: &DestinationName, destination: &DestinationConfig, known: &BTreeSet<String>) -> Vec<String> {
-    if known.is_empty() {
-        return Vec::new();
-    }
     let of_rows = destination
         .fields
         .iter()
@@ -308,6 +312,7 @@ mod tests {
         let destinations = vec![OfDestination::from(&DestinationCheck {
             destination: "salesforce".into(),
             findings,
+            required: Vec::new(),
             divergence: None,
         })];
         let configuration = OfConfiguration { file: "x.toml".into(), errors: Vec::new(), warnings: Vec::new() };

@@ -2,7 +2,7 @@
 
 mod document;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use clap::{Args as Arguments, ValueEnum};
@@ -12,12 +12,11 @@ use self::document::Document;
 use super::exit::Exit;
 use super::output;
 use crate::app::{check, database};
-use crate::config::{Config, DestinationConfig};
-use crate::domain::ids::{DestinationName, ObjectName};
+use crate::config::{Config, DestinationConfig, SourceConfig};
+use crate::domain::ids::{DestinationName, ObjectName, SourceName};
 use crate::domain::mapping::documented::documented_rows;
 use crate::domain::record::Schema;
 use crate::source;
-use crate::store::StoreError;
 use crate::telemetry::chain;
 
 #[derive(Debug, Arguments)]
@@ -44,13 +43,13 @@ enum Format {
 
 /// Prints the document: each row of the mapping, then each lead field that is known or was seen and has no row.
 ///
-/// A CRM that cannot be asked leaves its labels and formats out; what was seen is left out while the service has the
-/// database open. Stderr says so.
+/// A CRM that cannot be asked leaves its labels and formats out, and stderr says so.
 pub(super) async fn run(args: Args, config: &Config) -> Result<Exit> {
     let mut document = Document::default();
+    let sources = source_fields(config).await?;
     for (name, destination) in &config.destinations {
         let schema = if args.offline { Schema::default() } else { ask(name, destination).await };
-        let lead_fields = lead_fields(config, destination).await?;
+        let lead_fields = lead_fields(&sources, destination);
         document.add(name, documented_rows(destination.filter.as_ref(), &destination.fields, &schema, &lead_fields));
     }
     if args.json {
@@ -75,21 +74,32 @@ async fn ask(name: &DestinationName, destination: &DestinationConfig) -> Schema 
     })
 }
 
-/// The fields that the sources' presets name, and those that their events had.
-pub(super) async fn lead_fields(config: &Config, destination: &DestinationConfig) -> Result<BTreeSet<String>> {
-    let presets = destination.sources.iter().filter_map(|name| source::preset(&config.sources.get(name)?.preset));
-    let mut fields: BTreeSet<String> =
-        presets.flat_map(|preset| preset.lead_fields).map(|field| (*field).to_owned()).collect();
-    match database::seen_fields(config, &destination.sources).await {
-        Ok(seen) => fields.extend(seen.unwrap_or_default()),
-        Err(error) => match error.downcast_ref() {
-            Some(StoreError::InUse { holder, .. }) => {
-                warn!(
-                    "{holder} has the database open, so fields that only events had are left out; ask it: GET /admin/v1/mapping"
-                );
-            }
-            _ => return Err(error),
-        },
-    }
-    Ok(fields)
+/// What is known of the fields that a source's leads have.
+pub(super) struct SourceFields {
+    /// Those that its preset and its settings name, and those that its events had.
+    pub known: BTreeSet<String>,
+    /// Whether there may be no others: not before its first event, where it sends what its users tell it to.
+    pub is_told: bool,
+}
+
+/// What is known of each source's leads.
+pub(super) async fn source_fields(config: &Config) -> Result<BTreeMap<SourceName, SourceFields>> {
+    let mut seen = database::seen_fields(config).await?;
+    let of_source = |(name, source): (&SourceName, &SourceConfig)| {
+        let of_preset = source::preset(&source.preset).map_or(&[][..], |preset| preset.lead_fields);
+        let seen = seen.remove(name).unwrap_or_default();
+        let is_told = !of_preset.is_empty() || !seen.is_empty();
+        let set = source.read.fields.iter().map(|(field, _)| field.clone());
+        let known = of_preset.iter().map(|field| (*field).to_owned()).chain(set).chain(seen).collect();
+        (name.clone(), SourceFields { known, is_told })
+    };
+    Ok(config.sources.iter().map(of_source).collect())
+}
+
+/// The lead fields that are known of a destination's sources.
+pub(super) fn lead_fields(
+    sources: &BTreeMap<SourceName, SourceFields>,
+    destination: &DestinationConfig,
+) -> BTreeSet<String> {
+    destination.sources.iter().filter_map(|name| sources.get(name)).flat_map(|source| source.known.clone()).collect()
 }

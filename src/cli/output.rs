@@ -27,10 +27,15 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value).context("cannot write the result as JSON")?)
 }
 
-/// A table that wraps to the terminal's width; as wide as it needs where there is no terminal.
+/// How wide a table is at most where no terminal says how wide it is.
+const WIDTH: u16 = 100;
+
+/// A table that wraps to the terminal's width, or to an ordinary one's where there is none.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    // A terminal may say that it has no columns at all.
+    table.set_width(table.width().filter(|width| *width > 0).unwrap_or(WIDTH));
     table.set_header(head);
     for row in rows {
         table.add_row(row.map(|cell| visible(&cell)));
@@ -56,6 +61,17 @@ pub(super) fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_fits_an_ordinary_terminal() {
+        let long = "a finding that says at length what is wrong, where it is, and why that matters ".repeat(4);
+        let shown =
+            table(["", "subject", "finding", "what to do"], [["error", "Lead.Email", &long, &long].map(str::to_owned)]);
+        // Wherever the test runs, so wide as the terminal there.
+        let most = Table::new().width().unwrap_or(WIDTH).into();
+        assert!(shown.lines().all(|line| line.chars().count() <= most), "{shown}");
+        assert!(shown.contains("Lead.Email"), "{shown}");
+    }
 
     #[test]
     fn a_senders_text_cannot_steer_the_terminal() {

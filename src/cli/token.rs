@@ -56,7 +56,7 @@ pub(super) fn run(args: Args) -> Result<Exit> {
     } else {
         output::print(&format!(
             "{token}\n\nThis is the token; it is shown once and kept nowhere. Put these lines into the configuration and \
-             restart `leadrelay serve`:\n\n{}",
+             start `leadrelay serve`, or have it reload (SIGHUP):\n\n{}",
             lines(&args.name, role, &sha256)
         ))?;
     }

@@ -67,6 +67,34 @@ impl<'a> Document<'a> {
         self.found.borrow_mut().push((at, error));
     }
 
+    /// Reports what is no TOML. Of a section that is written twice only that is told: each of its keys is another mistake only
+    /// because of it.
+    pub(super) fn report_broken(&self, text: &str, broken: &[toml::de::Error]) {
+        let place = |error: &&toml::de::Error| error.span().map_or(0, |span| span.start);
+        let mut broken: Vec<&toml::de::Error> = broken.iter().collect();
+        broken.sort_by_key(place);
+        let mut second = 0..0;
+        for error in broken {
+            let (at, is_duplicate) = (place(&error), error.message() == "duplicate key");
+            if is_duplicate && second.contains(&at) {
+                continue;
+            }
+            let line = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+            let rest = text.get(line..).unwrap_or_default();
+            let header = rest.lines().next().and_then(|line| line.split('#').next()).unwrap_or_default().trim();
+            let wrong = if is_duplicate && header.starts_with('[') && !header.contains('=') {
+                second = at..rest.find("\n[").map_or(text.len(), |length| line + length);
+                Wrong::new(format!("the section {header} is written twice"), "put its keys into the first one")
+            } else {
+                Wrong::new(
+                    format!("this is no TOML ({})", error.message()),
+                    "mend the line: text needs quotes, and a key stands once in its section",
+                )
+            };
+            self.report(at, "", wrong);
+        }
+    }
+
     /// Everything that was reported, in the order of the file; none if all is well.
     pub(super) fn into_errors(self) -> Option<ConfigErrors> {
         let mut found = self.found.into_inner();
@@ -95,7 +123,7 @@ impl<'a> Document<'a> {
             let path = self.beside(Path::new(path.trim()));
             return (self.read_file)(&path).map_err(|error| {
                 Wrong::new(
-                    format!("the file {} cannot be read ({})", path.display(), error.kind()),
+                    format!("the file {} {}", path.display(), why_unread(&error)),
                     "create it, or mend the path (relative to this configuration file) and its permissions",
                 )
             });
@@ -397,6 +425,15 @@ impl<'a> Item<'a> {
             DeValue::Table(_) => "a table",
         };
         Wrong::new(format!("must be {expected}, not {found}"), remedy)
+    }
+}
+
+/// Why a file was not read, as the end of a sentence about it.
+pub(super) fn why_unread(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
+        kind => format!("cannot be read ({kind})"),
     }
 }
 

@@ -22,6 +22,8 @@ pub struct SourceConfig {
     pub preset: String,
     /// At least one; any may match, so that a secret can be replaced without a gap.
     pub secrets: Vec<Secret>,
+    /// Whether the operator knows that a secret may be short.
+    pub allow_short_secret: bool,
     /// The preset's rules with what `[sources.NAME.verify]` overrides.
     pub verify: VerifyRules,
     /// The preset's rules with what `[sources.NAME.read]` overrides.
@@ -42,6 +44,13 @@ impl SourceConfig {
         };
         Some(Handshake::new(kind, secret?.expose()))
     }
+
+    /// The tokens, counted from 1, that could be guessed. Many senders choose them themselves, so it is no mistake.
+    pub(super) fn short_tokens(&self) -> impl Iterator<Item = usize> {
+        let judged = matches!(self.verify, VerifyRules::Token(_)) && !self.allow_short_secret;
+        let is_short = |secret: &Secret| secret.expose().len() < SHORTEST_KEY;
+        (1..).zip(&self.secrets).filter(move |(_, secret)| judged && is_short(secret)).map(|(number, _)| number)
+    }
 }
 
 /// Secrets come with padding and without.
@@ -50,8 +59,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// An HMAC key shorter than this can be guessed.
-const SHORTEST_KEY: usize = 16;
+/// An HMAC key or token shorter than this can be guessed.
+pub(super) const SHORTEST_KEY: usize = 16;
 
 /// Automations that send what their user tells them to: there is no preset, since there is nothing to know.
 const AUTOMATIONS: &[&str] = &["zapier", "n8n", "make"];
@@ -79,7 +88,16 @@ pub(super) fn read(table: Table<'_>, public_url: bool) -> Option<SourceConfig> {
         check_keys(&table, secrets, &rules.secret_encoding, allow_short_secret);
     }
     table.finish();
-    Some(SourceConfig { enabled, preset, secrets: secrets?, verify: verify?, read: read?, handshake, verify_token })
+    Some(SourceConfig {
+        enabled,
+        preset,
+        secrets: secrets?,
+        allow_short_secret,
+        verify: verify?,
+        read: read?,
+        handshake,
+        verify_token,
+    })
 }
 
 /// None where the text is empty.

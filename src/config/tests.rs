@@ -301,7 +301,8 @@ fn a_file_that_cannot_be_read_is_named() {
     let path = folder.path().join("leadrelay.toml");
     let message = |path: &Path| Config::load(path, &environment).unwrap_err().to_string();
     let remedy = "write this file, or name another with --config";
-    let expected = format!("{}: the configuration cannot be read: entity not found; {remedy}", path.display());
+    let shown = path.display();
+    let expected = format!("{shown}: the configuration cannot be read: {shown} does not exist; {remedy}");
     assert_eq!(message(&path), expected);
     fs::write(&path, b"[server]\nlisten = \"\xff\"\n").unwrap();
     let expected = format!("{}:2: the configuration cannot be read: it is not UTF-8; {remedy}", path.display());

@@ -26,7 +26,7 @@ use records::RecordPath;
 
 pub use body::{BodyKind, as_json};
 pub use expression::ExpressionError;
-pub use redact::without;
+pub use redact::{without, without_unread};
 pub use rules::{
     AttributeRules, BodyRules, Effect, Expression, OptionRules, PayloadKind, ReadRules, TemplatePart, Term, TimeFormat,
     TypeTable,
@@ -130,7 +130,11 @@ impl Unreadable {
 /// What to do about an event that is quarantined for the reason with this code.
 pub fn remedy(code: &str) -> &'static str {
     match code {
-        "empty" | "not_utf8" | "broken_json" | "too_deep" | "broken_form" | "broken_xml" | "too_many_fields" => {
+        "broken_xml" => {
+            "Have the lead system send the message once more, as whole, well-formed XML without a document type; the stored \
+             body shows where this one breaks off."
+        }
+        "empty" | "not_utf8" | "broken_json" | "too_deep" | "broken_form" | "too_many_fields" => {
             "Have the lead system send JSON, or another form that its source takes, as README's table of presets says."
         }
         "needs_fetch" => {

@@ -44,6 +44,15 @@ pub struct SignedRequest<'a> {
     pub body: &'a [u8],
 }
 
+/// What proves that a request is the sender's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProvenBy {
+    /// Made over the request with the secret.
+    Signature,
+    /// The secret itself, sent along.
+    Token,
+}
+
 /// Whether a request is genuine and fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -99,6 +108,14 @@ impl Verifier {
             VerifyRules::Hmac(rules) => Scheme::Hmac(hmac::HmacVerifier::new(rules, secrets)?),
             VerifyRules::Token(rules) => Scheme::Token(token::TokenVerifier::new(rules, secrets)),
         }))
+    }
+
+    /// What its requests are proven by.
+    pub fn proven_by(&self) -> ProvenBy {
+        match &self.0 {
+            Scheme::Hmac(_) => ProvenBy::Signature,
+            Scheme::Token(_) => ProvenBy::Token,
+        }
     }
 
     /// Judges one request. Comparing takes the same time wherever a wrong signature differs.

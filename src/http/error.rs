@@ -9,6 +9,7 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
+use crate::domain::signature::ProvenBy;
 use crate::store::StoreError;
 
 /// Why a request is not answered as it was meant, named after what the caller can do about it.
@@ -18,8 +19,8 @@ pub enum ApiError {
     NotFound,
     /// The path knows these methods only; `None` where the router itself names them.
     MethodNotAllowed(Option<&'static str>),
-    /// Not proven to be who may ask.
-    Unauthorized,
+    /// Not proven to be who may ask, by what such requests are proven.
+    Unauthorized(ProvenBy),
     /// As before, on the admin API: a token is missing or unknown.
     NoToken,
     /// The token may read, not change.
@@ -80,8 +81,11 @@ impl ApiError {
             ApiError::MethodNotAllowed(_) => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not know this method", None)
             }
-            ApiError::Unauthorized => {
-                let detail = some("Check the secret, the signature over the raw body, and the clock.");
+            ApiError::Unauthorized(by) => {
+                let detail = some(match by {
+                    ProvenBy::Signature => "Check the secret, the signature over the raw body, and the clock.",
+                    ProvenBy::Token => "Check the token, and that it is sent where this source takes it.",
+                });
                 (StatusCode::UNAUTHORIZED, "unauthorized", "The request is not proven to be genuine and fresh", detail)
             }
             ApiError::NoToken => {

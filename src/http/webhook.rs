@@ -85,7 +85,7 @@ impl From<Receipt> for Accepted {
     responses(
         (status = 202, description = "Committed and synced to disk", body = Accepted),
         (status = 200, description = "The same, as Salesforce's outbound messages want it: SOAP's acknowledgement", body = String, content_type = "text/xml"),
-        (status = 401, description = "Signature missing, wrong, or outside the tolerance", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Signature or token missing or wrong, or a signature outside the tolerance", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Larger than `server.max_body`", body = Problem, content_type = "application/problem+json"),
@@ -106,7 +106,7 @@ pub(super) async fn receive(state: State<PublicState>, id: Extension<RequestId>,
     responses(
         (status = 202, description = "Committed and synced to disk", body = Accepted),
         (status = 200, description = "The same, as Salesforce's outbound messages want it: SOAP's acknowledgement", body = String, content_type = "text/xml"),
-        (status = 401, description = "The token is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Token or signature missing or wrong", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown source", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Larger than `server.max_body`", body = Problem, content_type = "application/problem+json"),
@@ -231,7 +231,7 @@ async fn accept(
             ApiError::Unavailable { retry_after, detail }
         };
         match refusal {
-            Refusal::Unauthorized => ApiError::Unauthorized,
+            Refusal::Unauthorized => ApiError::Unauthorized(source.proven_by()),
             Refusal::Busy => unavailable(1, "Too much waits to be stored; send it again."),
             Refusal::NotCommitted => unavailable(5, "It could not be stored in time; send it again."),
         }
@@ -287,7 +287,7 @@ fn outcome(result: &Result<Receipt, ApiError>) -> Option<WebhookOutcome> {
             EventStatus::Duplicate => WebhookOutcome::Duplicate,
             EventStatus::Ignored => WebhookOutcome::Ignored,
         },
-        Err(ApiError::Unauthorized) => WebhookOutcome::Unauthorized,
+        Err(ApiError::Unauthorized(_)) => WebhookOutcome::Unauthorized,
         Err(ApiError::TooLarge) => WebhookOutcome::TooLarge,
         Err(ApiError::Unavailable { .. }) => WebhookOutcome::Unavailable,
         // Compressed bodies, forms and broken connections: `GET /sources` counts them.

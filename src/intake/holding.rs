@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::source::{SourceRuntime, StoredForm};
+use super::source::SourceRuntime;
 use super::{Incoming, Intake, Receipt, Refusal};
 use crate::clock::Clock;
 use crate::domain::headers::RECEIVED_AT;
@@ -215,15 +215,10 @@ fn refused(
         // It can never be taken in, and strangers are not to have their bodies parsed.
         return None;
     }
-    let StoredForm { body, headers, .. } = source.stored_form(request);
-    if body.is_empty() && !request.body.is_empty() {
-        // The secret would be in the body, which cannot be read.
-        return None;
-    }
-    let reason = match (verdict, &proof) {
-        (Verdict::Stale, _) => RefusedFor::Stale,
-        (_, Proof::Missing) => RefusedFor::MissingSignature,
-        _ => RefusedFor::WrongSignature,
+    let (body, headers) = source.held_form(request)?;
+    let reason = match verdict {
+        Verdict::Stale => RefusedFor::Stale,
+        _ => RefusedFor::unproven(source.proven_by(), proof != Proof::Missing),
     };
     let refused = NewRefused {
         source: source.name.clone(),
@@ -245,8 +240,7 @@ impl Intake {
         match source.verifier.judge_again(&kept, held.row.received_at).verdict {
             Verdict::Valid => None,
             Verdict::Stale => Some(RefusedFor::Stale),
-            Verdict::Invalid if held.proof == Proof::Missing => Some(RefusedFor::MissingSignature),
-            Verdict::Invalid => Some(RefusedFor::WrongSignature),
+            Verdict::Invalid => Some(RefusedFor::unproven(source.proven_by(), held.proof != Proof::Missing)),
         }
     }
 
@@ -317,39 +311,49 @@ mod tests {
         assert_eq!(rest_after(3 * BYTES_A_SECOND), Duration::from_secs(3));
     }
 
-    /// Takes the secret out of bodies, where the token stands in them.
-    fn source_with_a_secret_in_its_body() -> SourceRuntime {
-        let preset = crate::source::preset("google-ads").expect("known");
+    /// What is held of a request with this body to a source with a preset that takes secrets out of bodies.
+    fn held(preset: &str, query: Option<&str>, content_type: &str, body: &'static [u8]) -> Option<NewRefused> {
+        let preset = crate::source::preset(preset).expect("known");
         let (verify, read) = preset.verify.zip(preset.read).expect("of its own");
-        SourceRuntime::new("ads".into(), true, &verify, &["the-key".to_owned()], read, Vec::new()).expect("right")
+        let source = SourceRuntime::new("s".into(), true, &verify, &["the-key".to_owned()], read, Vec::new());
+        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        let request = Incoming {
+            method: "POST",
+            path_and_query: "/webhooks/s",
+            query,
+            path_token: None,
+            headers: &headers,
+            body: Bytes::from_static(body),
+            request_id: "r".into(),
+        };
+        let signed = SignedRequest {
+            method: request.method,
+            url: None,
+            headers: request.headers,
+            query,
+            path_token: None,
+            body: &request.body,
+        };
+        super::refused(&source.expect("right"), &request, &signed, Verdict::Invalid, Timestamp::from_seconds(0))
     }
 
     #[test]
     fn a_body_with_secrets_is_not_read_for_one_who_shows_none() {
-        let source = source_with_a_secret_in_its_body();
-        let held = |body: &'static str| {
-            let request = Incoming {
-                method: "POST",
-                path_and_query: "/webhooks/ads",
-                query: None,
-                path_token: None,
-                headers: &Vec::<(String, String)>::new(),
-                body: Bytes::from_static(body.as_bytes()),
-                request_id: "r".into(),
-            };
-            let signed = SignedRequest {
-                method: request.method,
-                url: None,
-                headers: request.headers,
-                query: None,
-                path_token: None,
-                body: &request.body,
-            };
-            super::refused(&source, &request, &signed, Verdict::Invalid, Timestamp::from_seconds(0))
-        };
-        assert!(held(r#"{"lead_id":"1"}"#).is_none());
-        let wrong = held(r#"{"lead_id":"1","google_key":"another"}"#).expect("held");
-        assert_eq!((wrong.reason, &wrong.body[..]), (RefusedFor::WrongSignature, &br#"{"lead_id":"1"}"#[..]));
+        let json = "application/json";
+        assert!(held("google-ads", None, json, br#"{"lead_id":"1"}"#).is_none());
+        let wrong = held("google-ads", None, json, br#"{"lead_id":"1","google_key":"another"}"#).expect("held");
+        assert_eq!((wrong.reason, &wrong.body[..]), (RefusedFor::WrongToken, &br#"{"lead_id":"1"}"#[..]));
+    }
+
+    #[test]
+    fn a_body_is_not_read_for_a_wrong_token_that_stands_elsewhere() {
+        let of_salesforce = |content_type: &str, body| held("salesforce", Some("token=wrong"), content_type, body);
+        // It could not be held if it had to be read.
+        let broken = of_salesforce("text/xml", b"<a><SessionId>s</SessionId><b>1").expect("held");
+        assert_eq!((broken.reason, &broken.body[..]), (RefusedFor::WrongToken, &b"<a><SessionId></SessionId><b>1"[..]));
+        assert_eq!(broken.headers, [("content-type".to_owned(), "text/xml".to_owned())]);
+        assert!(of_salesforce("application/json", b"{").is_some_and(|held| &held.body[..] == b"{"));
+        assert!(of_salesforce("application/json", br#"{"SessionId":"s"}"#).is_none());
     }
 
     #[test]

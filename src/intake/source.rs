@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::{ClockAhead, Incoming, OnceAMinute, Refusals};
 use crate::domain::envelope::{
-    BodyKind, Content, PointerError, ReadRules, Reader, Reading, Unreadable, as_json, remedy, without,
+    BodyKind, Content, PointerError, ReadRules, Reader, Reading, Unreadable, as_json, remedy, without, without_unread,
 };
 use crate::domain::headers::RECEIVED_AT;
 use crate::domain::ids::{DestinationName, LeadId, SourceName};
-use crate::domain::signature::{Handshake, TokenLocation, TokenRules, Verifier, VerifierError, VerifyRules};
+use crate::domain::signature::{Handshake, ProvenBy, TokenLocation, TokenRules, Verifier, VerifierError, VerifyRules};
 use crate::domain::time::Timestamp;
 use crate::domain::value::raw::RawJson;
 use crate::store::{EventKind, EventState, NewEvent};
@@ -40,6 +40,8 @@ pub struct SourceRuntime {
     kept_headers: Vec<String>,
     /// Where secrets stand in the body: they are taken out before anything is stored.
     secrets_in_body: Vec<String>,
+    /// Whether one of them is what proves a request: then the body is read before anything is proven.
+    token_in_body: bool,
     pub(super) said_refused: OnceAMinute,
     pub(super) said_quarantined: OnceAMinute,
 }
@@ -67,9 +69,11 @@ impl SourceRuntime {
         let reader = Reader::new(read)?;
         let secret_header = secret_header(verify);
         let mut secrets_in_body = reader.rules().not_stored.clone();
-        if let VerifyRules::Token(TokenRules { location: TokenLocation::Body { pointer } }) = verify {
-            secrets_in_body.push(pointer.clone());
-        }
+        let token_in_body = match verify {
+            VerifyRules::Token(TokenRules { location: TokenLocation::Body { pointer } }) => Some(pointer.clone()),
+            _ => None,
+        };
+        secrets_in_body.extend(token_in_body.clone());
         let mut kept_headers: Vec<String> =
             reader.header_names().into_iter().chain(TRACING_HEADERS).map(str::to_ascii_lowercase).collect();
         kept_headers.retain(|header| !header.eq_ignore_ascii_case(secret_header) && header != RECEIVED_AT);
@@ -90,6 +94,7 @@ impl SourceRuntime {
             reader,
             kept_headers,
             secrets_in_body,
+            token_in_body: token_in_body.is_some(),
             said_refused: OnceAMinute::default(),
             said_quarantined: OnceAMinute::default(),
         })
@@ -99,6 +104,11 @@ impl SourceRuntime {
     /// wants SOAP's acknowledgement.
     pub fn peculiar(self, handshake: Option<Handshake>, if_refused: &'static str, wants_soap: bool) -> Self {
         Self { handshake, if_refused, wants_soap, ..self }
+    }
+
+    /// What its requests are proven by.
+    pub fn proven_by(&self) -> ProvenBy {
+        self.verifier.proven_by()
     }
 
     /// Whether its requests may have such a body.
@@ -189,7 +199,9 @@ impl SourceRuntime {
                 Err(reason) => {
                     let hash = Sha256::digest(&sent.body).into();
                     let mut outline = Outline::unreadable(&reason, &self.reader);
-                    if let (Some(_), Some(said)) = (&sent.unreadable, &mut outline.reason) {
+                    if sent.body.is_empty()
+                        && let (Some(_), Some(said)) = (&sent.unreadable, &mut outline.reason)
+                    {
                         said.push_str("; nothing of the body was kept, since a secret stands somewhere in it");
                     }
                     return vec![event(sent.body.clone(), true, outline, (None, hash))];
@@ -211,15 +223,8 @@ impl SourceRuntime {
     }
 
     /// The request as it may be stored: with the headers that reading it again needs, and without a secret in its body.
-    pub(super) fn stored_form(&self, request: &Incoming<'_>) -> StoredForm {
-        let kept = self.kept_headers.iter();
-        let mut headers: Vec<(String, String)> =
-            kept.filter_map(|name| Some((name.clone(), request.headers.text(name)?.to_owned()))).collect();
-        if BodyKind::of(request.headers) != BodyKind::Json && !self.kept_headers.iter().any(|name| name == CONTENT_TYPE)
-        {
-            let kind = request.headers.text(CONTENT_TYPE).unwrap_or_default();
-            headers.push((CONTENT_TYPE.to_owned(), kind.to_owned()));
-        }
+    fn stored_form(&self, request: &Incoming<'_>) -> StoredForm {
+        let headers = self.headers_to_store(request);
         if self.secrets_in_body.is_empty() {
             return StoredForm { body: request.body.clone(), headers, unreadable: None };
         }
@@ -231,20 +236,53 @@ impl SourceRuntime {
             }
             Ok(text)
         });
-        let headers = without_content_type(&headers);
         match redacted {
-            Ok(text) => StoredForm { body: Bytes::from(text), headers, unreadable: None },
-            // Nobody knows where in it a secret stands.
-            Err(reason) => StoredForm { body: Bytes::new(), headers, unreadable: Some(reason) },
+            Ok(text) => {
+                StoredForm { body: Bytes::from(text), headers: without_content_type(&headers), unreadable: None }
+            }
+            Err(reason) => {
+                let body = self.unread(request).unwrap_or_default();
+                StoredForm { body, headers, unreadable: Some(reason) }
+            }
         }
+    }
+
+    /// The same of a request that is not proven to be the sender's: its body is not read, but where that is what proves it.
+    /// `None`: nobody knows where in it a secret stands.
+    pub(super) fn held_form(&self, request: &Incoming<'_>) -> Option<(Bytes, Vec<(String, String)>)> {
+        if self.token_in_body {
+            let StoredForm { body, headers, unreadable } = self.stored_form(request);
+            return unreadable.is_none().then_some((body, headers));
+        }
+        Some((self.unread(request)?, self.headers_to_store(request)))
+    }
+
+    /// What may be kept of a body that is not read.
+    fn unread(&self, request: &Incoming<'_>) -> Option<Bytes> {
+        if self.secrets_in_body.is_empty() {
+            return Some(request.body.clone());
+        }
+        without_unread(&request.body, &self.secrets_in_body).map(Bytes::from)
+    }
+
+    fn headers_to_store(&self, request: &Incoming<'_>) -> Vec<(String, String)> {
+        let kept = self.kept_headers.iter();
+        let mut headers: Vec<(String, String)> =
+            kept.filter_map(|name| Some((name.clone(), request.headers.text(name)?.to_owned()))).collect();
+        if BodyKind::of(request.headers) != BodyKind::Json && !self.kept_headers.iter().any(|name| name == CONTENT_TYPE)
+        {
+            let kind = request.headers.text(CONTENT_TYPE).unwrap_or_default();
+            headers.push((CONTENT_TYPE.to_owned(), kind.to_owned()));
+        }
+        headers
     }
 }
 
 /// What of a request is stored.
-pub(super) struct StoredForm {
-    pub(super) body: Bytes,
-    pub(super) headers: Vec<(String, String)>,
-    /// Why nothing of the body may be stored.
+struct StoredForm {
+    body: Bytes,
+    headers: Vec<(String, String)>,
+    /// Why the body could not be read to take the secrets out of it; so much of it is left as cannot hold one.
     unreadable: Option<Unreadable>,
 }
 

@@ -196,11 +196,11 @@ impl Maintenance {
     /// Says once that nothing is sent to a destination, and once that it goes on. What passes within moments is not told.
     fn tell_of_gates(&self, closed: &mut HashMap<DestinationName, String>) {
         for (destination, gate) in self.gates() {
-            let status = gate.status();
-            let lasts = status.since.is_some_and(|since| self.clock.now().since(since) >= WORTH_TELLING);
+            let (now, status) = (self.clock.now(), gate.status());
+            let lasts = status.since.is_some_and(|since| now.since(since) >= WORTH_TELLING);
             match status.reason.map(|reason| reason.to_string()) {
                 Some(reason) if lasts && closed.get(destination) != Some(&reason) => {
-                    let until = status.until.map(|until| format!(" until {until}")).unwrap_or_default();
+                    let until = until_when(status.until, now);
                     warn!(%destination, "nothing is sent to {destination}{until}: {reason}; GET /admin/v1/destinations says what to do");
                     closed.insert(destination.clone(), reason);
                 }
@@ -235,5 +235,29 @@ impl Maintenance {
         }
         (done.at, done.wall) = (at, wall);
         Ok(())
+    }
+}
+
+/// How long a gate stays closed, for a message: a time that is past says that it is being tried, not when it opens.
+fn until_when(until: Option<Timestamp>, now: Timestamp) -> String {
+    match until {
+        Some(until) if until > now => format!(" until {until}"),
+        Some(_) => " but what tries whether the trouble is over".to_owned(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_past_is_not_told_as_if_it_lay_ahead() {
+        let now = Timestamp::from_seconds(1_767_225_600);
+        let told = |seconds| until_when(Some(now.after(Duration::from_secs(seconds))), now);
+        assert_eq!(told(60), " until 2026-01-01T00:01:00Z");
+        assert_eq!(told(0), " but what tries whether the trouble is over");
+        assert_eq!(until_when(Some(now.before(Duration::from_secs(60))), now), told(0));
+        assert_eq!(until_when(None, now), "");
     }
 }

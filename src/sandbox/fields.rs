@@ -161,6 +161,7 @@ pub(super) fn replace(world: &mut World, table: TableId, id: FieldId, field: Fie
 /// Removes a field with its values, or hides it until a permission shows it.
 pub(super) fn take_away(world: &mut World, table: TableId, id: FieldId, hide: bool) {
     let mut field = world.tables[table].object.field(id).clone();
+    world.withdraw_permissions(&format!("{}.{}", world.tables[table].object.name, field.name));
     if hide {
         (field.hidden, field.by_permission) = (true, true);
     } else {

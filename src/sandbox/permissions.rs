@@ -76,6 +76,19 @@ impl World {
         }
     }
 
+    /// Takes back what was permitted of a field, as an org does when it is removed: another of its name begins without.
+    pub fn withdraw_permissions(&mut self, field: &str) {
+        let Some(table) = self.table(OBJECT) else { return };
+        for row in 0..self.tables[table].rows().len() {
+            let is_of_it = self.text(table, row, "Field").is_some_and(|named| named.eq_ignore_ascii_case(field));
+            if is_of_it && !self.tables[table].row(row).deleted {
+                let before = self.tables[table].row(row).clone();
+                self.note_undo(table, row, Some(before));
+                self.tables[table].bin(row);
+            }
+        }
+    }
+
     /// Fields that the integration user may read, and whether it may write them.
     fn granted(&self) -> Vec<(String, bool)> {
         let (Some(sets), Some(permissions)) = (self.table("PermissionSetAssignment"), self.table(OBJECT)) else {

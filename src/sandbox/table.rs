@@ -64,7 +64,7 @@ struct Index {
 pub(super) struct Table {
     pub object: Object,
     rows: Vec<Row>,
-    /// Ids go on counting after a reset, so that an id from before it names nothing.
+    /// Ids begin at another number in each run and go on counting after a reset, so that an id from before names nothing.
     first: u64,
     /// The recycle bin.
     binned: BTreeSet<RowId>,

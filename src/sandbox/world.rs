@@ -50,8 +50,10 @@ pub(super) struct World {
 
 impl World {
     pub fn new(url: String) -> Self {
+        // What an org gave out that ran before must not name another record in this one.
+        let first = u64::try_from(now().as_millisecond()).unwrap_or(1);
         let mut world = Self {
-            tables: tables(&[]),
+            tables: tables(|_| first),
             faults: Faults::none(),
             duplicate_rules: Vec::new(),
             places: false,
@@ -72,7 +74,7 @@ impl World {
     /// Begins anew, but for the sessions; ids are not given out twice.
     pub fn reset(&mut self) {
         let numbers: Vec<u64> = self.tables.iter().map(Table::next_number).collect();
-        self.tables = tables(&numbers);
+        self.tables = tables(|place| numbers[place]);
         self.faults = Faults::none();
         self.duplicate_rules = Vec::new();
         self.places = false;
@@ -174,14 +176,14 @@ impl World {
     }
 }
 
-fn tables(numbers: &[u64]) -> Vec<Table> {
+fn tables(first: impl Fn(usize) -> u64) -> Vec<Table> {
     let objects = standard::objects(now().as_second());
     objects
         .into_iter()
         .enumerate()
         .map(|(place, object)| {
             // Users and the like have the same ids in every sandbox.
-            let first = if object.setup { 1 } else { numbers.get(place).copied().unwrap_or(1) };
+            let first = if object.setup { 1 } else { first(place) };
             Table::new(object, first)
         })
         .collect()

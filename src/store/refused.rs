@@ -9,12 +9,12 @@ use crate::domain::ids::SourceName;
 use crate::domain::signature::{Proof, SALT, Signed};
 use crate::domain::time::Timestamp;
 
-/// Requests whose signature did not verify. They are no events: nothing is read of them and nothing owed for them until a
+/// Requests whose signature or token did not verify. They are no events: nothing is read of them and nothing owed for them until a
 /// person has them verified again.
 #[async_trait]
 pub trait RefusedRequests: Send + Sync {
     /// Holds these, and lets go of what is over the bounds: of a source with too many its oldest, those without any
-    /// signature first; of too many bytes, those of the source that holds the most.
+    /// proof first; of too many bytes, those of the source that holds the most.
     async fn hold_refused(&self, requests: Vec<NewRefused>, bounds: RefusedBounds) -> StoreResult<()>;
 
     async fn list_refused(&self, filter: &RefusedFilter, page: &Page) -> StoreResult<Listed<RefusedRow>>;
@@ -34,7 +34,7 @@ pub trait RefusedRequests: Send + Sync {
 }
 
 /// Which requests of a source have to go so that it holds no more than it may: what is over the bound, in this order.
-pub(super) const FIRST_TO_GO: &str = "CASE reason WHEN 'missing_signature' THEN 0 ELSE 1 END, id";
+pub(super) const FIRST_TO_GO: &str = "CASE WHEN reason IN ('missing_signature', 'missing_token') THEN 0 ELSE 1 END, id";
 
 /// Of which source and how many bytes have to go, given what each holds; `None`: nothing.
 pub(super) fn surplus(held: &[(String, u64)], most: u64) -> Option<(String, u64)> {

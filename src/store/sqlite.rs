@@ -51,6 +51,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio::sync::watch;
 
 use super::{StoreError, StoreResult, rows};
+use crate::domain::ids::SourceName;
 pub use backup::back_up;
 use lock::DatabaseLock;
 use writer::Writer;
@@ -99,16 +100,7 @@ impl SqliteStore {
         let (due, _) = watch::channel(0);
         let due = Arc::new(due);
         let writer = Writer::start(path, options.max_batch, options.on_commit, Arc::clone(&due)).await?;
-        let connect = SqliteConnectOptions::new()
-            .filename(path)
-            .read_only(true)
-            .busy_timeout(Duration::from_secs(5))
-            .statement_cache_capacity(200);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(connect)
-            .await?;
+        let readers = readers(path, READERS).await?;
         Ok(Self { writer, readers, path: path.to_owned(), due, _lock: lock })
     }
 
@@ -116,6 +108,25 @@ impl SqliteStore {
     fn wake_workers(&self) {
         self.due.send_modify(|times| *times = times.wrapping_add(1));
     }
+}
+
+async fn readers(path: &Path, most: u32) -> StoreResult<SqlitePool> {
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(200);
+    let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(Duration::from_secs(5));
+    Ok(pool.connect_with(connect).await?)
+}
+
+/// The lead fields that a source's events had. Only reads, so that it may run in another process than the one that holds the
+/// database.
+pub async fn seen_fields(path: &Path, source: &SourceName) -> StoreResult<Vec<String>> {
+    let readers = readers(path, 1).await?;
+    let seen = leads::seen_fields(&readers, source).await;
+    readers.close().await;
+    seen
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -151,10 +151,71 @@ fn a_backup_is_a_database_and_never_takes_the_place_of_a_file() {
 #[test]
 fn a_token_that_was_made_is_one_that_the_configuration_takes() {
     let made = run(Path::new("."), &["token", "--name", "ops", "--role", "operator"]).1;
+    let (told, _) = made.split_at(made.find("[[admin.tokens]]").unwrap());
+    assert!(told.contains("reload") && !told.contains("restart"), "a reload takes tokens: {told}");
     let lines = &made[made.find("[[admin.tokens]]").unwrap()..];
     let folder = folder(&format!("{CONFIGURATION}\n[admin]\nlisten = \"0.0.0.0:8081\"\n{lines}"));
     let (code, _, err) = run(folder.path(), &["check", "--offline"]);
     assert_eq!(code, 0, "{err}");
+}
+
+/// What the configuration is warned of, its lead system beside one that sends what its users tell it to.
+fn warned_of(configuration: &str) -> Vec<String> {
+    let folder = folder(configuration);
+    let (code, out, err) = run(folder.path(), &["check", "--offline", "--json"]);
+    assert_eq!((code, &*err), (0, ""), "{out}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let told = report["configuration"]["warnings"].as_array().unwrap().iter().map(|told| told.as_str().unwrap());
+    told.filter(|told| !told.contains("talks plain http")).map(str::to_owned).collect()
+}
+
+fn with_forms(configuration: &str) -> String {
+    let forms = "[sources.forms]\npreset = \"generic-header\"\nsecrets = [\"leadrelay-test-secret\"]\n";
+    let records = "external_id = \"Lead_System_Id__c\"\nexternal_id_value = \"{source}:{lead_id}\"";
+    forms.to_owned() + &configuration.replace("external_id = \"Lead_System_Id__c\"", records)
+}
+
+#[test]
+fn nobody_guesses_at_fields_that_nobody_can_know_and_what_a_required_field_lacks_is_told() {
+    let misspelt = CONFIGURATION.replace("lead = \"name\"", "lead = \"nmae\"\ndefault = \"Unknown\"");
+    let told = warned_of(&misspelt);
+    assert!(told[0].contains("did you mean \"name\"?"), "{told:?}");
+    let lacks = "sources.klozeo: its leads are not known to have \"nmae\", from which destinations.salesforce fills the \
+                 required LastName: records without it get \"Unknown\"; if it calls it otherwise, name that in \
+                 sources.klozeo.read.fields";
+    assert_eq!(told[1..], [lacks]);
+    let told = warned_of(&with_forms(&misspelt));
+    assert!(!told.iter().any(|told| told.contains("did you mean")), "forms may send it: {told:?}");
+    assert!(told.contains(&lacks.to_owned()), "{told:?}");
+
+    // Whether forms has a name is not known before its first event, unless the configuration says so.
+    let right = with_forms(&CONFIGURATION.replace("lead = \"name\"", "lead = \"name\"\ndefault = \"Unknown\""));
+    let told = warned_of(&right);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("sources.forms: whether its leads have \"name\""), "{told:?}");
+    let named = right.replace("[sources.klozeo]", "read.fields = { name = \"/full_name\" }\n[sources.klozeo]");
+    assert_eq!(warned_of(&named), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_events_had_is_known_while_the_service_runs() {
+    let mut stage = crate::harness::Stage::new().await;
+    stage.text = with_forms(&CONFIGURATION.replace("lead = \"name\"", "lead = \"name\"\ndefault = \"Unknown\""));
+    let harness = stage.start(|_| {}).await;
+    let leadrelay::config::StoreUrl::Sqlite(file) = harness.config().store.url.clone() else { return };
+    let token = [("X-Relay-Token", "leadrelay-test-secret"), ("Content-Type", "application/json")];
+    let body = br#"{"id":"1","surname":"Lovelace"}"#.to_vec();
+    assert_eq!(harness.post_to("/webhooks/forms", &token, body).await.0, 202);
+    harness.settled().await;
+    let store = format!("[store]\nurl = \"sqlite://{}\"\n", file.display());
+    let configuration = store + &with_forms(&CONFIGURATION.replace("\"name\"", "\"name\"\ndefault = \"Unknown\""));
+    let told = warned_of(&configuration);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("sources.forms: its leads are not known to have \"name\""), "{told:?}");
+    let folder = folder(&configuration);
+    let (code, out, err) = run(folder.path(), &["mapping", "--offline", "--format", "csv"]);
+    assert_eq!((code, &*err, out.contains("surname")), (0, "", true), "{out}");
+    harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,7 +100,8 @@ async fn missing_fields_are_shown_created_and_filled() {
     assert_eq!(asked.code, 2, "{}", asked.err);
     for told in [
         "Lead.Lead_System_Id__c",
-        "text, 64 characters, unique external ID, case-sensitive",
+        "text, 64 characters, unique external ID",
+        "case-sensitive",
         "number, 18 digits, 4 behind the point",
         "is there already and hidden",
         "picklist: Cold, Hot",

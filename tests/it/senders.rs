@@ -299,10 +299,59 @@ async fn outbound_messages_are_stored_without_their_session_and_acknowledged_onl
     // A message that breaks off is kept too, and says what it is.
     assert_eq!(send(&harness, sample, &sample.body[..900]).await.0, 200);
     let broken = harness.admin("events?state=quarantined").await["items"][0].clone();
-    assert!(broken["reason"].as_str().unwrap().starts_with("broken_xml: "), "{broken}");
+    let reason = broken["reason"].as_str().unwrap();
+    assert!(reason.starts_with("broken_xml: ") && !reason.contains("nothing of the body was kept"), "{broken}");
+    let kept = harness.admin(&format!("events/{}", broken["id"].as_str().unwrap())).await;
+    let (body, remedy) = (kept["body"].as_str().unwrap(), kept["remedy"].as_str().unwrap());
+    assert!(body.contains("<sf:Id>00Q5e00001SaForCe1</sf:Id>") && body.contains("SessionId"), "{kept}");
+    assert!(remedy.contains("XML") && !remedy.contains("JSON"), "{kept}");
+    let replayed = harness.admin_post(&format!("events/{}/replay", broken["id"].as_str().unwrap()), json!({})).await;
+    assert!(replayed["reason"].as_str().unwrap().starts_with("broken_xml: "), "{replayed}");
     for event in events.iter().chain([&broken]) {
         let kept = harness.admin_text(&format!("events/{}", event["id"].as_str().unwrap())).await;
         assert!(!kept.contains("live.session") && !kept.contains("a-secret-of-the-sender"), "{kept}");
     }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn who_shows_a_wrong_token_is_told_of_tokens_and_taken_in_once_it_is_mended() {
+    let rows = [("LastName", "LastName"), ("Email", "Email")];
+    let mut stage = Stage::new().await;
+    stage.text = configured("salesforce", "salesforce", "", &rows);
+    let with_secret = |secret: &'static str| {
+        move |config: &mut leadrelay::config::Config| {
+            for source in config.sources.values_mut() {
+                source.secrets = vec![leadrelay::config::Secret::new(secret)];
+            }
+        }
+    };
+    let harness = stage.start(with_secret("another-secret-than-the-senders")).await;
+    let sample = SAMPLES.iter().find(|sample| sample.preset == "salesforce").unwrap();
+    let (status, problem) = send(&harness, sample, sample.body).await;
+    let told = problem["detail"].as_str().unwrap();
+    assert!(status == 401 && told.contains("token") && !told.contains("signature"), "{problem}");
+    let headers = [("Content-Type", sample.content_type)];
+    let without = harness.post_to("/webhooks/salesforce", &headers, sample.body.as_bytes().to_vec()).await;
+    assert_eq!(without, (401, problem), "one answer for every cause");
+    let refused = harness.admin("sources").await["items"][0]["refused"].clone();
+    assert_eq!((&refused["wrong_token"], &refused["unsigned"]), (&json!(2), &json!(0)), "{refused}");
+    let held = harness.until("refused-requests", |seen| seen["items"] != json!([])).await["items"].clone();
+    assert_eq!((held.as_array().unwrap().len(), &held[0]["reason"]), (1, &json!("wrong_token")), "{held}");
+    assert_eq!(harness.admin("refused-requests?reason=wrong_token").await["items"], held);
+    let kept = harness.admin_text(&format!("refused-requests/{}", held[0]["id"])).await;
+    assert!(kept.contains("sal@force.example") && !kept.contains("live.session"), "{kept}");
+    let verify = json!({ "source": "salesforce" });
+    let still = harness.admin_post("refused-requests/verify", verify.clone()).await;
+    assert_eq!(still["still_refused"]["wrong_token"], 1, "{still}");
+
+    harness.write_configuration(with_secret(SECRET));
+    harness.admin_post("reload", json!({})).await;
+    let done = harness.admin_post("refused-requests/verify", verify).await;
+    assert_eq!((&done["verified"], &done["events"]["accepted"]), (&json!(1), &json!(1)), "{done}");
+    harness.settled().await;
+    assert_eq!(harness.record_of("00Q5e00001SaForCe1").await["fields"]["LastName"], "Förce & Söhne");
+    let event = harness.admin("events").await["items"][0]["id"].clone();
+    assert!(!harness.admin_text(&format!("events/{}", event.as_str().unwrap())).await.contains("live.session"));
     harness.stop().await;
 }

@@ -60,9 +60,11 @@ async fn a_held_request_is_listed_read_noted_and_released(fixture: Fixture) {
     let read = fixture.store.load_refused(all.items[1].id).await.unwrap().unwrap();
     assert_eq!((&read.body, &read.headers, read.proof == odd.proof), (&odd.body, &odd.headers, true));
     assert_eq!((read.row.received_at, read.row.size), (odd.received_at, odd.size() as u64));
-    fixture.store.note_refused(read.row.id, RefusedFor::Stale).await.unwrap();
-    let noted = fixture.store.load_refused(read.row.id).await.unwrap().unwrap();
-    assert_eq!(noted.row.reason, RefusedFor::Stale);
+    for reason in RefusedFor::ALL {
+        fixture.store.note_refused(read.row.id, reason).await.unwrap();
+        let noted = fixture.store.load_refused(read.row.id).await.unwrap().unwrap();
+        assert_eq!(noted.row.reason, reason);
+    }
     let held = fixture.store.standing_figures().await.unwrap().refused_held;
     assert!(held.contains(&("klozeo".into(), 2)) && held.contains(&("forms".into(), 1)), "{held:?}");
     fixture.store.release_refused(vec![read.row.id]).await.unwrap();
@@ -75,7 +77,8 @@ async fn the_oldest_go_first_and_of_them_those_without_a_signature(fixture: Fixt
     let sent = ["a", "b", "c", "d"].map(|body| refused("klozeo", 1, body)).to_vec();
     fixture.store.hold_refused(sent, bounds).await.unwrap();
     assert_eq!(bodies(&fixture, "klozeo").await, ["b", "c", "d"]);
-    let scanned = vec![unsigned(refused("klozeo", 2, "x")), refused("forms", 2, "other")];
+    let without_token = NewRefused { reason: RefusedFor::MissingToken, ..unsigned(refused("klozeo", 2, "y")) };
+    let scanned = vec![unsigned(refused("klozeo", 2, "x")), without_token, refused("forms", 2, "other")];
     fixture.store.hold_refused(scanned, bounds).await.unwrap();
     assert_eq!(bodies(&fixture, "klozeo").await, ["b", "c", "d"], "scanners do not push out what may be genuine");
     fixture.store.hold_refused(vec![refused("klozeo", 3, "e")], bounds).await.unwrap();

@@ -25,6 +25,16 @@ fn what_is_no_toml_is_told_line_by_line() {
         ]
     );
     check("preset =", "preset = \"klozeo\"\npreset =", &format!("3: this is no TOML (duplicate key); {mend}"));
+    // Of a section that is there twice only that is told, and what is broken behind it.
+    assert_eq!(
+        messages("[store]\nmigrate = true\n[admin]\n[store]\nmigrate = true\nurl = \"a\"\n[alerts]\nsecret =\n"),
+        [
+            "etc/leadrelay.toml:4: the section [store] is written twice; put its keys into the first one".to_owned(),
+            format!(
+                "etc/leadrelay.toml:8: this is no TOML (string values must be quoted, expected literal string); {mend}"
+            ),
+        ]
+    );
 }
 
 #[test]
@@ -56,7 +66,7 @@ fn what_a_value_stands_for_must_be_there() {
         "${HOOK_SECRET}",
         "${file:nope.secret}",
         &format!(
-            "{key}: the file etc/nope.secret cannot be read (entity not found); create it, or mend the path (relative to \
+            "{key}: the file etc/nope.secret does not exist; create it, or mend the path (relative to \
              this configuration file) and its permissions"
         ),
     );
@@ -189,6 +199,14 @@ fn a_source_must_be_able_to_prove_itself() {
          allow_short_secret = true",
     );
     assert!(parse(&changed("[\"${HOOK_SECRET}\"]", "[\"${SHORT_SECRET}\"]\nallow_short_secret = true")).is_ok());
+    let by_token = changed("\"klozeo\"", "\"generic-header\"");
+    let warned = |secrets: &str| parse(&by_token.replace("[\"${HOOK_SECRET}\"]", secrets)).unwrap().warnings();
+    assert_eq!(
+        warned("[\"${HOOK_SECRET}\", \"${SHORT_SECRET}\"]"),
+        ["sources.klozeo.secrets: token 2 is shorter than 16 bytes and could be guessed; choose a longer one, or set \
+             allow_short_secret = true"]
+    );
+    assert_eq!(warned("[\"${SHORT_SECRET}\"]\nallow_short_secret = true"), Vec::<String>::new());
     check(
         "\"klozeo\"",
         "\"standard-webhooks\"",

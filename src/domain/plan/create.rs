@@ -10,7 +10,7 @@ use crate::domain::record::CrmValue;
 use crate::domain::value::Value;
 
 use super::ask::{self, Blanks};
-use super::decide::{chosen_value, is_note, not_writable};
+use super::decide::{chosen_value, has_something, is_note, not_writable};
 use super::sides::{Sides, side};
 use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules, dependent, note};
 
@@ -24,7 +24,9 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
     for ((row, side), (_, before)) in sides.iter().zip(lasting) {
         let schema = rules.schema.field(object, &row.crm);
         if !schema.is_some_and(|field| field.createable) {
-            plan.leave_out(not_writable(row, schema.is_some()));
+            if has_something(row, side) {
+                plan.leave_out(not_writable(row, schema.is_some()));
+            }
             continue;
         }
         let invalid = match side {

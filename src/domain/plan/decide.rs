@@ -315,7 +315,9 @@ pub(super) fn one_row(
     };
     let schema = rules.schema.field(&rules.matching.object, &row.crm);
     if !schema.is_some_and(|field| field.updateable) {
-        plan.leave_out(not_writable(row, schema.is_some()));
+        if has_something(row, side) {
+            plan.leave_out(not_writable(row, schema.is_some()));
+        }
         return None;
     }
     let answer = input
@@ -341,6 +343,15 @@ pub(super) fn one_row(
         return Some(note::decide(&view, sharing, schema));
     }
     Some(if sharing { merge::decide_shared(&view) } else { merge::decide(&view) })
+}
+
+/// Whether the lead has anything that the record would lack without the row.
+pub(super) fn has_something(row: &FieldRow, side: &LeadSide) -> bool {
+    match side {
+        LeadSide::Silent => false,
+        LeadSide::Says(value, _) => !value.is_null() || row.clear,
+        LeadSide::Invalid { .. } => true,
+    }
 }
 
 /// Whether a value that a person wrote may count for more than the lead's: then it must not be overwritten unread.

@@ -64,6 +64,7 @@ impl TokenVerifier {
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| Cow::Owned(value.into_owned().into_bytes())),
             TokenLocation::Path => request.path_token.map(|token| Cow::Borrowed(token.as_bytes())),
+            // Read before anything is proven: bodies are bounded, and so is what reading one makes of it.
             TokenLocation::Body { pointer } => {
                 let json = as_json(request.body, request.headers, &BodyRules::default(), "").ok()?;
                 let value = RawJson::parse(&json).ok()?.pointer(pointer)?;

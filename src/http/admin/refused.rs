@@ -31,7 +31,7 @@ const MOST_IDS: usize = 1000;
 #[into_params(parameter_in = Query)]
 pub struct RefusedQuery {
     source: Option<String>,
-    /// missing_signature, wrong_signature or stale
+    /// missing_signature, wrong_signature, missing_token, wrong_token or stale
     reason: Option<String>,
     /// 1 to 500; 50 if left out
     limit: Option<u32>,
@@ -44,9 +44,9 @@ pub struct RefusedQuery {
 pub struct RefusedRequestView {
     id: i64,
     source: String,
-    /// `missing_signature`: none where the source's settings look for one, so that no secret can make it genuine;
-    /// `wrong_signature`: no secret of the source goes with it; `stale`: genuine, but its time was too far from our clock.
-    /// As it was judged last.
+    /// `missing_signature`, `missing_token`: none where the source's settings look for one, so that no secret can make it
+    /// genuine; `wrong_signature`, `wrong_token`: no secret of the source goes with it; `stale`: genuine, but its time was
+    /// too far from our clock. As it was judged last.
     reason: &'static str,
     remedy: &'static str,
     received_at: Time,
@@ -76,7 +76,11 @@ const fn remedy(reason: RefusedFor) -> &'static str {
             "If it is a genuine sender's, let it sign its requests, or correct where [sources.NAME.verify] looks; what it \
              sent unsigned has to be sent again."
         }
-        RefusedFor::WrongSignature => {
+        RefusedFor::MissingToken => {
+            "If it is a genuine sender's, let it send its token, or correct where [sources.NAME.verify] looks for it; what \
+             it sent without has to be sent again."
+        }
+        RefusedFor::WrongSignature | RefusedFor::WrongToken => {
             "If a secret was changed on one side only, write the sender's present one into `secrets`, reload, and verify again."
         }
         RefusedFor::Stale => {
@@ -162,6 +166,8 @@ pub struct VerifiedView {
 pub struct StillRefusedView {
     missing_signature: u64,
     wrong_signature: u64,
+    missing_token: u64,
+    wrong_token: u64,
     stale: u64,
 }
 
@@ -299,12 +305,14 @@ impl StillRefusedView {
         *match reason {
             RefusedFor::MissingSignature => &mut self.missing_signature,
             RefusedFor::WrongSignature => &mut self.wrong_signature,
+            RefusedFor::MissingToken => &mut self.missing_token,
+            RefusedFor::WrongToken => &mut self.wrong_token,
             RefusedFor::Stale => &mut self.stale,
         } += 1;
     }
 
     fn all(&self) -> u64 {
-        self.missing_signature + self.wrong_signature + self.stale
+        self.missing_signature + self.wrong_signature + self.missing_token + self.wrong_token + self.stale
     }
 }
 

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::query::ListOf;
 use super::shown::Time;
 use super::state::AdminState;
+use crate::domain::signature::ProvenBy;
 use crate::http::error::ApiError;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -30,7 +31,7 @@ pub struct SourceView {
     quarantined: u64,
     /// Requests refused since the process started, by reason.
     refused: RefusedView,
-    /// Of `unsigned` and `stale`, how many requests are held, to be verified again once the cause is mended.
+    /// Of `unsigned`, `wrong_token` and `stale`, how many requests are held, to be verified again once the cause is mended.
     refused_held: u64,
     /// How far our clock was ahead of the sender's at its last genuine request, the way here included; negative where the
     /// sender's was. Null before the first one since the start, and where the sender signs no time.
@@ -51,8 +52,10 @@ pub struct ReceivedView {
 /// Requests that were not stored as events.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefusedView {
-    /// The signature is missing or wrong.
+    /// The signature is missing or wrong; 0 where a token proves whose a request is.
     unsigned: u64,
+    /// The token is missing or wrong; 0 where requests are signed.
+    wrong_token: u64,
     /// Genuine, but the timestamp is outside the tolerance: compare the two clocks.
     stale: u64,
     too_large: u64,
@@ -72,6 +75,7 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<So
         let figures = app.store.source_figures(&source.name, since).await?;
         let quarantined = snapshot.standing.quarantined.iter().find(|(name, _)| *name == source.name);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let unproven_by = |by| if source.proven_by() == by { read(&source.refusals.unproven) } else { 0 };
         items.push(SourceView {
             name: source.name.to_string(),
             enabled: source.enabled,
@@ -85,7 +89,8 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<So
             },
             quarantined: quarantined.map_or(0, |(_, events)| *events),
             refused: RefusedView {
-                unsigned: read(&source.refusals.unsigned),
+                unsigned: unproven_by(ProvenBy::Signature),
+                wrong_token: unproven_by(ProvenBy::Token),
                 stale: read(&source.refusals.stale),
                 too_large: read(&source.refusals.too_large),
                 unsupported: read(&source.refusals.unsupported),

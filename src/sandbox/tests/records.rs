@@ -159,3 +159,11 @@ async fn assignment_rules_run_unless_told_otherwise_and_history_tells_who_did_wh
     );
     assert_eq!(record["history"][0]["request"], "r-1");
 }
+
+#[tokio::test]
+async fn an_id_of_one_run_names_nothing_in_the_next() {
+    let id = Org::start().await.lead(json!({})).await;
+    let next = Org::start().await;
+    assert_ne!(next.lead(json!({})).await, id);
+    assert_eq!(next.get(&format!("sobjects/Lead/{id}")).await.0, 404);
+}

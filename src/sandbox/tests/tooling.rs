@@ -85,6 +85,28 @@ async fn a_new_field_is_there_once_a_permission_shows_it() {
 }
 
 #[tokio::test]
+async fn what_was_permitted_of_a_field_goes_with_it() {
+    let org = Org::start().await;
+    let set = org.permission_set().await;
+    org.post(FIELDS, text_field("Lead.Again__c")).await;
+    for hide in [false, true] {
+        assert_eq!(org.permit(&set, "Lead.Again__c", true).await.0, 201);
+        assert_eq!(org.sees("Again__c").await, Some(true));
+        let gone = json!({ "object": "Lead", "name": "Again__c", "hide": hide });
+        assert_eq!(org.call(Method::DELETE, "/_sandbox/fields", Some(gone)).await.0, 200);
+        if !hide {
+            assert_eq!(org.post(FIELDS, text_field("Lead.Again__c")).await.0, 201);
+        }
+        // Other permissions do not bring it back.
+        org.post(FIELDS, text_field("Lead.Other__c")).await;
+        org.permit(&set, "Lead.Other__c", true).await;
+        assert_eq!(org.sees("Again__c").await, None, "hide: {hide}");
+    }
+    assert_eq!(org.permit(&set, "Lead.Again__c", false).await.0, 201);
+    assert_eq!(org.sees("Again__c").await, Some(false));
+}
+
+#[tokio::test]
 async fn a_field_that_cannot_be_is_refused_by_name() {
     let org = Org::start().await;
     let check = async |body: Json, expected: &str| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::SqliteStore;
 use super::conflicts::CONFLICTS;
@@ -278,7 +278,7 @@ fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
 }
 
 /// Fields of a source's newest leads, by name.
-pub(super) async fn seen_fields(store: &SqliteStore, source: &SourceName) -> StoreResult<Vec<String>> {
+pub(super) async fn seen_fields(readers: &SqlitePool, source: &SourceName) -> StoreResult<Vec<String>> {
     let newest = "SELECT lead_id, document FROM leads WHERE (source, lead_id) IN (
                       SELECT source, lead_id FROM (
                           SELECT source, lead_id FROM leads ORDER BY updated_at DESC, source DESC, lead_id DESC LIMIT ?3)
@@ -287,7 +287,7 @@ pub(super) async fn seen_fields(store: &SqliteStore, source: &SourceName) -> Sto
     let any = "SELECT lead_id, document FROM leads WHERE source = ?1 AND ?3 > 0 LIMIT ?2";
     let mut fields = BTreeSet::new();
     for sql in [newest, any] {
-        let rows = sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(&store.readers).await?;
+        let rows = sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(readers).await?;
         for row in &rows {
             let id: String = Cells::new(row, "leads", source).get("lead_id")?;
             let key = LeadKey::new(source.as_str(), id.as_str());

@@ -293,7 +293,7 @@ impl Store for SqliteStore {
     }
 
     async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>> {
-        leads::seen_fields(self, source).await
+        leads::seen_fields(&self.readers, source).await
     }
 
     async fn prune(&self, before: Timestamp) -> StoreResult<bool> {

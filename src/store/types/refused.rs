@@ -1,31 +1,48 @@
-//! Requests whose signature did not verify, held in case it was our secret that was wrong.
+//! Requests whose signature or token did not verify, held in case it was our secret that was wrong.
 
 use bytes::Bytes;
 
 use crate::domain::ids::{RequestId, SourceName};
-use crate::domain::signature::Proof;
+use crate::domain::signature::{Proof, ProvenBy};
 use crate::domain::time::Timestamp;
 
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefusedFor {
-    /// It carried no signature or token where the source's settings look for one.
+    /// It carried no signature where the source's settings look for one.
     MissingSignature,
     /// No secret of the source goes with it.
     WrongSignature,
+    /// It carried no token where the source's settings look for one.
+    MissingToken,
+    /// Its token is none of the source's secrets.
+    WrongToken,
     /// Genuine, but its time was too far from our clock when it came.
     Stale,
 }
 
 impl RefusedFor {
-    pub const ALL: [Self; 3] = [Self::MissingSignature, Self::WrongSignature, Self::Stale];
+    pub const ALL: [Self; 5] =
+        [Self::MissingSignature, Self::WrongSignature, Self::MissingToken, Self::WrongToken, Self::Stale];
 
     /// The word in the database and in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             RefusedFor::MissingSignature => "missing_signature",
             RefusedFor::WrongSignature => "wrong_signature",
+            RefusedFor::MissingToken => "missing_token",
+            RefusedFor::WrongToken => "wrong_token",
             RefusedFor::Stale => "stale",
+        }
+    }
+
+    /// Of a request that is not proven to be the sender's, with or without anything to prove it.
+    pub fn unproven(by: ProvenBy, has_proof: bool) -> Self {
+        match (by, has_proof) {
+            (ProvenBy::Signature, false) => RefusedFor::MissingSignature,
+            (ProvenBy::Signature, true) => RefusedFor::WrongSignature,
+            (ProvenBy::Token, false) => RefusedFor::MissingToken,
+            (ProvenBy::Token, true) => RefusedFor::WrongToken,
         }
     }
 

@@ -153,3 +153,36 @@ fn what_the_crm_filled_in_itself_when_we_made_the_record_is_no_edit() {
         }
     }
 }
+
+#[test]
+fn only_what_the_lead_has_can_be_left_out_of_a_field_that_is_not_there() {
+    for is_hidden in [true, false] {
+        let left_out = |case: &mut Case| {
+            let fields = &mut case.rules.schema.objects.get_mut(&ObjectName::from("Lead")).unwrap().fields;
+            match is_hidden {
+                true => drop(fields.remove(&FieldName::from("City"))),
+                false => {
+                    let city = fields.get_mut(&FieldName::from("City")).unwrap();
+                    (city.createable, city.updateable) = (false, false);
+                }
+            }
+            let plan = case.plan();
+            let told = plan.decisions.iter().any(|decision| decision.rule == Rule::NotWritable);
+            assert_eq!(told, plan.left_out.contains_key(&"City".into()));
+            told
+        };
+        let base = Some(pair("Berlin", "Berlin"));
+        let cases = [
+            ("new", Case::unlinked(vec![])),
+            ("found", Case::unlinked(vec![(record("00Q1", None), MatchedBy::Email)])),
+            ("linked", Case::linked(ConflictRule::LeadWins, base, Some("Berlin"), Some("Berlin"))),
+        ];
+        for (name, case) in cases {
+            let mut without = case.clone();
+            without.lead = ada(None);
+            let mut blank = case.clone();
+            blank.lead = lead(&[("name", Value::Text("Ada Lovelace".to_owned())), ("city", Value::Null)]);
+            assert_eq!([case, without, blank].map(|mut case| left_out(&mut case)), [true, false, false], "{name}");
+        }
+    }
+}
