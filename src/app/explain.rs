@@ -2,6 +2,7 @@
 
 use crate::config::DestinationKind;
 use crate::crm::salesforce;
+use crate::domain::mapping::owner;
 use crate::http::admin::state::Explanation;
 
 /// Codes that no CRM gives: the queue's, the planner's and the store's.
@@ -26,6 +27,29 @@ const OWN: &[(&str, Explanation)] = &[
         Explanation {
             meaning: "The destination's filter does not hold for the lead, so it is left alone.",
             remedy: "Nothing: it is synced as soon as the filter holds for it. What was synced before stays in the CRM.",
+        },
+    ),
+    (
+        owner::INACTIVE,
+        Explanation {
+            meaning: "The lead's owner is an inactive user of the CRM, so the record keeps the owner that it has; the log's row says who.",
+            remedy: "Activate the user, or give the lead another owner; then sync the lead.",
+        },
+    ),
+    (
+        owner::SEVERAL,
+        Explanation {
+            meaning: "Several active users of the CRM have the address of the lead's owner, so the record keeps the owner that it \
+                      has; the log's row says the address.",
+            remedy: "Give each user an address of its own; then sync the lead.",
+        },
+    ),
+    (
+        owner::UNKNOWN,
+        Explanation {
+            meaning: "No user of the CRM has the address of the lead's owner, so the record keeps the owner that it has; the \
+                      log's row says the address.",
+            remedy: "Give the user this address in the CRM, or the lead another owner; then sync the lead.",
         },
     ),
     (

@@ -8,6 +8,14 @@ use crate::domain::record::CrmValue;
 use super::convert::{Invalid, Outcome};
 use super::email;
 
+/// How the sync log calls an owner who is left out.
+pub const UNKNOWN: &str = "unknown_owner";
+pub const INACTIVE: &str = "inactive_owner";
+pub const SEVERAL: &str = "several_owners";
+
+/// As much of what is no address as a person is shown.
+const SHOWN_CHARACTERS: usize = 255;
+
 /// The CRM's users as far as they were looked up, by [`address`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owners(BTreeMap<String, OwnerFound>);
@@ -56,21 +64,27 @@ pub fn address(text: &str) -> Option<String> {
     email::read(text).ok().map(|address| address.to_lowercase())
 }
 
-/// The ID of the one active user with this address.
+/// The ID of the one active user with this address. A refusal says the address: it is to be given to a user, or another one
+/// to the lead.
 pub(super) fn convert(sent: &str, owners: &Owners) -> Outcome {
+    let shown: String = sent.chars().take(SHOWN_CHARACTERS).collect();
+    user_of(sent, owners).map_err(|invalid| Invalid::new(invalid.code, format!("{shown:?} {}", invalid.message)))
+}
+
+fn user_of(sent: &str, owners: &Owners) -> Outcome {
     let address = email::read(sent)?.to_lowercase();
     match owners.0.get(&address) {
         Some(OwnerFound::Active(id)) => Ok(Some((CrmValue::Text(id.as_str().to_owned()), None))),
         Some(OwnerFound::Inactive) => Err(Invalid::new(
-            "inactive_owner",
+            INACTIVE,
             "is the address of an inactive user of the CRM; activate the user, or give the lead another owner",
         )),
         Some(OwnerFound::Several) => Err(Invalid::new(
-            "several_owners",
+            SEVERAL,
             "is the address of several active users of the CRM; give each an address of its own",
         )),
         Some(OwnerFound::Nobody) | None => Err(Invalid::new(
-            "unknown_owner",
+            UNKNOWN,
             "is the address of no user of the CRM; give the user this address there, or the lead another owner",
         )),
     }
