@@ -2,7 +2,6 @@
 
 use crate::config::DestinationKind;
 use crate::crm::salesforce;
-use crate::domain::mapping::owner;
 use crate::http::admin::state::Explanation;
 
 /// Codes that no CRM gives: the queue's, the planner's and the store's.
@@ -30,14 +29,14 @@ const OWN: &[(&str, Explanation)] = &[
         },
     ),
     (
-        owner::INACTIVE,
+        "inactive_owner",
         Explanation {
             meaning: "The lead's owner is an inactive user of the CRM, so the record keeps the owner that it has; the log's row says who.",
             remedy: "Activate the user, or give the lead another owner; then sync the lead.",
         },
     ),
     (
-        owner::SEVERAL,
+        "several_owners",
         Explanation {
             meaning: "Several active users of the CRM have the address of the lead's owner, so the record keeps the owner that it \
                       has; the log's row says the address.",
@@ -45,7 +44,7 @@ const OWN: &[(&str, Explanation)] = &[
         },
     ),
     (
-        owner::UNKNOWN,
+        "unknown_owner",
         Explanation {
             meaning: "No user of the CRM has the address of the lead's owner, so the record keeps the owner that it has; the \
                       log's row says the address.",

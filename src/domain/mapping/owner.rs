@@ -8,11 +8,6 @@ use crate::domain::record::CrmValue;
 use super::convert::{Invalid, Outcome};
 use super::email;
 
-/// How the sync log calls an owner who is left out.
-pub const UNKNOWN: &str = "unknown_owner";
-pub const INACTIVE: &str = "inactive_owner";
-pub const SEVERAL: &str = "several_owners";
-
 /// As much of what is no address as a person is shown.
 const SHOWN_CHARACTERS: usize = 255;
 
@@ -76,15 +71,15 @@ fn user_of(sent: &str, owners: &Owners) -> Outcome {
     match owners.0.get(&address) {
         Some(OwnerFound::Active(id)) => Ok(Some((CrmValue::Text(id.as_str().to_owned()), None))),
         Some(OwnerFound::Inactive) => Err(Invalid::new(
-            INACTIVE,
+            "inactive_owner",
             "is the address of an inactive user of the CRM; activate the user, or give the lead another owner",
         )),
         Some(OwnerFound::Several) => Err(Invalid::new(
-            SEVERAL,
+            "several_owners",
             "is the address of several active users of the CRM; give each an address of its own",
         )),
         Some(OwnerFound::Nobody) | None => Err(Invalid::new(
-            UNKNOWN,
+            "unknown_owner",
             "is the address of no user of the CRM; give the user this address there, or the lead another owner",
         )),
     }

@@ -9,7 +9,7 @@ use crate::domain::company::CompanyKeys;
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
-use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take, owner};
+use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{Candidate, Candidates, Match, MatchRules, OnShared, Person, choose};
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
@@ -428,7 +428,7 @@ impl SyncPlan {
             return;
         }
         // What is no address at all names nobody either.
-        let code = if matches!(code, owner::INACTIVE | owner::SEVERAL) { code } else { owner::UNKNOWN };
+        let code = if matches!(code, "inactive_owner" | "several_owners") { code } else { "unknown_owner" };
         let told = format!("{} is left out: {message}", row.crm);
         match &mut self.owner_left_out {
             Some((_, others)) => others.push_str(&format!("; {told}")),

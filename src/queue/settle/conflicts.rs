@@ -77,7 +77,7 @@ pub(in crate::queue) fn asked_by_duplicate_rule(
         candidates: candidates.collect(),
         other: None,
         duplicate_rule: Some(action),
-        detail: format!("the CRM's duplicate rule{rule} refused {what}: {message}{blocked}"),
+        detail: format!("the CRM's duplicate rule{rule} refused {what}: {}{blocked}", message.trim_end_matches('.')),
     })
 }
 
