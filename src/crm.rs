@@ -166,6 +166,25 @@ pub enum OnDuplicate {
     Explain,
     /// It is saved all the same, where the rule lets itself be overruled.
     Save,
+    /// The same; where the rule blocks it, the answer tells what was found, as with [`Self::Explain`].
+    SaveOrExplain,
+}
+
+impl OnDuplicate {
+    /// Whether rules that let themselves be overruled are.
+    pub const fn saves(self) -> bool {
+        matches!(self, OnDuplicate::Save | OnDuplicate::SaveOrExplain)
+    }
+
+    /// Whether the answer tells what was found.
+    pub const fn explains(self) -> bool {
+        matches!(self, OnDuplicate::Explain | OnDuplicate::SaveOrExplain)
+    }
+
+    /// The same with an answer that tells what was found.
+    pub const fn explained(self) -> Self {
+        if self.saves() { OnDuplicate::SaveOrExplain } else { OnDuplicate::Explain }
+    }
 }
 
 /// What became of one record's write.
@@ -208,7 +227,16 @@ pub enum CrmError {
     Refused { code: String, message: String, fields: Vec<FieldName> },
     /// Another record holds the key, or the CRM's duplicate rule matched.
     #[error("the CRM says that the record exists already ({code})")]
-    Duplicate { code: String, message: String, record: Option<RecordRef> },
+    Duplicate {
+        code: String,
+        message: String,
+        /// All that the answer names.
+        records: Vec<RecordRef>,
+        /// The duplicate rule, where the answer names it.
+        rule: Option<String>,
+        /// Whether the answer says that the rule lets nobody overrule it.
+        blocks: bool,
+    },
     /// The record is deleted, or merged into another.
     #[error("the record is gone from the CRM ({code})")]
     Gone { code: String, merged_into: Option<RecordRef> },

@@ -240,9 +240,11 @@ fn our_rules(records: &RecordsConfig) -> Vec<DuplicateRule> {
             MatchedBy::ExternalId => &[words::EXTERNAL_ID],
             MatchedBy::Email => &[words::EMAIL],
             MatchedBy::NameAndCompanyDomain => &[words::NAME, words::COMPANY_DOMAIN],
-            MatchedBy::Link | MatchedBy::CompanyDomain | MatchedBy::CompanyName | MatchedBy::CompanyContacts => {
-                return None;
-            }
+            MatchedBy::Link
+            | MatchedBy::CompanyDomain
+            | MatchedBy::CompanyName
+            | MatchedBy::CompanyContacts
+            | MatchedBy::DuplicateRule => return None,
         };
         Some(rule(About::Person, same, &then))
     });

@@ -29,6 +29,29 @@ const OWN: &[(&str, Explanation)] = &[
         },
     ),
     (
+        "inactive_owner",
+        Explanation {
+            meaning: "The lead's owner is an inactive user of the CRM, so the record keeps the owner that it has; the log's row says who.",
+            remedy: "Activate the user, or give the lead another owner; then sync the lead.",
+        },
+    ),
+    (
+        "several_owners",
+        Explanation {
+            meaning: "Several active users of the CRM have the address of the lead's owner, so the record keeps the owner that it \
+                      has; the log's row says the address.",
+            remedy: "Give each user an address of its own; then sync the lead.",
+        },
+    ),
+    (
+        "unknown_owner",
+        Explanation {
+            meaning: "No user of the CRM has the address of the lead's owner, so the record keeps the owner that it has; the \
+                      log's row says the address.",
+            remedy: "Give the user this address in the CRM, or the lead another owner; then sync the lead.",
+        },
+    ),
+    (
         "internal_error",
         Explanation {
             meaning: "Something failed inside leadrelay while it handled this lead; the others went on.",

@@ -20,9 +20,10 @@ use crate::clock::Clock;
 use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
 use crate::crm::gate::GateReason;
+use crate::crm::salesforce;
 use crate::domain::check::Finding;
 use crate::domain::divergence::Divergence;
-use crate::domain::ids::{DestinationName, LeadKey, SourceName};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
 use crate::domain::mapping::documented::documented_rows;
 use crate::domain::record::Schema;
 use crate::http::admin::state::{
@@ -289,6 +290,12 @@ impl Operations for AppOperations {
 
     fn explain(&self, destination: &DestinationName, code: &str) -> Explanation {
         explain(self.configs.get(destination).map(|config| &config.kind), code)
+    }
+
+    fn record_named(&self, destination: &DestinationName, id: &str) -> Option<RecordRef> {
+        match self.configs.get(destination)?.kind {
+            DestinationKind::Salesforce(_) => salesforce::record_named(id),
+        }
     }
 
     fn fingerprint(&self, destination: &DestinationName) -> Option<String> {

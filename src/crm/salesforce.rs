@@ -30,7 +30,7 @@ use serde::Serialize;
 use url::Url;
 
 pub use self::auth::Credentials;
-pub use self::classify::{Remedy, remedy};
+pub use self::classify::{Remedy, record_named, remedy};
 use self::describe::DescribeAnswer;
 use self::transport::{Http, Outgoing, SendError, Transport};
 use super::{

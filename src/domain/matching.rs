@@ -66,10 +66,12 @@ pub enum MatchedBy {
     CompanyName,
     /// A company, by the people of its domain who belong to it.
     CompanyContacts,
+    /// The CRM's own duplicate rule named it.
+    DuplicateRule,
 }
 
 impl MatchedBy {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Link,
         Self::ExternalId,
         Self::Email,
@@ -77,6 +79,7 @@ impl MatchedBy {
         Self::CompanyDomain,
         Self::CompanyName,
         Self::CompanyContacts,
+        Self::DuplicateRule,
     ];
 
     /// The word used in the log, the API and metrics.
@@ -89,6 +92,7 @@ impl MatchedBy {
             MatchedBy::CompanyDomain => "company_domain",
             MatchedBy::CompanyName => "company_name",
             MatchedBy::CompanyContacts => "company_contacts",
+            MatchedBy::DuplicateRule => "duplicate_rule",
         }
     }
 

@@ -217,6 +217,7 @@ fn ask(view: &RowView<'_>, why: &str) -> RowOutcome {
         crm: Some(view.crm.clone()),
         candidates: Vec::new(),
         other: None,
+        duplicate_rule: None,
         detail: format!("{} {why}", view.row.crm),
     };
     RowOutcome {

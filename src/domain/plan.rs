@@ -211,6 +211,25 @@ impl ConflictKind {
     }
 }
 
+/// What a duplicate rule of the CRM does about a record that it finds the like of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleAction {
+    /// It refuses the record unless somebody insists; so, too, where the CRM did not tell.
+    Alert,
+    /// It refuses the record whoever insists.
+    Block,
+}
+
+impl RuleAction {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RuleAction::Alert => "alert",
+            RuleAction::Block => "block",
+        }
+    }
+}
+
 /// A question as planning puts it. One is open per lead, destination, kind and row; a later one replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -225,13 +244,23 @@ pub struct Question {
     pub candidates: Vec<CandidateSummary>,
     /// For kind `shared_record`: the lead that owns the record, where it is one of ours.
     pub other: Option<LeadKey>,
+    /// Set where not planning asks, but the CRM's own duplicate rule.
+    pub duplicate_rule: Option<RuleAction>,
     /// One sentence for the person who decides.
     pub detail: String,
 }
 
 impl Question {
-    /// Whether a question of this kind can be answered so. A record must be one of those in question, where any are named.
+    /// Whether the CRM would refuse the record that `create` asks for, whoever says so.
+    pub fn blocks_create(&self) -> bool {
+        self.duplicate_rule == Some(RuleAction::Block)
+    }
+
+    /// Whether the question can be answered so. A record must be one of those in question, where any are named.
     pub fn takes(&self, choice: &Choice) -> bool {
+        if *choice == Choice::Create && self.blocks_create() {
+            return false;
+        }
         let of_kind = match self.kind {
             ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
             ConflictKind::Match | ConflictKind::Company => matches!(choice, Choice::Record(_) | Choice::Create),
@@ -241,10 +270,15 @@ impl Question {
             ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
         };
         let Choice::Record(record) = choice else { return of_kind };
+        let mut named = self.records().peekable();
+        of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
+    }
+
+    /// The records that may be chosen; if there are none, it may be any.
+    pub fn records(&self) -> impl Iterator<Item = &RecordRef> {
         // A record that is asked about for it is gone is none to choose.
         let asked_about = self.record.as_ref().filter(|_| self.kind != ConflictKind::Match);
-        let mut named = self.candidates.iter().map(|candidate| &candidate.record).chain(asked_about).peekable();
-        of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
+        self.candidates.iter().map(|candidate| &candidate.record).chain(asked_about)
     }
 }
 
@@ -291,6 +325,8 @@ pub struct SyncPlan {
     pub bases: BTreeMap<FieldName, BasePair>,
     pub kept: BTreeMap<FieldName, BasePair>,
     pub left_out: LeftOut,
+    /// Of the owners among them: by what the log's row is found, and who they are.
+    pub owner_left_out: Option<(&'static str, String)>,
     /// Per row that is written: the lead's value and what is sent.
     pub announced: BTreeMap<FieldName, BasePair>,
     /// The record must not have been changed after this moment, when it was last before it was read: something is written

@@ -72,6 +72,9 @@ pub(super) struct Planned {
     pub assigns: bool,
     /// What this attempt did before its last call, refused calls among it, with what was announced: logged with that one.
     pub before: Vec<(Option<IntentId>, NewLogRow)>,
+    /// Calls of this attempt in which a duplicate rule refused it and that another one followed: what was announced, and what
+    /// the call cost. The row of the last call tells of all.
+    pub asked: Vec<(IntentId, u32)>,
 }
 
 /// What the batch as a whole says of the CRM and of the queue.
@@ -251,6 +254,7 @@ impl Batch {
                 duplicates: self.destination.settings.duplicates,
                 assigns: self.destination.settings.auto_assign,
                 before: Vec::new(),
+                asked: Vec::new(),
             });
         }
         Ok(planned)

@@ -10,7 +10,7 @@ use super::keys::{self, Deferred, InHand};
 use super::lease::Lease;
 use super::left_out::without_known;
 use super::refused_companies::remember;
-use super::settle::{Settling, asked_by_duplicate_rule};
+use super::settle::{Settling, asked_by_duplicate_rule, told_of_rule};
 use super::writes::Call;
 use crate::clock::SinceBoot;
 use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
@@ -127,9 +127,7 @@ impl Batch {
             }
             // What a rule found is asked before a person is.
             let (unexplained, done) = done.into_iter().partition::<Vec<_>, _>(Done::is_unexplained);
-            let mut asking = to_be_sent_again(unexplained, &mut planned, settling, rules);
-            asking.iter_mut().for_each(|task| task.duplicates = OnDuplicate::Explain);
-            parts.push(asking);
+            parts.push(unexplained.into_iter().map(|done| to_be_explained(done, &mut planned)).collect());
             for done in done {
                 conclude(done, &mut planned, &mut failed, settling, rules);
             }
@@ -358,7 +356,7 @@ fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: 
         }
         remember(&mut one.plan, &task.fields, call.sent_at);
         if let Err(error) = &result.outcome
-            && let Some(question) = asked_by_duplicate_rule(error, ConflictKind::Company)
+            && let Some(question) = asked_by_duplicate_rule(error, ConflictKind::Company, task.duplicates.saves())
         {
             let lead = one.plan.company.as_ref().map(|of| CrmValue::Text(of.keys.identity()));
             one.plan.questions.push(Question { lead, ..question });
@@ -381,11 +379,20 @@ fn to_be_sent_again(
     done.into_iter().map(|done| done.task).collect()
 }
 
+/// The task, to be sent once more so that the CRM tells what its rule found.
+fn to_be_explained(done: Done, planned: &mut [Planned]) -> Task {
+    if let Some(one) = done.task.places.first().and_then(|place| planned.get_mut(*place)) {
+        one.asked.push((done.intent, done.call.calls));
+    }
+    Task { duplicates: done.task.duplicates.explained(), ..done.task }
+}
+
 impl Done {
     /// Whether a duplicate rule refused it, and it was not asked yet what the rule found.
     fn is_unexplained(&self) -> bool {
-        let found = matches!(&self.result.outcome, Err(CrmError::Duplicate { code, record: None, .. }) if code == RULE);
-        found && self.task.duplicates == OnDuplicate::Refuse
+        let outcome = &self.result.outcome;
+        let unnamed = |error: &CrmError| matches!(error, CrmError::Duplicate { code, records, .. } if code == RULE && records.is_empty());
+        outcome.as_ref().is_err_and(unnamed) && !self.task.duplicates.explains()
     }
 
     /// The row of the lead in whose name it was sent.
@@ -394,12 +401,16 @@ impl Done {
         let written = result.outcome.as_ref().ok().map(|written| &written.record);
         let row = task.row(one, settling, task.operation(), written.or(task.record.as_ref()), rules);
         let row = settling.sent(row, call, result);
-        let outcome = match &result.outcome {
-            Err(CrmError::Refused { .. }) => Outcome::Refused,
-            Err(CrmError::Duplicate { code, .. }) if code == RULE => Outcome::Conflict,
-            _ => row.outcome,
-        };
-        NewLogRow { outcome, ..row }
+        let error = result.outcome.as_ref().err();
+        let asked =
+            error.and_then(|error| asked_by_duplicate_rule(error, ConflictKind::Company, task.duplicates.saves()));
+        match (error, asked) {
+            (_, Some(question)) => {
+                NewLogRow { outcome: Outcome::Conflict, error: Some(told_of_rule(&question)), ..row }
+            }
+            (Some(CrmError::Refused { .. }), None) => NewLogRow { outcome: Outcome::Refused, ..row },
+            _ => row,
+        }
     }
 }
 

@@ -21,9 +21,11 @@ use crate::domain::job::{Class, Lane};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Direction;
 use crate::domain::matching::{Candidates, MatchedBy};
-use crate::domain::plan::{Action, CompanyAction, Decision, Rule, SyncPlan, left_alone, match_keys, planned_link};
+use crate::domain::plan::{
+    Action, CompanyAction, ConflictKind, Decision, Rule, SyncPlan, left_alone, match_keys, planned_link,
+};
 use crate::domain::time::Timestamp;
-use crate::store::{ClaimedJob, Work};
+use crate::store::{ClaimedJob, ConflictRow, OpenConflict, Work};
 
 /// How long it may take until the gate has room.
 const WAIT_FOR: Duration = Duration::from_secs(10);
@@ -116,7 +118,9 @@ impl Destination {
         let shared = find_shared(self, &rules, std::slice::from_ref(&member)).await?.contains(&member.lead.key);
         let plan = plan_member(self, &rules, &member, &found, shared, &|record| owners.get(record).cloned());
         let plan = with_company(plan, &member, &rules, self.clock.now());
-        explained.plan = Some(with_agreed(plan, &found, &rules));
+        let mut plan = with_agreed(plan, &found, &rules);
+        waits.extend(self.ask_as_the_crm_did(&mut plan, &member).await?);
+        explained.plan = Some(plan);
         if wait_for_creates(self, &rules, std::slice::from_ref(&member)).await?.contains(&true) {
             waits.push(
                 "a write of another lead, of which no answer came, may still make this person's record or company"
@@ -125,6 +129,28 @@ impl Destination {
         }
         explained.waits = (!waits.is_empty()).then(|| waits.join("; "));
         Ok(Some(explained))
+    }
+
+    /// Adds to the plan what the CRM's own duplicate rule asked when this was written last, which no lookup tells, and says
+    /// for which answer the lead waits.
+    async fn ask_as_the_crm_did(&self, plan: &mut SyncPlan, member: &Member) -> Result<Option<String>, ByHandError> {
+        let mut waits = None;
+        let writes = matches!(plan.action, Action::Create { .. } | Action::Update { .. });
+        let may_stay =
+            |open: &&OpenConflict| open.kind == ConflictKind::Company || open.kind == ConflictKind::Match && writes;
+        for open in member.work.open_conflicts.iter().filter(may_stay) {
+            let is_planned = plan.questions.iter().any(|question| question.kind == open.kind);
+            let conflict = self.store.load_conflict(open.id).await?.filter(|_| !is_planned);
+            let Some(ConflictRow { question, .. }) = conflict.filter(|row| row.question.duplicate_rule.is_some())
+            else {
+                continue;
+            };
+            if open.kind == ConflictKind::Match {
+                waits = Some(format!("conflict {} waits for a person's answer: {}", open.id, question.detail));
+            }
+            plan.questions.push(question);
+        }
+        Ok(waits)
     }
 
     /// The right to ask the CRM, or why there is none. Nobody waits for a lead because of a look.

@@ -20,6 +20,7 @@ impl Batch {
             duplicates: OnDuplicate::default(),
             assigns: false,
             before: Vec::new(),
+            asked: Vec::new(),
         });
         self.settle(planned.map(|planned| settling.without_write(planned)).collect(), &self.lease).await
     }

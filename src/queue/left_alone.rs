@@ -33,6 +33,7 @@ impl Batch {
                     duplicates: OnDuplicate::default(),
                     assigns: false,
                     before: Vec::new(),
+                    asked: Vec::new(),
                 });
             }
         }

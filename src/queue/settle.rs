@@ -24,6 +24,7 @@ use crate::store::{
 use crate::telemetry::metrics;
 pub(super) use conflicts::asked_by_duplicate_rule;
 use conflicts::moot;
+pub(super) use duplicates::told_of_rule;
 use duplicates::{linked_elsewhere, past_the_rule};
 use links::{drop_link, is_kept};
 
@@ -236,8 +237,7 @@ impl Settling<'_> {
                 continue;
             }
             if let Some(duplicates) = past_the_rule(&planned, &result) {
-                row.outcome = Outcome::Conflict;
-                planned.before.push((Some(intent), row));
+                planned.asked.push((intent, call.calls));
                 planned.duplicates = duplicates;
                 again.push(planned);
                 continue;
@@ -347,6 +347,7 @@ impl Settling<'_> {
             let look_again_at = Some(settlement.now.after(Duration::from_secs(86_400)));
             settlement.end =
                 JobEnd::Held { code: "match_conflict".to_owned(), detail: question.detail.clone(), look_again_at };
+            row.error = Some(told_of_rule(&question));
             settlement.moot.retain(|conflict| conflict.kind != question.kind);
             settlement.questions.push(question);
             row.outcome = Outcome::Conflict;
@@ -462,4 +463,6 @@ fn take_what_was_before(planned: &mut Planned, settlement: &mut Settlement) {
         settlement.intents.extend(intent.map(|intent| (intent, IntentEnd::Closed)));
         settlement.log.push(row);
     }
+    settlement.wrote |= !planned.asked.is_empty();
+    settlement.intents.extend(planned.asked.drain(..).map(|(intent, _)| (intent, IntentEnd::Closed)));
 }

@@ -281,7 +281,13 @@ mod tests {
             assert_eq!(told, expected, "{error:?}");
         }
         let (code, message) = ("C".to_owned(), "m".to_owned());
-        let duplicate = CrmError::Duplicate { code: code.clone(), message: message.clone(), record: None };
+        let duplicate = CrmError::Duplicate {
+            code: code.clone(),
+            message: message.clone(),
+            records: Vec::new(),
+            rule: None,
+            blocks: false,
+        };
         check(&duplicate, 1, "retry retry true");
         check(&duplicate, 6, "dead C refused true");
         let gone = CrmError::Gone { code: code.clone(), merged_into: None };

@@ -201,7 +201,7 @@ mod tests {
         let external_id = "cl_1".to_owned();
         let member =
             Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default(), in_hand: Vec::new() };
-        Planned { member, plan, duplicates: OnDuplicate::Refuse, assigns: false, before: Vec::new() }
+        Planned { member, plan, duplicates: OnDuplicate::Refuse, assigns: false, before: Vec::new(), asked: Vec::new() }
     }
 
     #[test]

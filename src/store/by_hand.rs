@@ -45,6 +45,7 @@ pub(super) fn unlinked_question(record: &RecordRef, before: Option<(&Question, &
         crm: None,
         candidates: earlier.into_iter().filter(|known| known != record).map(candidate).collect(),
         other: None,
+        duplicate_rule: None,
         detail: UNLINKED_BY_HAND.to_owned(),
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::ids::{FieldName, LeadKey, RecordId, RecordRef};
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{
-    BasePair, CandidateSummary, Choice, ConflictKind, Decision, LeftOut, Question, Resolution, Rule,
+    BasePair, CandidateSummary, Choice, ConflictKind, Decision, LeftOut, Question, Resolution, Rule, RuleAction,
 };
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
@@ -111,6 +111,7 @@ pub fn question_from_json(
         crm: stored.crm.map(StoredValue::into_value),
         candidates: stored.candidates.into_iter().map(CandidateSummary::from).collect(),
         other: stored.other.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())),
+        duplicate_rule: stored.duplicate_rule.map(RuleAction::from),
         detail: stored.detail,
     })
 }
@@ -294,6 +295,7 @@ enum StoredMatchedBy {
     CompanyDomain,
     CompanyName,
     CompanyContacts,
+    DuplicateRule,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -356,6 +358,8 @@ struct StoredQuestion<'a> {
     /// Source and ID of the lead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     other: Option<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    duplicate_rule: Option<StoredRuleAction>,
     detail: String,
 }
 
@@ -369,7 +373,33 @@ impl<'a> From<&'a Question> for StoredQuestion<'a> {
             crm: value(question.crm.as_ref()),
             candidates: question.candidates.iter().map(StoredCandidate::from).collect(),
             other: other.map(|lead| (lead.source.as_str().to_owned(), lead.id.as_str().to_owned())),
+            duplicate_rule: question.duplicate_rule.map(StoredRuleAction::from),
             detail: question.detail.clone(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredRuleAction {
+    Alert,
+    Block,
+}
+
+impl From<RuleAction> for StoredRuleAction {
+    fn from(action: RuleAction) -> Self {
+        match action {
+            RuleAction::Alert => Self::Alert,
+            RuleAction::Block => Self::Block,
+        }
+    }
+}
+
+impl From<StoredRuleAction> for RuleAction {
+    fn from(stored: StoredRuleAction) -> Self {
+        match stored {
+            StoredRuleAction::Alert => Self::Alert,
+            StoredRuleAction::Block => Self::Block,
         }
     }
 }

@@ -339,11 +339,11 @@ async fn the_company_that_a_rule_found_is_named_and_not_sent_again_until_a_perso
         let asked = open().await;
         assert_eq!((asked.len(), &asked[0]["kind"]), (1, &json!("company")), "{asked:?}");
         assert_eq!(asked[0]["candidates"][0]["record"]["id"], json!(found), "{asked:?}");
-        assert_eq!(sent(id).await, 2, "refused, and asked what was found");
+        assert_eq!(sent(id).await, 1, "one row tells that it was refused and what was found");
 
         send(&harness, 60, &of(id, "+49 30 901821")).await;
         assert_eq!(contact_of(&harness, id).await["fields"]["Phone"], "+4930901821");
-        assert_eq!((sent(id).await, open().await.len()), (2, 1), "it is not sent again, and stays asked");
+        assert_eq!((sent(id).await, open().await.len()), (1, 1), "it is not sent again, and stays asked");
 
         let mut answer = json!({ "choose": choice });
         if choice == "record" {
@@ -356,5 +356,16 @@ async fn the_company_that_a_rule_found_is_named_and_not_sent_again_until_a_perso
         assert!(company.is_string() && (company == json!(found)) == (choice == "record"), "{company}");
     }
     assert_eq!(all(&harness, "Account").await.len(), 2);
+
+    // A rule that blocks: nobody is offered what the CRM would refuse.
+    let rule = json!({ "object": "Account", "match": "name_and_company", "action": "block" });
+    harness.order("duplicate-rules", json!({ "rules": [rule] })).await;
+    send(&harness, 0, &of("cl_3", "+49 30 901822")).await;
+    let asked = open().await;
+    assert_eq!((&asked[0]["choices"], &asked[0]["duplicate_rule"]), (&json!(["record"]), &json!("block")), "{asked:?}");
+    assert_eq!(asked[0]["candidates"].as_array().unwrap().len(), 2, "{asked:?}");
+    let log = harness.admin("sync-log?lead_id=cl_3&operation=account_create").await;
+    let told = log["items"][0]["error"].as_str().unwrap();
+    assert!(told.contains("the rule blocks it") && told.contains(&format!("Account {found}")), "{told}");
     harness.stop().await;
 }

@@ -82,6 +82,12 @@ async fn another_person_is_created_once_and_only_past_the_record_that_was_seen()
     send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
     answer(&harness, json!({ "choose": "create" })).await;
     let made = harness.record_of("cl_1").await;
+    let log = harness.admin("sync-log?lead_id=cl_1").await;
+    let told =
+        |row: usize| (log["items"][row]["outcome"].clone(), log["items"][row]["error"].as_str().unwrap().to_owned());
+    assert_eq!(told(0), (json!("ok"), "saved past the CRM's duplicate rule, as a person said".to_owned()));
+    assert!(told(1).0 == "conflict" && told(1).1.ends_with(&format!("it found Contact {contact}")), "{log}");
+    assert_eq!(log["items"].as_array().unwrap().len(), 2, "{log}");
     assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
     send(&harness, 60, &ada("cl_1", "+49 30 901821")).await;
     assert_eq!(harness.record_of("cl_1").await["fields"]["Phone"], "+4930901821");
@@ -97,14 +103,127 @@ async fn another_person_is_created_once_and_only_past_the_record_that_was_seen()
     harness.stop().await;
 }
 
+/// Exchanges the org's rules: one for leads by name and company for each of these, with the object it searches.
+async fn set_rules(harness: &Harness, rules: &[(&str, &str)]) {
+    let rule = |(against, action): &(&str, &str)| json!({ "object": "Lead", "against": [against], "match": "name_and_company", "action": action });
+    let rules: Vec<Json> = rules.iter().map(rule).collect();
+    harness.order("duplicate-rules", json!({ "rules": rules })).await;
+}
+
+/// What the one open conflict may be answered with, by which kind of rule it is asked, and which records are in question.
+async fn asked(harness: &Harness) -> (Json, Json, Vec<String>) {
+    let open = open_conflicts(harness).await;
+    assert_eq!(open.len(), 1, "{open:?}");
+    let candidates = open[0]["candidates"].as_array().unwrap().iter();
+    let candidates = candidates.map(|candidate| {
+        assert_eq!(candidate["matched_by"], "duplicate_rule", "{candidate}");
+        candidate["record"]["id"].as_str().unwrap().to_owned()
+    });
+    (open[0]["choices"].clone(), open[0]["duplicate_rule"].clone(), candidates.collect())
+}
+
 #[tokio::test]
 async fn a_rule_that_blocks_is_not_overruled_and_says_so() {
-    let (harness, _) = start("block", with_contacts).await;
+    let (harness, contact) = start("block", with_contacts).await;
     send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
-    answer(&harness, json!({ "choose": "create" })).await;
+    let blocked = (json!(["record"]), json!("block"), vec![contact.clone()]);
+    assert_eq!(asked(&harness).await, blocked, "at the first question already");
     let open = open_conflicts(&harness).await;
-    assert!(open[0]["detail"].as_str().unwrap().contains("the rule blocks it whoever insists"), "{open:?}");
+    let detail = open[0]["detail"].as_str().unwrap();
+    assert!(detail.contains("rule Standard_Lead_Duplicate_Rule refused it"), "{detail}");
+    assert!(detail.contains("the rule blocks it whoever insists"), "{detail}");
+    let resolve = format!("conflicts/{}/resolve", open[0]["id"]);
+    let (status, problem) = harness.admin_ask("POST", &resolve, json!({ "choose": "create" })).await;
+    let told = problem["detail"].as_str().unwrap();
+    assert!(
+        status == 422 && told.contains("blocks") && told.contains("have the rule changed to an alert"),
+        "{problem}"
+    );
+
+    // The rule is changed, and back again after a person was asked.
+    set_rules(&harness, &[("Contact", "alert")]).await;
+    harness.admin_post("leads/klozeo/cl_1/sync", json!({})).await;
+    harness.settled().await;
+    assert_eq!(asked(&harness).await, (json!(["record", "create"]), json!("alert"), vec![contact.clone()]));
+    set_rules(&harness, &[("Contact", "block")]).await;
+    answer(&harness, json!({ "choose": "create" })).await;
+    assert_eq!(asked(&harness).await, blocked);
     assert_eq!(harness.records().await, Vec::<Json>::new());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_rule_that_blocks_what_the_first_one_lets_pass_names_its_records_too() {
+    let (harness, contact) = start("alert", with_contacts).await;
+    let twin = json!({ "FirstName": "Ada", "LastName": "Lovelace", "Company": "Engine" });
+    let twin = harness.order("records", json!({ "object": "Lead", "fields": twin })).await["id"].clone();
+    set_rules(&harness, &[("Contact", "alert"), ("Lead", "block")]).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    assert_eq!(asked(&harness).await, (json!(["record", "create"]), json!("alert"), vec![contact]));
+    answer(&harness, json!({ "choose": "create" })).await;
+    let blocked = (json!(["record"]), json!("block"), vec![twin.as_str().unwrap().to_owned()]);
+    assert_eq!(asked(&harness).await, blocked);
+    // Each answer of the CRM is told once.
+    let log = harness.admin("sync-log?lead_id=cl_1").await;
+    assert_eq!(log["items"].as_array().unwrap().len(), 2, "{log}");
+    assert_eq!(harness.records().await.len(), 1);
+    harness.stop().await;
+
+    // Where the settings save past every alert, what blocks is told with what it found.
+    let (harness, contact) = start("block", |config| {
+        with_contacts(config);
+        allow(config);
+    })
+    .await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    assert_eq!(asked(&harness).await, (json!(["record"]), json!("block"), vec![contact]));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn all_records_that_a_rule_names_are_in_question_and_the_chosen_one_is_written_past_the_others() {
+    let (harness, first) = start("alert", with_contacts).await;
+    let account = harness.control(&format!("records/{first}")).await["fields"]["AccountId"].clone();
+    let fields = json!({ "FirstName": "ADA", "LastName": "Lovelace", "AccountId": account });
+    let second = harness.order("records", json!({ "object": "Contact", "fields": fields })).await["id"].clone();
+    let second = second.as_str().unwrap();
+    // Contacts have the same rule, which compares them when one of them is written.
+    let rules = ["Lead", "Contact"].map(
+        |object| json!({ "object": object, "against": ["Contact"], "match": "name_and_company", "action": "alert" }),
+    );
+    harness.order("duplicate-rules", json!({ "rules": rules })).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    let (_, _, candidates) = asked(&harness).await;
+    assert_eq!(candidates, [first.as_str(), second]);
+    let log = harness.admin("sync-log?lead_id=cl_1").await;
+    let told = log["items"][0]["error"].as_str().unwrap();
+    assert!(told.ends_with(&format!("it found Contact {first}, Contact {second}")), "{told}");
+    assert_eq!(log["items"].as_array().unwrap().len(), 1, "{log}");
+
+    answer(&harness, json!({ "choose": "record", "record_id": &second[..15] })).await;
+    assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+    let fields = &harness.control(&format!("records/{second}")).await["fields"];
+    assert_eq!((&fields["Lead_System_Id__c"], &fields["FirstName"]), (&json!("cl_1"), &json!("Ada")), "{fields}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_that_a_rule_holds_is_explained_by_the_question_that_it_waits_for() {
+    let (harness, contact) = start("alert", with_contacts).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    let open = open_conflicts(&harness).await;
+    let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+    let waits = explained["waits"].as_str().unwrap();
+    assert!(waits.starts_with(&format!("conflict {} waits for a person's answer", open[0]["id"])), "{waits}");
+    assert!(waits.contains(open[0]["detail"].as_str().unwrap()), "{waits}");
+    let questions = &explained["plan"]["questions"];
+    assert_eq!((questions.as_array().unwrap().len(), &questions[0]["kind"]), (1, &json!("match")), "{questions}");
+    let candidate = &questions[0]["candidates"][0];
+    assert_eq!((&candidate["record"]["id"], &candidate["matched_by"]), (&json!(contact), &json!("duplicate_rule")));
+
+    answer(&harness, json!({ "choose": "create" })).await;
+    let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+    assert_eq!((&explained["waits"], &explained["plan"]["questions"]), (&Json::Null, &json!([])), "{explained}");
     harness.stop().await;
 }
 
@@ -189,13 +308,14 @@ async fn a_lead_that_has_a_record_stays_asked_about_until_it_is_linked_by_hand()
     }
 }
 
+fn allow(config: &mut Config) {
+    for destination in config.destinations.values_mut() {
+        destination.records.duplicate_rule = DuplicateRule::Allow;
+    }
+}
+
 #[tokio::test]
 async fn duplicates_are_saved_all_the_same_where_the_settings_say_so() {
-    let allow = |config: &mut Config| {
-        for destination in config.destinations.values_mut() {
-            destination.records.duplicate_rule = DuplicateRule::Allow;
-        }
-    };
     let (harness, _) = start("alert", allow).await;
     send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
     // A text that looks like a reference goes by another way.

@@ -97,11 +97,11 @@ async fn an_owner_who_is_unknown_inactive_or_not_the_only_one_is_left_out_and_na
         harness.order("records", json!({ "object": "User", "fields": fields })).await;
     }
     send(&harness, 0, &ada("cl_1", "casey.clerk@sandbox.example", "Berlin")).await;
-    for (after, address, says) in [
-        (60, "ines.former@sandbox.example", "inactive user"),
-        (120, "nobody@sandbox.example", "of no user"),
-        (180, "twins@sandbox.example", "several active users"),
-        (240, "Casey Clerk", "holds no @"),
+    for (after, address, says, code) in [
+        (60, "ines.former@sandbox.example", "inactive user", "inactive_owner"),
+        (120, "nobody@sandbox.example", "of no user", "unknown_owner"),
+        (180, "twins@sandbox.example", "several active users", "several_owners"),
+        (240, "Casey Clerk", "holds no @", "unknown_owner"),
     ] {
         let city = format!("City {after}");
         send(&harness, after, &ada("cl_1", address, &city)).await;
@@ -110,7 +110,24 @@ async fn an_owner_who_is_unknown_inactive_or_not_the_only_one_is_left_out_and_na
         let told = decision(&harness, "cl_1").await;
         assert_eq!(told["rule"], "invalid", "{told}");
         assert!(told["note"].as_str().unwrap().contains(says), "{told}");
+
+        // Found by what is wrong and by who it is; a spreadsheet of it names the address.
+        let found = harness.admin(&format!("sync-log?error={code}")).await;
+        assert_eq!(found["items"][0]["outcome"], "ok", "{found}");
+        let error = found["items"][0]["error"].as_str().unwrap();
+        assert!(error.starts_with("OwnerId is left out: ") && error.contains(&format!("{address:?} ")), "{error}");
+        assert!(error.contains(says), "{error}");
+        let word = address.split([' ', '@']).next().unwrap();
+        let found = harness.admin(&format!("sync-log?q={word}")).await;
+        assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
     }
+    // A new record, too.
+    send(&harness, 0, &ada("cl_2", "nobody@sandbox.example", "Berlin")).await;
+    let found = harness.admin("sync-log?error=unknown_owner&lead_id=cl_2").await;
+    assert_eq!(found["items"][0]["operation"], "create", "{found}");
+    assert_eq!(harness.admin("errors").await["items"], json!([]), "nothing failed");
+    harness.admin_ask("DELETE", "leads/klozeo/cl_2", json!({})).await;
+    assert!(!harness.admin_text("sync-log?error=unknown_owner&operation=create").await.contains("nobody@"));
     harness.stop().await;
 }
 

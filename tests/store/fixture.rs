@@ -446,6 +446,7 @@ pub fn question(detail: &str) -> Question {
         crm: None,
         candidates: Vec::new(),
         other: None,
+        duplicate_rule: None,
         detail: detail.to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::codes::{CODES, Class, Code, OWN};
+use super::wire::full_id;
 use crate::crm::CrmError;
 use crate::domain::ids::{FieldName, RecordRef};
 
@@ -45,6 +46,10 @@ pub(super) struct ApiError {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct DuplicateResult {
+    /// Of the rule: whether the same is saved for who insists.
+    allow_save: Option<bool>,
+    /// The rule's API name.
+    duplicate_rule: Option<String>,
     match_results: Vec<MatchResult>,
 }
 
@@ -220,7 +225,16 @@ fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) ->
             CrmError::Refused { code, message, fields: error.fields.iter().map(|name| name.as_str().into()).collect() }
         }
         Class::Schema => CrmError::SchemaDrift { code, field: drifted_field(error), message },
-        Class::Duplicate => CrmError::Duplicate { code, record: duplicate_of(error), message },
+        Class::Duplicate => {
+            let said = error.duplicate.as_ref();
+            CrmError::Duplicate {
+                code,
+                message,
+                records: duplicates_of(error),
+                rule: said.and_then(|said| said.duplicate_rule.clone()),
+                blocks: said.is_some_and(|said| said.allow_save == Some(false)),
+            }
+        }
         Class::Gone => CrmError::Gone { code, merged_into: None },
         Class::Changed => CrmError::Changed { code },
         Class::Converted => CrmError::Converted { to: None },
@@ -232,7 +246,13 @@ fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) ->
 fn without_code(status: u16) -> CrmError {
     let (code, detail) = (format!("http_{status}"), format!("HTTP {status} without an error code"));
     match status {
-        300 => CrmError::Duplicate { code, message: "several records hold the external ID".into(), record: None },
+        300 => CrmError::Duplicate {
+            code,
+            message: "several records hold the external ID".into(),
+            records: Vec::new(),
+            rule: None,
+            blocks: false,
+        },
         401 => CrmError::Unauthorised { code, detail },
         412 => CrmError::Changed { code: "PRECONDITION_FAILED".into() },
         400..=499 if status != 420 => CrmError::Unfamiliar { code, message: detail },
@@ -296,31 +316,39 @@ fn drifted_field(error: &ApiError) -> Option<FieldName> {
     is_name.then(|| name.into())
 }
 
-/// The record that holds the value already: by the duplicate rule's matches, else at the end of
+/// The records that are there already: all that the duplicate rule matched, else the one at the end of
 /// `duplicate value found: Ext__c duplicates value on record with id: 00Q…`.
-fn duplicate_of(error: &ApiError) -> Option<RecordRef> {
+fn duplicates_of(error: &ApiError) -> Vec<RecordRef> {
     let listed =
         error.duplicate.iter().flat_map(|result| &result.match_results).flat_map(|result| &result.match_records);
     let reference = |found: &MatchRecord| {
         let MatchedId { id, attributes } = &found.record;
-        let (id, object) = (id.as_deref()?, attributes.object.as_deref());
-        let object = object.or_else(|| object_of(id))?.into();
-        Some(RecordRef { object, id: super::wire::full_id(id) })
+        let id = id.as_deref()?;
+        match attributes.object.as_deref() {
+            Some(object) => Some(RecordRef { object: object.into(), id: full_id(id) }),
+            None => record_named(id),
+        }
     };
-    if let Some(record) = listed.filter_map(reference).next() {
-        return Some(record);
+    let mut found: Vec<RecordRef> = Vec::new();
+    for record in listed.filter_map(reference) {
+        // Two of a rule's matching rules may find the same one.
+        if !found.contains(&record) {
+            found.push(record);
+        }
     }
-    let (_, tail) = error.message.rsplit_once(':')?;
-    let id = tail.trim().trim_end_matches('.');
-    let is_id = matches!(id.len(), 15 | 18) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let object = object_of(id).filter(|_| is_id)?.into();
-    Some(RecordRef { object, id: super::wire::full_id(id) })
+    if found.is_empty() {
+        let tail = error.message.rsplit_once(':').map(|(_, tail)| tail.trim().trim_end_matches('.'));
+        found.extend(tail.and_then(record_named));
+    }
+    found
 }
 
-/// The kind of record that an ID is of, by how it begins.
-fn object_of(id: &str) -> Option<&'static str> {
+/// The record that an ID is of, where its beginning tells the kind.
+pub fn record_named(id: &str) -> Option<RecordRef> {
+    let is_id = matches!(id.len(), 15 | 18) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let known = [("00Q", "Lead"), ("003", "Contact"), ("001", "Account")];
-    known.iter().find(|(prefix, _)| id.starts_with(prefix)).map(|(_, object)| *object)
+    let (_, object) = known.iter().find(|(prefix, _)| is_id && id.starts_with(prefix))?;
+    Some(RecordRef { object: (*object).into(), id: full_id(id) })
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ pub(super) async fn write(crm: &Salesforce, request: &WriteRequest) -> Vec<Write
 
 /// Whether it travels in no collection: it holds only while its record is as it was read, or is to be explained.
 fn travels_alone(write: &RecordWrite) -> bool {
-    !write.delete && (condition(write).is_some() || write.duplicates == OnDuplicate::Explain)
+    !write.delete && (condition(write).is_some() || write.duplicates.explains())
 }
 
 /// The condition of an update, as the header says it.

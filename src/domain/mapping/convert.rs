@@ -44,7 +44,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// A refusal: a stable code, what is wrong and what to do about it. The value itself is not in it.
+/// A refusal: a stable code, what is wrong and what to do about it. The value itself is not in it, but for an owner's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     pub code: &'static str,

@@ -8,6 +8,9 @@ use crate::domain::record::CrmValue;
 use super::convert::{Invalid, Outcome};
 use super::email;
 
+/// As much of what is no address as a person is shown.
+const SHOWN_CHARACTERS: usize = 255;
+
 /// The CRM's users as far as they were looked up, by [`address`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owners(BTreeMap<String, OwnerFound>);
@@ -56,8 +59,14 @@ pub fn address(text: &str) -> Option<String> {
     email::read(text).ok().map(|address| address.to_lowercase())
 }
 
-/// The ID of the one active user with this address.
+/// The ID of the one active user with this address. A refusal says the address: it is to be given to a user, or another one
+/// to the lead.
 pub(super) fn convert(sent: &str, owners: &Owners) -> Outcome {
+    let shown: String = sent.chars().take(SHOWN_CHARACTERS).collect();
+    user_of(sent, owners).map_err(|invalid| Invalid::new(invalid.code, format!("{shown:?} {}", invalid.message)))
+}
+
+fn user_of(sent: &str, owners: &Owners) -> Outcome {
     let address = email::read(sent)?.to_lowercase();
     match owners.0.get(&address) {
         Some(OwnerFound::Active(id)) => Ok(Some((CrmValue::Text(id.as_str().to_owned()), None))),

@@ -88,6 +88,7 @@ pub(super) fn invalid_question(
         crm: crm.cloned(),
         candidates: Vec::new(),
         other: None,
+        duplicate_rule: None,
         detail: message.to_owned(),
     })
 }
@@ -121,6 +122,7 @@ pub(super) fn shared_question(
         crm: Some(found.value(&rules.external_id).clone()),
         candidates: Vec::new(),
         other,
+        duplicate_rule: None,
         detail,
     }
 }

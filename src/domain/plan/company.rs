@@ -309,6 +309,7 @@ fn asked(candidates: Vec<CandidateSummary>, detail: String, keys: &CompanyKeys) 
         crm: None,
         candidates,
         other: None,
+        duplicate_rule: None,
         detail,
     }
 }

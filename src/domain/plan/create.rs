@@ -30,7 +30,7 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
             continue;
         }
         let invalid = match side {
-            LeadSide::Invalid { message, .. } => Some(message),
+            LeadSide::Invalid { code, message } => Some((*code, message)),
             _ => None,
         };
         let said = match side {
@@ -46,8 +46,8 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
         let said = said.filter(|(value, ..)| !value.is_null());
         let required = schema.is_some_and(|field| field.required_on_create());
         let said = said.or_else(|| default_value(input, row, rules).filter(|_| required));
-        if let Some(message) = invalid.filter(|_| !matches!(said, Some((_, Rule::Resolved, _)))) {
-            plan.left_out.insert(row.crm.clone(), None);
+        if let Some((code, message)) = invalid.filter(|_| !matches!(said, Some((_, Rule::Resolved, _)))) {
+            plan.leave_out_invalid(row, code, message);
             if said.is_none() {
                 plan.decisions.push(merge::invalid(row, message, &CrmValue::Null, None));
             }
@@ -73,7 +73,7 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
             crm: None,
             written: Some(value.clone()),
             rule,
-            note: note.or(invalid.cloned()),
+            note: note.or(invalid.map(|(_, message)| message.clone())),
         });
         plan.announced.insert(row.crm.clone(), BasePair { lead, crm: value.clone() });
         fields.insert(row.crm.clone(), value);

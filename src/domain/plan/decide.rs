@@ -9,7 +9,7 @@ use crate::domain::company::CompanyKeys;
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
-use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, OnInvalid, Take};
+use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{Candidate, Candidates, Match, MatchRules, OnShared, Person, choose};
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
@@ -124,6 +124,7 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
                 crm: None,
                 candidates,
                 other: None,
+                duplicate_rule: None,
                 detail: detail.clone(),
             }],
             ..SyncPlan::without_record(Action::Hold { code: "match_conflict", detail })
@@ -290,7 +291,7 @@ pub(super) fn one_row(
         LeadSide::Silent => return None,
         // It takes back what the lead said before, and no value that came from elsewhere.
         LeadSide::Says(CrmValue::Null, _) if !row.clear && (sharing || base.is_none()) => return None,
-        LeadSide::Invalid { message, .. } => {
+        LeadSide::Invalid { code, message } => {
             let mut decision = merge::invalid(row, message, crm, base);
             let shown = ask::unstorable(row, input.lead, Blanks::Yield);
             let answer = ask::answer_on_invalid(row, shown.as_ref(), input.answers);
@@ -299,7 +300,7 @@ pub(super) fn one_row(
             }
             let given = answer.and_then(|answer| chosen_value(input, row, answer, rules));
             if given.is_none() {
-                plan.left_out.insert(row.crm.clone(), None);
+                plan.leave_out_invalid(row, code, message);
             }
             let chosen = given.filter(|value| !same_value(row.kind.crm_kind(), value, crm));
             decision.written = chosen.clone();
@@ -431,6 +432,21 @@ impl SyncPlan {
         self.decisions.push(decision);
     }
 
+    /// Notes that a row's value cannot be stored; of an owner also who it is that is left out.
+    pub(super) fn leave_out_invalid(&mut self, row: &FieldRow, code: &'static str, message: &str) {
+        self.left_out.insert(row.crm.clone(), None);
+        if row.kind != FieldType::Owner {
+            return;
+        }
+        // What is no address at all names nobody either.
+        let code = if matches!(code, "inactive_owner" | "several_owners") { code } else { "unknown_owner" };
+        let told = format!("{} is left out: {message}", row.crm);
+        match &mut self.owner_left_out {
+            Some((_, others)) => others.push_str(&format!("; {told}")),
+            none => *none = Some((code, told)),
+        }
+    }
+
     /// A plan that touches no record.
     pub fn without_record(action: Action) -> Self {
         Self {
@@ -442,6 +458,7 @@ impl SyncPlan {
             bases: BTreeMap::new(),
             kept: BTreeMap::new(),
             left_out: LeftOut::new(),
+            owner_left_out: None,
             announced: BTreeMap::new(),
             unmodified_since: None,
             moved_from: None,

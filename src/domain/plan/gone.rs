@@ -63,6 +63,7 @@ fn asked(record: &RecordRef) -> SyncPlan {
         crm: None,
         candidates: Vec::new(),
         other: None,
+        duplicate_rule: None,
         detail: detail.clone(),
     };
     SyncPlan { questions: vec![question], ..SyncPlan::without_record(Action::Hold { code: "match_conflict", detail }) }

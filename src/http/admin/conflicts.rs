@@ -12,7 +12,7 @@ use super::query::{self, Body, ListOf, Named, Params};
 use super::shown::{Base, Record, Shown, Time};
 use super::state::AdminState;
 use crate::domain::ids::RecordRef;
-use crate::domain::plan::{Choice, ConflictKind, Question};
+use crate::domain::plan::{Choice, ConflictKind, Question, RuleAction};
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState};
@@ -63,6 +63,9 @@ pub struct ConflictView {
     candidates: Vec<CandidateView>,
     /// For kind shared_record: the lead that owns the record, `source/lead_id`.
     other_lead: Option<String>,
+    /// Set where the CRM's own duplicate rule asks: `alert`, or `block` where it lets nobody overrule it, so that there is no
+    /// `create` among the choices. What the rule found are the candidates.
+    duplicate_rule: Option<&'static str>,
     /// One sentence for the person who decides.
     detail: String,
     /// What `choose` may be.
@@ -76,6 +79,8 @@ pub struct ConflictView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CandidateView {
     record: Record,
+    /// link, external_id, email, name_and_company_domain, company_domain, company_name, company_contacts, or duplicate_rule:
+    /// the CRM's own duplicate rule named it
     matched_by: &'static str,
     /// What speaks for and against it.
     speaks: String,
@@ -93,10 +98,11 @@ pub struct ResolutionView {
     note: Option<String>,
 }
 
-const fn choices(kind: ConflictKind) -> &'static [&'static str] {
-    match kind {
+fn choices(question: &Question) -> &'static [&'static str] {
+    match question.kind {
         ConflictKind::Field => &["lead", "crm", "value"],
         ConflictKind::Invalid => &["crm", "value"],
+        ConflictKind::Match | ConflictKind::Company if question.blocks_create() => &["record"],
         ConflictKind::Match | ConflictKind::Company => &["record", "create"],
         ConflictKind::SharedRecord => &["lead", "crm", "record", "create"],
     }
@@ -105,6 +111,7 @@ const fn choices(kind: ConflictKind) -> &'static [&'static str] {
 impl From<ConflictRow> for ConflictView {
     fn from(row: ConflictRow) -> Self {
         let question = row.question;
+        let choices = choices(&question).to_vec();
         let candidate = |found: crate::domain::plan::CandidateSummary| CandidateView {
             record: found.record.into(),
             matched_by: found.by.as_str(),
@@ -143,8 +150,9 @@ impl From<ConflictRow> for ConflictView {
             crm: question.crm.map(Into::into),
             candidates: question.candidates.into_iter().map(candidate).collect(),
             other_lead: question.other.map(|lead| lead.to_string()),
+            duplicate_rule: question.duplicate_rule.map(RuleAction::as_str),
             detail: question.detail,
-            choices: choices(question.kind).to_vec(),
+            choices,
             resolution,
             opened_at: row.opened_at.into(),
             updated_at: row.updated_at.into(),
@@ -217,19 +225,29 @@ pub struct Resolve {
     /// With `value`: text, a number or a boolean, converted like a value of the lead.
     #[schema(value_type = Option<String>)]
     value: Option<serde_json::Value>,
-    /// With `record`: the CRM's ID of the record that is this lead.
+    /// With `record`: the CRM's ID of the record that is this lead; one of the conflict's, where it names any.
     record_id: Option<String>,
-    /// With `record`, where the conflict names no record: its kind.
+    /// With `record`: its kind. Needed only where the conflict names no record and the ID does not tell the kind.
     #[schema(example = "Lead")]
     object: Option<String>,
     /// Shown with the resolution.
     note: Option<String>,
 }
 
+/// Why `create` is refused where the CRM would refuse the record.
+const BLOCKED: &str = "choose: the CRM's duplicate rule blocks another record, whoever insists. Choose `record` with the ID of \
+                       the record that it is, one of the candidates where there are any; or have the rule changed to an alert \
+                       in the CRM and sync the lead, and `create` is offered";
+
 impl Resolve {
     /// The answer in the core's words, if this question can be answered so.
-    fn choice(&self, question: &Question) -> Result<Choice, ApiError> {
-        let allowed = choices(question.kind);
+    ///
+    /// `named`: the record that an ID is of, where the ID tells its kind.
+    fn choice(&self, question: &Question, named: &dyn Fn(&str) -> Option<RecordRef>) -> Result<Choice, ApiError> {
+        if self.choose == "create" && question.blocks_create() {
+            return Err(ApiError::Invalid(BLOCKED.to_owned()));
+        }
+        let allowed = choices(question);
         if !allowed.contains(&self.choose.as_str()) {
             let (kind, allowed) = (question.kind.as_str(), allowed.join(", "));
             return Err(ApiError::Invalid(format!("choose: a conflict of kind {kind} takes one of {allowed}")));
@@ -239,7 +257,7 @@ impl Resolve {
             "crm" => Ok(Choice::Crm),
             "create" => Ok(Choice::Create),
             "value" => self.chosen_value().map(Choice::Value),
-            _ => self.chosen_record(question).map(Choice::Record),
+            _ => self.chosen_record(question, named).map(Choice::Record),
         }
     }
 
@@ -255,22 +273,35 @@ impl Resolve {
         }
     }
 
-    fn chosen_record(&self, question: &Question) -> Result<RecordRef, ApiError> {
+    fn chosen_record(
+        &self,
+        question: &Question,
+        named: &dyn Fn(&str) -> Option<RecordRef>,
+    ) -> Result<RecordRef, ApiError> {
         let Some(id) = self.record_id.as_deref().filter(|id| !id.is_empty()) else {
             return Err(ApiError::Invalid("record_id: write the ID of the record that is this lead".to_owned()));
         };
-        let named = || question.candidates.iter().map(|candidate| &candidate.record).chain(&question.record);
-        if let Some(known) = named().find(|record| record.id.as_str() == id) {
+        let told = named(id);
+        let full = told.as_ref().map_or(id, |record| record.id.as_str());
+        if let Some(known) = question.records().find(|record| record.id.as_str() == id || record.id.as_str() == full) {
             return Ok(known.clone());
         }
-        let known: Vec<&str> = named().map(|record| record.id.as_str()).collect();
+        let known: Vec<&str> = question.records().map(|record| record.id.as_str()).collect();
         if !known.is_empty() {
             return Err(ApiError::Invalid(format!("record_id: write one of {}", known.join(", "))));
         }
-        let object = self.object.as_deref().filter(|object| !object.is_empty()).ok_or_else(|| {
-            ApiError::Invalid("object: the conflict names no record, so write what kind this one is".to_owned())
-        })?;
-        Ok(RecordRef { object: object.into(), id: id.into() })
+        let object = self.object.as_deref().filter(|object| !object.is_empty());
+        match (told, object) {
+            (Some(told), Some(object)) if told.object.as_str() != object => Err(ApiError::Invalid(format!(
+                "object: {id} is the ID of a record of kind {}; write that, or leave `object` out",
+                told.object
+            ))),
+            (Some(told), _) => Ok(told),
+            (None, Some(object)) => Ok(RecordRef { object: object.into(), id: id.into() }),
+            (None, None) => Err(ApiError::Invalid(
+                "object: neither the conflict nor the ID tells of what kind the record is, so write it".to_owned(),
+            )),
+        }
     }
 }
 
@@ -301,7 +332,8 @@ pub(super) async fn resolve(
         Some(tag) if tag.as_bytes() == b"*" => None,
         Some(tag) => Some(revision(tag).ok_or_else(changed)?),
     };
-    let choice = answer.choice(&seen.question)?;
+    let named = |id: &str| app.operations.record_named(&seen.destination, id);
+    let choice = answer.choice(&seen.question, &named)?;
     let detail = format!("choose {}", parts(choice.clone()).0);
     // What the person answered is the question as it stood; without If-Match, as it stands.
     let revision = revision.or(Some(seen.revision));
@@ -348,6 +380,7 @@ mod tests {
             crm: None,
             candidates: vec![candidate],
             other: None,
+            duplicate_rule: None,
             detail: String::new(),
         }
     }
@@ -356,7 +389,7 @@ mod tests {
     fn an_answer_has_to_fit_its_question() {
         let check = |kind, json: &str, expected: Result<Choice, &str>| {
             let answer: Resolve = serde_json::from_str(json).unwrap();
-            match (answer.choice(&question(kind)), expected) {
+            match (answer.choice(&question(kind), &|_| None), expected) {
                 (Ok(choice), expected) => assert_eq!(Ok(choice), expected, "{json}"),
                 (Err(ApiError::Invalid(text)), Err(says)) => assert!(text.contains(says), "{json}: {text}"),
                 (Err(error), expected) => panic!("{json}: {error:?} instead of {expected:?}"),
@@ -373,11 +406,54 @@ mod tests {
         check(ConflictKind::Match, r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#, Err("003A"));
         check(ConflictKind::Match, r#"{"choose":"record"}"#, Err("record_id"));
         check(ConflictKind::Match, r#"{"choose":"create"}"#, Ok(Choice::Create));
-        let open = Question { candidates: vec![], ..question(ConflictKind::Match) };
-        let answer = |json: &str| serde_json::from_str::<Resolve>(json).unwrap().choice(&open);
-        assert!(answer(r#"{"choose":"record","record_id":"00QB"}"#).is_err());
-        let chosen = answer(r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#).unwrap();
-        assert_eq!(chosen, record("Lead", "00QB"));
+    }
+
+    #[test]
+    fn the_id_tells_the_kind_of_a_record_where_the_conflict_names_none() {
+        let record = |object: &str, id: &str| RecordRef { object: object.into(), id: id.into() };
+        let named = |id: &str| (id == "00QB" || id == "00QBfull").then(|| record("Lead", "00QBfull"));
+        let gone = Some(record("Lead", "00QC"));
+        for unnamed in
+            [None, gone].map(|record| Question { candidates: vec![], record, ..question(ConflictKind::Match) })
+        {
+            let check = |json: &str, expected: Result<(&str, &str), &str>| {
+                let answer: Resolve = serde_json::from_str(json).unwrap();
+                match (answer.choice(&unnamed, &named), expected) {
+                    (Ok(choice), Ok((object, id))) => assert_eq!(choice, Choice::Record(record(object, id)), "{json}"),
+                    (Err(ApiError::Invalid(text)), Err(says)) => assert!(text.contains(says), "{json}: {text}"),
+                    (answer, _) => panic!("{json}: {answer:?} instead of {expected:?}"),
+                }
+            };
+            check(r#"{"choose":"record","record_id":"00QB"}"#, Ok(("Lead", "00QBfull")));
+            check(r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#, Ok(("Lead", "00QBfull")));
+            check(r#"{"choose":"record","record_id":"00QB","object":"Contact"}"#, Err("object: 00QB is the ID of"));
+            check(r#"{"choose":"record","record_id":"a0BX"}"#, Err("object:"));
+            check(r#"{"choose":"record","record_id":"a0BX","object":"Person__c"}"#, Ok(("Person__c", "a0BX")));
+        }
+        // The short form of an ID is the same record.
+        let candidates = vec![CandidateSummary {
+            record: record("Lead", "00QBfull"),
+            by: MatchedBy::DuplicateRule,
+            speaks: String::new(),
+        }];
+        let asked = Question { candidates, ..question(ConflictKind::Match) };
+        let answer: Resolve = serde_json::from_str(r#"{"choose":"record","record_id":"00QB"}"#).unwrap();
+        assert_eq!(answer.choice(&asked, &named).unwrap(), Choice::Record(record("Lead", "00QBfull")));
+    }
+
+    #[test]
+    fn nobody_creates_what_a_rule_of_the_crm_blocks() {
+        let create: Resolve = serde_json::from_str(r#"{"choose":"create"}"#).unwrap();
+        for kind in [ConflictKind::Match, ConflictKind::Company] {
+            let asked_by = |action| Question { duplicate_rule: Some(action), ..question(kind) };
+            assert_eq!(choices(&asked_by(RuleAction::Alert)), ["record", "create"]);
+            let blocked = asked_by(RuleAction::Block);
+            assert_eq!(choices(&blocked), ["record"]);
+            let Err(ApiError::Invalid(text)) = create.choice(&blocked, &|_| None) else { panic!("{kind:?}") };
+            assert!(
+                text.contains("blocks") && text.contains("Choose `record`") && text.contains("changed to an alert")
+            );
+        }
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub trait Operations: Send + Sync {
     /// What an error code in this destination's sync log means and what to do; has an answer for unknown codes too.
     fn explain(&self, destination: &DestinationName, code: &str) -> Explanation;
 
+    /// The record that an ID of this destination's CRM is of, where the ID tells its kind.
+    fn record_named(&self, destination: &DestinationName, id: &str) -> Option<RecordRef>;
+
     /// Carries out a person's order about which record a lead is.
     async fn order_link(&self, wish: &LinkWish) -> Result<Ordered, OrderError>;
 

@@ -12,7 +12,7 @@ use super::fixtures::{Answered, MAX_BODY, NOW, ask, intake, lead, signed};
 use crate::clock::Clock;
 use crate::config::{AdminToken, AlertsConfig, Percent, Role};
 use crate::domain::divergence::Divergence;
-use crate::domain::ids::{DestinationName, LeadKey};
+use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::plan::{ConflictKind, Question};
 use crate::domain::record::CrmValue;
 use crate::http::admin::state::{
@@ -75,6 +75,10 @@ impl Operations for Quiet {
     fn explain(&self, destination: &DestinationName, code: &str) -> Explanation {
         assert_eq!((destination.as_str(), code), ("crm", "record_gone"));
         Explanation { meaning: "what it means", remedy: "what to do" }
+    }
+
+    fn record_named(&self, _: &DestinationName, _: &str) -> Option<RecordRef> {
+        None
     }
 
     async fn order_link(&self, _: &LinkWish) -> Result<Ordered, OrderError> {
@@ -325,6 +329,7 @@ async fn settled_as(running: &Running, outcome: Outcome, code: Option<&str>) {
         crm: Some(CrmValue::Text("ada@example.org".to_owned())),
         candidates: vec![],
         other: None,
+        duplicate_rule: None,
         detail: "both sides changed Email".to_owned(),
     };
     let row = NewLogRow {

@@ -3,7 +3,7 @@
 use crate::crm::CrmError;
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{
-    Action, CandidateSummary, CompanyAction, CompanyPlan, ConflictKind, FILTERED, Question, SyncPlan,
+    Action, CandidateSummary, CompanyAction, CompanyPlan, ConflictKind, FILTERED, Question, RuleAction, SyncPlan,
 };
 use crate::store::OpenConflict;
 
@@ -41,21 +41,32 @@ fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
     }
 }
 
-/// The question that the CRM's own duplicate rule puts, about a person's record (`Match`) or about a company's.
-pub(in crate::queue) fn asked_by_duplicate_rule(error: &CrmError, kind: ConflictKind) -> Option<Question> {
-    let CrmError::Duplicate { code, message, record } = error else { return None };
+/// Told of a rule that cannot be overruled.
+const BLOCKED: &str = "; the rule blocks it whoever insists: choose the record that it is, or have the rule changed to an \
+                       alert and sync the lead";
+
+/// The question that the CRM's own duplicate rule puts, about a person's record (`Match`) or about a company's. A rule that
+/// refused what was to be saved all the same (`insisted`) lets nobody overrule it.
+pub(in crate::queue) fn asked_by_duplicate_rule(
+    error: &CrmError,
+    kind: ConflictKind,
+    insisted: bool,
+) -> Option<Question> {
+    let CrmError::Duplicate { code, message, records, rule, blocks } = error else { return None };
     if code != "DUPLICATES_DETECTED" {
         return None;
     }
-    let (by, what) = match kind {
-        ConflictKind::Company => (MatchedBy::CompanyName, "the company"),
-        _ => (MatchedBy::NameAndCompanyDomain, "it"),
-    };
-    let candidates = record.iter().map(|record| CandidateSummary {
+    let what = if kind == ConflictKind::Company { "the company" } else { "it" };
+    let rule = rule.as_ref().map(|rule| format!(" {rule}")).unwrap_or_default();
+    let candidates = records.iter().map(|record| CandidateSummary {
         record: record.clone(),
-        by,
+        by: MatchedBy::DuplicateRule,
         speaks: "found by the CRM's own duplicate rule".to_owned(),
     });
+    let (action, blocked) = match insisted || *blocks {
+        true => (RuleAction::Block, BLOCKED),
+        false => (RuleAction::Alert, ""),
+    };
     Some(Question {
         kind,
         field: None,
@@ -65,7 +76,8 @@ pub(in crate::queue) fn asked_by_duplicate_rule(error: &CrmError, kind: Conflict
         crm: None,
         candidates: candidates.collect(),
         other: None,
-        detail: format!("the CRM's duplicate rule refused {what}: {message}"),
+        duplicate_rule: Some(action),
+        detail: format!("the CRM's duplicate rule{rule} refused {what}: {}{blocked}", message.trim_end_matches('.')),
     })
 }
 

@@ -12,7 +12,15 @@ use crate::store::{ClaimedJob, NewLogRow, Operation, Outcome};
 
 impl Settling<'_> {
     pub(super) fn sent_row(&self, planned: &Planned, call: &Call, result: &WriteResult) -> NewLogRow {
-        self.sent(self.log_row(&planned.member, &planned.plan), call, result)
+        let mut row = self.sent(self.log_row(&planned.member, &planned.plan), call, result);
+        row.api_calls += planned.asked.iter().map(|(_, calls)| calls).sum::<u32>();
+        // Else the settings say so of every record.
+        let a_person_said_so = planned.duplicates.saves() && !self.batch.destination.settings.duplicates.saves();
+        if a_person_said_so && result.outcome.is_ok() {
+            let told = row.error.map(|told| format!("{told}; ")).unwrap_or_default();
+            row.error = Some(format!("{told}saved past the CRM's duplicate rule, as a person said"));
+        }
+        row
     }
 
     /// A row of what was sent, with its request and its answer.
@@ -63,7 +71,8 @@ impl Settling<'_> {
             ("record_moved".to_owned(), told)
         });
         let shared = shared.map(|shared| ("shared_record".to_owned(), shared.detail.clone()));
-        let (error_code, error) = moved.or(shared).unzip();
+        let owner = plan.owner_left_out.as_ref().map(|(code, told)| ((*code).to_owned(), told.clone()));
+        let (error_code, error) = moved.or(shared).or(owner).unzip();
         let blank = self.blank_row(&member.job, member.lead.newest_arrival());
         NewLogRow { operation, record, matched_by, error_code, error, decisions: plan.decisions.clone(), ..blank }
     }

@@ -35,6 +35,7 @@ fn a_question_and_its_answer_come_back_and_resolve_what_was_seen() {
         crm: None,
         candidates: vec![CandidateSummary { record: record("1"), by: MatchedBy::Email, speaks: "mail".to_owned() }],
         other: Some(LeadKey::new("klozeo", "cl_1")),
+        duplicate_rule: Some(RuleAction::Block),
         detail: "which one?".to_owned(),
     };
     let read = question_from_json(ConflictKind::Match, None, &question_to_json(&question)).unwrap();

@@ -169,11 +169,15 @@ fn the_query_with_peoples_data_is_no_part_of_the_text() {
 }
 
 #[test]
-fn the_record_that_holds_the_value_is_read() {
-    let of = |errors: &[ApiError]| match classify(400, None, errors) {
-        CrmError::Duplicate { record, .. } => record.map(|record| format!("{} {}", record.object, record.id)),
+fn the_records_that_are_there_already_are_read() {
+    let all = |errors: &[ApiError]| match classify(400, None, errors) {
+        CrmError::Duplicate { records, rule, blocks, .. } => {
+            let told = |record: RecordRef| format!("{} {}", record.object, record.id);
+            (records.into_iter().map(told).collect::<Vec<_>>(), rule, blocks)
+        }
         other => panic!("{other:?}"),
     };
+    let of = |errors: &[ApiError]| all(errors).0.pop();
     let text = "duplicate value found: Ext__c duplicates value on record with id: 00Q5g00000KabcD";
     assert_eq!(of(&[error("DUPLICATE_VALUE", text, &[])]).map(|told| told.len()), Some("Lead ".len() + 18));
     assert_eq!(of(&[error("DUPLICATE_VALUE", "duplicate value found: <unknown>", &[])]), None);
@@ -184,6 +188,17 @@ fn the_record_that_holds_the_value_is_read() {
     let bare = br#"[{"duplicateResult":{"matchResults":[{"matchRecords":[{"record":{"Id":"0015g00000AbCdEAAV"}}]}]},
         "errorCode":"DUPLICATES_DETECTED","message":"m"}]"#;
     assert_eq!(of(&read_errors(bare)).as_deref(), Some("Account 0015g00000AbCdEAAV"), "the ID tells the kind");
+    let several = br#"[{"duplicateResut":{"allowSave":false,"duplicateRule":"No_Twins","matchResults":[
+        {"matchRecords":[{"record":{"attributes":{"type":"Lead"},"Id":"00Q5g00000AbCdEEAV"}},
+                         {"record":{"attributes":{"type":"Lead"},"Id":"00Q5g00000FgHiJEAV"}}]},
+        {"matchRecords":[{"record":{"attributes":{"type":"Lead"},"Id":"00Q5g00000AbCdEEAV"}},
+                         {"record":{"attributes":{"type":"Contact"},"Id":"0035g00000AbCdEAAV"}}]}]},
+        "errorCode":"DUPLICATES_DETECTED","message":"m"}]"#;
+    let (records, rule, blocks) = all(&read_errors(several));
+    assert_eq!(records, ["Lead 00Q5g00000AbCdEEAV", "Lead 00Q5g00000FgHiJEAV", "Contact 0035g00000AbCdEAAV"]);
+    assert_eq!((rule.as_deref(), blocks), (Some("No_Twins"), true));
+    let (.., blocks) = all(&read_errors(body));
+    assert!(!blocks, "an alert may be overruled");
 }
 
 #[test]
@@ -252,7 +267,7 @@ proptest! {
     ) {
         let errors = [read_errors(&body), vec![error(&code, &message, &[]), error("INVALID_FIELD", &message, &[])]].concat();
         of_the_whole(classify(status, None, &errors), records);
-        duplicate_of(&errors[0]);
+        duplicates_of(&errors[0]);
         classify_login(status, None, &body);
     }
 }

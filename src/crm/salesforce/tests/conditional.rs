@@ -60,8 +60,8 @@ async fn one_batch_holds_conditions_explanations_and_texts_that_look_like_refere
     let results = crm.write(&write_request(writes)).await;
     assert_eq!(verdicts(&results), ["ok", "Duplicate", "Changed", "Changed", "ok", "ok", "Duplicate"]);
     for place in [1, 6] {
-        let Err(CrmError::Duplicate { record: Some(record), .. }) = &results[place].outcome else { panic!("{place}") };
-        assert_eq!(record.id.as_str(), EVE);
+        let Err(CrmError::Duplicate { records, .. }) = &results[place].outcome else { panic!("{place}") };
+        assert_eq!(records[0].id.as_str(), EVE);
     }
     let id = |place: usize| results[place].outcome.as_ref().unwrap().record.id.as_str();
     assert_eq!((id(0), id(4), id(5)), (ADA, "00Q5g00000DDDDDEA5", fourth));

@@ -82,7 +82,7 @@ async fn what_a_rule_found_is_told_of_a_record_that_travels_alone() {
     let writes = vec![with("a", explain, None), with("b", explain, None), changed];
     let results = crm.write(&write_request(writes)).await;
     match &results[0].outcome {
-        Err(CrmError::Duplicate { record: Some(record), .. }) => assert_eq!(record.id.as_str(), EVE),
+        Err(CrmError::Duplicate { records, .. }) => assert_eq!(records[0].id.as_str(), EVE),
         other => panic!("{other:?}"),
     }
     let id = |place: usize| results[place].outcome.as_ref().unwrap().record.id.as_str();
@@ -118,8 +118,8 @@ async fn what_a_rule_found_is_told_of_every_record_however_many_there_are() {
     assert_eq!(results.len(), 50);
     for (place, result) in results.iter().enumerate() {
         match &result.outcome {
-            Err(CrmError::Duplicate { record: Some(record), .. }) => {
-                assert_eq!(record.id.as_str(), format!("00Q5g0000{place:06}EA5"));
+            Err(CrmError::Duplicate { records, .. }) => {
+                assert_eq!(records[0].id.as_str(), format!("00Q5g0000{place:06}EA5"));
             }
             other => panic!("{place}: {other:?}"),
         }

@@ -53,7 +53,7 @@ impl Part {
         Self {
             reference: format!("alone{place}"),
             places: vec![place],
-            saves_duplicates: write.duplicates == OnDuplicate::Save,
+            saves_duplicates: write.duplicates.saves(),
             is_alone: true,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::ids::RecordRef;
+use crate::domain::plan::Choice;
 
 fn open(kind: ConflictKind, field: Option<&str>) -> OpenConflict {
     OpenConflict { id: 1, kind, field: field.map(Into::into), revision: 3 }
@@ -34,6 +35,7 @@ fn question(kind: ConflictKind, field: Option<&str>) -> Question {
         crm: None,
         candidates: Vec::new(),
         other: None,
+        duplicate_rule: None,
         detail: String::new(),
     }
 }
@@ -65,15 +67,29 @@ fn only_what_planning_looked_for_is_closed() {
 #[test]
 fn a_duplicate_rule_names_the_kind_of_record_that_it_found() {
     let contact = RecordRef { object: "Contact".into(), id: "003A".into() };
-    let found = |code: &str| CrmError::Duplicate {
+    let found = |code: &str, rule: Option<&str>, blocks: bool| CrmError::Duplicate {
         code: code.to_owned(),
         message: "m".to_owned(),
-        record: Some(contact.clone()),
+        records: vec![contact.clone()],
+        rule: rule.map(str::to_owned),
+        blocks,
     };
-    let asked = asked_by_duplicate_rule(&found("DUPLICATES_DETECTED"), ConflictKind::Match).unwrap();
+    let by_rule = |rule, blocks| found("DUPLICATES_DETECTED", rule, blocks);
+    let asked = asked_by_duplicate_rule(&by_rule(None, false), ConflictKind::Match, false).unwrap();
     assert_eq!((asked.kind, &asked.candidates[0].record), (ConflictKind::Match, &contact));
+    assert_eq!((asked.candidates[0].by, asked.duplicate_rule), (MatchedBy::DuplicateRule, Some(RuleAction::Alert)));
     assert_eq!(asked.detail, "the CRM's duplicate rule refused it: m");
-    let of_company = asked_by_duplicate_rule(&found("DUPLICATES_DETECTED"), ConflictKind::Company).unwrap();
-    assert_eq!((of_company.kind, of_company.candidates[0].by), (ConflictKind::Company, MatchedBy::CompanyName));
-    assert_eq!(asked_by_duplicate_rule(&found("DUPLICATE_VALUE"), ConflictKind::Match), None);
+    assert!(asked.takes(&Choice::Create));
+    for (blocks, insisted) in [(true, false), (false, true)] {
+        let blocked =
+            asked_by_duplicate_rule(&by_rule(Some("No_Twins"), blocks), ConflictKind::Match, insisted).unwrap();
+        assert_eq!(blocked.duplicate_rule, Some(RuleAction::Block));
+        let told = "the CRM's duplicate rule No_Twins refused it: m; the rule blocks it whoever insists: ";
+        assert!(blocked.detail.starts_with(told), "{}", blocked.detail);
+        assert!(!blocked.takes(&Choice::Create) && blocked.takes(&Choice::Record(contact.clone())));
+    }
+    let of_company = asked_by_duplicate_rule(&by_rule(None, false), ConflictKind::Company, false).unwrap();
+    assert_eq!((of_company.kind, of_company.candidates[0].by), (ConflictKind::Company, MatchedBy::DuplicateRule));
+    let of_key = found("DUPLICATE_VALUE", None, false);
+    assert_eq!(asked_by_duplicate_rule(&of_key, ConflictKind::Match, false), None);
 }
