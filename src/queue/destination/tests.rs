@@ -50,7 +50,7 @@ fn kinds() -> Kinds {
         website_of_person: "Website".into(),
         lookups: vec![("Contact".into(), "AccountId".into())],
     };
-    Kinds { people: vec![person("Lead"), person("Contact")], company: Some(company) }
+    Kinds { people: vec![person("Lead"), person("Contact")], company: Some(company), opportunity: None }
 }
 
 fn schema() -> Schema {
