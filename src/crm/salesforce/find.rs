@@ -344,9 +344,9 @@ impl Found {
             self.records.get(place).map(|record| Candidate { record: record.clone(), by })
         };
         Candidates {
+            conversions: opportunities::conversions(self, keys, &found),
             found: found.into_iter().filter_map(candidate).collect(),
             companies: None,
-            conversions: opportunities::conversions(self, keys, &found),
             owners: Owners::default(),
         }
     }

@@ -115,7 +115,7 @@ fn a_contact_that_is_merged_keeps_its_leads_opportunity() {
     let survivor = contact("0032", None);
     let merged = CrmRecord { became: Some(survivor.reference()), ..now.clone() };
     let moved = planned(&ada_of("Call"), &linked_to(&now, &plan), &[merged, survivor], Vec::new());
-    assert_eq!((moved.moved_from, kept(&moved)), (Some(now.reference()), Some(&text("0061"))));
+    assert_eq!((&moved.moved_from, kept(&moved)), (&Some(now.reference()), Some(&text("0061"))));
 }
 
 #[test]
