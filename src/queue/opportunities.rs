@@ -72,10 +72,9 @@ impl Batch {
         }
         if self.destination.observes() {
             for fill in fills {
-                for one in fill.places.first().and_then(|place| planned.get_mut(*place)) {
-                    let row = fill.row(one, settling);
-                    one.before.push((None, NewLogRow { outcome: Outcome::Planned, ..row }));
-                }
+                let Some(one) = fill.places.first().and_then(|place| planned.get_mut(*place)) else { continue };
+                let row = fill.row(one, settling);
+                one.before.push((None, NewLogRow { outcome: Outcome::Planned, ..row }));
             }
             return Ok(());
         }
@@ -184,7 +183,8 @@ fn matched(one: &Planned, of: &OpportunityPlan, settling: &Settling<'_>) -> NewL
 
 fn gone(row: NewLogRow, of: &OpportunityPlan) -> NewLogRow {
     let RecordRef { object, id } = &of.record;
-    let error = format!("{object} {id} is no longer there; the rows for it are not written");
+    let error =
+        format!("{object} {id} is no longer there, or our user may not see it; the rows for it are not written");
     NewLogRow { outcome: Outcome::Ok, error_code: Some(GONE.to_owned()), error: Some(error), ..row }
 }
 

@@ -238,3 +238,75 @@ async fn without_rows_for_contacts_a_converted_lead_is_held_and_its_opportunity_
     assert_eq!(next_step(&harness).await, Json::Null);
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn the_opportunities_of_a_batch_are_read_and_filled_together() {
+    let harness = Harness::start(with_opportunities).await;
+    let person = |n: usize, phone: &str| {
+        let mut lead = ada(phone, &format!("Call {n}"));
+        (lead["id"], lead["name"]) = (json!(format!("cl_{n}")), json!(format!("Ada{n} Nr{n}")));
+        lead["email"] = json!(format!("ada{n}@nr{n}.example"));
+        lead
+    };
+    let all = async |kind: &str, after: i64, phone: &str| {
+        harness.admin_post("destinations/salesforce/pause", json!({ "note": "to be one batch" })).await;
+        for n in 0..10 {
+            harness.send(&event(kind, CREATED + after, &person(n, phone))).await;
+        }
+        harness.resume().await;
+        harness.settled().await;
+    };
+    all("lead.created", 0, "+49 30 901820").await;
+    let mut made = Vec::new();
+    for n in 0..10 {
+        let lead = harness.record_of(&format!("cl_{n}")).await;
+        let converted = harness.order("convert", json!({ "id": lead["id"] })).await;
+        made.push(converted["opportunity_id"].as_str().unwrap().to_owned());
+    }
+    all("lead.updated", 60, "+49 30 901821").await;
+    let opportunities = harness.control("records?object=Opportunity").await["items"].as_array().unwrap().clone();
+    for (n, id) in made.iter().enumerate() {
+        let own = opportunities.iter().find(|opportunity| opportunity["id"] == json!(id)).unwrap();
+        assert_eq!(own["fields"]["NextStep"], format!("Call {n}"), "each lead its own");
+    }
+    let fills = harness.admin("sync-log?operation=opportunity_update").await["items"].as_array().unwrap().clone();
+    let requests: std::collections::BTreeSet<String> = fills.iter().map(|row| row["request_id"].to_string()).collect();
+    assert_eq!((fills.len(), requests.len()), (10, 1), "one call for all");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn each_lead_that_was_converted_into_one_contact_has_its_own_opportunity() {
+    let harness = Harness::start(with_opportunities).await;
+    send(&harness, 0, &ada("+49 30 901820", "A call")).await;
+    let made = convert(&harness, true).await;
+    send(&harness, 60, &ada("+49 30 901820", "A call")).await;
+    // Another lead of hers under another name and address, which a sales rep puts to the same Contact.
+    let mut other = ada("+49 30 901820", "A tender");
+    (other["id"], other["name"], other["email"]) = (json!("cl_2"), json!("A. King"), json!("king@engine.example"));
+    send(&harness, 0, &other).await;
+    let lead = harness.record_of("cl_2").await;
+    let wanted = json!({ "id": lead["id"], "account_id": made["account_id"], "contact_id": made["contact_id"] });
+    let second = harness.order("convert", wanted).await;
+    other["country"] = json!("AT");
+    send(&harness, 60, &other).await;
+    let opportunities = harness.control("records?object=Opportunity").await["items"].as_array().unwrap().clone();
+    let next_step = |made: &Json| {
+        let own = opportunities.iter().find(|opportunity| opportunity["id"] == made["opportunity_id"]).unwrap();
+        own["fields"]["NextStep"].clone()
+    };
+    assert_eq!((next_step(&made), next_step(&second)), (json!("A call"), json!("A tender")));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_lead_whose_record_was_converted_long_ago_is_known_by_that_conversion() {
+    let harness = Harness::start(with_opportunities).await;
+    let record =
+        json!({ "FirstName": "Ada", "LastName": "Lovelace", "Email": "ada@lovelace.example", "Company": "Engine" });
+    let record = harness.order("records", json!({ "object": "Lead", "fields": record })).await;
+    harness.order("convert", json!({ "id": record["id"] })).await;
+    send(&harness, 0, &ada("+49 30 901820", "A call")).await;
+    assert_eq!((phone(&harness).await, next_step(&harness).await), (json!("+4930901820"), json!("A call")));
+    harness.stop().await;
+}
