@@ -17,6 +17,7 @@ use crate::domain::divergence::DuplicateRule;
 use crate::domain::ids::{FieldName, ObjectName, RecordId, RecordRef, RequestId};
 use crate::domain::matching::{Candidates, MatchKeys, PersonObject};
 use crate::domain::missing::NewField;
+use crate::domain::opportunity::OpportunityObject;
 use crate::domain::record::{CrmRecord, CrmValue, Schema};
 use crate::domain::time::Timestamp;
 
@@ -28,6 +29,9 @@ pub trait Crm: Send + Sync {
 
     /// The kind of record that a company is.
     fn companies(&self) -> CompanyObject;
+
+    /// The kind of record that an opportunity is.
+    fn opportunities(&self) -> OpportunityObject;
 
     /// The kind of record that its users are, who may own records.
     fn users(&self) -> UserObject;
@@ -107,13 +111,17 @@ pub struct Reading {
     pub fields: BTreeMap<ObjectName, BTreeSet<FieldName>>,
     /// The records that companies are, where they are looked up.
     pub companies: Option<CompanyReading>,
+    /// The records that opportunities are, where they are read.
+    pub opportunities: Option<OpportunityReading>,
 }
 
 impl Reading {
     /// The fields that are read of this kind of record.
     pub fn fields_of(&self, object: &ObjectName) -> Option<&BTreeSet<FieldName>> {
         let companies = self.companies.as_ref().filter(|companies| companies.object.object == *object);
-        self.fields.get(object).or(companies.map(|companies| &companies.fields))
+        let opportunities = self.opportunities.as_ref().filter(|of| of.object.object == *object);
+        let fields = self.fields.get(object).or(companies.map(|companies| &companies.fields));
+        fields.or(opportunities.map(|opportunities| &opportunities.fields))
     }
 }
 
@@ -124,6 +132,13 @@ pub struct CompanyReading {
     pub fields: BTreeSet<FieldName>,
     /// Whether a company that is not found otherwise is looked for by the people of its domain: at the cost of a call.
     pub by_contacts: bool,
+}
+
+/// Which fields are read of the opportunities that were made of leads' records.
+#[derive(Clone, Debug)]
+pub struct OpportunityReading {
+    pub object: OpportunityObject,
+    pub fields: BTreeSet<FieldName>,
 }
 
 /// Writes that are sent together.

@@ -17,6 +17,7 @@ pub mod company;
 pub mod divergence;
 pub mod mapping;
 pub mod missing;
+pub mod opportunity;
 pub mod record;
 
 pub mod job;

@@ -19,6 +19,7 @@ mod left_alone;
 mod left_out;
 pub mod maintenance;
 pub mod neighbours;
+mod opportunities;
 mod owners;
 mod record;
 mod redact;

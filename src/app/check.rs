@@ -11,14 +11,14 @@ use crate::clock::Clock;
 use crate::config::{Company, Config, DestinationConfig, RecordsConfig};
 use crate::crm::salesforce::remedy;
 use crate::crm::{Call, CallMeter, Crm, CrmError};
-use crate::domain::check::{Finding, Severity, Written, compare, of_delete_flag, of_people};
+use crate::domain::check::{Finding, Severity, Written, compare, of_delete_flag, of_opportunity, of_people};
 use crate::domain::divergence::{About, Divergence, DuplicateRule, RuleHolder, rule, words};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::mapping::{Direction, FieldRow, FieldType};
 use crate::domain::matching::{MatchedBy, OnAmbiguous};
 use crate::domain::plan::OnDelete;
 use crate::domain::record::Schema;
-use crate::queue::destination::{Kinds, objects_read};
+use crate::queue::destination::{Kinds, objects_read, written_opportunity};
 use crate::source;
 
 /// What the preflight of one destination found.
@@ -129,7 +129,8 @@ async fn of_users(crm: &dyn Crm) -> Finding {
 
 /// The kinds of records that the destination reads.
 pub(super) fn kinds(config: &DestinationConfig, crm: &dyn Crm) -> Kinds {
-    Kinds { people: crm.people(), company: (config.records.company != Company::Inline).then(|| crm.companies()) }
+    let company = (config.records.company != Company::Inline).then(|| crm.companies());
+    Kinds { people: crm.people(), company, opportunity: written_opportunity(crm, &config.fields) }
 }
 
 /// One kind of record that is written.
@@ -139,6 +140,14 @@ pub(super) struct Part<'c> {
     pub written: Written<'c>,
     /// The field that says that the lead was deleted.
     pub delete_flag: Option<&'c FieldName>,
+}
+
+/// The kinds of people's records that are written: the one that leads become, and those with rows.
+fn written_people<'c>(config: &'c DestinationConfig, kinds: &'c Kinds) -> Vec<&'c ObjectName> {
+    let own = &config.records.object;
+    let has_rows = |object: &&ObjectName| config.fields.iter().any(|row| row.on.contains(object));
+    let others = kinds.people.iter().map(|person| &person.object).filter(|object| *object != own);
+    [own].into_iter().chain(others.filter(has_rows)).collect()
 }
 
 /// Every kind of record that the destination writes.
@@ -155,11 +164,8 @@ pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &Kinds) -> Vec<Par
         written: Written { external_id, made },
         delete_flag,
     };
-    let has_rows = |object: &ObjectName| config.fields.iter().any(|row| row.on.contains(object));
-    let mut parts = vec![person(&records.object, true)];
-    let others = kinds.people.iter().map(|person| &person.object);
-    let others = others.filter(|object| **object != records.object && has_rows(object));
-    parts.extend(others.map(|object| person(object, false)));
+    let people = written_people(config, kinds).into_iter();
+    let mut parts: Vec<Part<'c>> = people.map(|object| person(object, *object == records.object)).collect();
     if let Some(company) = &kinds.company {
         let made = records.company == Company::Account;
         parts.push(Part {
@@ -169,6 +175,12 @@ pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &Kinds) -> Vec<Par
             delete_flag: None,
         });
     }
+    parts.extend(kinds.opportunity.iter().map(|opportunity| Part {
+        rows: Cow::Borrowed(&config.fields),
+        object: opportunity.object.clone(),
+        written: Written { external_id: None, made: false },
+        delete_flag: None,
+    }));
     parts
 }
 
@@ -188,14 +200,8 @@ pub(super) fn compared(
             findings.extend(part.delete_flag.and_then(|flag| of_delete_flag(&part.object, flag, schema)));
         }
     }
-    let opportunity = ObjectName::from("Opportunity");
-    if config.fields.iter().any(|row| row.on.contains(&opportunity)) {
-        findings.push(Finding {
-            severity: Severity::Warning,
-            subject: opportunity.to_string(),
-            finding: "the mapping has rows for it, and no lead is made an opportunity yet".to_owned(),
-            remedy: "nothing: the rows stand in the mapping document and are not written".to_owned(),
-        });
+    if let Some(opportunity) = &kinds.opportunity {
+        findings.extend(of_opportunity(opportunity, &written_people(config, kinds), &config.fields, schema));
     }
     findings.extend(of_people(&kinds.people, &records.match_by, schema));
     findings.sort_by_key(|finding| finding.severity);

@@ -109,6 +109,13 @@ const OWN: &[(&str, Explanation)] = &[
         },
     ),
     (
+        "opportunity_gone",
+        Explanation {
+            meaning: "The opportunity that a sales rep made of the lead's record is no longer there, or our user may not see it, so the rows for it are not written.",
+            remedy: "Nothing; if it is restored, what is blank is filled when the lead says something new of it.",
+        },
+    ),
+    (
         "other_object",
         Explanation {
             meaning: "The lead is, or a person said that it is, a record of a kind that the mapping has no rows for.",

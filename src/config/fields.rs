@@ -67,12 +67,13 @@ pub(super) fn read(
         table.finish();
     }
     if let Some(field) = note_field {
-        rows.push(row_of_unmapped(field, object, Covered::by(&rows)));
+        rows.push(row_of_unmapped(field, people(object, &rows), Covered::by(&rows)));
     }
     rows
 }
 
 const ACCOUNT: &str = "Account";
+const PEOPLE: [&str; 2] = ["Lead", "Contact"];
 
 /// Companies that are looked up or made need a name; rows for companies that are not would say nothing.
 pub(super) fn check_companies(destination: &Table<'_>, company: Company, rows: &[FieldRow]) {
@@ -100,14 +101,22 @@ pub(super) fn check_companies(destination: &Table<'_>, company: Company, rows: &
     }
 }
 
+/// The kinds of records that a person's may be and that are written: `object`, and those with rows.
+fn people(object: &ObjectName, rows: &[FieldRow]) -> Vec<ObjectName> {
+    let is_written =
+        |person: &ObjectName| rows.iter().any(|row| row.direction == Direction::ToCrm && row.on.contains(person));
+    let others = PEOPLE.map(ObjectName::from).into_iter().filter(|person| person != object && is_written(person));
+    [object.clone()].into_iter().chain(others).collect()
+}
+
 /// The row that stands behind `unmapped = "note"`.
-fn row_of_unmapped(field: &FieldName, object: &ObjectName, covered: Covered) -> FieldRow {
+fn row_of_unmapped(field: &FieldName, on: Vec<ObjectName>, covered: Covered) -> FieldRow {
     FieldRow {
         lead: "attributes.*".to_owned(),
         computed: Some(Computed::Unmapped(covered)),
         crm: field.clone(),
         kind: FieldType::Text,
-        on: vec![object.clone()],
+        on,
         direction: Direction::ToCrm,
         conflict: ConflictRule::LeadWins,
         enforce: false,

@@ -11,6 +11,7 @@ mod describe;
 mod duplicates;
 mod find;
 mod follow;
+mod opportunities;
 mod owners;
 mod rows;
 mod setup;
@@ -40,8 +41,9 @@ use crate::clock::Clock;
 use crate::domain::company::CompanyObject;
 use crate::domain::divergence::DuplicateRule;
 use crate::domain::ids::{FieldName, ObjectName};
-use crate::domain::matching::{Candidates, PersonObject};
+use crate::domain::matching::{Candidates, KeyField, PersonObject};
 use crate::domain::missing::NewField;
+use crate::domain::opportunity::OpportunityObject;
 use crate::domain::record::{ObjectSchema, Schema};
 
 /// Every word that this adapter has for [`super::Call::endpoint`].
@@ -212,6 +214,11 @@ impl Crm for Salesforce {
             website_of_person: WEBSITE.into(),
             lookups: vec![("Contact".into(), ACCOUNT.into())],
         }
+    }
+
+    fn opportunities(&self) -> OpportunityObject {
+        let converted = KeyField { object: "Lead".into(), field: "ConvertedOpportunityId".into() };
+        OpportunityObject { object: "Opportunity".into(), converted }
     }
 
     fn users(&self) -> UserObject {

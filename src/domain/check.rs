@@ -2,8 +2,9 @@
 
 use super::envelope::TimeFormat;
 use super::ids::{FieldName, ObjectName};
-use super::mapping::{Computed, Converted, Direction, FieldRow, Given, TooLong, convert, type_fits};
+use super::mapping::{Computed, ConflictRule, Converted, Direction, FieldRow, Given, TooLong, convert, type_fits};
 use super::matching::{KeyField, MatchedBy, PersonObject};
+use super::opportunity::OpportunityObject;
 use super::plan::can_flag;
 use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
 use super::value::Value;
@@ -65,7 +66,7 @@ pub fn compare(rows: &[FieldRow], object: &ObjectName, written: Written<'_>, sch
     findings.extend(written.external_id.into_iter().flat_map(|external_id| of_external_id(described, external_id)));
     let synced = rows.iter().filter(|row| row.direction == Direction::ToCrm && row.on.contains(object));
     for row in synced.clone() {
-        findings.extend(of_row(described, row));
+        findings.extend(of_row(described, row, written.made));
     }
     let covered: Vec<&FieldName> = synced.clone().map(|row| &row.crm).chain(written.external_id).collect();
     for field in described.fields.values().filter(|field| written.made && field.required_on_create()) {
@@ -144,6 +145,46 @@ pub fn of_people(people: &[PersonObject], by: &[MatchedBy], schema: &Schema) -> 
     findings
 }
 
+/// Whether opportunities that were made of leads' records are found, and what their rows cannot say.
+pub fn of_opportunity(
+    opportunity: &OpportunityObject,
+    written_people: &[&ObjectName],
+    rows: &[FieldRow],
+    schema: &Schema,
+) -> Vec<Finding> {
+    let OpportunityObject { object, converted } = opportunity;
+    let mut findings = Vec::new();
+    if schema.objects.contains_key(&converted.object) && schema.field(&converted.object, &converted.field).is_none() {
+        findings.push(warning(
+            converted.to_string(),
+            &format!("it tells which {object} was made of a record, and our user may not see it: none is written to"),
+            &format!("make {converted} visible to the integration user (read access is enough)"),
+        ));
+    }
+    if written_people.iter().all(|person| **person == converted.object) {
+        findings.push(warning(
+            object.to_string(),
+            "the mapping has no rows for what a converted record becomes: its lead is held, and nothing is written",
+            "write rows for that as well, with on = [\"Contact\"]",
+        ));
+    }
+    for row in rows.iter().filter(|row| row.direction == Direction::ToCrm && row.on == [object.clone()]) {
+        let says_who_wins = !matches!(row.conflict, ConflictRule::LeadWins | ConflictRule::CrmWins);
+        if says_who_wins || row.enforce || row.clear {
+            findings.push(warning(
+                format!("{object}.{}", row.crm),
+                "only what is blank is filled, so `conflict`, `enforce` and `clear` do not hold there",
+                "leave them out of the row",
+            ));
+        }
+    }
+    if findings.is_empty() {
+        findings
+            .push(fine(object.to_string(), "filled where it is blank, once a sales rep made one of a lead's record"));
+    }
+    findings
+}
+
 fn of_object(object: &ObjectSchema, made: bool) -> Vec<Finding> {
     let lacking = |right: &str| {
         let remedy = format!("give the integration user the right to {right} {} records", object.name);
@@ -199,9 +240,16 @@ fn of_external_id(object: &ObjectSchema, external_id: &FieldName) -> Vec<Finding
     findings
 }
 
-fn of_row(object: &ObjectSchema, row: &FieldRow) -> Vec<Finding> {
+fn of_row(object: &ObjectSchema, row: &FieldRow, made: bool) -> Vec<Finding> {
     let subject = format!("{}.{}", object.name, row.crm);
     let Some(field) = object.fields.get(&row.crm) else {
+        if matches!(row.computed, Some(Computed::Unmapped(_))) && !made {
+            return vec![warning(
+                subject,
+                "the field of records.note_field does not exist here, or our user may not see it: such records get no note",
+                "create a long text area of this name here as well, or make it visible to the integration user",
+            )];
+        }
         return vec![error(
             subject,
             "the field does not exist, or our user may not see it",

@@ -6,6 +6,7 @@ use std::fmt;
 use super::company::CompanyKeys;
 use super::ids::{FieldName, ObjectName, RecordRef};
 use super::mapping::Owners;
+use super::opportunity::{Conversion, OpportunityKey};
 use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
 use super::record::{CrmRecord, CrmValue, names_contradict};
 
@@ -23,6 +24,8 @@ pub struct MatchKeys {
     pub name_and_domain: Option<NameAndDomain>,
     /// The lead's company, where that is to be looked up as well.
     pub company: Option<CompanyKeys>,
+    /// The opportunity that a sales rep made of the lead's record, where that is to be looked up as well.
+    pub opportunity: Option<OpportunityKey>,
     /// Addresses of users of the CRM that the lead names as owners.
     pub owners: BTreeSet<String>,
 }
@@ -42,6 +45,8 @@ pub struct Candidates {
     pub found: Vec<Candidate>,
     /// Records that may be the lead's company; `None`: it was not looked up.
     pub companies: Option<Vec<Candidate>>,
+    /// The opportunities that were made of the records found, by the strongest key, where opportunities are read.
+    pub conversions: Vec<Conversion>,
     /// The users whose addresses were looked up.
     pub owners: Owners,
 }

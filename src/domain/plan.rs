@@ -11,6 +11,7 @@ mod eligible;
 mod gone;
 mod keys;
 mod note;
+pub mod opportunity;
 mod owners;
 mod sides;
 mod standing;
@@ -22,6 +23,7 @@ pub use deleted::can_flag;
 pub use eligible::{FILTERED, left_alone};
 pub use gone::OnCrmDelete;
 pub use keys::{create_keys, match_keys};
+pub use opportunity::{OpportunityPlan, OpportunityRules};
 
 use std::collections::BTreeMap;
 
@@ -336,6 +338,8 @@ pub struct SyncPlan {
     pub moved_from: Option<RecordRef>,
     /// What is to be done about the lead's company, where that was looked up.
     pub company: Option<CompanyPlan>,
+    /// What is to be done about the opportunity that a sales rep made of the lead's record, where that was looked up.
+    pub opportunity: Option<OpportunityPlan>,
 }
 
 /// What becomes of the record of a lead that was deleted in its lead system.

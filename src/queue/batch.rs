@@ -288,7 +288,9 @@ impl Batch {
     ) -> StoreResult<()> {
         self.without_refused_companies(&mut planned);
         let companies = self.company_tasks(&planned).await?;
+        let opportunities = self.opportunity_fills(&planned).await?;
         let settling = Settling { batch: self, leads: u32::try_from(planned.len()).unwrap_or(u32::MAX), lookup_calls };
+        self.fill_opportunities(&mut planned, opportunities, &settling, report).await?;
         let planned = self.with_companies(planned, companies, &settling, report).await?;
         let (mut writing, mut settlements) = (Vec::new(), Vec::new());
         for mut planned in planned {

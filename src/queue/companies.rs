@@ -293,7 +293,7 @@ fn without_task(one: &mut Planned, settling: &Settling<'_>, rules: &CompanyRules
     match &of.action {
         CompanyAction::Is { record, by, fields, .. } => {
             if of.is_new {
-                let row = settling.company_row(&one.member, Operation::AccountMatch);
+                let row = settling.row_beside(&one.member, Operation::AccountMatch);
                 let decisions = vec![of.decision(Some(record), &rules.object)];
                 let (record, matched_by) = (Some(record.clone()), Some(*by));
                 one.before.push((None, NewLogRow { record, matched_by, decisions, ..row }));
@@ -306,7 +306,7 @@ fn without_task(one: &mut Planned, settling: &Settling<'_>, rules: &CompanyRules
             let open = one.member.work.open_conflicts.iter().any(|conflict| conflict.kind == ConflictKind::Company);
             let asked = one.plan.questions.iter().any(|question| question.kind == ConflictKind::Company);
             if asked && !open {
-                let row = settling.company_row(&one.member, Operation::AccountMatch);
+                let row = settling.row_beside(&one.member, Operation::AccountMatch);
                 one.before.push((
                     None,
                     NewLogRow {
@@ -458,6 +458,6 @@ impl Task {
             Some(CompanyAction::Is { by, .. }) => Some(*by),
             _ => None,
         };
-        NewLogRow { record: record.cloned(), matched_by, decisions, ..settling.company_row(&one.member, operation) }
+        NewLogRow { record: record.cloned(), matched_by, decisions, ..settling.row_beside(&one.member, operation) }
     }
 }

@@ -1,5 +1,7 @@
 //! One destination at work: its settings, its CRM, and the rules that its mapping and the CRM's schema make together.
 
+mod beside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,6 +10,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+pub use self::beside::written_opportunity;
+use self::beside::{company_rules, opportunity_reading, opportunity_rules};
 use super::explain::Looks;
 use super::keys::InFlight;
 use super::owners::KnownOwners;
@@ -23,7 +27,8 @@ use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
 use crate::domain::mapping::{Covered, Direction, FieldRow, Take};
 use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnShared, PersonObject};
-use crate::domain::plan::{CompanyRules, OnCrmDelete, OnDelete, SyncRules};
+use crate::domain::opportunity::OpportunityObject;
+use crate::domain::plan::{OnCrmDelete, OnDelete, SyncRules};
 use crate::domain::record::Schema;
 use crate::domain::time::Timestamp;
 use crate::store::{DirtyMark, Recovered, Store, StoreResult};
@@ -302,23 +307,26 @@ impl Destination {
     }
 }
 
-/// The kinds of records that a CRM has for people and, where they are looked up, for companies.
+/// The kinds of records that a CRM has for people and, where they are looked up, for companies and opportunities.
 #[derive(Clone, Debug)]
 pub struct Kinds {
     pub people: Vec<PersonObject>,
     pub company: Option<CompanyObject>,
+    pub opportunity: Option<OpportunityObject>,
 }
 
 impl Kinds {
     fn of(crm: &dyn Crm, settings: &DestinationSettings) -> Self {
-        Self { people: crm.people(), company: settings.company.as_ref().map(|_| crm.companies()) }
+        let company = settings.company.as_ref().map(|_| crm.companies());
+        Self { people: crm.people(), company, opportunity: written_opportunity(crm, &settings.rows) }
     }
 }
 
-/// The objects whose fields must be known: the one that is written, and all that a person or a company may be.
+/// The objects whose fields must be known: the one that is written, and all that a person, a company or an opportunity may be.
 pub fn objects_read(object: &ObjectName, kinds: &Kinds) -> BTreeSet<ObjectName> {
     let company = kinds.company.iter().map(|company| &company.object);
-    kinds.people.iter().map(|person| &person.object).chain([object]).chain(company).cloned().collect()
+    let beside = company.chain(kinds.opportunity.iter().map(|opportunity| &opportunity.object));
+    kinds.people.iter().map(|person| &person.object).chain([object]).chain(beside).cloned().collect()
 }
 
 /// The other kinds of records that a lead may be: those of people that the mapping has rows for.
@@ -358,22 +366,14 @@ fn make_rules(settings: &DestinationSettings, kinds: &Kinds, schema: Schema, see
         ..rules_for(object, &settings.rows, settings, &others, &schema)
     };
     let mut sync = rules_for(&settings.object);
+    let opportunity = kinds.opportunity.as_ref().map(|object| opportunity_rules(object, settings, &schema));
+    sync.opportunity = opportunity.map(Arc::new);
     sync.others = others.iter().map(|object| (object.clone(), rules_for(object))).collect();
     let reading = reading(settings, &kinds.people, &sync);
     let keys = keys(settings, kinds).into_iter();
     let missing_keys = keys.filter(|key| schema.field(&key.object, &key.field).is_none()).collect();
     let fingerprint = fingerprint(settings, &sync);
     Rules { sync, reading, fingerprint, seen_at, missing_keys }
-}
-
-/// What is done about companies.
-fn company_rules(object: &CompanyObject, settings: &DestinationSettings, schema: &Schema) -> Option<CompanyRules> {
-    let CompanySettings { create, lookup, .. } = settings.company.as_ref()?;
-    let mut lookups: BTreeMap<ObjectName, FieldName> = object.lookups.iter().cloned().collect();
-    lookups.extend(lookup.iter().map(|field| (settings.object.clone(), field.clone())));
-    let rows = object.with_own_rows(&settings.rows);
-    let rows = rules_for(&object.object, &rows, settings, &BTreeSet::new(), schema);
-    Some(CompanyRules { object: object.clone(), create: *create, lookups, rows })
 }
 
 /// The rules for records of one kind.
@@ -404,6 +404,7 @@ fn rules_for(
         on_crm_delete: settings.on_crm_delete,
         on_delete: settings.on_delete.clone(),
         company: None,
+        opportunity: None,
         schema: schema.clone(),
         others: BTreeMap::new(),
     }
@@ -439,7 +440,8 @@ fn reading(settings: &DestinationSettings, people: &[PersonObject], rules: &Sync
         let fields = wanted.filter(is_there).cloned().collect();
         CompanyReading { object: company.object.clone(), fields, by_contacts: of.by_contacts }
     });
-    Reading { external_id: Some(settings.external_id.clone()), fields, companies }
+    let opportunities = rules.opportunity.as_deref().map(opportunity_reading);
+    Reading { external_id: Some(settings.external_id.clone()), fields, companies, opportunities }
 }
 
 /// Equal while nothing changed that planning depends on.
@@ -458,7 +460,11 @@ fn fingerprint(settings: &DestinationSettings, rules: &SyncRules) -> String {
     let of_companies = company
         .into_iter()
         .flat_map(|company| company.rows.rows.iter().map(move |row| (&company.object.object, &row.crm)));
-    let described = of_people.chain(of_companies).map(|(object, field)| rules.schema.field(object, field));
+    let opportunity = rules.opportunity.as_deref();
+    let of_opportunities =
+        opportunity.into_iter().flat_map(|of| of.rows.rows.iter().map(move |row| (&of.object.object, &row.crm)));
+    let described =
+        of_people.chain(of_companies).chain(of_opportunities).map(|(object, field)| rules.schema.field(object, field));
     hash.update(format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         settings.company,

@@ -26,6 +26,7 @@ mod known_people;
 mod missing_fields;
 mod odd_set;
 mod odd_webhooks;
+mod opportunities;
 mod owners;
 mod people;
 mod places;

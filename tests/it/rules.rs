@@ -19,7 +19,10 @@ fn ada(score: Option<u32>, city: &str, budget: &str) -> Json {
 
 /// The shipped configuration with a filter, a computed city and a note.
 async fn start() -> Harness {
-    let mut stage = Stage::new().await;
+    start_on(Stage::new().await).await
+}
+
+async fn start_on(mut stage: Stage) -> Harness {
     let mut change = |old: &str, new: &str| {
         assert!(stage.text.contains(old), "{old}");
         stage.text = stage.text.replacen(old, new, 1);
@@ -78,5 +81,50 @@ async fn a_lead_is_synced_while_the_filter_holds_and_left_alone_otherwise() {
     assert_eq!(line("score >= 20.0")["direction"], "filter");
     assert_eq!(line("city + \" (\" + source + \")\"")["crm_field"], "City");
     assert_eq!(line("attributes.budget")["crm_field"], "Description");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_who_is_a_contact_has_its_attributes_noted_there_too_where_the_field_is() {
+    let mut stage = Stage::new().await;
+    // People who are Contacts are written to as such: their phones.
+    let phone = "crm = \"Phone\"\n";
+    assert!(stage.text.contains(phone));
+    stage.text = stage.text.replacen(phone, &format!("{phone}on = [\"Lead\", \"Contact\"]\n"), 1);
+    let contact = |email: &str| json!({ "LastName": "Lovelace", "FirstName": "Ada", "Email": email });
+    stage.order("records", json!({ "object": "Contact", "fields": contact("ada@lovelace.example") })).await;
+    let harness = start_on(stage).await;
+    let note = async || {
+        let contacts = harness.control("records?object=Contact").await["items"].clone();
+        assert_eq!(contacts.as_array().unwrap().len(), 1, "{contacts}");
+        contacts[0]["fields"]["Description"].clone()
+    };
+    let finding = async || {
+        let check = harness.until("check", |check| check["items"] != json!([])).await;
+        let findings = check["items"][0]["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|finding| finding["subject"] == "Contact.Description").unwrap()
+    };
+    harness.send(&event("lead.created", CREATED, &ada(Some(20), "Bonn", "5"))).await;
+    harness.settled().await;
+    let block = "--- lead attributes (kept by leadrelay) ---\nbudget: 5\n--- end of lead attributes ---";
+    assert_eq!((note().await, finding().await["severity"].clone()), (json!(block), json!("ok")));
+    assert_eq!(harness.records().await, Vec::<Json>::new());
+
+    // Where Contacts have no such field the note is left out, the record goes on, and the log says so.
+    harness.remove("fields", json!({ "object": "Contact", "name": "Description", "hide": true })).await;
+    harness.resume_with_new_schema().await;
+    assert_eq!(finding().await["severity"], "warning");
+    let mut called = ada(Some(20), "Bonn", "6");
+    (called["phone"], called["country"]) = (json!("+49 30 901820"), json!("DE"));
+    harness.send(&event("lead.updated", CREATED + 60, &called)).await;
+    harness.settled().await;
+    let log = harness.admin("sync-log?lead_id=cl_1&operation=update").await;
+    let entry = harness.admin(&format!("sync-log/{}", log["items"][0]["id"])).await;
+    let decision =
+        |field: &str| entry["decisions"].as_array().unwrap().iter().find(|one| one["field"] == field).unwrap();
+    assert_eq!(
+        (&decision("Phone")["written"], &decision("Description")["rule"]),
+        (&json!("+4930901820"), &json!("not_writable"))
+    );
     harness.stop().await;
 }

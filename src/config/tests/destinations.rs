@@ -307,6 +307,12 @@ fn attributes_without_a_row_get_a_row_of_their_own_where_the_note_is_asked_for()
     assert_eq!((last.crm.as_str(), last.lead.as_str(), rows.len()), ("Notes__c", "attributes.*", 2));
     let Some(Computed::Unmapped(covered)) = &last.computed else { panic!("{last:?}") };
     assert!(covered.holds("email") && !covered.holds("attributes.size"));
+    assert_eq!(last.on, ["Lead".into()]);
+    let of_contacts = noted("Notes__c")
+        + "[[destinations.salesforce.fields]]\nlead = \"phone\"\ncrm = \"Phone\"\ntype = \"phone\"\non = [\"Contact\", \"Opportunity\"]\n";
+    let config = parse(&changed(external, &of_contacts)).unwrap();
+    let on = &config.destinations[&"salesforce".into()].fields.last().unwrap().on;
+    assert_eq!(*on, ["Lead".into(), "Contact".into()], "wherever people are written");
     let twice = parse(&changed(external, &noted("email"))).unwrap_err().to_string();
     assert!(twice.contains("fields[1].crm: is `records.note_field` already"), "{twice}");
 }

@@ -10,7 +10,7 @@ use super::rows::{Reader, text};
 use super::soql::{self, Key, NameAtDomain};
 use super::transport::{Outgoing, SendError};
 use super::wire::{CompositeAnswer, CompositeRequest, QueryPage, Row, Subrequest, full_id};
-use super::{EMAIL, KnownObjects, LAST_NAME, Salesforce, USER, classify, follow, owners};
+use super::{EMAIL, KnownObjects, LAST_NAME, Salesforce, USER, classify, follow, opportunities, owners};
 use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{ObjectName, RecordId, RecordRef};
 use crate::domain::mapping::Owners;
@@ -28,7 +28,9 @@ pub(super) async fn find(crm: &Salesforce, request: &FindRequest) -> Result<Vec<
     let companies = request.keys.iter().any(|keys| keys.company.is_some());
     let companies = request.reading.companies.as_ref().filter(|_| companies);
     let company = companies.map(|companies| &companies.object.object);
-    let objects: BTreeSet<&ObjectName> = request.reading.fields.keys().chain(linked).chain(company).collect();
+    let opportunity = request.reading.opportunities.as_ref().map(|opportunities| &opportunities.object.object);
+    let objects = request.reading.fields.keys().chain(linked).chain(company).chain(opportunity);
+    let objects: BTreeSet<&ObjectName> = objects.collect();
     let known = crm.known_objects(&objects).await?;
     let session = crm.transport.session().await?;
     let readers: Vec<Reader<'_>> = objects
@@ -41,7 +43,10 @@ pub(super) async fn find(crm: &Salesforce, request: &FindRequest) -> Result<Vec<
     let user = ObjectName::from(USER);
     let of_users = Reader::new(&user, &request.reading, &known, None);
     let addresses = owners::addresses(&request.keys);
-    let mut queries = plan_queries(&readers, &request.keys, accounts.is_some() || !addresses.is_empty())?;
+    let of_opportunities = opportunities::plan_queries(&readers, &request.keys);
+    let fewer = accounts.is_some() || !addresses.is_empty() || !of_opportunities.is_empty();
+    let mut queries = plan_queries(&readers, &request.keys, fewer)?;
+    queries.extend(of_opportunities);
     queries.extend(owners::plan_queries(&user, &addresses).into_iter().map(|soql| Query::live(&of_users, soql)));
     if let Some((_, reader)) = accounts {
         queries.extend(companies::plan_queries(reader, &request.keys)?);
@@ -136,6 +141,9 @@ fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys], fewer: bool) 
         let links = known.filter(|link| link.object == *reader.object);
         let mut own: BTreeSet<Key> = links.map(|link| Key::Id(full_id(link.id.as_str()))).collect();
         own.extend(external_ids());
+        if reader.points_to_opportunities() {
+            own.extend(opportunities::of_converted(keys));
+        }
         // An OR over both stays quick; Leads, which are many, are kept apart all the same.
         let lists: Vec<Vec<Key>> = if reader.object.as_str() == "Lead" && !fewer {
             vec![own.into_iter().collect(), emails.iter().cloned().collect()]
@@ -228,6 +236,8 @@ pub(super) struct Found {
     by_external_id: HashMap<String, Vec<usize>>,
     by_email: HashMap<String, Vec<usize>>,
     by_last_name: HashMap<String, Vec<usize>>,
+    /// What was made of converted records.
+    pub opportunities: HashMap<usize, RecordRef>,
     case_sensitive: bool,
 }
 
@@ -248,6 +258,7 @@ impl Found {
             by_external_id: HashMap::new(),
             by_email: HashMap::new(),
             by_last_name: HashMap::new(),
+            opportunities: HashMap::new(),
             case_sensitive,
         }
     }
@@ -260,6 +271,12 @@ impl Found {
             return;
         }
         self.places.insert(key, place);
+        if reader.is_opportunity() {
+            self.persons.push(Person { first: None, domains: Vec::new() });
+            self.records.push(record);
+            return;
+        }
+        self.opportunities.extend(reader.opportunity(row).map(|opportunity| (place, opportunity)));
         if let Some(external_id) = reader.external_id(row) {
             self.by_external_id.entry(self.external_id_key(external_id)).or_default().push(place);
         }
@@ -327,10 +344,16 @@ impl Found {
             self.records.get(place).map(|record| Candidate { record: record.clone(), by })
         };
         Candidates {
+            conversions: opportunities::conversions(self, keys, &found),
             found: found.into_iter().filter_map(candidate).collect(),
             companies: None,
             owners: Owners::default(),
         }
+    }
+
+    /// The records that carry this key of ours.
+    pub fn with_our_key(&self, external_id: &str) -> &[usize] {
+        self.by_external_id.get(&self.external_id_key(external_id)).map_or(&[], Vec::as_slice)
     }
 
     pub fn place(&self, record: &RecordRef) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! What records became: a converted Lead its Contact, a merged record the one that survived.
+//! What records became: a converted Lead its Contact, and an Opportunity beside it; a merged record the one that survived.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,7 @@ pub(super) async fn follow(
     let (mut read, mut buried) = (asked, BTreeSet::new());
     loop {
         let became = found.records.iter().filter_map(|record| record.became.clone()).map(full);
+        let became = became.chain(found.opportunities.values().cloned());
         let open: BTreeSet<RecordRef> =
             became.chain(read.iter().cloned()).filter(|record| found.place(record).is_none()).collect();
         let to_read: BTreeSet<RecordRef> = open.iter().filter(|record| !read.contains(record)).cloned().collect();

@@ -31,6 +31,9 @@ pub(super) struct Reader<'a> {
     fields: Option<&'a BTreeSet<FieldName>>,
     external_id: Option<&'a FieldName>,
     is_person: bool,
+    is_opportunity: bool,
+    /// The field that points to the opportunity that was made of a record.
+    opportunity: Option<(&'a ObjectName, &'a FieldName)>,
     /// The user that our changes are made by.
     user: Option<&'a RecordId>,
 }
@@ -48,11 +51,19 @@ impl<'a> Reader<'a> {
             let has = |schema: &ObjectSchema| schema.fields.contains_key(field);
             known.get(object).is_some_and(|schema| has(schema)) || !known.values().any(|schema| has(schema))
         });
+        let schema = known.get(object).map(AsRef::as_ref);
+        let opportunities = reading.opportunities.as_ref().map(|opportunities| &opportunities.object);
+        let opportunity = opportunities.filter(|of| of.converted.object == *object).and_then(|of| {
+            let field = &of.converted.field;
+            schema.is_some_and(|schema| schema.fields.contains_key(field)).then_some((&of.object, field))
+        });
         Self {
             object,
-            schema: known.get(object).map(AsRef::as_ref),
+            schema,
             fields: reading.fields_of(object),
             is_person: reading.fields.contains_key(object),
+            is_opportunity: opportunities.is_some_and(|of| of.object == *object),
+            opportunity,
             external_id,
             user,
         }
@@ -61,7 +72,8 @@ impl<'a> Reader<'a> {
     /// The object's part of a query.
     pub fn target(&self) -> Target<'a> {
         let known = ALWAYS_READ.into_iter().filter(|name| self.has(name));
-        let asked = self.fields.into_iter().flatten().chain(self.external_id).map(FieldName::as_str);
+        let pointing = self.opportunity.map(|(_, field)| field);
+        let asked = self.fields.into_iter().flatten().chain(self.external_id).chain(pointing).map(FieldName::as_str);
         // Salesforce refuses a column that is named twice, in whatever letter case.
         let columns: BTreeMap<String, String> = ["Id"]
             .into_iter()
@@ -94,6 +106,22 @@ impl<'a> Reader<'a> {
     /// Whether people may be found among the object's records; else only what a lead is linked to is read.
     pub fn may_be_people(&self) -> bool {
         self.is_person
+    }
+
+    /// Whether the object's records are opportunities, which are found by their ID only.
+    pub fn is_opportunity(&self) -> bool {
+        self.is_opportunity
+    }
+
+    /// Whether the object's records are converted, and say which opportunity was made of them.
+    pub fn points_to_opportunities(&self) -> bool {
+        self.opportunity.is_some()
+    }
+
+    /// The opportunity that was made of the row's record.
+    pub fn opportunity(&self, row: &Row) -> Option<RecordRef> {
+        let (object, field) = self.opportunity?;
+        Some(RecordRef { object: object.clone(), id: wire::full_id(text(row, field.as_str())?) })
     }
 
     /// An error that names the field if the object does not have it, or hides it.

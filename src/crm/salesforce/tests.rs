@@ -56,7 +56,7 @@ fn adapter_as(credentials: Credentials, address: &str, clock: Clock) -> (Salesfo
 fn reading() -> Reading {
     let lead = ["LastName", "Email", "AnnualRevenue"].map(FieldName::from);
     let fields = [("Lead".into(), lead.into()), ("Contact".into(), ["Email".into()].into())];
-    Reading { external_id: Some("Ext__c".into()), fields: fields.into(), companies: None }
+    Reading { external_id: Some("Ext__c".into()), fields: fields.into(), companies: None, opportunities: None }
 }
 
 fn find_request(keys: Vec<MatchKeys>) -> FindRequest {

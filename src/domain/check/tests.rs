@@ -195,3 +195,34 @@ fn the_flag_of_deleted_leads_must_be_a_field_that_can_say_so() {
     }
     assert_eq!(of_delete_flag(&"Contact".into(), &"Gone__c".into(), &Schema::default()), None);
 }
+
+#[test]
+fn the_note_may_be_missing_where_leads_are_another_kind_of_record() {
+    let case = Case::with(|case| {
+        case.row.crm = "Notes__c".into();
+        case.row.computed = Some(Computed::Unmapped(crate::domain::mapping::Covered::by(&[])));
+    });
+    check(&case, Severity::Error, "Lead.Notes__c", "does not exist");
+    let fields = [("Email".into(), samples::field(CrmFieldKind::Text))].into();
+    let object = ObjectSchema { name: "Lead".into(), createable: true, updateable: true, fields };
+    let schema = Schema { objects: BTreeMap::from([("Lead".into(), object)]) };
+    let written = Written { external_id: None, made: false };
+    let findings = compare(std::slice::from_ref(&case.row), &"Lead".into(), written, &schema);
+    assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning), "{findings:?}");
+}
+
+#[test]
+fn rows_of_opportunities_that_say_more_than_is_done_are_told_of() {
+    let converted = KeyField { object: "Lead".into(), field: "ConvertedOpportunityId".into() };
+    let opportunity = OpportunityObject { object: "Opportunity".into(), converted };
+    let (lead, contact) = (ObjectName::from("Lead"), ObjectName::from("Contact"));
+    let told = |conflict: ConflictRule, people: &[&ObjectName]| {
+        let row = samples::row(FieldType::Text);
+        let row = FieldRow { crm: "NextStep".into(), on: vec!["Opportunity".into()], conflict, ..row };
+        let findings = of_opportunity(&opportunity, people, &[row], &Schema::default());
+        findings.iter().map(|found| format!("{} {}", found.severity.as_str(), found.subject)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(ConflictRule::LeadWins, &[&lead, &contact]), ["ok Opportunity"]);
+    assert_eq!(told(ConflictRule::Review, &[&lead, &contact]), ["warning Opportunity.NextStep"]);
+    assert_eq!(told(ConflictRule::LeadWins, &[&lead]), ["warning Opportunity"]);
+}

@@ -22,7 +22,8 @@ pub fn planned_link<'a>(link: Option<&'a Link>, answers: &[Resolution]) -> Optio
 /// The candidates without the records that a person said are somebody else's.
 pub(super) fn possible(found: &Candidates, answers: &[Resolution]) -> Candidates {
     let possible = found.found.iter().filter(|hit| !is_another_person(&hit.record.reference(), answers));
-    Candidates { found: possible.cloned().collect(), companies: found.companies.clone(), owners: found.owners.clone() }
+    // The others are not for choosing the record.
+    Candidates { found: possible.cloned().collect(), ..Candidates::default() }
 }
 
 fn is_another_person(record: &RecordRef, answers: &[Resolution]) -> bool {

@@ -236,7 +236,7 @@ pub(super) fn add(
         CompanyAction::Is { record, fields, .. } => {
             plan_of.is_new = base.is_none_or(|base| base.crm != CrmValue::Text(record.id.to_string()));
             if let Some(hit) = candidates.iter().find(|hit| hit.record.id == record.id) {
-                (*fields, plan_of.decisions) = filled(input, &sides, &hit.record, company);
+                (*fields, plan_of.decisions) = filled(input, &sides, &hit.record, &company.rows);
             }
         }
         CompanyAction::Create { reason, .. } => {
@@ -314,19 +314,19 @@ fn asked(candidates: Vec<CandidateSummary>, detail: String, keys: &CompanyKeys) 
     }
 }
 
-/// What a company's record lacks and the lead knows: many people share it, so its values stay.
-fn filled(
+/// What a company's record, or an opportunity's, lacks and the lead knows: it is not the lead's alone, so its values stay.
+pub(super) fn filled(
     input: &PlanInput<'_>,
     sides: &Sides<'_>,
     record: &CrmRecord,
-    company: &CompanyRules,
+    rules: &SyncRules,
 ) -> (BTreeMap<FieldName, CrmValue>, Vec<Decision>) {
     // Answers are to questions about the person's record.
     let input = PlanInput { link: None, answers: &[], ..*input };
     let mut scratch = SyncPlan::without_record(Action::Unchanged);
     let mut fields = BTreeMap::new();
     for (row, side) in sides {
-        let outcome = one_row(&input, row, side, record, &BTreeMap::new(), true, &company.rows, &mut scratch);
+        let outcome = one_row(&input, row, side, record, &BTreeMap::new(), true, rules, &mut scratch);
         if let Some(RowOutcome { write: Some(value), decision, .. }) = outcome {
             fields.insert(row.crm.clone(), value);
             scratch.decisions.extend(decision);

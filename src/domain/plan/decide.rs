@@ -26,6 +26,7 @@ use super::{
     eligible::left_alone,
     gone::{OnCrmDelete, gone},
     note,
+    opportunity::{self, OpportunityRules},
     sides::{Sides, side, sides_of, text_of},
     standing::{Carries, Standing},
 };
@@ -50,6 +51,8 @@ pub struct SyncRules {
     pub on_crm_delete: OnCrmDelete,
     /// What is done about companies; `None`: they are fields of the person's record only.
     pub company: Option<Arc<CompanyRules>>,
+    /// What is written to the opportunities of converted leads; `None`: nothing.
+    pub opportunity: Option<Arc<OpportunityRules>>,
     pub on_delete: OnDelete,
     /// What the CRM says of its fields.
     pub schema: Schema,
@@ -108,11 +111,13 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     let found = ask::possible(input.found, input.answers);
     match choose(&person(&now), input.link, &found, input.answers, &rules.matching) {
         Match::Nobody => company::add(create(input, &now, &lasting, rules), input, None, rules),
-        Match::One(candidate) => into_its_record(input, candidate, rules),
+        Match::One(candidate) => opportunity::add(into_its_record(input, candidate, rules), input, rules),
         Match::Moved { from, to } => {
             // What was agreed on, written or asked about the record before says nothing of this one.
             let anew = PlanInput { link: None, intents: &[], ..*input };
-            SyncPlan { moved_from: Some(from), ..into_its_record(&anew, to, rules) }
+            // Which opportunity was made of it stays true.
+            let plan = opportunity::add(into_its_record(&anew, to, rules), input, rules);
+            SyncPlan { moved_from: Some(from), ..plan }
         }
         Match::Ask { candidates, detail } => SyncPlan {
             questions: vec![Question {
@@ -463,6 +468,7 @@ impl SyncPlan {
             unmodified_since: None,
             moved_from: None,
             company: None,
+            opportunity: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::merge::LeadSide;
 use super::ask::Blanks;
 use super::decide::{SyncRules, person};
 use super::sides::{Sides, sides_of, text_of};
-use super::{BasePair, Link, Resolution, company, owners};
+use super::{BasePair, Link, Resolution, company, opportunity, owners};
 
 /// The keys by which the lead's record is looked up.
 pub fn match_keys(
@@ -27,7 +27,8 @@ pub fn match_keys(
     let company = company::keys(lead, link, answers, times, rules);
     let owners = owners::addresses(lead, answers, rules);
     if let Some(link) = link {
-        return MatchKeys { linked: Some(link.record.clone()), company, owners, ..MatchKeys::default() };
+        let opportunity = opportunity::key(lead, external_id, link, times, rules);
+        return MatchKeys { linked: Some(link.record.clone()), company, opportunity, owners, ..MatchKeys::default() };
     }
     MatchKeys {
         company,
@@ -60,6 +61,7 @@ fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
         chosen: None,
         external_id: None,
         company: None,
+        opportunity: None,
         owners: BTreeSet::new(),
         // One word is too little to tell a person by.
         name_and_domain: match (person.first, person.last, domain) {

@@ -13,7 +13,9 @@ use super::{Choice, Resolution, SyncRules};
 /// people answered for them.
 pub(super) fn addresses(lead: &Lead, answers: &[Resolution], rules: &SyncRules) -> BTreeSet<String> {
     let company = rules.company.iter().map(|company| &company.rows);
-    let all = [rules].into_iter().chain(rules.others.values()).chain(company).flat_map(|rules| &rules.rows);
+    let opportunity = rules.opportunity.iter().map(|opportunity| &opportunity.rows);
+    let beside = company.chain(opportunity);
+    let all = [rules].into_iter().chain(rules.others.values()).chain(beside).flat_map(|rules| &rules.rows);
     all.filter(|row| row.kind == FieldType::Owner && row.direction == Direction::ToCrm)
         .flat_map(|row| of_row(row, lead, answers))
         .filter_map(|text| owner::address(&text))

@@ -16,6 +16,7 @@ mod blanks;
 mod computed;
 mod dependent;
 mod invalid;
+mod opportunities;
 mod others;
 mod properties;
 mod shared;
@@ -70,6 +71,7 @@ fn rules(conflict: ConflictRule) -> SyncRules {
         on_shared: OnShared::Review,
         on_crm_delete: OnCrmDelete::Hold,
         company: None,
+        opportunity: None,
         on_delete: OnDelete::Ignore,
         schema: Schema { objects: [("Lead".into(), object)].into() },
         others: BTreeMap::new(),

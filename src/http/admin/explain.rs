@@ -13,7 +13,7 @@ use super::state::{AdminState, LeadExplained};
 use super::sync_log::FieldDecision;
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{Action, CompanyAction, CompanyPlan, Question, SyncPlan};
+use crate::domain::plan::{Action, CompanyAction, CompanyPlan, OpportunityPlan, Question, SyncPlan};
 use crate::domain::record::CrmValue;
 use crate::http::error::{ApiError, Problem};
 
@@ -80,6 +80,7 @@ pub struct PlanView {
     /// What a person would be asked.
     questions: Vec<QuestionView>,
     company: Option<CompanyView>,
+    opportunity: Option<OpportunityView>,
 }
 
 /// A field and its value.
@@ -109,6 +110,17 @@ pub struct CompanyView {
     record: Option<Record>,
     matched_by: Option<&'static str>,
     /// What would be written into its record.
+    fields: Vec<FieldView>,
+    decisions: Vec<FieldDecision>,
+}
+
+/// What would be done about the opportunity that a sales rep made of the lead's record.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OpportunityView {
+    record: Record,
+    /// Whether it is no longer there: then nothing is written.
+    gone: bool,
+    /// What would be written into it: what is blank there and known to the lead.
     fields: Vec<FieldView>,
     decisions: Vec<FieldDecision>,
 }
@@ -153,6 +165,18 @@ impl From<SyncPlan> for PlanView {
             left_out: plan.left_out.keys().map(ToString::to_string).collect(),
             questions: plan.questions.into_iter().map(Into::into).collect(),
             company: plan.company.map(Into::into),
+            opportunity: plan.opportunity.map(Into::into),
+        }
+    }
+}
+
+impl From<OpportunityPlan> for OpportunityView {
+    fn from(opportunity: OpportunityPlan) -> Self {
+        Self {
+            record: opportunity.record.into(),
+            gone: opportunity.is_gone,
+            fields: shown(&opportunity.fields),
+            decisions: opportunity.decisions.into_iter().map(Into::into).collect(),
         }
     }
 }

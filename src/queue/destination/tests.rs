@@ -23,7 +23,12 @@ fn settings() -> DestinationSettings {
         on_delete: OnDelete::Flag("Gone__c".into()),
         auto_assign: false,
         duplicates: OnDuplicate::Refuse,
-        rows: vec![row("Company", "Lead"), row("LastName", "Contact"), row("Name", "Account")],
+        rows: vec![
+            row("Company", "Lead"),
+            row("LastName", "Contact"),
+            row("Name", "Account"),
+            row("NextStep", "Opportunity"),
+        ],
         filter: None,
         refuse_unmapped: false,
         linger: Duration::ZERO,
@@ -50,7 +55,9 @@ fn kinds() -> Kinds {
         website_of_person: "Website".into(),
         lookups: vec![("Contact".into(), "AccountId".into())],
     };
-    Kinds { people: vec![person("Lead"), person("Contact")], company: Some(company) }
+    let converted = KeyField { object: "Lead".into(), field: "ConvertedOpportunityId".into() };
+    let opportunity = OpportunityObject { object: "Opportunity".into(), converted };
+    Kinds { people: vec![person("Lead"), person("Contact")], company: Some(company), opportunity: Some(opportunity) }
 }
 
 fn schema() -> Schema {
@@ -61,7 +68,8 @@ fn schema() -> Schema {
         (name.into(), ObjectSchema { name: name.into(), createable: true, updateable: true, fields })
     };
     let people = ["Key__c", "Company", "LastName", "Gone__c", "Account__c", "AccountId", "Other__c"];
-    Schema { objects: [object("Lead", &people), object("Contact", &people), object("Account", &["Name"])].into() }
+    let beside = [object("Account", &["Name"]), object("Opportunity", &["NextStep"])];
+    Schema { objects: [object("Lead", &people), object("Contact", &people)].into_iter().chain(beside).collect() }
 }
 
 #[test]
@@ -99,6 +107,7 @@ fn whatever_planning_depends_on_makes_another_mapping_and_nothing_else_does() {
         ("Contact", "Gone__c"),
         ("Contact", "AccountId"),
         ("Account", "Name"),
+        ("Opportunity", "NextStep"),
     ] {
         assert!(is_another(object, field), "{object}.{field}");
     }

@@ -46,6 +46,7 @@ fn rules() -> SyncRules {
         on_shared: OnShared::Review,
         on_crm_delete: OnCrmDelete::Hold,
         company: None,
+        opportunity: None,
         on_delete: crate::domain::plan::OnDelete::Ignore,
         schema: Schema { objects: BTreeMap::from([("Lead".into(), object)]) },
         others: BTreeMap::new(),

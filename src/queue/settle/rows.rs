@@ -43,8 +43,8 @@ impl Settling<'_> {
         row
     }
 
-    /// A log row about a lead's company.
-    pub fn company_row(&self, member: &Member, operation: Operation) -> NewLogRow {
+    /// A log row about a record beside the person's: the lead's company, or its opportunity.
+    pub fn row_beside(&self, member: &Member, operation: Operation) -> NewLogRow {
         let blank = self.blank_row(&member.job, member.lead.newest_arrival());
         // The lookup's calls are told with the person's record.
         NewLogRow { operation, api_calls: 0, ..blank }

@@ -75,10 +75,13 @@ pub enum Operation {
     AccountMatch,
     AccountCreate,
     AccountUpdate,
+    /// It became known which opportunity was made of the lead's record, or that it is gone.
+    OpportunityMatch,
+    OpportunityUpdate,
 }
 
 impl Operation {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Create,
         Self::Update,
         Self::Unchanged,
@@ -90,6 +93,8 @@ impl Operation {
         Self::AccountMatch,
         Self::AccountCreate,
         Self::AccountUpdate,
+        Self::OpportunityMatch,
+        Self::OpportunityUpdate,
     ];
 
     /// The word in the API, the log and metrics.
@@ -106,6 +111,8 @@ impl Operation {
             Operation::AccountMatch => "account_match",
             Operation::AccountCreate => "account_create",
             Operation::AccountUpdate => "account_update",
+            Operation::OpportunityMatch => "opportunity_match",
+            Operation::OpportunityUpdate => "opportunity_update",
         }
     }
 

@@ -104,6 +104,7 @@ async fn look_up(rng: &mut fastrand::Rng) {
         reading: Reading {
             external_id: Some("Lead_System_Id__c".into()),
             companies: None,
+            opportunities: None,
             fields: BTreeMap::from([("Lead".into(), ["LastName".into()].into())]),
         },
     };

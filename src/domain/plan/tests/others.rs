@@ -8,7 +8,7 @@ use crate::domain::company::{CompanyKeys, CompanyObject};
 const PHONE: &str = "Phone";
 
 /// Rules that write to Contacts as well: they have a phone and no city.
-fn with_contacts(rule: ConflictRule) -> SyncRules {
+pub(super) fn with_contacts(rule: ConflictRule) -> SyncRules {
     let mut rules = rules(rule);
     let fields =
         ["FirstName", "LastName", "Email", PHONE, "AccountId", ID_FIELD].map(|name| (name.into(), field(name)));
@@ -22,7 +22,7 @@ fn with_contacts(rule: ConflictRule) -> SyncRules {
     rules
 }
 
-fn contact(id: &str, phone: Option<&str>) -> CrmRecord {
+pub(super) fn contact(id: &str, phone: Option<&str>) -> CrmRecord {
     let mut record = CrmRecord { object: "Contact".into(), ..record(id, None) };
     record.fields.insert(PHONE.into(), phone.map_or(CrmValue::Null, text));
     record
@@ -33,7 +33,7 @@ fn without_our_id(mut record: CrmRecord) -> CrmRecord {
     record
 }
 
-fn converted(id: &str, to: &CrmRecord) -> CrmRecord {
+pub(super) fn converted(id: &str, to: &CrmRecord) -> CrmRecord {
     CrmRecord { became: Some(to.reference()), ..record(id, Some("Berlin")) }
 }
 

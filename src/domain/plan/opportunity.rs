@@ -1,0 +1,161 @@
+//! The opportunity that a sales rep made of the lead's record: what is blank there and known to the lead is filled.
+//!
+//! It is known by the conversion, never looked for, and never made. A link keeps which one it is, since the record that says
+//! so is the lead's no longer.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::envelope::TimeFormat;
+use crate::domain::ids::{FieldName, RecordRef};
+use crate::domain::lead::Lead;
+use crate::domain::mapping::Given;
+use crate::domain::merge::LeadSide;
+use crate::domain::opportunity::{Conversion, OpportunityKey, OpportunityObject};
+use crate::domain::record::CrmValue;
+
+use super::ask::Blanks;
+use super::company::filled;
+use super::sides::sides_of;
+use super::{Action, BasePair, Decision, Link, PlanInput, Rule, SyncPlan, SyncRules};
+
+/// What a destination writes to the opportunities of converted leads.
+#[derive(Clone, Debug)]
+pub struct OpportunityRules {
+    pub object: OpportunityObject,
+    /// The rows of its fields.
+    pub rows: SyncRules,
+}
+
+/// What is to be done about one lead's opportunity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpportunityPlan {
+    pub record: RecordRef,
+    pub is_gone: bool,
+    /// What is blank there and known to the lead.
+    pub fields: BTreeMap<FieldName, CrmValue>,
+    pub decisions: Vec<Decision>,
+    /// Whether it is news that this is the lead's opportunity.
+    pub is_new: bool,
+    /// Under which a link keeps which opportunity it is.
+    pub link_field: FieldName,
+    /// All that the lead says of it: with the same words there is nothing to look at again.
+    said: String,
+}
+
+impl SyncPlan {
+    /// Keeps in mind which opportunity is the lead's.
+    ///
+    /// `whole`: all that the lead says of it was dealt with; else it is looked at again the next time.
+    pub fn know_opportunity(&mut self, whole: bool) {
+        let Some(of) = &self.opportunity else { return };
+        let said = if whole { CrmValue::Text(of.said.clone()) } else { CrmValue::Null };
+        let known = BasePair { lead: said, crm: CrmValue::Text(of.record.id.to_string()) };
+        self.bases.insert(of.link_field.clone(), known);
+    }
+}
+
+impl OpportunityPlan {
+    /// Why it is this opportunity, for the log.
+    pub fn decision(&self) -> Decision {
+        Decision {
+            field: self.link_field.clone(),
+            base: None,
+            lead: None,
+            crm: Some(CrmValue::Text(self.record.id.to_string())),
+            written: None,
+            rule: Rule::Agreed,
+            note: Some("it was made of the lead's record when that was converted".to_owned()),
+        }
+    }
+}
+
+/// The opportunity that is known to be the lead's.
+pub fn known(link: &Link, rules: &SyncRules) -> Option<RecordRef> {
+    let OpportunityObject { object, .. } = &rules.opportunity.as_deref()?.object;
+    match link.bases.get(&rules.opportunity.as_deref()?.object.link_field()) {
+        Some(BasePair { crm: CrmValue::Text(id), .. }) => {
+            Some(RecordRef { object: object.clone(), id: id.as_str().into() })
+        }
+        _ => None,
+    }
+}
+
+/// By what the opportunity of a linked lead is looked up, unless there is none or the lead says nothing new of it. A record
+/// that is not converted has none, and one that is says so itself.
+pub(super) fn key(
+    lead: &Lead,
+    external_id: &str,
+    link: &Link,
+    times: TimeFormat,
+    rules: &SyncRules,
+) -> Option<OpportunityKey> {
+    let of = rules.opportunity.as_deref().filter(|_| lead.is_alive())?;
+    if link.record.object == of.object.converted.object {
+        return None;
+    }
+    let Some(base) = link.bases.get(&of.object.link_field()) else {
+        return Some(OpportunityKey::OfConverted(external_id.to_owned()));
+    };
+    let is_news = base.lead != CrmValue::Text(said(lead, times, of));
+    known(link, rules).filter(|_| is_news).map(OpportunityKey::Known)
+}
+
+/// All that the lead says of the opportunity, in the fields that we may write.
+fn said(lead: &Lead, times: TimeFormat, of: &OpportunityRules) -> String {
+    let mut hash = Sha256::new();
+    for (row, side) in sides_of(lead, Blanks::Yield, Given::times(times), &of.rows) {
+        let schema = of.rows.schema.field(&of.object.object, &row.crm);
+        if let (LeadSide::Says(value, _), true) = (side, schema.is_some_and(|schema| schema.updateable)) {
+            hash.update(format!("{}={};", row.crm, value.to_json()));
+        }
+    }
+    hex::encode(&hash.finalize()[..8])
+}
+
+/// Adds to the plan for a person's record what is to be done about the opportunity, where that was looked up.
+pub(super) fn add(mut plan: SyncPlan, input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
+    let writes = matches!(plan.action, Action::Update { .. } | Action::Unchanged);
+    let (Some(of), Some((person, _)), true) = (rules.opportunity.as_deref(), &plan.matched, writes) else {
+        return plan;
+    };
+    if person.object == of.object.converted.object {
+        return plan;
+    }
+    let link_field = of.object.link_field();
+    let base = input.link.and_then(|link| link.bases.get(&link_field)).cloned();
+    let made: Vec<&Conversion> = input.found.conversions.iter().filter(|made| made.person == *person).collect();
+    let Some(conversion) = made.first() else {
+        // None was made, or nothing is new.
+        let none = BasePair { lead: CrmValue::Null, crm: CrmValue::Null };
+        plan.bases.insert(link_field, base.unwrap_or(none));
+        return plan;
+    };
+    if made.iter().any(|other| other.opportunity != conversion.opportunity) {
+        plan.bases.insert(link_field.clone(), BasePair { lead: CrmValue::Null, crm: CrmValue::Null });
+        plan.decisions.push(Decision {
+            field: link_field,
+            base: None,
+            lead: None,
+            crm: None,
+            written: None,
+            rule: Rule::Invalid,
+            note: Some("several opportunities were made of this person's records; none is written to".to_owned()),
+        });
+        return plan;
+    }
+    let (fields, decisions) = conversion.record.as_ref().map_or_else(Default::default, |record| {
+        filled(input, &sides_of(input.lead, Blanks::Yield, input.given(), &of.rows), record, &of.rows)
+    });
+    plan.opportunity = Some(OpportunityPlan {
+        record: conversion.opportunity.clone(),
+        is_gone: conversion.record.is_none(),
+        fields,
+        decisions,
+        is_new: base.is_none_or(|base| base.crm != CrmValue::Text(conversion.opportunity.id.to_string())),
+        link_field,
+        said: said(input.lead, input.times, of),
+    });
+    plan
+}

@@ -1,0 +1,160 @@
+//! Opportunities that were made of leads' records: known by the conversion, filled where they are blank, kept in mind.
+
+use std::sync::Arc;
+
+use super::others::{contact, converted, with_contacts};
+use super::*;
+use crate::domain::matching::KeyField;
+use crate::domain::opportunity::{Conversion, OpportunityKey, OpportunityObject};
+
+const LINK_FIELD: &str = "Opportunity.Id";
+
+/// Of an opportunity the next step and the city are written.
+fn rules_with_opportunities() -> SyncRules {
+    let mut rules = with_contacts(ConflictRule::LeadWins);
+    let fields = ["NextStep", "City"].map(|name| (name.into(), field(name))).into();
+    let described = ObjectSchema { name: "Opportunity".into(), createable: true, updateable: true, fields };
+    rules.schema.objects.insert("Opportunity".into(), described);
+    let mut rows = SyncRules { others: BTreeMap::new(), ..rules.clone() };
+    rows.rows = vec![row("org", "NextStep", ConflictRule::LeadWins), row("city", "City", ConflictRule::LeadWins)];
+    rows.matching.object = "Opportunity".into();
+    let converted = KeyField { object: "Lead".into(), field: "ConvertedOpportunityId".into() };
+    let object = OpportunityObject { object: "Opportunity".into(), converted };
+    rules.opportunity = Some(Arc::new(OpportunityRules { object, rows }));
+    rules
+}
+
+fn ada_of(org: &str) -> Lead {
+    let mut lead = ada(Some("Berlin"));
+    let org = LeadField { value: Value::Text(org.into()), stamp: lead.fields["city"].stamp.clone() };
+    lead.fields.insert("org".into(), org);
+    lead
+}
+
+fn opportunity(id: &str, city: Option<&str>) -> CrmRecord {
+    let mut record = CrmRecord { object: "Opportunity".into(), ..record(id, None) };
+    record.fields = [("City".into(), city.map_or(CrmValue::Null, text))].into();
+    record
+}
+
+fn conversion(person: &CrmRecord, opportunity: &CrmRecord, is_there: bool) -> Conversion {
+    let record = is_there.then(|| opportunity.clone());
+    Conversion { person: person.reference(), opportunity: opportunity.reference(), record }
+}
+
+fn planned(lead: &Lead, link: &Link, found: &[CrmRecord], conversions: Vec<Conversion>) -> SyncPlan {
+    let found = found.iter().cloned().map(|record| Candidate { record, by: MatchedBy::Link }).collect();
+    let input = PlanInput {
+        lead,
+        external_id: OUR_ID,
+        times: TimeFormat::UnixSeconds,
+        link: Some(link),
+        intents: &[],
+        answers: &[],
+        found: &Candidates { found, conversions, ..Candidates::default() },
+        company: None,
+        asked_for: false,
+        shared: false,
+        owner_of: &|_| None,
+    };
+    plan_sync(&input, &rules_with_opportunities())
+}
+
+fn key(lead: &Lead, link: &Link) -> Option<OpportunityKey> {
+    match_keys(lead, OUR_ID, Some(link), &[], TimeFormat::UnixSeconds, &rules_with_opportunities()).opportunity
+}
+
+fn linked_to(record: &CrmRecord, plan: &SyncPlan) -> Link {
+    Link { record: record.reference(), bases: plan.bases.clone(), ..link(None) }
+}
+
+/// What is known of the lead's opportunity: its ID, or that there is none.
+fn kept(plan: &SyncPlan) -> Option<&CrmValue> {
+    plan.bases.get(&LINK_FIELD.into()).map(|base| &base.crm)
+}
+
+fn filled(plan: &SyncPlan) -> Vec<&str> {
+    plan.opportunity.as_ref().map(|of| of.fields.keys().map(FieldName::as_str).collect()).unwrap_or_default()
+}
+
+#[test]
+fn the_opportunity_of_a_converted_lead_is_filled_where_it_is_blank_and_kept_in_mind() {
+    let (now, made) = (contact("0031", None), opportunity("0061", Some("Hamburg")));
+    let found = [converted("00Q1", &now), now.clone()];
+    let mut plan = planned(&ada_of("Call"), &link(None), &found, vec![conversion(&now, &made, true)]);
+    assert_eq!(plan.moved_from.as_ref().map(|from| from.id.as_str()), Some("00Q1"));
+    let of = plan.opportunity.as_ref().unwrap();
+    assert_eq!((filled(&plan), of.is_new, of.is_gone), (vec!["NextStep"], true, false), "its city stays");
+    assert_eq!(of.decisions[0].rule, Rule::FilledBlank);
+    plan.know_opportunity(true);
+    assert_eq!(kept(&plan), Some(&text("0061")));
+
+    // The lead says nothing new of it, so it is not looked up again; then it says something new.
+    let link = linked_to(&now, &plan);
+    assert_eq!(key(&ada_of("Call"), &link), None);
+    let again = planned(&ada_of("Call"), &link, std::slice::from_ref(&now), Vec::new());
+    assert_eq!((&again.opportunity, kept(&again)), (&None, Some(&text("0061"))));
+    assert_eq!(key(&ada_of("Visit"), &link), Some(OpportunityKey::Known(made.reference())));
+    let again = planned(&ada_of("Visit"), &link, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
+    assert!(!again.opportunity.unwrap().is_new);
+    // What was not dealt with is looked at again.
+    plan.know_opportunity(false);
+    assert_eq!(key(&ada_of("Call"), &linked_to(&now, &plan)), Some(OpportunityKey::Known(made.reference())));
+}
+
+#[test]
+fn a_contact_that_is_merged_keeps_its_leads_opportunity() {
+    let (now, made) = (contact("0031", None), opportunity("0061", None));
+    let mut plan = planned(
+        &ada_of("Call"),
+        &link(None),
+        &[converted("00Q1", &now), now.clone()],
+        vec![conversion(&now, &made, true)],
+    );
+    plan.know_opportunity(true);
+    let survivor = contact("0032", None);
+    let merged = CrmRecord { became: Some(survivor.reference()), ..now.clone() };
+    let moved = planned(&ada_of("Call"), &linked_to(&now, &plan), &[merged, survivor], Vec::new());
+    assert_eq!((&moved.moved_from, kept(&moved)), (&Some(now.reference()), Some(&text("0061"))));
+}
+
+#[test]
+fn an_opportunity_that_is_gone_is_written_no_more_and_nothing_else_fails() {
+    let (now, made) = (contact("0031", None), opportunity("0061", None));
+    let mut plan = planned(
+        &ada_of("Call"),
+        &link(None),
+        &[converted("00Q1", &now), now.clone()],
+        vec![conversion(&now, &made, false)],
+    );
+    assert!(matches!(plan.action, Action::Update { .. } | Action::Unchanged), "{:?}", plan.action);
+    assert_eq!((filled(&plan), plan.opportunity.as_ref().unwrap().is_gone), (vec![], true));
+    plan.know_opportunity(true);
+    assert_eq!(key(&ada_of("Call"), &linked_to(&now, &plan)), None, "it is not asked for at every sync");
+}
+
+#[test]
+fn where_no_opportunity_was_made_none_is_written_and_none_asked_for_again() {
+    let now = contact("0031", None);
+    let plan = planned(&ada_of("Call"), &link(None), &[converted("00Q1", &now), now.clone()], Vec::new());
+    assert_eq!((&plan.opportunity, kept(&plan)), (&None, Some(&CrmValue::Null)));
+    assert_eq!(key(&ada_of("Visit"), &linked_to(&now, &plan)), None);
+    // Of a link from before there were rows nothing is known: the record with our key tells.
+    let before = Link { record: now.reference(), ..link(None) };
+    assert_eq!(key(&ada_of("Call"), &before), Some(OpportunityKey::OfConverted(OUR_ID.to_owned())));
+
+    let (one, two) = (opportunity("0061", None), opportunity("0062", None));
+    let several = vec![conversion(&now, &one, true), conversion(&now, &two, true)];
+    let plan = planned(&ada_of("Call"), &before, std::slice::from_ref(&now), several);
+    assert_eq!((&plan.opportunity, kept(&plan)), (&None, Some(&CrmValue::Null)));
+    assert!(plan.decisions.iter().any(|decision| decision.field.as_str() == LINK_FIELD), "the log says so");
+    let of_another = vec![conversion(&contact("0039", None), &one, true)];
+    assert_eq!(planned(&ada_of("Call"), &before, std::slice::from_ref(&now), of_another).opportunity, None);
+}
+
+#[test]
+fn a_record_that_is_not_converted_has_no_opportunity() {
+    let plan = planned(&ada_of("Call"), &link(None), &[record("00Q1", Some("Berlin"))], Vec::new());
+    assert_eq!((&plan.opportunity, kept(&plan)), (&None, None));
+    assert_eq!(key(&ada_of("Call"), &linked_to(&record("00Q1", None), &plan)), None);
+}

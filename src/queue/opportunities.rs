@@ -1,0 +1,269 @@
+//! Opportunities of a batch's leads: their blanks are filled in one call for all, and no lead's own record waits for that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::batch::{Batch, Planned, Report, new_request_id};
+use super::keys::{self, InHand};
+use super::lease::Lease;
+use super::settle::Settling;
+use super::writes::Call;
+use crate::clock::SinceBoot;
+use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
+use crate::domain::ids::{FieldName, RecordRef};
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::{BasePair, Decision, OpportunityPlan};
+use crate::domain::record::CrmValue;
+use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, NewLogRow, Operation, Outcome, StoreResult};
+
+/// Under which the log tells of an opportunity that is no longer there.
+const GONE: &str = "opportunity_gone";
+
+/// One opportunity to be filled.
+#[derive(Debug)]
+pub(super) struct Fill {
+    record: RecordRef,
+    fields: BTreeMap<FieldName, CrmValue>,
+    decisions: Vec<Decision>,
+    /// The leads whose opportunity it is; in the name of the first one it is done.
+    places: Vec<usize>,
+}
+
+/// A fill with what was announced for it and how it went.
+struct Done {
+    fill: Fill,
+    intent: IntentId,
+    result: WriteResult,
+    call: Call,
+}
+
+impl Batch {
+    /// The opportunities of which something is blank that a lead knows; one that another batch fills stays as it is for now.
+    pub(super) async fn opportunity_fills(&mut self, planned: &[Planned]) -> StoreResult<Vec<Fill>> {
+        let mut fills: BTreeMap<RecordRef, Fill> = BTreeMap::new();
+        for (place, one) in planned.iter().enumerate() {
+            let Some(of) = one.plan.opportunity.as_ref().filter(|of| !of.fields.is_empty()) else { continue };
+            let fill = fills.entry(of.record.clone()).or_insert_with(|| Fill {
+                record: of.record.clone(),
+                fields: BTreeMap::new(),
+                decisions: Vec::new(),
+                places: Vec::new(),
+            });
+            fill.add(place, of);
+        }
+        let fills: Vec<Fill> = fills.into_values().collect();
+        let key = |fill: &Fill| Some(keys::of_record(&fill.record)).filter(|key| !self.hold.has(key));
+        let wants: Vec<Vec<String>> = fills.iter().map(|fill| key(fill).into_iter().collect()).collect();
+        let answers = self.hold.reserve(wants, self.destination.clock.now(), self.lease.ends_at).await?;
+        Ok(fills.into_iter().zip(answers).filter(|(_, whose)| *whose == InHand::Ours).map(|(fill, _)| fill).collect())
+    }
+
+    /// Fills them, and has the plans keep in mind which opportunity is whose. What did not work is tried again when the lead
+    /// is looked at next.
+    pub(super) async fn fill_opportunities(
+        &self,
+        planned: &mut [Planned],
+        fills: Vec<Fill>,
+        settling: &Settling<'_>,
+        report: &mut Report,
+    ) -> StoreResult<()> {
+        let in_fills: BTreeSet<usize> = fills.iter().flat_map(|fill| fill.places.iter().copied()).collect();
+        for (_, one) in planned.iter_mut().enumerate().filter(|(place, _)| !in_fills.contains(place)) {
+            without_fill(one, settling);
+        }
+        if self.destination.observes() {
+            for fill in fills {
+                let Some(one) = fill.places.first().and_then(|place| planned.get_mut(*place)) else { continue };
+                let row = fill.row(one, settling);
+                one.before.push((None, NewLogRow { outcome: Outcome::Planned, ..row }));
+            }
+            return Ok(());
+        }
+        let mut parts = vec![fills];
+        while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
+            let mut done = self.announce_and_fill(part, planned, report).await?;
+            let collateral = |done: &Done| matches!(done.result.outcome, Err(CrmError::Collateral { .. }));
+            if done.len() > 1 && done.iter().all(collateral) {
+                done.iter().for_each(|done| done.log(planned, settling));
+                let half = done.split_off(done.len() / 2);
+                parts.extend([half, done].map(|half| half.into_iter().map(|done| done.fill).collect::<Vec<_>>()));
+                continue;
+            }
+            for done in done {
+                done.log(planned, settling);
+                done.conclude(planned, settling);
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces and writes. What is not announced, since the lease or a key is lost, is another batch's by now.
+    async fn announce_and_fill(
+        &self,
+        fills: Vec<Fill>,
+        planned: &mut [Planned],
+        report: &mut Report,
+    ) -> StoreResult<Vec<Done>> {
+        let destination = &self.destination;
+        let (at, now) = (SinceBoot::now(), destination.clock.now());
+        let lease = Lease::new(now, at, destination.settings.lease);
+        let firsts = fills.iter().filter_map(|fill| Some((fill, planned.get(*fill.places.first()?)?)));
+        let write = |(fill, first): (&Fill, &Planned)| AnnouncedWrite {
+            lead: first.member.lead.key.clone(),
+            object: fill.record.object.clone(),
+            record: Some(fill.record.clone()),
+            keys: Some(keys::of_record(&fill.record)).filter(|key| self.hold.has(key)).into_iter().collect(),
+            rows: fill.announced(),
+            known: None,
+            decisions: fill.decisions.clone(),
+        };
+        let announcement = Announcement {
+            destination: destination.name.clone(),
+            token: self.token,
+            now,
+            lease_ends_at: lease.ends_at,
+            request_id: new_request_id(),
+            writes: firsts.map(write).collect(),
+        };
+        let announced = destination.store.announce(&announcement).await?;
+        let (mut ours, mut intents) = (Vec::new(), Vec::new());
+        for (fill, announced) in fills.into_iter().zip(announced) {
+            match announced {
+                Some(Announced { intent, .. }) => {
+                    ours.push(fill);
+                    intents.push(intent);
+                }
+                None => know(planned, &fill.places, false),
+            }
+        }
+        if ours.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = WriteRequest {
+            request_id: announcement.request_id,
+            writes: ours.iter().map(|fill| fill.write(destination.settings.duplicates)).collect(),
+            reading: self.rules.reading.clone(),
+            auto_assign: false,
+            send_until: lease.until.min(self.lease.until).before(destination.settings.timeout),
+        };
+        let (results, calls) = self.send(&request, report).await;
+        let done = |((fill, intent), result): ((Fill, IntentId), WriteResult)| Done {
+            fill,
+            intent,
+            result,
+            call: Call { request_id: request.request_id.clone(), sent_at: now, lease, calls },
+        };
+        Ok(ours.into_iter().zip(intents).zip(results).map(done).collect())
+    }
+}
+
+/// What becomes of a lead whose opportunity is not written.
+fn without_fill(one: &mut Planned, settling: &Settling<'_>) {
+    let Some(of) = one.plan.opportunity.as_ref() else { return };
+    // Fields that are left belong to another batch's record for now.
+    let whole = of.fields.is_empty();
+    if of.is_gone {
+        let row = gone(matched(one, of, settling), of);
+        one.before.push((None, row));
+    } else if of.is_new {
+        let row = matched(one, of, settling);
+        one.before.push((None, row));
+    }
+    one.plan.know_opportunity(whole);
+}
+
+/// The row that tells which opportunity is the lead's.
+fn matched(one: &Planned, of: &OpportunityPlan, settling: &Settling<'_>) -> NewLogRow {
+    NewLogRow {
+        record: Some(of.record.clone()),
+        matched_by: Some(MatchedBy::Link),
+        decisions: vec![of.decision()],
+        ..settling.row_beside(&one.member, Operation::OpportunityMatch)
+    }
+}
+
+fn gone(row: NewLogRow, of: &OpportunityPlan) -> NewLogRow {
+    let RecordRef { object, id } = &of.record;
+    let error =
+        format!("{object} {id} is no longer there, or our user may not see it; the rows for it are not written");
+    NewLogRow { outcome: Outcome::Ok, error_code: Some(GONE.to_owned()), error: Some(error), ..row }
+}
+
+fn know(planned: &mut [Planned], places: &[usize], whole: bool) {
+    for place in places {
+        if let Some(one) = planned.get_mut(*place) {
+            one.plan.know_opportunity(whole);
+        }
+    }
+}
+
+impl Fill {
+    /// Adds a lead: what others did not say.
+    fn add(&mut self, place: usize, of: &OpportunityPlan) {
+        for (field, value) in &of.fields {
+            if !self.fields.contains_key(field) {
+                self.fields.insert(field.clone(), value.clone());
+                self.decisions.extend(of.decisions.iter().filter(|decision| decision.field == *field).cloned());
+            }
+        }
+        self.places.push(place);
+    }
+
+    fn announced(&self) -> BTreeMap<FieldName, BasePair> {
+        let pair = |value: &CrmValue| BasePair { lead: value.clone(), crm: value.clone() };
+        self.fields.iter().map(|(field, value)| (field.clone(), pair(value))).collect()
+    }
+
+    fn write(&self, duplicates: OnDuplicate) -> RecordWrite {
+        RecordWrite {
+            object: self.record.object.clone(),
+            id: Some(self.record.id.clone()),
+            fields: self.fields.clone(),
+            delete: false,
+            unmodified_since: None,
+            duplicates,
+        }
+    }
+
+    /// The row of the lead in whose name it is done.
+    fn row(&self, one: &Planned, settling: &Settling<'_>) -> NewLogRow {
+        let known = one.plan.opportunity.iter().map(OpportunityPlan::decision);
+        NewLogRow {
+            record: Some(self.record.clone()),
+            matched_by: Some(MatchedBy::Link),
+            decisions: known.chain(self.decisions.iter().cloned()).collect(),
+            ..settling.row_beside(&one.member, Operation::OpportunityUpdate)
+        }
+    }
+}
+
+impl Done {
+    /// Tells of the call in the name of the first lead.
+    fn log(&self, planned: &mut [Planned], settling: &Settling<'_>) {
+        let Self { fill, intent, result, call } = self;
+        let Some(one) = fill.places.first().and_then(|place| planned.get_mut(*place)) else { return };
+        let row = settling.sent(fill.row(one, settling), call, result);
+        let row = match (&result.outcome, &one.plan.opportunity) {
+            (Err(CrmError::Refused { .. }), _) => NewLogRow { outcome: Outcome::Refused, ..row },
+            (Err(CrmError::Duplicate { .. }), _) => NewLogRow { outcome: Outcome::Conflict, ..row },
+            (Err(CrmError::Gone { .. }), Some(of)) => gone(row, of),
+            _ => row,
+        };
+        one.before.push((Some(*intent), row));
+    }
+
+    /// From how the write went to what its leads keep in mind.
+    fn conclude(&self, planned: &mut [Planned], settling: &Settling<'_>) {
+        let whole = match &self.result.outcome {
+            Ok(_) | Err(CrmError::Refused { .. } | CrmError::Duplicate { .. } | CrmError::Gone { .. }) => true,
+            Err(_) => false,
+        };
+        for place in self.fill.places.iter().skip(1) {
+            let Some(one) = planned.get_mut(*place) else { continue };
+            if let Some(of) = one.plan.opportunity.as_ref().filter(|of| of.is_new) {
+                let row = matched(one, of, settling);
+                one.before.push((None, row));
+            }
+        }
+        know(planned, &self.fill.places, whole);
+    }
+}
