@@ -241,6 +241,9 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     async fn suspect(&self, suspects: &[Suspect]) -> StoreResult<u64>;
     /// Drops a piece of what no search from this one on found again. `false`: nothing is left to drop.
     async fn drop_suspects(&self, found_before: Timestamp) -> StoreResult<bool>;
+    /// Notes that a person told two suspected leads apart, or takes that back. It holds for later searches, until one of
+    /// the leads is erased. `false`: the two are not suspected.
+    async fn tell_apart(&self, told: &ToldApart) -> StoreResult<bool>;
     /// Two leads on one record, and records that may be one person's; newest first.
     async fn list_shared(&self, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>>;
 

@@ -343,6 +343,17 @@ CREATE INDEX suspects_lead ON suspects (source, lead_id);
 CREATE INDEX suspects_other ON suspects (other_source, other_lead_id);
 CREATE INDEX suspects_open ON suspects (destination) WHERE by_hand = 0;
 
+-- Two leads that were suspected and that a person told apart: in either order they are no suspicion any more.
+CREATE TABLE told_apart (
+    destination   TEXT NOT NULL,
+    source        TEXT NOT NULL,
+    lead_id       TEXT NOT NULL,
+    other_source  TEXT NOT NULL,
+    other_lead_id TEXT NOT NULL,
+    PRIMARY KEY (destination, source, lead_id, other_source, other_lead_id)
+) WITHOUT ROWID;
+CREATE INDEX told_apart_other ON told_apart (other_source, other_lead_id);
+
 -- Leads that were erased: a keyed hash of each, so that it is known if it comes again.
 CREATE TABLE erased (
     source TEXT NOT NULL,

@@ -6,7 +6,7 @@ use super::mapping::{Computed, ConflictRule, Converted, Direction, FieldRow, Giv
 use super::matching::{KeyField, MatchedBy, PersonObject};
 use super::opportunity::OpportunityObject;
 use super::plan::can_flag;
-use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema};
+use super::record::{CrmFieldKind, FieldSchema, ObjectSchema, Schema, text_length};
 use super::value::Value;
 
 /// Room for the longest IDs that lead systems are known to use.
@@ -296,7 +296,7 @@ fn of_row(object: &ObjectSchema, row: &FieldRow, made: bool) -> Vec<Finding> {
 /// What the mapping itself writes must fit; of the leads' values nothing is known yet.
 fn of_length(field: &FieldSchema, row: &FieldRow, subject: &str) -> Option<Finding> {
     let length = field.length.filter(|_| field.kind != CrmFieldKind::MultiPicklist)?;
-    let too_long = |value: &&String| value.chars().count() > usize::try_from(length).unwrap_or(usize::MAX);
+    let too_long = |value: &&String| text_length(value) > usize::try_from(length).unwrap_or(usize::MAX);
     let value = row.values.iter().map(|(_, crm)| crm).chain(&row.default).find(too_long)?;
     let finding = format!("holds {length} characters, and the row writes {value:?}");
     Some(error(subject.to_owned(), &finding, "shorten the value in the row, or lengthen the field in the CRM"))

@@ -99,6 +99,11 @@ impl FieldRow {
         };
         own.into_iter().chain(named.into_iter().flatten().map(String::as_str)).chain(country)
     }
+
+    /// Whether it holds the person's e-mail address, and not a part of it.
+    pub fn is_address(&self) -> bool {
+        self.kind == FieldType::Email && self.take.is_none()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::fmt;
 use super::company::CompanyKeys;
 use super::ids::{FieldName, ObjectName, RecordRef};
 use super::mapping::Owners;
+use super::mapping::domain::is_role_address;
 use super::opportunity::{Conversion, OpportunityKey};
 use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
-use super::record::{CrmRecord, CrmValue, names_contradict};
+use super::record::{CrmRecord, CrmValue, folded_name, names_contradict, names_differ};
 
 /// The keys by which one lead's record is looked up; what is `None` is not looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,6 +176,7 @@ pub enum OnShared {
 pub struct Person {
     pub first: Option<String>,
     pub last: Option<String>,
+    pub email: Option<String>,
 }
 
 /// What the search for the lead's record came to.
@@ -218,9 +220,10 @@ pub struct MatchRules {
     /// Strongest first.
     pub by: Vec<MatchedBy>,
     pub on_ambiguous: OnAmbiguous,
-    /// The fields that hold a person's first and last name.
+    /// The fields that hold a person's first and last name, and the address.
     pub first_name: Option<FieldName>,
     pub last_name: Option<FieldName>,
+    pub email: Option<FieldName>,
 }
 
 /// Chooses the record that this person is: the link, else the first rule that hits.
@@ -367,18 +370,41 @@ fn person_of(record: &CrmRecord, rules: &MatchRules) -> Person {
         Some(CrmValue::Text(text)) => Some(text.clone()),
         _ => None,
     };
-    Person { first: text(&rules.first_name), last: text(&rules.last_name) }
+    Person { first: text(&rules.first_name), last: text(&rules.last_name), email: text(&rules.email) }
+}
+
+/// Why a record that was recognised so may be another person's all the same: people of one family or firm who share an
+/// address, or two of one name at a company. `None`: nothing speaks against it.
+pub fn doubt(person: &Person, record: &CrmRecord, by: MatchedBy, rules: &MatchRules) -> Option<&'static str> {
+    let other = person_of(record, rules);
+    let address = |person: &Person| person.email.as_deref().map(|address| address.trim().to_lowercase());
+    let another_address = || {
+        let own = address(&other).filter(|address| !is_role_address(address));
+        own.is_some() && own != address(person)
+    };
+    match by {
+        MatchedBy::Email if compared(person, &other, names_differ) => {
+            Some("the record with this address may be of a person with another name")
+        }
+        MatchedBy::NameAndCompanyDomain if another_address() => {
+            Some("the record of this name and company has another address, and may be of a person of the same name")
+        }
+        _ => None,
+    }
 }
 
 fn contradicts(person: &Person, record: &CrmRecord, rules: &MatchRules) -> bool {
-    let other = person_of(record, rules);
+    compared(person, &person_of(record, rules), names_contradict)
+}
+
+fn compared(one: &Person, other: &Person, by: impl Fn(&str, &str, &str, &str) -> bool) -> bool {
     let [first, last, other_first, other_last] =
-        [&person.first, &person.last, &other.first, &other.last].map(|name| name.as_deref().unwrap_or_default());
-    names_contradict(first, last, other_first, other_last)
+        [&one.first, &one.last, &other.first, &other.last].map(|name| name.as_deref().unwrap_or_default());
+    by(first, last, other_first, other_last)
 }
 
 fn same_name(person: &Person, record: &CrmRecord, rules: &MatchRules) -> bool {
-    let plain = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_lowercase();
+    let plain = |name: &Option<String>| folded_name(name.as_deref().unwrap_or_default());
     let other = person_of(record, rules);
     plain(&person.first) == plain(&other.first) && plain(&person.last) == plain(&other.last)
 }

@@ -6,7 +6,7 @@ mod names;
 mod same;
 
 pub use choices::{Choice, Choices, Places, controlling_text};
-pub use names::names_contradict;
+pub use names::{composed_name, folded_name, names_contradict, names_differ};
 pub use same::same_value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,11 @@ impl CrmValue {
     pub fn is_null(&self) -> bool {
         matches!(self, CrmValue::Null)
     }
+}
+
+/// How many characters a text has as CRMs count them: in UTF-16, so that an emoji or a rare ideograph is two.
+pub fn text_length(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
 }
 
 /// A record as it was read: only the fields that were asked for.

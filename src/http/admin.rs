@@ -131,6 +131,8 @@ fn routers(state: Option<&AdminState>) -> OpenApiRouter<AdminState> {
         .routes(routes!(orders::link, orders::unlink))
         .routes(routes!(shared_records::list))
         .routes(routes!(shared_records::search))
+        .routes(routes!(shared_records::dismiss))
+        .routes(routes!(shared_records::reopen))
         .routes(routes!(events::list))
         .routes(routes!(events::show))
         .routes(routes!(events::replay))

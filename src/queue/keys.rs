@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 use crate::domain::company::CompanyKeys;
 use crate::domain::ids::{DestinationName, RecordRef};
 use crate::domain::matching::MatchKeys;
+use crate::domain::record::folded_name;
 use crate::domain::time::Timestamp;
 use crate::store::{ClaimedJob, KeyHold, LeaseToken, Shared, StoreResult};
 
@@ -168,7 +169,7 @@ impl Drop for Hold {
 /// The keys of a lead, each in the form in which two leads of one person are equal.
 pub fn of_lead(keys: &MatchKeys) -> Vec<String> {
     let person =
-        keys.name_and_domain.as_ref().map(|person| format!("name:{}@{}", person.last.to_lowercase(), person.domain));
+        keys.name_and_domain.as_ref().map(|person| format!("name:{}@{}", folded_name(&person.last), person.domain));
     [
         keys.linked.as_ref().or(keys.chosen.as_ref()).map(of_record),
         keys.external_id.as_ref().map(|id| format!("external_id:{id}")),

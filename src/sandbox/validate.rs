@@ -102,8 +102,9 @@ pub(super) fn parse_decimal(digits: &str) -> Option<Decimal> {
     if digits.contains(['e', 'E']) { Decimal::from_scientific(digits).ok() } else { digits.parse().ok() }
 }
 
+/// Salesforce counts in UTF-16.
 fn fits(field: &Field, text: &str) -> Result<(), Refusal> {
-    if text.chars().count() <= field.length {
+    if text.encode_utf16().count() <= field.length {
         return Ok(());
     }
     let message = format!("{}: data value too large: {text} (max length={})", field.label, field.length);

@@ -227,6 +227,21 @@ async fn two_records_that_come_to_share_an_address_are_suspected() {
     assert_eq!(pair["other"]["record"]["id"], harness.record_of("cl_1").await["id"]);
     assert_eq!(harness.admin_ask("GET", "shared-records?kind=twins", json!({})).await.0, 422);
     assert_eq!(harness.admin("audit").await["items"][0]["action"], "duplicates.search");
+    // A person looks at the two and finds two people.
+    let named = |lead: &str| json!({ "source": "klozeo", "lead_id": lead });
+    let told =
+        json!({ "destination": "salesforce", "lead": named("cl_2"), "other": named("cl_1"), "note": "brothers" });
+    let unknown = json!({ "destination": "salesforce", "lead": named("cl_1"), "other": named("cl_2") });
+    assert_eq!(harness.admin_ask("POST", "shared-records/dismiss", unknown).await.0, 404);
+    assert_eq!(harness.admin_ask("POST", "shared-records/dismiss", told.clone()).await.0, 204);
+    let entry = &harness.admin("audit").await["items"][0];
+    assert_eq!((&entry["action"], &entry["detail"]), (&json!("duplicates.dismiss"), &json!("brothers")));
+    let started = harness.admin_post("shared-records/search", json!({})).await;
+    harness.until(&format!("runs/{}", started["run"]), |run| run["state"] == "done").await;
+    assert_eq!(harness.admin("shared-records?kind=suspected&by_hand=false").await["items"], json!([]));
+    assert_eq!(harness.admin("shared-records?by_hand=true").await["items"].as_array().unwrap().len(), 1);
+    assert_eq!(harness.admin_ask("POST", "shared-records/reopen", told).await.0, 204);
+    assert_eq!(harness.admin("shared-records?by_hand=false").await["items"].as_array().unwrap().len(), 1);
     assert_eq!(harness.admin_ask("DELETE", "leads/klozeo/cl_1", json!({})).await.0, 200);
     assert_eq!(harness.admin("shared-records").await["items"], json!([]));
     harness.stop().await;

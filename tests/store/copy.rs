@@ -59,8 +59,15 @@ impl Old {
         }
         // Two that are records by now.
         let (lead, other) = (jobs[52].lead.clone(), jobs[56].lead.clone());
-        let suspect = Suspect { destination: crm(), lead, other, same: Same::Email, found_at: secs(22) };
+        let suspect = Suspect {
+            destination: crm(),
+            lead: lead.clone(),
+            other: other.clone(),
+            same: Same::Email,
+            found_at: secs(22),
+        };
         assert_eq!(store.suspect(&[suspect]).await.unwrap(), 1);
+        assert!(store.tell_apart(&ToldApart { destination: crm(), lead, other, apart: true }).await.unwrap());
         let mark = DirtyMark {
             destination: crm(),
             leads: vec![key("new")],

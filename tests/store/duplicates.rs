@@ -14,6 +14,7 @@ on_both_stores! {
     pairs_are_read_page_by_page_and_found_by_every_filter,
     no_order_of_texts_in_the_database_loses_a_pair_between_pages,
     what_is_not_found_again_is_dropped_and_what_is_keeps_its_time,
+    what_a_person_told_apart_stays_so_in_whatever_order_it_is_found,
     nothing_is_left_of_an_erased_lead,
     a_search_costs_as_much_as_there_are_leads_and_not_as_their_pairs,
 }
@@ -186,16 +187,66 @@ async fn what_is_not_found_again_is_dropped_and_what_is_keeps_its_time(fixture: 
     assert_eq!(fixture.count("SELECT count(*) FROM suspects").await, 1);
 }
 
+async fn what_a_person_told_apart_stays_so_in_whatever_order_it_is_found(fixture: Fixture) {
+    for lead in ["a1", "a2", "a3"] {
+        person(&fixture, lead, lead, "a@x.example").await;
+    }
+    assert_eq!(search(&fixture, 100).await, 2);
+    let told = |lead: &str, other: &str, apart| ToldApart {
+        destination: "crm".into(),
+        lead: key(lead),
+        other: key(other),
+        apart,
+    };
+    let found = async || {
+        let mut found = pairs(&fixture, SharedFilter::default()).await;
+        found.sort();
+        found
+    };
+    let open = async || fixture.store.standing_figures().await.unwrap().duplicates_suspected;
+    for nobody in [told("a1", "a2", true), told("a3", "a2", true), told("a2\0", "a1", true)] {
+        assert!(!fixture.store.tell_apart(&nobody).await.unwrap(), "{nobody:?} is not listed");
+    }
+    assert!(fixture.store.tell_apart(&told("a2", "a1", true)).await.unwrap());
+    let dismissed = ["suspected a2 a1 email by hand", "suspected a3 a1 email"];
+    assert_eq!((found().await, open().await), (dismissed.map(str::to_owned).to_vec(), vec![("crm".into(), 1)]));
+    assert!(fixture.store.tell_apart(&told("a2", "a1", true)).await.unwrap(), "to say it again changes nothing");
+    search(&fixture, 200).await;
+    assert_eq!(found().await, dismissed);
+    // It is not found for a while, and then the other way round.
+    fixture.execute("UPDATE leads SET email = 'b@x.example' WHERE lead_id = 'a1'").await;
+    search(&fixture, 300).await;
+    assert_eq!(found().await, ["suspected a3 a2 email"], "of this pair nothing was said");
+    let reversed = Suspect {
+        destination: "crm".into(),
+        lead: key("a1"),
+        other: key("a2"),
+        same: Same::Email,
+        found_at: secs(400),
+    };
+    assert_eq!(fixture.store.suspect(&[reversed]).await.unwrap(), 1);
+    assert_eq!(found().await, ["suspected a1 a2 email by hand", "suspected a3 a2 email"]);
+    assert!(fixture.store.tell_apart(&told("a1", "a2", false)).await.unwrap());
+    assert_eq!(found().await, ["suspected a1 a2 email", "suspected a3 a2 email"], "it is taken back");
+    assert_eq!(fixture.count("SELECT count(*) FROM told_apart").await, 0);
+}
+
 async fn nothing_is_left_of_an_erased_lead(fixture: Fixture) {
     for lead in ["a1", "a2", "b1", "b2"] {
         person(&fixture, lead, lead, &format!("{}@x.example", &lead[..1])).await;
     }
     assert_eq!(search(&fixture, 100).await, 2);
+    for group in ["a", "b"] {
+        let (lead, other) = (key(&format!("{group}2")), key(&format!("{group}1")));
+        let told = ToldApart { destination: "crm".into(), lead, other, apart: true };
+        assert!(fixture.store.tell_apart(&told).await.unwrap());
+    }
     // One of each place in the pair.
     for lead in ["a1", "b2"] {
         fixture.store.erase_lead(&Erasure { lead: key(lead), now: secs(110) }).await.unwrap().unwrap();
     }
     assert_eq!(fixture.count("SELECT count(*) FROM suspects").await, 0);
+    assert_eq!(fixture.count("SELECT count(*) FROM told_apart").await, 0);
     // Nor does a search bring it back that read of it before.
     let found = Suspect {
         destination: "crm".into(),

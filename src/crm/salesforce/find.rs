@@ -15,7 +15,7 @@ use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{ObjectName, RecordId, RecordRef};
 use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidate, Candidates, MatchKeys, MatchedBy, NameAndDomain};
-use crate::domain::record::CrmRecord;
+use crate::domain::record::{CrmRecord, composed_name, folded_name};
 
 /// The most queries that one composite may hold.
 const QUERIES_PER_CALL: usize = 5;
@@ -285,12 +285,12 @@ impl Found {
             self.by_email.entry(lower(email)).or_default().push(place);
         }
         if let Some(last) = text(row, "LastName") {
-            self.by_last_name.entry(lower(last)).or_default().push(place);
+            self.by_last_name.entry(folded_name(last)).or_default().push(place);
         }
         let email_host = email.and_then(|email| email.rsplit_once('@')).map(|(_, host)| host.to_owned());
         let hosts = [email_host, text(row, "Website").and_then(website_host)];
         let domains = hosts.into_iter().flatten().filter_map(|host| registrable_domain(&host)).collect();
-        self.persons.push(Person { first: text(row, "FirstName").map(lower), domains });
+        self.persons.push(Person { first: text(row, "FirstName").map(folded_name), domains });
         self.records.push(record);
     }
 
@@ -333,7 +333,7 @@ impl Found {
             add(&listed(&self.by_external_id, external_id), MatchedBy::ExternalId);
             add(&listed(&self.by_email, keys.email.as_deref().map(lower)), MatchedBy::Email);
             if let Some(name) = &keys.name_and_domain {
-                let mut namesakes = listed(&self.by_last_name, Some(lower(&name.last)));
+                let mut namesakes = listed(&self.by_last_name, Some(folded_name(&name.last)));
                 namesakes.retain(|place| self.persons.get(*place).is_some_and(|person| person.may_be(name)));
                 add(&namesakes, MatchedBy::NameAndCompanyDomain);
             }
@@ -369,14 +369,14 @@ impl Person {
     /// Whether the company's domain is the same and the first names do not differ; one that is missing differs from none.
     fn may_be(&self, name: &NameAndDomain) -> bool {
         let first_differs =
-            self.first.as_ref().zip(name.first.as_deref()).is_some_and(|(ours, theirs)| *ours != lower(theirs));
+            self.first.as_ref().zip(name.first.as_deref()).is_some_and(|(ours, theirs)| *ours != folded_name(theirs));
         !first_differs && self.domains.contains(&name.domain)
     }
 }
 
 /// The name at its domain in ASCII and, where that differs, as a person would write it.
 fn spellings(name: &NameAndDomain) -> impl Iterator<Item = NameAtDomain> {
-    let at = |domain: String| NameAtDomain { last: name.last.trim().to_owned(), domain };
+    let at = |domain: String| NameAtDomain { last: composed_name(&name.last), domain };
     soql::spellings_of_domain(&name.domain).into_iter().map(at)
 }
 

@@ -39,7 +39,9 @@ pub(in crate::domain) fn read(sent: &str) -> Result<String, Invalid> {
             && !label.ends_with('-')
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     });
-    if !domain.contains('.') || !labels_hold {
+    let top = domain.rsplit('.').next().unwrap_or_default();
+    let top_holds = top.len() > 1 && !top.bytes().all(|byte| byte.is_ascii_digit());
+    if !domain.contains('.') || !labels_hold || !top_holds {
         return Err(invalid("has a domain that cannot receive mail; one with a dot such as company.com is needed"));
     }
     let address = format!("{local}@{domain}");

@@ -2,7 +2,8 @@
 //!
 //! - `LAST, FIRST` is read as such, unless what follows the comma is a suffix such as `Jr.` or `PhD`.
 //! - A name in Chinese, Japanese (not katakana alone) or Korean script has its family name first; unspaced, all of it is the last name.
-//! - Otherwise the last word is the last name, with the particles (`von`, `de la`, …) before it. Titles stay before the first name.
+//! - Otherwise the last word is the last name, with the particles (`von`, `de la`, …) before it and a suffix such as `Jr.`
+//!   behind it. Titles stay before the first name.
 //! - One word is a last name.
 
 /// Words that belong to the last name that follows them.
@@ -15,6 +16,9 @@ const PARTICLES: &[&str] = &[
 /// What may follow a comma without being a first name.
 const SUFFIXES: &[&str] =
     &["jr", "sr", "ii", "iii", "iv", "phd", "md", "mba", "esq", "msc", "bsc", "ma", "ba", "cpa", "dds"];
+
+/// Suffixes that are nobody's last name, so that they need no comma.
+const SURE_SUFFIXES: &[&str] = &["jr", "sr", "ii", "iii", "iv", "phd"];
 
 /// The two parts of a name; each is absent rather than invented.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,8 +48,8 @@ pub fn split(name: &str) -> NameParts {
 
 fn last_name_start(words: &[&str]) -> usize {
     let Some(mut start) = words.len().checked_sub(1) else { return 0 };
-    // "Anna Smith, PhD": the suffix stays with the last name.
-    while start > 1 && (words[start - 1].ends_with(',')) {
+    // "Anna Smith, PhD", "John Smith Jr.": the suffix stays with the last name.
+    while start > 1 && (words[start - 1].ends_with(',') || SURE_SUFFIXES.contains(&bare(words[start]).as_str())) {
         start -= 1;
     }
     // A capital at the very front is more often a first name ("Ben Affleck") than a particle.
@@ -61,10 +65,11 @@ fn is_particle(word: &str) -> bool {
 }
 
 fn is_suffix(text: &str) -> bool {
-    text.split_whitespace().all(|word| {
-        let bare: String = word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-        SUFFIXES.contains(&bare.as_str())
-    })
+    text.split_whitespace().all(|word| SUFFIXES.contains(&bare(word).as_str()))
+}
+
+fn bare(word: &str) -> String {
+    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 fn is_family_first(words: &[&str]) -> bool {
@@ -123,6 +128,11 @@ mod tests {
         check("Dr. Karl-Heinz von der Heide", "Dr. Karl-Heinz", "von der Heide");
         check("SMITH, JOHN", "JOHN", "SMITH");
         check("Anna Smith, PhD", "Anna", "Smith, PhD");
+        check("John Smith Jr.", "John", "Smith Jr.");
+        check("John von Neumann III", "John", "von Neumann III");
+        check("John Smith Jr. PhD", "John", "Smith Jr. PhD");
+        check("Yo-Yo Ma", "Yo-Yo", "Ma");
+        check("Smith Jr.", "Smith", "Jr.");
         check("jose\u{301} garci\u{301}a", "jose\u{301}", "garci\u{301}a");
         check("  Leading And  Double Spaces ", "Leading And Double", "Spaces");
         check("🚀 Growth Team 👩\u{200d}💻", "🚀 Growth Team", "👩\u{200d}💻");

@@ -1,20 +1,30 @@
 //! Text: trimmed at its ends, with line feeds only, otherwise exactly as sent.
 
 use crate::domain::mapping::TooLong;
-use crate::domain::record::{CrmValue, FieldSchema};
+use crate::domain::record::{CrmValue, FieldSchema, text_length};
 
 use super::convert::{Invalid, Note, Outcome};
 
-/// Text for a field of limited length, which is counted in Unicode characters.
+/// Text for a field of limited length; no character is cut in two.
 pub(super) fn convert(sent: &str, field: Option<&FieldSchema>, too_long: TooLong) -> Outcome {
     let text = clean(sent)?;
     let limit = limit(field);
-    let length = text.chars().count();
+    let length = text_length(&text);
     match limit {
-        Some(most) if length > most && too_long == TooLong::Truncate && most > 0 => {
-            let cut: String = text.chars().take(most).collect();
+        Some(most) if length > most && too_long == TooLong::Truncate => {
+            let mut left = most;
+            let fitting = |c: &char| {
+                let rest = left.checked_sub(c.len_utf16());
+                left = rest.unwrap_or(0);
+                rest.is_some()
+            };
+            let cut: String = text.chars().take_while(fitting).collect();
             let cut = cut.trim_end().to_owned();
-            let to = cut.chars().count();
+            if cut.is_empty() {
+                // Not one character fits.
+                fits(&text, field)?;
+            }
+            let to = text_length(&cut);
             Ok(Some((CrmValue::Text(cut), Some(Note::Truncated { from: length, to }))))
         }
         _ => {
@@ -37,7 +47,7 @@ pub(super) fn clean(sent: &str) -> Result<String, Invalid> {
 
 /// Refuses what is longer than the field.
 pub(super) fn fits(text: &str, field: Option<&FieldSchema>) -> Result<(), Invalid> {
-    let length = text.chars().count();
+    let length = text_length(text);
     match limit(field) {
         Some(most) if length > most => Err(Invalid::new(
             "too_long",

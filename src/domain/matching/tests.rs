@@ -11,11 +11,12 @@ fn rules(on_ambiguous: OnAmbiguous) -> MatchRules {
         on_ambiguous,
         first_name: Some("FirstName".into()),
         last_name: Some("LastName".into()),
+        email: Some("Email".into()),
     }
 }
 
 fn ada() -> Person {
-    Person { first: Some("Ada".into()), last: Some("Lovelace".into()) }
+    Person { first: Some("Ada".into()), last: Some("Lovelace".into()), email: Some("ada@lovelace.example".into()) }
 }
 
 /// `Lead/1 Ada Lovelace`: the record with this ID and name, created in that order.

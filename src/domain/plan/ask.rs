@@ -1,6 +1,6 @@
 //! Questions for a person, and what the answers mean for the next plan.
 
-use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::ids::RecordRef;
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{FieldRow, OnInvalid};
 use crate::domain::matching::Candidates;
@@ -9,6 +9,7 @@ use crate::domain::record::{CrmRecord, CrmValue};
 use crate::domain::value::Value;
 
 use super::computed;
+use super::standing::{Carries, Standing};
 use super::{BasePair, Choice, ConflictKind, Link, Question, Resolution, SyncRules};
 
 /// As much of a value that cannot be stored as a person is shown.
@@ -105,22 +106,26 @@ pub(super) fn answer_on_invalid<'a>(
 }
 
 pub(super) fn shared_question(
-    record: &RecordRef,
-    other: Option<LeadKey>,
-    found: &CrmRecord,
+    standing: &Standing,
+    doubt: Option<&str>,
+    record: &CrmRecord,
     rules: &SyncRules,
 ) -> Question {
-    let detail = match &other {
-        Some(owner) => format!("the record belongs to lead {owner} already"),
-        None => "the record carries another external ID already".to_owned(),
+    let other = standing.other.as_ref().filter(|owner| !owner.has_left()).map(|owner| owner.lead.clone());
+    let detail = match (&other, doubt) {
+        (Some(owner), _) => format!("the record belongs to lead {owner} already"),
+        (None, _) if standing.carries == Carries::Another => {
+            "the record carries another external ID already".to_owned()
+        }
+        (None, doubt) => doubt.unwrap_or("the record belongs to nobody").to_owned(),
     };
     Question {
         kind: ConflictKind::SharedRecord,
         field: None,
-        record: Some(record.clone()),
+        record: Some(record.reference()),
         base: None,
         lead: None,
-        crm: Some(found.value(&rules.external_id).clone()),
+        crm: Some(record.value(&rules.external_id).clone()),
         candidates: Vec::new(),
         other,
         duplicate_rule: None,

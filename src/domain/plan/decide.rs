@@ -10,7 +10,7 @@ use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take};
-use crate::domain::matching::{Candidate, Candidates, Match, MatchRules, OnShared, Person, choose};
+use crate::domain::matching::{Candidate, Candidates, Match, MatchRules, OnShared, Person, choose, doubt};
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
 use crate::domain::value::Value;
@@ -172,6 +172,7 @@ pub(super) fn person(sides: &Sides<'_>) -> Person {
     Person {
         first: text_of(sides, |row| row.take == Some(Take::FirstName)),
         last: text_of(sides, |row| row.take == Some(Take::LastName)),
+        email: text_of(sides, FieldRow::is_address),
     }
 }
 
@@ -198,7 +199,11 @@ fn into_record(
 ) -> SyncPlan {
     let record = &candidate.record;
     let reference = record.reference();
-    let standing = Standing::of(input, record, rules);
+    let said = ask::answer_on_sharing(&reference, input.answers);
+    let by = input.link.map_or(candidate.by, |link| link.matched_by);
+    let is_settled = input.link.is_some_and(|link| link.owner) || matches!(said, Some(Choice::Lead));
+    let doubt = doubt(&person(now), record, by, &rules.matching).filter(|_| !is_settled);
+    let standing = Standing::of(input, record, doubt.is_some(), rules);
     let input = &PlanInput { link: input.link.filter(|_| !standing.takes_over), ..*input };
     let known = bases_known(input, record, standing.carries == Carries::Ours, rules);
     let mut plan = SyncPlan::without_record(Action::Unchanged);
@@ -206,8 +211,10 @@ fn into_record(
     plan.owner = standing.owner;
     plan.bases = known.clone();
     let mut fields = BTreeMap::new();
-    let said = ask::answer_on_sharing(&reference, input.answers);
-    let sharing = !standing.owner && rules.on_shared == OnShared::Review && !matches!(said, Some(Choice::Lead));
+    let reviewed = rules.on_shared == OnShared::Review && !matches!(said, Some(Choice::Lead));
+    // Between two leads of ours the settings decide.
+    let doubtful = doubt.is_some() && standing.other.as_ref().is_none_or(Owner::has_left);
+    let sharing = doubtful || (!standing.owner && reviewed);
     for ((_, now), (row, side)) in now.iter().zip(sides) {
         if let Some(mark) = made_without(input.link, row, known.get(&row.crm), now, side) {
             plan.kept.insert(row.crm.clone(), mark);
@@ -239,7 +246,7 @@ fn into_record(
         plan.decisions.push(standing.written_by_a_sharer(input, record, rules));
     }
     if sharing && !matches!(said, Some(Choice::Crm)) {
-        plan.questions.push(ask::shared_question(&reference, standing.other.map(|other| other.lead), record, rules));
+        plan.questions.push(ask::shared_question(&standing, doubt, record, rules));
     }
     if !fields.is_empty() {
         plan.action = Action::Update { record: reference, fields };

@@ -52,7 +52,7 @@ pub fn create_keys(announced: &BTreeMap<FieldName, BasePair>, rules: &SyncRules)
 /// What says who the person is.
 fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
     let wants = |by: MatchedBy| rules.matching.by.contains(&by);
-    let email = text_of(sides, |row| row.kind == FieldType::Email && row.take.is_none());
+    let email = text_of(sides, FieldRow::is_address);
     let website = text_of(sides, |row| row.kind == FieldType::Url && row.take.is_none());
     let person = person(sides);
     let domain = company_domain(email.as_deref(), website.as_deref());

@@ -11,7 +11,7 @@ use super::{BasePair, Rule};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Covered;
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
-use crate::domain::record::{CrmValue, FieldSchema, same_value};
+use crate::domain::record::{CrmValue, FieldSchema, same_value, text_length};
 use crate::domain::value::Value;
 
 const BEGIN: &str = "--- lead attributes (kept by leadrelay) ---";
@@ -128,14 +128,14 @@ fn spliced(text: &str, lines: &[String], limit: usize) -> Option<(String, usize)
         None if text.is_empty() || text.ends_with('\n') => (text.to_owned(), ""),
         None => (format!("{text}\n"), ""),
     };
-    let room = limit.checked_sub(before.chars().count() + after.chars().count())?;
+    let room = limit.checked_sub(text_length(&before) + text_length(after))?;
     let whole = block(lines, 0);
-    if whole.chars().count() <= room {
+    if text_length(&whole) <= room {
         return Some((format!("{before}{whole}{after}"), 0));
     }
-    let (mut kept, mut left) = (Vec::new(), room.checked_sub(block(&[], lines.len()).chars().count())?);
+    let (mut kept, mut left) = (Vec::new(), room.checked_sub(text_length(&block(&[], lines.len())))?);
     for line in lines {
-        if let Some(rest) = left.checked_sub(line.chars().count() + 1) {
+        if let Some(rest) = left.checked_sub(text_length(line) + 1) {
             left = rest;
             kept.push(line.clone());
         }

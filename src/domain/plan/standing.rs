@@ -26,7 +26,8 @@ pub(super) enum Carries {
 }
 
 impl Standing {
-    pub fn of(input: &PlanInput<'_>, record: &CrmRecord, rules: &SyncRules) -> Self {
+    /// `doubtful`: the record may be another person's, and then it does not become this lead's.
+    pub fn of(input: &PlanInput<'_>, record: &CrmRecord, doubtful: bool, rules: &SyncRules) -> Self {
         let other = (input.owner_of)(&record.reference()).filter(|owner| owner.lead != input.lead.key);
         let carries = match record.value(&rules.external_id) {
             CrmValue::Null => Carries::Nothing,
@@ -38,7 +39,7 @@ impl Standing {
             }
             _ => Carries::Another,
         };
-        let free = carries != Carries::Another && other.as_ref().is_none_or(Owner::has_left);
+        let free = !doubtful && carries != Carries::Another && other.as_ref().is_none_or(Owner::has_left);
         match input.link {
             // Made owner when the one before it went: its key replaces the old one.
             Some(link) if link.owner => Self {
@@ -48,9 +49,7 @@ impl Standing {
                 other: None,
                 takes_over: false,
             },
-            Some(_) if !free || other.is_none() => {
-                Self { owner: false, write_id: false, carries, other, takes_over: false }
-            }
+            Some(_) if !free => Self { owner: false, write_id: false, carries, other, takes_over: false },
             _ => Self { owner: free, write_id: free && carries != Carries::Ours, carries, other, takes_over: free },
         }
     }

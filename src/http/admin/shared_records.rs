@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::{Change, record};
-use super::query::{self, ListOf, Params};
+use super::query::{self, Body, ListOf, Params};
 use super::shown::{Record, Time};
 use super::state::AdminState;
+use crate::domain::ids::LeadKey;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
-use crate::store::{PairedLead, SharedFilter, SharedKind, SharedPair};
+use crate::store::{PairedLead, SharedFilter, SharedKind, SharedPair, ToldApart};
 
 /// Filters; all can be combined. `source`, `lead_id` and `record_id` may be those of either lead.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -44,7 +45,8 @@ pub struct SharedPairView {
     /// company's address.
     #[schema(example = "email")]
     by: String,
-    /// Whether a person decided it: linked one of the leads, or answered the question that a rule put about the two.
+    /// Whether a person decided it: linked one of the leads, answered the question that a rule put about the two, or dismissed
+    /// the suspicion.
     by_hand: bool,
     /// When the lead came to share the record, or was first suspected.
     since: Time,
@@ -136,4 +138,78 @@ pub(super) async fn search(
     };
     record(&app, &caller, Change::new("duplicates.search", format!("run {run}"))).await?;
     Ok((StatusCode::ACCEPTED, Json(SearchView { run })))
+}
+
+/// A suspected pair, as it is listed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuspectedPair {
+    #[schema(example = "salesforce")]
+    destination: String,
+    lead: NamedLead,
+    other: NamedLead,
+    /// Shown in the audit log.
+    note: Option<String>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedLead {
+    #[schema(example = "klozeo")]
+    source: String,
+    lead_id: String,
+}
+
+impl From<NamedLead> for LeadKey {
+    fn from(named: NamedLead) -> Self {
+        LeadKey::new(named.source.as_str(), named.lead_id.as_str())
+    }
+}
+
+/// Says that a suspected pair are two people: it counts as decided `by_hand`, and later searches do not bring it up again.
+/// Nothing is changed in the CRM.
+#[utoipa::path(
+    post, path = "/shared-records/dismiss", tag = "leads", request_body = SuspectedPair,
+    responses(
+        (status = 204, description = "Dismissed"), (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The two are not suspected", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn dismiss(
+    State(app): State<AdminState>,
+    caller: Caller,
+    Body(pair): Body<SuspectedPair>,
+) -> Result<StatusCode, ApiError> {
+    tell(&app, &caller, pair, true).await
+}
+
+/// Takes a dismissal back: the pair is suspected again.
+#[utoipa::path(
+    post, path = "/shared-records/reopen", tag = "leads", request_body = SuspectedPair,
+    responses(
+        (status = 204, description = "Suspected again"), (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The two are not suspected", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn reopen(
+    State(app): State<AdminState>,
+    caller: Caller,
+    Body(pair): Body<SuspectedPair>,
+) -> Result<StatusCode, ApiError> {
+    tell(&app, &caller, pair, false).await
+}
+
+async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: bool) -> Result<StatusCode, ApiError> {
+    let (lead, other) = (LeadKey::from(pair.lead), LeadKey::from(pair.other));
+    let told = ToldApart { destination: pair.destination.as_str().into(), lead, other, apart };
+    if !app.store.tell_apart(&told).await? {
+        return Err(ApiError::NotFound);
+    }
+    let action = if apart { "duplicates.dismiss" } else { "duplicates.reopen" };
+    let mut change = Change::new(action, format!("lead {} and lead {}", told.lead, told.other)).of_lead(&told.lead);
+    if let Some(note) = pair.note {
+        change = change.saying(note);
+    }
+    record(app, caller, change).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

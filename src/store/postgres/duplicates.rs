@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::store::paging::{PairPlace, cut, limit, place, place_of_pair};
 use crate::store::{
     LinkedPerson, Listed, Page, PairedLead, People, PersonPlace, PersonRow, Same, SharedFilter, SharedKind, SharedPair,
-    StoreResult, Suspect,
+    StoreResult, Suspect, ToldApart,
 };
 
 /// How many rows one step drops.
@@ -91,19 +91,34 @@ pub(super) async fn linked(store: &PostgresStore, leads: &[LeadKey]) -> StoreRes
     linked.collect()
 }
 
-/// A question of either lead that names the other's record was put by a rule: while it is open it is no suspicion, and its
-/// answer is a person's. A lead that is being erased at this moment is passed over.
+/// A question of either lead that names the other's record.
+const QUESTION: &str =
+    "SELECT 1 FROM conflicts c WHERE c.destination = u.destination AND c.kind IN ('match', 'shared_record')
+    AND ((c.source = u.source AND c.lead_id = u.lead_id AND strpos(c.question::text, '\"' || o.record_id || '\"') > 0)
+         OR (c.source = u.other_source AND c.lead_id = u.other_lead_id
+             AND strpos(c.question::text, '\"' || k.record_id || '\"') > 0)) AND c.state = ";
+
+/// The pair in either order.
+const TOLD_APART: &str = "SELECT 1 FROM told_apart t WHERE t.destination = u.destination
+    AND (t.source, t.lead_id, t.other_source, t.other_lead_id) IN (
+            (u.source, u.lead_id, u.other_source, u.other_lead_id), (u.other_source, u.other_lead_id, u.source, u.lead_id))";
+
+/// Whether a person decided what the two are.
+fn by_hand() -> String {
+    format!(
+        "(k.matched_by = 'link' OR o.matched_by = 'link' OR EXISTS ({QUESTION} 'resolved') OR EXISTS ({TOLD_APART}))"
+    )
+}
+
+/// A question that was put by a rule is no suspicion while it is open, and its answer is a person's. A lead that is being
+/// erased at this moment is passed over.
 pub(super) async fn suspect(store: &PostgresStore, suspects: &[Suspect]) -> StoreResult<u64> {
-    const QUESTION: &str = "SELECT 1 FROM conflicts c WHERE c.destination = u.destination AND c.kind IN ('match', 'shared_record')
-        AND ((c.source = u.source AND c.lead_id = u.lead_id AND strpos(c.question::text, '\"' || o.record_id || '\"') > 0)
-             OR (c.source = u.other_source AND c.lead_id = u.other_lead_id
-                 AND strpos(c.question::text, '\"' || k.record_id || '\"') > 0)) AND c.state = ";
     let (sources, leads) = columns(suspects.iter().map(|suspect| &suspect.lead));
     let (other_sources, others) = columns(suspects.iter().map(|suspect| &suspect.other));
     let sql = format!(
         "INSERT INTO suspects (destination, source, lead_id, other_source, other_lead_id, same, by_hand, since, found_at)
          SELECT u.destination, u.source, u.lead_id, u.other_source, u.other_lead_id, u.same,
-                k.matched_by = 'link' OR o.matched_by = 'link' OR EXISTS ({QUESTION} 'resolved'), u.found_at, u.found_at
+                {}, u.found_at, u.found_at
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
                 AS u (destination, source, lead_id, other_source, other_lead_id, same, found_at)
            JOIN leads a ON a.source = u.source AND a.lead_id = u.lead_id
@@ -118,7 +133,8 @@ pub(super) async fn suspect(store: &PostgresStore, suspects: &[Suspect]) -> Stor
                 since = CASE WHEN suspects.other_source = excluded.other_source
                               AND suspects.other_lead_id = excluded.other_lead_id
                              THEN suspects.since ELSE excluded.since END
-          WHERE suspects.found_at < excluded.found_at"
+          WHERE suspects.found_at < excluded.found_at",
+        by_hand()
     );
     let noted = sqlx::query(AssertSqlSafe(sql))
         .bind(suspects.iter().map(|suspect| suspect.destination.as_str()).collect::<Vec<_>>())
@@ -131,6 +147,50 @@ pub(super) async fn suspect(store: &PostgresStore, suspects: &[Suspect]) -> Stor
         .execute(&store.pool)
         .await?;
     Ok(noted.rows_affected())
+}
+
+pub(super) async fn tell_apart(store: &PostgresStore, told: &ToldApart) -> StoreResult<bool> {
+    const PAIR: &str =
+        "u.destination = $1 AND u.source = $2 AND u.lead_id = $3 AND u.other_source = $4 AND u.other_lead_id = $5";
+    if cannot_be(told.lead.id.as_str()) || cannot_be(told.other.id.as_str()) {
+        return Ok(false);
+    }
+    let tell = if told.apart {
+        format!(
+            "INSERT INTO told_apart (destination, source, lead_id, other_source, other_lead_id)
+             SELECT u.destination, u.source, u.lead_id, u.other_source, u.other_lead_id FROM suspects u WHERE {PAIR}
+             ON CONFLICT DO NOTHING"
+        )
+    } else {
+        "DELETE FROM told_apart WHERE destination = $1
+            AND (source, lead_id, other_source, other_lead_id) IN (($2, $3, $4, $5), ($4, $5, $2, $3))"
+            .to_owned()
+    };
+    // With a search that comes to the pair at this moment one waits for the other.
+    let hold = format!("SELECT 1 FROM suspects u WHERE {PAIR} FOR UPDATE");
+    let update = format!(
+        "UPDATE suspects u SET by_hand = {}
+           FROM links k, links o
+          WHERE {PAIR} AND k.destination = u.destination AND k.source = u.source AND k.lead_id = u.lead_id
+            AND o.destination = u.destination AND o.source = u.other_source AND o.lead_id = u.other_lead_id",
+        by_hand()
+    );
+    let mut tx = store.pool.begin().await?;
+    for (step, sql) in [hold, tell, update].into_iter().enumerate() {
+        let done = sqlx::query(AssertSqlSafe(sql))
+            .bind(told.destination.as_str())
+            .bind(told.lead.source.as_str())
+            .bind(told.lead.id.as_str())
+            .bind(told.other.source.as_str())
+            .bind(told.other.id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        if step == 0 && done.rows_affected() == 0 {
+            return Ok(false);
+        }
+    }
+    tx.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn drop_before(store: &PostgresStore, found_before: Timestamp) -> StoreResult<bool> {

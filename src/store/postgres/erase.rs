@@ -177,12 +177,10 @@ async fn erase_one(
     for table in ["jobs", "intents", "conflicts", "leads"] {
         run(db, &format!("DELETE FROM {table} WHERE source = $1 AND lead_id = $2"), lead).await?;
     }
-    run(
-        db,
-        "DELETE FROM suspects WHERE (source = $1 AND lead_id = $2) OR (other_source = $1 AND other_lead_id = $2)",
-        lead,
-    )
-    .await?;
+    for table in ["suspects", "told_apart"] {
+        let of_either = "(source = $1 AND lead_id = $2) OR (other_source = $1 AND other_lead_id = $2)";
+        run(db, &format!("DELETE FROM {table} WHERE {of_either}"), lead).await?;
+    }
     run(
         db,
         "DELETE FROM sync_log_bodies b USING sync_log l

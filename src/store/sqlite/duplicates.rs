@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::store::paging::{PairPlace, cut, limit, place, place_of_pair};
 use crate::store::{
     LinkedPerson, Listed, Page, PairedLead, People, PersonPlace, PersonRow, Same, SharedFilter, SharedKind, SharedPair,
-    StoreResult, Suspect,
+    StoreResult, Suspect, ToldApart,
 };
 
 /// How many rows one step drops; webhooks wait for it.
@@ -98,19 +98,28 @@ pub(super) async fn suspect(store: &SqliteStore, suspects: &[Suspect]) -> StoreR
     Ok(noted.into_iter().collect::<StoreResult<Vec<usize>>>()?.into_iter().sum::<usize>() as u64)
 }
 
-/// A question of either lead that names the other's record was put by a rule: while it is open it is no suspicion, and its
-/// answer is a person's.
+/// A question of either lead that names the other's record.
+const QUESTION: &str = "SELECT 1 FROM conflicts c WHERE c.destination = ?1 AND c.kind IN ('match', 'shared_record')
+    AND ((c.source = ?2 AND c.lead_id = ?3 AND instr(c.question, '\"' || o.record_id || '\"') > 0)
+         OR (c.source = ?4 AND c.lead_id = ?5 AND instr(c.question, '\"' || k.record_id || '\"') > 0)) AND c.state = ";
+
+/// Whether a person decided what the two are.
+fn by_hand() -> String {
+    format!(
+        "(k.matched_by = 'link' OR o.matched_by = 'link' OR EXISTS ({QUESTION} 'resolved')
+          OR EXISTS (SELECT 1 FROM told_apart t WHERE t.destination = ?1
+                        AND (t.source, t.lead_id, t.other_source, t.other_lead_id) IN (VALUES (?2, ?3, ?4, ?5), (?4, ?5, ?2, ?3))))"
+    )
+}
+
+/// A question that was put by a rule is no suspicion while it is open, and its answer is a person's.
 fn suspect_one(db: &mut Connection, suspect: &Suspect) -> StoreResult<usize> {
-    const QUESTION: &str = "SELECT 1 FROM conflicts c WHERE c.destination = ?1 AND c.kind IN ('match', 'shared_record')
-        AND ((c.source = ?2 AND c.lead_id = ?3 AND instr(c.question, '\"' || o.record_id || '\"') > 0)
-             OR (c.source = ?4 AND c.lead_id = ?5 AND instr(c.question, '\"' || k.record_id || '\"') > 0)) AND c.state = ";
     let (destination, found_at) = (suspect.destination.as_str(), suspect.found_at.as_micros());
     let (lead, other) = (&suspect.lead, &suspect.other);
     let noted = db
         .prepare_cached(&format!(
             "INSERT INTO suspects (destination, source, lead_id, other_source, other_lead_id, same, by_hand, since, found_at)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6,
-                    k.matched_by = 'link' OR o.matched_by = 'link' OR EXISTS ({QUESTION} 'resolved'), ?7, ?7
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, {}, ?7, ?7
                FROM links k CROSS JOIN links o
               WHERE k.destination = ?1 AND k.source = ?2 AND k.lead_id = ?3
                 AND o.destination = ?1 AND o.source = ?4 AND o.lead_id = ?5
@@ -121,7 +130,8 @@ fn suspect_one(db: &mut Connection, suspect: &Suspect) -> StoreResult<usize> {
                     since = CASE WHEN suspects.other_source = excluded.other_source
                                   AND suspects.other_lead_id = excluded.other_lead_id
                                  THEN suspects.since ELSE excluded.since END
-              WHERE suspects.found_at < excluded.found_at"
+              WHERE suspects.found_at < excluded.found_at",
+            by_hand()
         ))?
         .execute(params![
             destination,
@@ -133,6 +143,48 @@ fn suspect_one(db: &mut Connection, suspect: &Suspect) -> StoreResult<usize> {
             found_at,
         ])?;
     Ok(noted)
+}
+
+pub(super) async fn tell_apart(store: &SqliteStore, told: &ToldApart) -> StoreResult<bool> {
+    let told = told.clone();
+    store.writer.run(move |db| tell_one_apart(db, &told)).await
+}
+
+fn tell_one_apart(db: &mut Connection, told: &ToldApart) -> StoreResult<bool> {
+    let pair = params![
+        told.destination.as_str(),
+        told.lead.source.as_str(),
+        told.lead.id.as_str(),
+        told.other.source.as_str(),
+        told.other.id.as_str(),
+    ];
+    let is_suspected = db
+        .prepare_cached(
+            "SELECT 1 FROM suspects
+              WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND other_source = ?4 AND other_lead_id = ?5",
+        )?
+        .exists(pair)?;
+    if !is_suspected {
+        return Ok(false);
+    }
+    let tell = if told.apart {
+        "INSERT INTO told_apart (destination, source, lead_id, other_source, other_lead_id)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING"
+    } else {
+        "DELETE FROM told_apart WHERE destination = ?1
+            AND (source, lead_id, other_source, other_lead_id) IN (VALUES (?2, ?3, ?4, ?5), (?4, ?5, ?2, ?3))"
+    };
+    db.prepare_cached(tell)?.execute(pair)?;
+    db.prepare_cached(&format!(
+        "UPDATE suspects SET by_hand = {}
+           FROM links k CROSS JOIN links o
+          WHERE suspects.destination = ?1 AND suspects.source = ?2 AND suspects.lead_id = ?3
+            AND k.destination = ?1 AND k.source = ?2 AND k.lead_id = ?3
+            AND o.destination = ?1 AND o.source = ?4 AND o.lead_id = ?5",
+        by_hand()
+    ))?
+    .execute(pair)?;
+    Ok(true)
 }
 
 pub(super) async fn drop_before(store: &SqliteStore, found_before: Timestamp) -> StoreResult<bool> {

@@ -138,10 +138,12 @@ fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<
     for table in ["jobs", "intents", "conflicts", "leads"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE source = ?1 AND lead_id = ?2"))?.execute(of_lead)?;
     }
-    db.prepare_cached(
-        "DELETE FROM suspects WHERE (source = ?1 AND lead_id = ?2) OR (other_source = ?1 AND other_lead_id = ?2)",
-    )?
-    .execute(of_lead)?;
+    for table in ["suspects", "told_apart"] {
+        db.prepare_cached(&format!(
+            "DELETE FROM {table} WHERE (source = ?1 AND lead_id = ?2) OR (other_source = ?1 AND other_lead_id = ?2)"
+        ))?
+        .execute(of_lead)?;
+    }
     let events = erase_events(db, lead, &new.id, &found.copies)?;
     db.prepare_cached(
         "DELETE FROM sync_log_bodies WHERE log_id IN (SELECT id FROM sync_log WHERE lead_id = ?2 AND source = ?1)",

@@ -288,6 +288,10 @@ impl Store for SqliteStore {
         duplicates::drop_before(self, found_before).await
     }
 
+    async fn tell_apart(&self, told: &ToldApart) -> StoreResult<bool> {
+        duplicates::tell_apart(self, told).await
+    }
+
     async fn list_shared(&self, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>> {
         duplicates::list(self, filter, page).await
     }

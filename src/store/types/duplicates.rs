@@ -75,6 +75,17 @@ pub struct Suspect {
     pub found_at: Timestamp,
 }
 
+/// What a person says of two leads that are suspected to be one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldApart {
+    pub destination: DestinationName,
+    /// As they are listed.
+    pub lead: LeadKey,
+    pub other: LeadKey,
+    /// Whether they are two people; else nothing is said of them any more.
+    pub apart: bool,
+}
+
 /// Which pairs are listed.
 #[derive(Clone, Debug, Default)]
 pub struct SharedFilter {

@@ -46,6 +46,19 @@ const HOSTILE: &[&str] = &[
     "2026-02-29",
     "2028-02-29",
     "2026-12-31T23:59:60Z",
+    "2026-12-31T23:59:60.5+01:00",
+    "20261231T235960Z",
+    "2026-12-31 23:59:60 +0100",
+    "2026-01-01T00:00:00+25:00",
+    "2026-01-01T00:00:00-00:00",
+    "2026-01-01T00:00:00+01:00[Europe/Berlin]",
+    "2026-01-01T00Z",
+    "2024-02-30",
+    "0000-00-00T00:00:00Z",
+    "26-01-01",
+    "01/02/26",
+    "3/4/2024",
+    "29/02/2023",
     "2026-01-01T24:00:00Z",
     "1700-01-01T00:00:00+14:00",
     "4000-12-31T23:59:59-12:00",
@@ -60,6 +73,8 @@ const HOSTILE: &[&str] = &[
     "שלום עולם",
     "مرحبا",
     "👩\u{200d}💻🚀",
+    "🚀",
+    "𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟𠮟",
     "e\u{301}\u{301}\u{301}",
     "\u{feff}bom",
     "\u{0}",
@@ -75,6 +90,7 @@ const HOSTILE: &[&str] = &[
     "=1+1",
     "${x}",
     "a@b.c",
+    "a@b.12",
     "a@b..c",
     "a@-b.example",
     "a@b.example.",
@@ -110,6 +126,11 @@ const HOSTILE: &[&str] = &[
     "+4915112345678#",
     "tel:+49",
     "true",
+    "ja",
+    "да",
+    "はい",
+    "wahr",
+    "null",
     "TRUE ",
     "yes",
     "nO",
@@ -142,6 +163,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         2 => "[+0-9 ().x/-]{0,20}".prop_map(Value::Text),
         1 => "[a-z\"<>@. ;é:/-]{0,20}".prop_map(Value::Text),
         1 => "[a-zé.]{1,3}@[a-zé-]{1,9}\\.[a-z]{2,5}".prop_map(Value::Text),
+        2 => "(1[789]|2[01])[0-9]{2}-(0[1-9]|1[0-2])-[0-2][0-9][Tt ]([01][0-9]|2[0-4]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|z|[+-][0-2][0-9]:[0-5][0-9])".prop_map(Value::Text),
         2 => "[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{8}(Z|[+-]01:00)?)?".prop_map(Value::Text),
         1 => "[0-9]{1,2}/[0-9]{1,2}/[0-9]{1,5}".prop_map(Value::Text),
         1 => (1usize..60).prop_map(|depth| (0..depth).fold(Value::Text("deep".into()), |inner, _| Value::List(vec![inner]))),
@@ -202,21 +224,21 @@ fn any_row() -> impl Strategy<Value = (FieldRow, FieldSchema)> {
     let takes = [None, None, None, Some(Take::FirstName), Some(Take::LastName), Some(Take::Domain)];
     let countries = [None, Some("DE"), Some("US"), Some("IT"), Some("JP"), Some("nowhere")];
     let limits = (proptest::option::weighted(0.8, 1u32..40), 0u32..4, any::<bool>(), any::<bool>(), any::<bool>());
-    (select(pairs), limits, select(formats.to_vec()), select(takes.to_vec()), select(countries.to_vec())).prop_map(
-        |((kind, crm), (length, scale, listed, restricted, cut), format, take, country)| {
+    let digits = 4u32..=18;
+    (select(pairs), limits, digits, select(formats.to_vec()), select(takes.to_vec()), select(countries.to_vec()))
+        .prop_map(|((kind, crm), (length, scale, listed, restricted, cut), precision, format, take, country)| {
             let (mut row, mut field) = (row(kind), field(crm));
             row.country = country.map(|code| Country::Fixed(code.to_owned()));
             row.too_long = if cut { TooLong::Truncate } else { TooLong::Refuse };
             row.format = format.and_then(DateFormat::parse);
             row.take = take;
-            (field.length, field.precision, field.scale) = (length, Some(8), Some(scale));
+            (field.length, field.precision, field.scale) = (length, Some(precision), Some(scale));
             (field.values, field.restricted) = (vec!["a".into(), "Bb".into()], restricted);
             if listed {
                 row.values = vec![("hot".into(), "a".into()), ("yes".into(), "Very hot".into())];
             }
             (row, field)
-        },
-    )
+        })
 }
 
 /// The CRM's value as a lead system would send it.
@@ -238,7 +260,7 @@ fn run(row: &FieldRow, value: &Value, field: &FieldSchema) -> Converted {
 
 /// Why a CRM would refuse the value, by what it says of its field.
 fn refused_by(field: &FieldSchema, value: &CrmValue) -> Option<&'static str> {
-    let too_long = |text: &str| field.length.is_some_and(|most| text.chars().count() > most as usize);
+    let too_long = |text: &str| field.length.is_some_and(|most| text.encode_utf16().count() > most as usize);
     let unlisted = |text: &String| field.restricted && !field.values.contains(text);
     let digits = |number: &rust_decimal::Decimal| {
         let scale = if field.kind == CrmFieldKind::Integer { 0 } else { field.scale.unwrap_or(0) };
@@ -251,6 +273,8 @@ fn refused_by(field: &FieldSchema, value: &CrmValue) -> Option<&'static str> {
         (CrmValue::Text(text), _) if text.contains(['\0', '\r']) => Some("characters"),
         (CrmValue::Text(text), CrmFieldKind::Email) => {
             let plain = text.is_ascii() && !text.contains([' ', '"', '<', ';', ',']) && text.matches('@').count() == 1;
+            let top = text.rsplit('.').next().unwrap_or_default();
+            let plain = plain && top.len() > 1 && top.contains(|c: char| c.is_ascii_alphabetic());
             (!plain || !email_address::EmailAddress::is_valid(text)).then_some("no address")
         }
         (CrmValue::Text(text), CrmFieldKind::Picklist) => unlisted(text).then_some("not listed"),
@@ -288,8 +312,8 @@ fn says_the_same(row: &FieldRow, sent: &Value, value: &CrmValue, note: Option<&N
             Some(Note::Truncated { from, to }) => {
                 let (from, to) = (*from, *to);
                 plain(said).starts_with(text.as_str())
-                    && plain(said).chars().count() == from
-                    && text.chars().count() == to
+                    && plain(said).encode_utf16().count() == from
+                    && text.encode_utf16().count() == to
             }
             _ => plain(said) == *text || plain(said).to_lowercase() == text.to_lowercase() || text.contains('@'),
         },
@@ -318,8 +342,53 @@ fn says_the_same(row: &FieldRow, sent: &Value, value: &CrmValue, note: Option<&N
         {
             matches!(sent, Value::Number(_)) || said.trim() == day.to_string()
         }
+        (CrmValue::Text(text), FieldType::Picklist) if row.take.is_none() => is_choice_of(row, said, text),
+        (CrmValue::Choices(choices), FieldType::MultiPicklist) if row.take.is_none() => {
+            let items = if let Value::List(items) = sent { items.as_slice() } else { std::slice::from_ref(sent) };
+            let texts: Vec<&str> = items.iter().filter_map(Value::scalar_text).collect();
+            choices.iter().all(|choice| texts.iter().any(|sent| is_choice_of(row, sent, choice)))
+        }
+        (CrmValue::Boolean(flag), _) if row.take.is_none() => {
+            let word = said.trim().to_lowercase();
+            let number = word.parse::<f64>().ok().filter(|_| matches!(sent, Value::Number(_)));
+            let words = if *flag { ["true", "yes", "1"] } else { ["false", "no", "0"] };
+            words.contains(&word.as_str()) || number == Some(f64::from(u8::from(*flag)))
+        }
+        (CrmValue::DateTime(moment), _) if row.take.is_none() && matches!(sent, Value::Text(_)) => {
+            seconds_of(said.trim()).is_none_or(|seconds| seconds == moment.as_seconds())
+        }
         _ => true,
     }
+}
+
+fn is_choice_of(row: &FieldRow, sent: &str, choice: &str) -> bool {
+    let folded = sent.trim().replace("\r\n", "\n").replace('\r', "\n").to_lowercase();
+    let mapped = row.values.iter().filter(|(from, _)| *from == folded).map(|(_, to)| to.to_lowercase());
+    mapped.chain([folded.clone()]).any(|meant| meant == choice.to_lowercase())
+}
+
+/// The Unix time that `2026-01-31T10:00:00+01:00` says, worked out by hand; `None` where the text has another shape.
+fn seconds_of(text: &str) -> Option<i64> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let marks = [(4, "-"), (7, "-"), (13, ":"), (16, ":")];
+    if !text.is_ascii() || marks.iter().any(|(at, mark)| text.get(*at..at + 1) != Some(mark)) {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let clock = number(11, 13)? * 3_600 + number(14, 16)? * 60 + number(17, 19)?;
+    let zone = text.get(19..)?.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let offset = match zone.as_bytes() {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let off = zone.get(1..3)?.parse::<i64>().ok()? * 3_600 + zone.get(4..6)?.parse::<i64>().ok()? * 60;
+            if *sign == b'+' { off } else { -off }
+        }
+        _ => return None,
+    };
+    // Days since 1970 of a year that begins in March, so that the odd day comes last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    Some(days * 86_400 + clock - offset)
 }
 
 /// Many pairs of a value and a type are refused at once, so many are tried; more with PROPTEST_CASES.

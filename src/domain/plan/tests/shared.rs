@@ -125,3 +125,80 @@ fn a_record_is_taken_over_only_if_it_still_is_the_deleted_leads() {
     assert_eq!(asked("of another system", Some(other(true))), (false, 1));
     assert_eq!(asked(OTHER_ID, None), (false, 1), "nobody knows whose ID that is");
 }
+
+/// A record without an external ID in another city, made by a person.
+fn made_by_hand(fields: &[(&str, &str)]) -> CrmRecord {
+    let mut record = record("00Q1", Some("Köln"));
+    record.fields.insert(ID_FIELD.into(), CrmValue::Null);
+    record.fields.extend(fields.iter().map(|(field, value)| ((*field).into(), text(value))));
+    record
+}
+
+#[test]
+fn a_record_that_may_be_another_persons_fills_its_blanks_asks_and_is_not_taken() {
+    let sister = made_by_hand(&[("FirstName", "Grace"), ("LastName", "Lovelace")]);
+    let namesake = made_by_hand(&[("Email", "a.lovelace@lovelace.example")]);
+    for (found, by) in [(sister, MatchedBy::Email), (namesake, MatchedBy::NameAndCompanyDomain)] {
+        for on_shared in [OnShared::Review, OnShared::Newest] {
+            let mut case = Case::unlinked(vec![(found.clone(), by)]);
+            case.rules.on_shared = on_shared;
+            let plan = case.plan();
+            assert_eq!((&plan.action, plan.owner), (&Action::Unchanged, false), "{by:?} {on_shared:?}");
+            assert_eq!(plan.questions.len(), 1, "{by:?}");
+            assert_eq!((plan.questions[0].kind, &plan.questions[0].other), (ConflictKind::SharedRecord, &None));
+            assert!(plan.questions[0].detail.contains("may be of a person"), "{}", plan.questions[0].detail);
+            // It is asked as long as nobody answers, and nothing is overwritten.
+            case.link = Some(Link { owner: false, matched_by: by, bases: plan.bases, ..link(None) });
+            case.found = vec![(found.clone(), MatchedBy::Link)];
+            let again = case.plan();
+            assert_eq!((&again.action, again.owner, again.questions.len()), (&Action::Unchanged, false, 1), "{by:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_speaks_against_a_misspelt_name_or_an_address_that_is_nobodys_own() {
+    let misspelt = made_by_hand(&[("FirstName", "Adaa"), ("LastName", "Lovelcae")]);
+    let mailbox = made_by_hand(&[("Email", "sales@lovelace.example")]);
+    let mut no_address = made_by_hand(&[]);
+    no_address.fields.insert("Email".into(), CrmValue::Null);
+    for (found, by) in [
+        (misspelt, MatchedBy::Email),
+        (mailbox, MatchedBy::NameAndCompanyDomain),
+        (no_address, MatchedBy::NameAndCompanyDomain),
+    ] {
+        let plan = Case::unlinked(vec![(found, by)]).plan();
+        assert!(plan.owner && plan.questions.is_empty(), "{by:?}: {:?}", plan.questions);
+    }
+}
+
+#[test]
+fn what_a_person_says_of_a_record_in_doubt_is_done() {
+    let found = made_by_hand(&[("FirstName", "Grace")]);
+    let answered = |choice: Choice| {
+        let sharer = Link { owner: false, matched_by: MatchedBy::Email, ..link(None) };
+        let answers = vec![Resolution {
+            kind: ConflictKind::SharedRecord,
+            field: None,
+            choice,
+            seen_lead: None,
+            seen_crm: Some(CrmValue::Null),
+            seen_records: vec![found.reference()],
+        }];
+        let planned = planned_link(Some(&sharer), &answers).cloned();
+        let by = if planned.is_some() { MatchedBy::Link } else { MatchedBy::Email };
+        Case { answers, link: planned, ..Case::unlinked(vec![(found.clone(), by)]) }.plan()
+    };
+    let stays = answered(Choice::Crm);
+    assert_eq!((&stays.action, stays.owner, stays.questions.len()), (&Action::Unchanged, false, 0));
+    let same = answered(Choice::Lead);
+    assert_eq!(city(&same), (Some(text("Berlin")), Some(Rule::LeadWins), false), "it is the lead's own record");
+    let Action::Update { fields, .. } = &same.action else { panic!("{:?}", same.action) };
+    assert!(same.owner && fields.contains_key(&FieldName::from(ID_FIELD)), "{fields:?}");
+    assert!(matches!(answered(Choice::Create).action, Action::Create { .. }), "the lead gets a record of its own");
+    // The name was corrected meanwhile: nothing is in doubt any more.
+    let sharer = Link { owner: false, matched_by: MatchedBy::Email, ..link(None) };
+    let corrected = vec![(made_by_hand(&[]), MatchedBy::Link)];
+    let plan = Case { link: Some(sharer), ..Case::unlinked(corrected) }.plan();
+    assert!(plan.owner && plan.questions.is_empty(), "{:?}", plan.questions);
+}

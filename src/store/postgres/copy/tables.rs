@@ -48,7 +48,7 @@ const NO_SLOT: &str = "0 + 0";
 
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
-pub(super) static TABLES: [Table; 23] = [
+pub(super) static TABLES: [Table; 24] = [
     Table {
         name: "events",
         there: "events",
@@ -170,6 +170,18 @@ pub(super) static TABLES: [Table; 23] = [
             column("by_hand", Bool),
             column("since", Time),
             column("found_at", Time),
+        ],
+    },
+    Table {
+        name: "told_apart",
+        there: "told_apart",
+        keys: 5,
+        columns: &[
+            column("destination", Text),
+            column("source", Text),
+            column("lead_id", Text),
+            column("other_source", Text),
+            column("other_lead_id", Text),
         ],
     },
     Table {
