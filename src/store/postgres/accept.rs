@@ -75,12 +75,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// How long a batch of what waits is still held back, unless it is as large as one may be.
+    /// How long the next batch is still held back, unless it is as large as one may be.
     fn held_back(&self, max_batch: usize, now: Instant) -> Option<Duration> {
-        let begun = self.begun.filter(|_| self.under_way > 0 && !self.closed)?;
-        if self.requests.is_empty() || self.requests.len() >= max_batch {
-            return None;
-        }
+        let begun = self.begun.filter(|_| self.under_way > 0 && !self.closed && self.requests.len() < max_batch)?;
         Some(HELD_FOR.saturating_sub(now.duration_since(begun))).filter(|left| !left.is_zero())
     }
 
@@ -160,8 +157,13 @@ impl Shared {
             return Err(gone());
         }
         waiting.requests.push(request)?;
+        let held_back = waiting.held_back(self.max_batch, Instant::now());
         drop(waiting);
-        self.changed.notify_one();
+        // Else whoever comes first takes it: the task that is done, or the one that waits for the time to run out.
+        if held_back.is_none() {
+            // To the one that stored last, whose connection is warm.
+            self.changed.notify_last();
+        }
         Ok(())
     }
 
@@ -188,9 +190,8 @@ impl Shared {
                     let batch = waiting.requests.take_batch(self.max_batch);
                     if !batch.is_empty() {
                         waiting.begin(Instant::now());
-                        if !waiting.requests.is_empty() {
-                            self.changed.notify_one();
-                        }
+                        // Another task looks after what comes meanwhile.
+                        self.changed.notify_one();
                         return Some(batch);
                     }
                     if waiting.closed {
