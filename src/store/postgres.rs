@@ -54,7 +54,7 @@ use uuid::Uuid;
 
 use self::accept::Intake;
 use self::notify::Notifier;
-use super::StoreResult;
+use super::{StoreError, StoreResult};
 
 /// The store of one process in a shared database.
 pub struct PostgresStore {
@@ -73,8 +73,8 @@ pub struct PostgresStore {
 pub struct Options {
     /// Whether missing migrations are applied; else a database that lacks one is refused.
     pub migrate: bool,
-    /// The most events in one commit, and how many commits of events may be under way at once: more only make the batches
-    /// smaller. Anything but the default is for measuring what group commit is worth.
+    /// The most events in one commit, and how many commits of events may be under way at once, where one takes long: more
+    /// only make the batches smaller. Anything but the default is for measuring what group commit is worth.
     pub max_batch: usize,
     pub writers: usize,
     /// Whether a server is accepted that may forget what it has committed.
@@ -109,7 +109,8 @@ impl PostgresStore {
         let (here, moved_here) = watch::channel(0);
         let (here, due, replica) = (Arc::new(here), Arc::new(watch::channel(0).0), Uuid::new_v4());
         let intake =
-            Intake::start(&pool, check, options.writers, options.max_batch, options.on_commit, Arc::clone(&here));
+            Intake::start(&pool, check, options.writers, options.max_batch, options.on_commit, Arc::clone(&here))
+                .map_err(|error| StoreError::Unavailable(format!("intake has no thread: {error}")))?;
         let notifier = Notifier::start(&pool, replica, moved_here, &due).await;
         Ok(Self { pool, intake, here, due, notifier, replica })
     }

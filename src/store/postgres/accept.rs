@@ -1,21 +1,24 @@
 //! Intake: the events of many requests in one commit.
 //!
 //! Handlers put their requests into a bounded queue; a few tasks, each with a connection of its own, take what is there,
-//! store it and answer. A batch gathers by itself while those before it are committed: what a commit costs is mostly the same
-//! for few events and for many, so a task does not begin one that is small beside those under way.
+//! store it and have it answered. A batch gathers by itself while the one before it is committed: what a commit costs is
+//! mostly the same for few events and for many, so two are under way at once only where a commit takes long.
 
 mod batch;
 mod repeats;
 
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use super::connect::Check;
@@ -30,8 +33,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long storing one batch may take. After that nobody knows what became of it.
 const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 
-/// The longest that a small batch is held back: a commit that takes longer is not worth waiting for.
-const HELD_FOR: Duration = Duration::from_millis(10);
+/// How long a batch is held back while another is under way. On a quick disk that is done by then, and two at once would
+/// only be smaller.
+const HELD_FOR: Duration = Duration::from_millis(2);
 
 /// What intake looks up it finds by an index. A plan made while the tables were small would read them from end to end, and
 /// go on doing so until they are analyzed. Planning anew for each batch, as the server may for small ones, would cost more
@@ -46,7 +50,7 @@ const PLANS: [(&str, &str); 4] = [
 /// The way to the tasks that store events. Dropping it lets them finish what was handed in, and end.
 pub(super) struct Intake {
     shared: Arc<Shared>,
-    writers: Mutex<Vec<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -57,42 +61,39 @@ struct Shared {
     check: Check,
     on_commit: Box<dyn Fn(usize) + Send + Sync>,
     due: Arc<watch::Sender<u64>>,
+    /// Where requests are answered.
+    handlers: Handle,
 }
 
 #[derive(Default)]
 struct Waiting {
     requests: WaitingRequests,
     closed: bool,
-    /// How many batches are under way, how many requests they hold together, and when the last of them began.
-    batches: usize,
+    /// How many batches are under way, and when the last of them began.
     under_way: usize,
     begun: Option<Instant>,
 }
 
 impl Waiting {
-    /// How long a batch of what waits is still held back: while it is smaller than those under way are on average.
-    fn held_back(&self, now: Instant) -> Option<Duration> {
-        let begun = self.begun.filter(|_| self.batches > 0 && !self.closed)?;
-        if self.requests.is_empty() || self.requests.len() * self.batches >= self.under_way {
-            return None;
-        }
+    /// How long the next batch is still held back, unless it is as large as one may be.
+    fn held_back(&self, max_batch: usize, now: Instant) -> Option<Duration> {
+        let begun = self.begun.filter(|_| self.under_way > 0 && !self.closed && self.requests.len() < max_batch)?;
         Some(HELD_FOR.saturating_sub(now.duration_since(begun))).filter(|left| !left.is_zero())
     }
 
-    fn begin(&mut self, requests: usize, now: Instant) {
-        self.batches += 1;
-        self.under_way += requests;
+    fn begin(&mut self, now: Instant) {
+        self.under_way += 1;
         self.begun = Some(now);
     }
 
-    fn end(&mut self, requests: usize) {
-        self.batches = self.batches.saturating_sub(1);
-        self.under_way = self.under_way.saturating_sub(requests);
+    fn end(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 }
 
 impl Intake {
-    /// Starts the tasks; they connect when there is something to store.
+    /// Starts the tasks; they connect when there is something to store. They have a thread to themselves: what the server
+    /// says is heard at once, however many requests are being read.
     pub(super) fn start(
         pool: &PgPool,
         check: Check,
@@ -100,7 +101,7 @@ impl Intake {
         max_batch: usize,
         on_commit: Box<dyn Fn(usize) + Send + Sync>,
         due: Arc<watch::Sender<u64>>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             changed: Notify::new(),
@@ -109,9 +110,19 @@ impl Intake {
             check,
             on_commit,
             due,
+            handlers: Handle::current(),
         });
-        let writers = (0..writers).map(|_| tokio::spawn(Writer::new(Arc::clone(&shared)).run())).collect();
-        Self { shared, writers: Mutex::new(writers) }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let tasks: Vec<Writer> = (0..writers).map(|_| Writer::new(Arc::clone(&shared))).collect();
+        let run = move || {
+            runtime.block_on(async {
+                let mut tasks: JoinSet<()> = tasks.into_iter().map(Writer::run).collect();
+                // A panic was reported when it happened; the others go on.
+                while tasks.join_next().await.is_some() {}
+            });
+        };
+        let thread = std::thread::Builder::new().name("intake".to_owned()).spawn(run)?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Stores the events of one request, together with those of other requests that arrive meanwhile.
@@ -125,10 +136,10 @@ impl Intake {
     /// Takes nothing more in, and waits until what was handed in is done.
     pub(super) async fn close(&self) {
         self.shared.close();
-        let writers = std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
-        for writer in writers {
-            // A panic was reported when it happened; there is nothing more to wait for.
-            let _ = writer.await;
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // If it panicked, that was reported when it happened; there is nothing more to wait for.
+            let _ = spawn_blocking(|| thread.join()).await;
         }
     }
 }
@@ -146,8 +157,13 @@ impl Shared {
             return Err(gone());
         }
         waiting.requests.push(request)?;
+        let held_back = waiting.held_back(self.max_batch, Instant::now());
         drop(waiting);
-        self.changed.notify_one();
+        // Else whoever comes first takes it: the task that is done, or the one that waits for the time to run out.
+        if held_back.is_none() {
+            // To the one that stored last, whose connection is warm.
+            self.changed.notify_last();
+        }
         Ok(())
     }
 
@@ -169,14 +185,13 @@ impl Shared {
             let changed = self.changed.notified();
             let held_back = {
                 let mut waiting = self.lock();
-                let held_back = waiting.held_back(Instant::now());
+                let held_back = waiting.held_back(self.max_batch, Instant::now());
                 if held_back.is_none() {
                     let batch = waiting.requests.take_batch(self.max_batch);
                     if !batch.is_empty() {
-                        waiting.begin(batch.len(), Instant::now());
-                        if !waiting.requests.is_empty() {
-                            self.changed.notify_one();
-                        }
+                        waiting.begin(Instant::now());
+                        // Another task looks after what comes meanwhile.
+                        self.changed.notify_one();
                         return Some(batch);
                     }
                     if waiting.closed {
@@ -221,12 +236,11 @@ impl Writer {
 
     async fn run(mut self) {
         while let Some(requests) = self.shared.next().await {
-            let taken = requests.len();
             match self.connection().await {
                 Ok(db) => self.store(db, requests).await,
                 Err(reason) => refuse(requests, &reason),
             }
-            self.shared.lock().end(taken);
+            self.shared.lock().end();
         }
         if let Some(db) = self.db {
             // It has nothing open; the server notices if the farewell is lost.
@@ -273,7 +287,7 @@ impl Writer {
         Err(reason)
     }
 
-    /// Stores a batch and answers everybody in it. After a failure that leaves in doubt what is on disk the connection is
+    /// Stores a batch and has everybody in it answered. After a failure that leaves in doubt what is on disk the connection is
     /// dropped, and nothing is tried again: whoever sent it will.
     async fn store(&mut self, mut db: PgConnection, mut requests: Vec<IntakeRequest>) {
         let mut stored = batch::Stored::default();
@@ -287,17 +301,18 @@ impl Writer {
         if stored.made_due {
             self.shared.due.send_modify(|times| *times = times.wrapping_add(1));
         }
-        let mut requests = requests.into_iter();
-        for receipts in stored.receipts {
-            let Some(request) = requests.next() else { break };
-            request.answer(receipts);
-        }
+        let unanswered = requests.split_off(stored.receipts.len().min(requests.len()));
+        self.shared.handlers.spawn(async move {
+            for (request, receipts) in std::iter::zip(requests, stored.receipts) {
+                request.answer(receipts);
+            }
+        });
         match outcome {
             Ok(()) => self.db = Some(db),
             Err(error) => {
                 let reason = error.reason();
                 tracing::warn!("events could not be stored, the database is connected to anew: {reason}");
-                refuse(requests, &reason);
+                refuse(unanswered, &reason);
             }
         }
     }
@@ -314,25 +329,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_that_is_small_beside_those_under_way_is_held_back_for_a_moment() {
+    fn a_batch_is_held_back_for_a_moment_while_another_is_under_way() {
         let (mut waiting, begun) = (Waiting::default(), Instant::now());
         let push = |waiting: &mut Waiting| {
             assert!(waiting.requests.push(IntakeRequest::new(Vec::new(), oneshot::channel().0)).is_ok());
         };
         push(&mut waiting);
-        assert_eq!(waiting.held_back(begun), None, "nothing is under way");
-        waiting.begin(3, begun);
-        waiting.begin(1, begun);
-        assert_eq!(waiting.held_back(begun), Some(HELD_FOR));
-        assert_eq!(waiting.held_back(begun + HELD_FOR), None, "the commit takes long");
+        assert_eq!(waiting.held_back(2, begun), None, "nothing is under way");
+        waiting.begin(begun);
+        assert_eq!(waiting.held_back(2, begun), Some(HELD_FOR));
+        assert_eq!(waiting.held_back(2, begun + HELD_FOR), None, "the commit takes long");
+        waiting.begin(begun + HELD_FOR);
+        assert_eq!(waiting.held_back(2, begun + HELD_FOR), Some(HELD_FOR));
         push(&mut waiting);
-        assert_eq!(waiting.held_back(begun), None, "it is as large as those are on average");
-        waiting.begin(5, begun);
-        assert_eq!(waiting.held_back(begun), Some(HELD_FOR));
-        waiting.end(5);
-        assert_eq!(waiting.held_back(begun), None);
-        waiting.begin(5, begun);
+        assert_eq!(waiting.held_back(2, begun + HELD_FOR), None, "it is as large as one may be");
+        waiting.end();
+        assert_eq!(waiting.held_back(3, begun + HELD_FOR), Some(HELD_FOR));
+        waiting.end();
+        assert_eq!(waiting.held_back(3, begun + HELD_FOR), None);
+        waiting.begin(begun);
         waiting.closed = true;
-        assert_eq!(waiting.held_back(begun), None, "nothing more comes");
+        assert_eq!(waiting.held_back(3, begun), None, "nothing more comes");
     }
 }

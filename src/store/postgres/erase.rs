@@ -65,21 +65,27 @@ async fn find_unread(store: &PostgresStore, lead: &LeadKey) -> StoreResult<Unrea
     let telling = Telling::of(lead, email.flatten().as_deref());
     let mut db = store.pool.acquire().await?;
     let (refused, seen) = refused::find_telling(&mut db, &telling, 0).await?;
-    let (mut copies, mut after) = (Vec::new(), 0i64);
-    loop {
-        let bodies: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT e.id, b.body FROM events e JOIN bodies b ON b.event_id = e.id AND b.received_at = e.received_at
-              WHERE e.source = $1 AND e.lead_id IS NULL AND e.id > $2 ORDER BY e.id LIMIT $3",
-        )
-        .bind(lead.source.as_str())
-        .bind(after)
-        .bind(BODIES)
-        .fetch_all(&mut *db)
-        .await?;
-        let Some((last, _)) = bodies.last() else { return Ok(Unread { copies, refused, seen, telling }) };
-        after = *last;
-        copies.extend(bodies.iter().filter(|(_, body)| telling.own.are_in(body)).map(|(id, _)| *id));
+    let mut copies = Vec::new();
+    // No other event lacks a lead. State by state, as the index has them.
+    for state in [EventState::Quarantined, EventState::Ignored] {
+        let mut after = 0i64;
+        loop {
+            let bodies: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+                "SELECT e.id, b.body FROM events e JOIN bodies b ON b.event_id = e.id AND b.received_at = e.received_at
+                  WHERE e.source = $1 AND e.lead_id IS NULL AND e.state = $2 AND e.id > $3 ORDER BY e.id LIMIT $4",
+            )
+            .bind(lead.source.as_str())
+            .bind(state.as_str())
+            .bind(after)
+            .bind(BODIES)
+            .fetch_all(&mut *db)
+            .await?;
+            let Some((last, _)) = bodies.last() else { break };
+            after = *last;
+            copies.extend(bodies.iter().filter(|(_, body)| telling.own.are_in(body)).map(|(id, _)| *id));
+        }
     }
+    Ok(Unread { copies, refused, seen, telling })
 }
 
 /// The store's key, made now if there is none.

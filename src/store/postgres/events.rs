@@ -19,30 +19,15 @@ pub(super) const EVENTS: Numbered = Numbered {
     probe: "SELECT id, received_at FROM events WHERE id >= $1 ORDER BY id LIMIT 1",
 };
 
-/// Every source that has events, one look into the index each.
-const SOURCES: &str = "WITH RECURSIVE names (source) AS (
-    SELECT min(source) FROM events
-     UNION ALL
-    SELECT (SELECT min(source) FROM events WHERE source > names.source) FROM names WHERE names.source IS NOT NULL)
-    SELECT source FROM names WHERE source IS NOT NULL";
-
 /// One page of events, newest first.
 pub(super) async fn list(store: &PostgresStore, filter: &EventFilter, page: &Page) -> StoreResult<Listed<EventRow>> {
     if [&filter.source, &filter.lead_id].into_iter().flatten().any(|text| cannot_be(text)) {
         return Ok(nothing());
     }
-    let narrow = filter.lead_id.is_some();
-    // The index by lead begins with the source.
-    let sources: Vec<String> = match &filter.source {
-        None if narrow => sqlx::query_scalar(SOURCES).fetch_all(&store.pool).await?,
-        _ => Vec::new(),
-    };
-    let span = Span { from: filter.from, to: filter.to, narrow };
+    let span = Span { from: filter.from, to: filter.to, narrow: filter.lead_id.is_some() };
     let conditions = |query: &mut QueryBuilder<sqlx::Postgres>| {
         if let Some(source) = &filter.source {
             query.push(" AND source = ").push_bind(source.clone());
-        } else if narrow {
-            query.push(" AND source = ANY(").push_bind(sources.clone()).push(")");
         }
         if let Some(lead_id) = &filter.lead_id {
             query.push(" AND lead_id = ").push_bind(lead_id.clone());
@@ -66,12 +51,11 @@ pub(super) async fn load(store: &PostgresStore, id: EventId) -> StoreResult<Opti
     query.push("id = ").push_bind(id.0);
     let Some(row) = query.build().fetch_optional(&store.pool).await? else { return Ok(None) };
     let (_, row) = read_row(&row)?;
-    let kept =
-        sqlx::query("SELECT headers::text AS headers, body FROM bodies WHERE event_id = $1 AND received_at = $2")
-            .bind(id.0)
-            .bind(Time(row.received_at))
-            .fetch_optional(&store.pool)
-            .await?;
+    let kept = sqlx::query("SELECT headers, body FROM bodies WHERE event_id = $1 AND received_at = $2")
+        .bind(id.0)
+        .bind(Time(row.received_at))
+        .fetch_optional(&store.pool)
+        .await?;
     let Some(kept) = kept else {
         return Ok(Some(EventDetail { row, headers: Vec::new(), body: bytes::Bytes::new() }));
     };

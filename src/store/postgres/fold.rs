@@ -60,7 +60,7 @@ async fn save_some(store: &PostgresStore, folded: &[&FoldedLead]) -> StoreResult
              SELECT m.place, m.id
                FROM unnest($9::bigint[], $10::bigint[]) AS m(place, id)
                JOIN given g ON g.place = m.place
-               JOIN events e ON e.source = g.source AND e.lead_id = g.lead_id AND e.id = m.id
+               JOIN events e ON e.source = g.source AND e.lead_id = g.lead_id AND e.state = 'stored' AND e.id = m.id
               WHERE g.expected IS NULL AND (SELECT count(*) FROM known) >= 0
               ORDER BY m.place, m.id FOR UPDATE OF e),
          taken_away AS MATERIALIZED (

@@ -76,8 +76,7 @@ fn needed(monthly: &Monthly) -> &'static str {
         // what the lead system said last.
         "events" => {
             "((e.state = 'stored' AND EXISTS (
-                   SELECT 1 FROM jobs j WHERE j.source = e.source AND j.lead_id = e.lead_id AND j.destination = ANY(ARRAY(
-                       SELECT destination FROM job_counts UNION SELECT destination FROM job_count_changes)) OFFSET 0))
+                   SELECT 1 FROM jobs j WHERE j.source = e.source AND j.lead_id = e.lead_id OFFSET 0))
               OR (e.state = 'folded' AND EXISTS (
                       SELECT 1 FROM leads l WHERE l.source = e.source AND l.lead_id = e.lead_id OFFSET 0)
                   AND NOT EXISTS (

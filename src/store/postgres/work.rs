@@ -116,7 +116,7 @@ async fn load_events(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]) 
         return Ok(());
     }
     let copies = load_copies(db, keys, &chosen).await?;
-    let sql = "SELECT c.place, e.id, e.kind, e.received_at, e.content_hash, b.headers::text, b.body
+    let sql = "SELECT c.place, e.id, e.kind, e.received_at, e.content_hash, b.headers, b.body
                  FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS c(id, received_at, place)
                  JOIN events e ON e.id = c.id AND e.received_at = c.received_at
                  JOIN bodies b ON b.event_id = e.id AND b.received_at = e.received_at
@@ -180,7 +180,7 @@ async fn load_copies(
     chosen: &[Chosen],
 ) -> StoreResult<HashMap<(usize, Vec<u8>), (EventId, Timestamp)>> {
     let places: BTreeSet<usize> = chosen.iter().map(|(place, ..)| *place).collect();
-    let sql = "SELECT k.place, c.content_hash, c.id, e.received_at, b.headers::text
+    let sql = "SELECT k.place, c.content_hash, c.id, e.received_at, b.headers
                  FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k(source, lead_id, place)
                 CROSS JOIN LATERAL (
                       SELECT h.content_hash, min(h.id) AS id FROM events h
@@ -188,7 +188,7 @@ async fn load_copies(
                        GROUP BY h.content_hash HAVING count(*) > 1) c
                  JOIN events e ON e.id = c.id
                  LEFT JOIN bodies b ON b.event_id = e.id AND b.received_at = e.received_at
-                       AND strpos(b.headers::text, $4) > 0";
+                       AND strpos(b.headers, $4) > 0";
     let of = |column: &[&str]| places.iter().map(|place| column[*place].to_owned()).collect::<Vec<_>>();
     let found: Vec<FirstCopy> = sqlx::query_as(sql)
         .bind(of(&keys.sources))

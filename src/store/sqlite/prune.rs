@@ -32,8 +32,7 @@ const SWEEPS: [Sweep; 3] = [
         // it can be told what the lead system said last.
         delete: "DELETE FROM events WHERE id > ?1 AND id <= ?2 AND received_at < ?3
                     AND NOT (state = 'stored'
-                        AND EXISTS (SELECT 1 FROM jobs j WHERE j.source = events.source AND j.lead_id = events.lead_id
-                                       AND j.destination IN (SELECT destination FROM job_counts)))
+                        AND EXISTS (SELECT 1 FROM jobs j WHERE j.source = events.source AND j.lead_id = events.lead_id))
                     AND NOT (state = 'folded'
                         AND EXISTS (SELECT 1 FROM leads l WHERE l.source = events.source AND l.lead_id = events.lead_id)
                         AND NOT EXISTS (SELECT 1 FROM events n WHERE n.source = events.source AND n.lead_id = events.lead_id

@@ -19,30 +19,24 @@ use crate::store::{EventReceipt, EventState, NewEvent, StoreError, StoreResult};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
-/// Stores events of which none is known, and then all that follows from them; nothing at all if any of their keys is there
-/// already, or, unless $22, if any lead was erased. If a key comes to be there at the same moment, it fails as not unique.
+/// Stores events of which none is known, and then all that follows from them; nothing at all if any of their senders' IDs is
+/// there already, or, unless $22, if any lead was erased. If a key comes to be there at the same moment, it fails as not
+/// unique.
 static STORE_NEW: LazyLock<String> = LazyLock::new(|| {
     store_sql(
-        // A sender may use one ID again and again: it is looked for once, and only where it is there the content is.
-        "met AS MATERIALIZED (
-             SELECT g.place, g.source, g.received_at, g.maybe_reused,
-                    g.keyed AND EXISTS (SELECT 1 FROM event_keys k
-                                         WHERE k.source = g.source AND k.sender_id = g.sender_id
-                                           AND k.content_hash = g.content_hash OFFSET 0) AS same
-               FROM given g
-              WHERE EXISTS (SELECT 1 FROM event_keys k
-                             WHERE k.source = g.source AND k.sender_id = g.sender_id OFFSET 0)),
-         new AS MATERIALIZED (
-             SELECT NOT repeats AND NOT unscreened AS yes, unscreened
-               FROM (SELECT EXISTS (SELECT 1 FROM met WHERE same) AS repeats,
+        "new AS MATERIALIZED (
+             SELECT NOT known AND NOT unscreened AS yes, unscreened
+               FROM (SELECT EXISTS (SELECT 1 FROM given g WHERE g.keyed
+                                       AND EXISTS (SELECT 1 FROM event_keys k
+                                                    WHERE k.source = g.source AND k.sender_id = g.sender_id OFFSET 0)) AS known,
                             NOT $22 AND EXISTS (SELECT 1 FROM erased) AS unscreened OFFSET 0) seen),
          keyed AS (
              INSERT INTO event_keys (source, sender_id, content_hash, event_id, received_at)
              SELECT source, sender_id, content_hash, id, received_at FROM given WHERE keyed AND (SELECT yes FROM new)
-              ORDER BY source COLLATE \"C\", sender_id COLLATE \"C\", content_hash
+              ORDER BY sender_id COLLATE \"C\", source COLLATE \"C\", content_hash
              RETURNING 1),
          ready AS MATERIALIZED (SELECT yes AND (SELECT count(*) FROM keyed) >= 0 AS yes, unscreened FROM new)",
-        "SELECT source, received_at FROM met WHERE maybe_reused",
+        "SELECT source, hour, state, n FROM counts",
     )
 });
 
@@ -56,27 +50,32 @@ static STORE: LazyLock<String> = LazyLock::new(|| {
         "keyed AS (
              INSERT INTO event_keys (source, sender_id, content_hash, event_id, received_at)
              SELECT source, sender_id, content_hash, id, received_at FROM given WHERE keyed
-              ORDER BY source COLLATE \"C\", sender_id COLLATE \"C\", content_hash
+              ORDER BY sender_id COLLATE \"C\", source COLLATE \"C\", content_hash
              ON CONFLICT (source, sender_id, content_hash) DO UPDATE
                 SET event_id = excluded.event_id, received_at = excluded.received_at WHERE $22
              RETURNING 1),
          ready AS MATERIALIZED (
              SELECT (SELECT count(*) FROM keyed) = (SELECT count(*) FROM given WHERE keyed) OR $22 AS yes,
                     false AS unscreened)",
-        "SELECT g.source, g.received_at FROM given g
-          WHERE g.maybe_reused
-            AND EXISTS (SELECT 1 FROM event_keys k
-                         WHERE k.source = g.source AND k.sender_id = g.sender_id AND k.event_id < $23
-                        OFFSET 0)",
+        // A sender ID that came before with other content is counted besides.
+        "SELECT source, hour, state, sum(n)::bigint
+           FROM (SELECT source, hour, state, n FROM counts
+                 UNION ALL
+                 SELECT g.source, date_trunc('hour', g.received_at), 'reused_id', 1 FROM given g
+                  WHERE g.maybe_reused
+                    AND EXISTS (SELECT 1 FROM event_keys k
+                                 WHERE k.source = g.source AND k.sender_id = g.sender_id AND k.event_id < $23
+                                OFFSET 0)) c
+          GROUP BY source, hour, state ORDER BY source COLLATE \"C\", hour, state COLLATE \"C\"",
     )
 });
 
-/// The SQL that stores events once `keys`, which has the keys stored or locked, says that they are `ready`. `reused`: those
-/// whose sender ID came before with other content.
+/// The SQL that stores events once `keys`, which has the keys stored or locked, says that they are `ready`. `counted`: what
+/// is added to the figures of the sources, in key order.
 ///
 /// Event numbers are drawn in order of arrival, which is that of the arrays. Keys come first: they are what copies of one
 /// event wait for, in other processes too, and everybody takes them in the same order.
-fn store_sql(keys: &str, reused: &str) -> String {
+fn store_sql(keys: &str, counted: &str) -> String {
     let marked = "(SELECT u.*, $21::smallint AS class, false AS forced
                      FROM unnest($16::text[], $17::text[], $18::text[], $19::timestamptz[], $20::bigint[])
                           WITH ORDINALITY AS u(destination, source, lead_id, at, times, place)
@@ -99,19 +98,16 @@ fn store_sql(keys: &str, reused: &str) -> String {
                FROM given WHERE (SELECT yes FROM ready)),
          kept AS (
              INSERT INTO bodies (event_id, received_at, headers, body)
-             SELECT id, received_at, headers::json, body FROM given WHERE (SELECT yes FROM ready)),
+             SELECT id, received_at, headers, body FROM given WHERE (SELECT yes FROM ready)),
          owed AS ({owed} RETURNING 1),
+         counts (source, hour, state, n) AS (
+             SELECT * FROM unnest($24::text[], $25::timestamptz[], $26::text[], $27::bigint[])),
          counted AS (
              INSERT INTO source_counts (source, hour, state, slot, n)
-             SELECT source, hour, state, (pg_backend_pid() % 32)::smallint, sum(n)::bigint
-               FROM (SELECT * FROM unnest($24::text[], $25::timestamptz[], $26::text[], $27::bigint[])
-                               AS u(source, hour, state, n)
-                     UNION ALL
-                     SELECT source, date_trunc('hour', received_at), 'reused_id', 1 FROM ({reused}) r) c
+             SELECT source, hour, state, (pg_backend_pid() % 32)::smallint, n FROM ({counted}) c (source, hour, state, n)
               WHERE (SELECT yes FROM ready) AND (SELECT count(*) FROM owed) >= 0
-              GROUP BY source, hour, state ORDER BY source COLLATE \"C\", hour, state COLLATE \"C\"
              ON CONFLICT (source, hour, state, slot) DO UPDATE SET n = source_counts.n + excluded.n)
-         SELECT given.place, given.id, ready.yes, ready.unscreened FROM given CROSS JOIN ready",
+         SELECT ARRAY(SELECT id FROM given ORDER BY place), ready.yes, ready.unscreened FROM ready",
         owed = dirty::upsert_sql(marked, "true")
     )
 }
@@ -252,7 +248,7 @@ struct Done {
 /// What came of the attempt to store events in one statement.
 enum Tried {
     Stored(Done),
-    /// Nothing is stored: some of them are known.
+    /// Nothing is stored: some of them are known, or their senders' IDs are.
     Repeats,
     /// Nothing is stored: a lead was erased, and it was not looked whether it is one of theirs.
     Unscreened,
@@ -313,7 +309,7 @@ async fn find_known(db: &mut PgConnection, events: &[&NewEvent]) -> StoreResult<
     let found: Vec<(i64, i64, String, bool)> = sqlx::query_as(
         "SELECT u.place, e.id, e.state,
                 EXISTS (SELECT 1 FROM events o WHERE o.source = u.source AND o.lead_id = u.lead_id AND o.id > e.id
-                           AND o.state NOT IN ('quarantined', 'ignored'))
+                           AND o.state IN ('stored', 'folded', 'stale', 'erased'))
            FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[])
                 WITH ORDINALITY AS u(source, sender_id, content_hash, lead_id, place)
            JOIN event_keys k ON k.source = u.source AND k.sender_id = u.sender_id AND k.content_hash = u.content_hash
@@ -387,7 +383,7 @@ async fn run(
     let among = |set: &HashSet<usize>| places.iter().map(|place| set.contains(place)).collect::<Vec<_>>();
     let owed = Owed::by(&stored);
     let counts = Counts::of(events, decided);
-    let mut found: Vec<(i64, i64, bool, bool)> = sqlx::query_as(AssertSqlSafe(sql))
+    let (ids, ready, unscreened) = sqlx::query_as(AssertSqlSafe(sql))
         .bind(stored.iter().map(|event| event.source.as_str()).collect::<Vec<_>>())
         .bind(stored.iter().map(|event| event.lead.as_ref().map(|lead| lead.as_str())).collect::<Vec<_>>())
         .bind(stored.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>())
@@ -415,12 +411,9 @@ async fn run(
         .bind(counts.hours)
         .bind(counts.states)
         .bind(counts.n)
-        .fetch_all(db)
+        .fetch_one(db)
         .await?;
-    // In order already, most likely: it is cheaper here than in the server.
-    found.sort_unstable();
-    let (.., ready, unscreened) = found.first().copied().unwrap_or((0, 0, true, false));
-    Ok(Ran { ids: found.into_iter().map(|(_, id, ..)| id).collect(), ready, unscreened })
+    Ok(Ran { ids, ready, unscreened })
 }
 
 /// The jobs that events make owed, in key order: since the first event of each, and by how many.

@@ -75,7 +75,7 @@ pub(super) static TABLES: [Table; 24] = [
         columns: &[
             column("event_id", Big),
             column("received_at", Time),
-            column("headers", Json),
+            column("headers", Text),
             column("body", Bytes),
         ],
     },
@@ -84,8 +84,8 @@ pub(super) static TABLES: [Table; 24] = [
         there: "event_keys",
         keys: 3,
         columns: &[
-            column("source", Text),
             column("sender_id", Text),
+            column("source", Text),
             column("content_hash", Bytes),
             column("event_id", Big),
             column("received_at", Time),
@@ -189,9 +189,9 @@ pub(super) static TABLES: [Table; 24] = [
         there: "jobs",
         keys: 3,
         columns: &[
-            column("destination", Text),
-            column("source", Text),
             column("lead_id", Text),
+            column("source", Text),
+            column("destination", Text),
             column("state", Text),
             column("lane", Small),
             column("class", Small),
