@@ -46,8 +46,7 @@ CREATE TABLE event_keys (
     received_at  timestamptz NOT NULL,                         -- of the event with that ID
     PRIMARY KEY (sender_id, source, content_hash)
 );
--- They come in the order of time, and only the pruner asks for old ones.
-CREATE INDEX event_keys_age ON event_keys USING brin (received_at) WITH (autosummarize = on);
+CREATE INDEX event_keys_age ON event_keys (received_at);
 
 -- Requests whose signature did not verify, held for a day in case it was our secret that was wrong.
 CREATE TABLE refused_requests (
