@@ -46,8 +46,7 @@ CREATE TABLE event_keys (
     received_at  timestamptz NOT NULL,                         -- of the event with that ID
     PRIMARY KEY (sender_id, source, content_hash)
 );
--- They come in the order of time, and only the pruner asks for old ones.
-CREATE INDEX event_keys_age ON event_keys USING brin (received_at) WITH (autosummarize = on);
+CREATE INDEX event_keys_age ON event_keys (received_at);
 
 -- Requests whose signature did not verify, held for a day in case it was our secret that was wrong.
 CREATE TABLE refused_requests (
@@ -150,7 +149,8 @@ CREATE TABLE jobs (
         autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX jobs_claim ON jobs (destination, lane, class, due_at) WHERE state = 'owed';
 CREATE INDEX jobs_look_again ON jobs (destination, look_again_at) WHERE state <> 'owed' AND look_again_at IS NOT NULL;
-CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed';
+-- Most are due since they are owed: those are found by the index above.
+CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed' AND owed_since <> due_at;
 CREATE INDEX jobs_failing ON jobs (destination, first_failed_at) WHERE state = 'owed' AND first_failed_at IS NOT NULL;
 CREATE INDEX jobs_waiting ON jobs (destination, waiting_since) WHERE state = 'owed' AND waiting_since IS NOT NULL;
 CREATE INDEX jobs_leased ON jobs (lease_token) WHERE lease_token IS NOT NULL;

@@ -140,7 +140,8 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_claim ON jobs (destination, lane, class, due_at) WHERE state = 'owed';
 CREATE INDEX jobs_look_again ON jobs (destination, look_again_at) WHERE state <> 'owed' AND look_again_at IS NOT NULL;
-CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed';
+-- Most are due since they are owed: those are found by the index above.
+CREATE INDEX jobs_oldest ON jobs (destination, owed_since) WHERE state = 'owed' AND owed_since <> due_at;
 CREATE INDEX jobs_failing ON jobs (destination, first_failed_at) WHERE state = 'owed' AND first_failed_at IS NOT NULL;
 CREATE INDEX jobs_waiting ON jobs (destination, waiting_since) WHERE state = 'owed' AND waiting_since IS NOT NULL;
 CREATE INDEX jobs_leased ON jobs (destination) WHERE lease_token IS NOT NULL;

@@ -323,3 +323,23 @@ async fn spans_that_several_processes_saw_closed_count_once() {
     let all = [(secs(10), secs(22)), (secs(30), secs(31)), (secs(50), secs(60))];
     assert_eq!(stores[0].closed_spans(&crm()).await.unwrap(), all);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_hangs_makes_no_other_webhook_wait() {
+    let Some(fixture) = Fixture::postgres().await else { return };
+    fixture.accept(event("ada", "1")).await;
+    let held = fixture.hold("UPDATE jobs SET wanted = wanted").await;
+    let store = Arc::clone(&fixture.store);
+    let hanging = tokio::spawn(async move { store.accept_events(vec![event("ada", "2")]).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for n in 0..20 {
+        let other = fixture.store.accept_events(vec![event(&format!("other{n}"), "{}")]);
+        let receipts =
+            tokio::time::timeout(Duration::from_secs(1), other).await.expect("it waits for the one that hangs");
+        assert!(!receipts.unwrap()[0].duplicate);
+    }
+    assert!(!hanging.is_finished(), "nothing was held");
+    held.commit().await;
+    assert!(hanging.await.unwrap().is_ok());
+    assert_eq!(fixture.count("SELECT count(*) FROM events").await, 22);
+}

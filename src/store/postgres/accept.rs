@@ -113,14 +113,8 @@ impl Intake {
             handlers: Handle::current(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let tasks: Vec<Writer> = (0..writers).map(|_| Writer::new(Arc::clone(&shared))).collect();
-        let run = move || {
-            runtime.block_on(async {
-                let mut tasks: JoinSet<()> = tasks.into_iter().map(Writer::run).collect();
-                // A panic was reported when it happened; the others go on.
-                while tasks.join_next().await.is_some() {}
-            });
-        };
+        let storing = keep_storing(Arc::clone(&shared), writers);
+        let run = move || runtime.block_on(storing);
         let thread = std::thread::Builder::new().name("intake".to_owned()).spawn(run)?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
@@ -217,6 +211,27 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the store is closed".to_owned())
 }
 
+/// Runs the tasks until all have ended.
+async fn keep_storing(shared: Arc<Shared>, writers: usize) {
+    let writer = || Writer::new(Arc::clone(&shared)).run();
+    let mut tasks: JoinSet<()> = (0..writers).map(|_| writer()).collect();
+    while let Some(ended) = tasks.join_next().await {
+        // A panic was reported when it happened; another task takes its place.
+        if ended.is_err() {
+            tasks.spawn(writer());
+        }
+    }
+}
+
+/// A batch that is under way until this is dropped.
+struct UnderWay(Arc<Shared>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.lock().end();
+    }
+}
+
 /// One of the tasks that store.
 struct Writer {
     shared: Arc<Shared>,
@@ -236,11 +251,11 @@ impl Writer {
 
     async fn run(mut self) {
         while let Some(requests) = self.shared.next().await {
+            let _under_way = UnderWay(Arc::clone(&self.shared));
             match self.connection().await {
                 Ok(db) => self.store(db, requests).await,
                 Err(reason) => refuse(requests, &reason),
             }
-            self.shared.lock().end();
         }
         if let Some(db) = self.db {
             // It has nothing open; the server notices if the farewell is lost.

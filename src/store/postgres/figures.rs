@@ -60,7 +60,12 @@ pub(super) async fn queue(store: &PostgresStore, _now: Timestamp) -> StoreResult
     }
     for (destination, entry) in &mut figures {
         let (oldest, failing, waiting): (Option<Time>, Option<Time>, Option<Time>) = sqlx::query_as(
-            "SELECT (SELECT min(owed_since) FROM jobs WHERE destination = $1 AND state = 'owed'),
+            "SELECT least(
+                        (SELECT min(owed_since) FROM jobs WHERE destination = $1 AND state = 'owed' AND owed_since <> due_at),
+                        (SELECT min(due_at) FROM jobs WHERE destination = $1 AND state = 'owed' AND lane = 0 AND class = 0),
+                        (SELECT min(due_at) FROM jobs WHERE destination = $1 AND state = 'owed' AND lane = 0 AND class = 1),
+                        (SELECT min(due_at) FROM jobs WHERE destination = $1 AND state = 'owed' AND lane = 1 AND class = 0),
+                        (SELECT min(due_at) FROM jobs WHERE destination = $1 AND state = 'owed' AND lane = 1 AND class = 1)),
                     (SELECT min(first_failed_at) FROM jobs
                       WHERE destination = $1 AND state = 'owed' AND first_failed_at IS NOT NULL),
                     (SELECT min(waiting_since) FROM jobs

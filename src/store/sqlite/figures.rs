@@ -52,7 +52,17 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
     }
     for (destination, entry) in &mut figures {
         let (oldest, failing, waiting): (Option<i64>, Option<i64>, Option<i64>) = sqlx::query_as(
-            "SELECT (SELECT min(owed_since) FROM jobs WHERE destination = ?1 AND state = 'owed'),
+            "SELECT (SELECT min(since) FROM (
+                         SELECT min(owed_since) AS since FROM jobs
+                          WHERE destination = ?1 AND state = 'owed' AND owed_since <> due_at
+                         UNION ALL
+                         SELECT min(due_at) FROM jobs WHERE destination = ?1 AND state = 'owed' AND lane = 0 AND class = 0
+                         UNION ALL
+                         SELECT min(due_at) FROM jobs WHERE destination = ?1 AND state = 'owed' AND lane = 0 AND class = 1
+                         UNION ALL
+                         SELECT min(due_at) FROM jobs WHERE destination = ?1 AND state = 'owed' AND lane = 1 AND class = 0
+                         UNION ALL
+                         SELECT min(due_at) FROM jobs WHERE destination = ?1 AND state = 'owed' AND lane = 1 AND class = 1)),
                     (SELECT min(first_failed_at) FROM jobs
                       WHERE destination = ?1 AND state = 'owed' AND first_failed_at IS NOT NULL),
                     (SELECT min(waiting_since) FROM jobs

@@ -19,16 +19,22 @@ use crate::store::{EventReceipt, EventState, NewEvent, StoreError, StoreResult};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
-/// Stores events of which none is known, and then all that follows from them; nothing at all if any of their senders' IDs is
-/// there already, or, unless $22, if any lead was erased. If a key comes to be there at the same moment, it fails as not
-/// unique.
+/// Stores events of which none is known, and then all that follows from them; nothing at all if any of their keys is there
+/// already, or, unless $22, if any lead was erased. If a key comes to be there at the same moment, it fails as not unique.
 static STORE_NEW: LazyLock<String> = LazyLock::new(|| {
     store_sql(
-        "new AS MATERIALIZED (
-             SELECT NOT known AND NOT unscreened AS yes, unscreened
-               FROM (SELECT EXISTS (SELECT 1 FROM given g WHERE g.keyed
-                                       AND EXISTS (SELECT 1 FROM event_keys k
-                                                    WHERE k.source = g.source AND k.sender_id = g.sender_id OFFSET 0)) AS known,
+        // A sender may use one ID again and again: it is looked for once, and only where it is there the content is.
+        "met AS MATERIALIZED (
+             SELECT g.source, g.received_at, g.maybe_reused,
+                    g.keyed AND EXISTS (SELECT 1 FROM event_keys k
+                                         WHERE k.source = g.source AND k.sender_id = g.sender_id
+                                           AND k.content_hash = g.content_hash OFFSET 0) AS same
+               FROM given g
+              WHERE EXISTS (SELECT 1 FROM event_keys k
+                             WHERE k.source = g.source AND k.sender_id = g.sender_id OFFSET 0)),
+         new AS MATERIALIZED (
+             SELECT NOT repeats AND NOT unscreened AS yes, unscreened
+               FROM (SELECT EXISTS (SELECT 1 FROM met WHERE same) AS repeats,
                             NOT $22 AND EXISTS (SELECT 1 FROM erased) AS unscreened OFFSET 0) seen),
          keyed AS (
              INSERT INTO event_keys (source, sender_id, content_hash, event_id, received_at)
@@ -36,7 +42,7 @@ static STORE_NEW: LazyLock<String> = LazyLock::new(|| {
               ORDER BY sender_id COLLATE \"C\", source COLLATE \"C\", content_hash
              RETURNING 1),
          ready AS MATERIALIZED (SELECT yes AND (SELECT count(*) FROM keyed) >= 0 AS yes, unscreened FROM new)",
-        "SELECT source, hour, state, n FROM counts",
+        "SELECT source, received_at FROM met WHERE maybe_reused",
     )
 });
 
@@ -57,25 +63,20 @@ static STORE: LazyLock<String> = LazyLock::new(|| {
          ready AS MATERIALIZED (
              SELECT (SELECT count(*) FROM keyed) = (SELECT count(*) FROM given WHERE keyed) OR $22 AS yes,
                     false AS unscreened)",
-        // A sender ID that came before with other content is counted besides.
-        "SELECT source, hour, state, sum(n)::bigint
-           FROM (SELECT source, hour, state, n FROM counts
-                 UNION ALL
-                 SELECT g.source, date_trunc('hour', g.received_at), 'reused_id', 1 FROM given g
-                  WHERE g.maybe_reused
-                    AND EXISTS (SELECT 1 FROM event_keys k
-                                 WHERE k.source = g.source AND k.sender_id = g.sender_id AND k.event_id < $23
-                                OFFSET 0)) c
-          GROUP BY source, hour, state ORDER BY source COLLATE \"C\", hour, state COLLATE \"C\"",
+        "SELECT g.source, g.received_at FROM given g
+          WHERE g.maybe_reused
+            AND EXISTS (SELECT 1 FROM event_keys k
+                         WHERE k.source = g.source AND k.sender_id = g.sender_id AND k.event_id < $23
+                        OFFSET 0)",
     )
 });
 
-/// The SQL that stores events once `keys`, which has the keys stored or locked, says that they are `ready`. `counted`: what
-/// is added to the figures of the sources, in key order.
+/// The SQL that stores events once `keys`, which has the keys stored or locked, says that they are `ready`. `reused`: those
+/// whose sender ID came before with other content.
 ///
 /// Event numbers are drawn in order of arrival, which is that of the arrays. Keys come first: they are what copies of one
 /// event wait for, in other processes too, and everybody takes them in the same order.
-fn store_sql(keys: &str, counted: &str) -> String {
+fn store_sql(keys: &str, reused: &str) -> String {
     let marked = "(SELECT u.*, $21::smallint AS class, false AS forced
                      FROM unnest($16::text[], $17::text[], $18::text[], $19::timestamptz[], $20::bigint[])
                           WITH ORDINALITY AS u(destination, source, lead_id, at, times, place)
@@ -100,12 +101,15 @@ fn store_sql(keys: &str, counted: &str) -> String {
              INSERT INTO bodies (event_id, received_at, headers, body)
              SELECT id, received_at, headers, body FROM given WHERE (SELECT yes FROM ready)),
          owed AS ({owed} RETURNING 1),
-         counts (source, hour, state, n) AS (
-             SELECT * FROM unnest($24::text[], $25::timestamptz[], $26::text[], $27::bigint[])),
          counted AS (
              INSERT INTO source_counts (source, hour, state, slot, n)
-             SELECT source, hour, state, (pg_backend_pid() % 32)::smallint, n FROM ({counted}) c (source, hour, state, n)
+             SELECT source, hour, state, (pg_backend_pid() % 32)::smallint, sum(n)::bigint
+               FROM (SELECT * FROM unnest($24::text[], $25::timestamptz[], $26::text[], $27::bigint[])
+                               AS u(source, hour, state, n)
+                     UNION ALL
+                     SELECT source, date_trunc('hour', received_at), 'reused_id', 1 FROM ({reused}) r) c
               WHERE (SELECT yes FROM ready) AND (SELECT count(*) FROM owed) >= 0
+              GROUP BY source, hour, state ORDER BY source COLLATE \"C\", hour, state COLLATE \"C\"
              ON CONFLICT (source, hour, state, slot) DO UPDATE SET n = source_counts.n + excluded.n)
          SELECT ARRAY(SELECT id FROM given ORDER BY place), ready.yes, ready.unscreened FROM ready",
         owed = dirty::upsert_sql(marked, "true")
@@ -248,7 +252,7 @@ struct Done {
 /// What came of the attempt to store events in one statement.
 enum Tried {
     Stored(Done),
-    /// Nothing is stored: some of them are known, or their senders' IDs are.
+    /// Nothing is stored: some of them are known.
     Repeats,
     /// Nothing is stored: a lead was erased, and it was not looked whether it is one of theirs.
     Unscreened,
