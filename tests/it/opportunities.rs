@@ -5,7 +5,7 @@ use leadrelay::domain::mapping::FieldRow;
 use serde_json::{Value as Json, json};
 
 use crate::contacts::with_contacts;
-use crate::harness::{Harness, event};
+use crate::harness::{Harness, Stage, event};
 
 const CREATED: i64 = 1_767_225_600;
 
@@ -217,6 +217,28 @@ async fn the_check_looks_at_the_rows_and_at_what_tells_the_opportunity() {
     convert(&harness, true).await;
     send(&harness, 60, &ada("+49 30 901821", "A call")).await;
     assert_eq!((phone(&harness).await, told(&harness).await), (json!("+4930901821"), Vec::new()));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn opportunities_that_our_user_may_not_see_keep_no_lead_waiting() {
+    let stage = Stage::new().await;
+    let hidden = json!([{ "fault": "status", "status": 404, "path": "Opportunity/describe" }]);
+    stage.order("faults", json!({ "rules": hidden })).await;
+    let harness = stage.start(with_opportunities).await;
+    send(&harness, 0, &ada("+49 30 901820", "A call")).await;
+    convert(&harness, true).await;
+    send(&harness, 60, &ada("+49 30 901821", "A call")).await;
+    assert_eq!((phone(&harness).await, next_step(&harness).await), (json!("+4930901821"), Json::Null));
+    let check = harness.until("check", |check| check["items"] != json!([])).await;
+    let findings = check["items"][0]["findings"].as_array().unwrap();
+    let of_opportunity = findings.iter().filter(|finding| finding["subject"] == "Opportunity");
+    assert_eq!(of_opportunity.map(|finding| &finding["severity"]).collect::<Vec<_>>(), ["error"], "{check}");
+    // Once it is shown, what the lead says goes there.
+    harness.faults(json!([])).await;
+    harness.resume_with_new_schema().await;
+    send(&harness, 120, &ada("+49 30 901822", "A call")).await;
+    assert_eq!(next_step(&harness).await, "A call");
     harness.stop().await;
 }
 
