@@ -134,7 +134,7 @@ impl Batch {
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
-            let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &self.rules.sync);
+            let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, job.forced, &self.rules.sync);
             let in_hand = keys::of_lead(&keys);
             let member = Member { job, lead, work, external_id, keys, in_hand: in_hand.clone() };
             if member.work.excluded {

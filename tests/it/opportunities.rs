@@ -217,6 +217,12 @@ async fn the_check_looks_at_the_rows_and_at_what_tells_the_opportunity() {
     convert(&harness, true).await;
     send(&harness, 60, &ada("+49 30 901821", "A call")).await;
     assert_eq!((phone(&harness).await, told(&harness).await), (json!("+4930901821"), Vec::new()));
+    // Which one it is was not to be seen, and is by now.
+    harness.order("fields", json!({ "object": "Lead", "name": "ConvertedOpportunityId" })).await;
+    harness.order("fields", json!({ "object": "Opportunity", "name": "NextStep" })).await;
+    harness.resume_with_new_schema().await;
+    send(&harness, 120, &ada("+49 30 901822", "A call")).await;
+    assert_eq!(next_step(&harness).await, "A call");
     harness.stop().await;
 }
 
@@ -312,12 +318,27 @@ async fn each_lead_that_was_converted_into_one_contact_has_its_own_opportunity()
     let second = harness.order("convert", wanted).await;
     other["country"] = json!("AT");
     send(&harness, 60, &other).await;
-    let opportunities = harness.control("records?object=Opportunity").await["items"].as_array().unwrap().clone();
-    let next_step = |made: &Json| {
+    let opportunities =
+        async || harness.control("records?object=Opportunity").await["items"].as_array().unwrap().clone();
+    let next_step = |opportunities: &[Json], made: &Json| {
         let own = opportunities.iter().find(|opportunity| opportunity["id"] == made["opportunity_id"]).unwrap();
         own["fields"]["NextStep"].clone()
     };
-    assert_eq!((next_step(&made), next_step(&second)), (json!("A call"), json!("A tender")));
+    // While a person is asked whose the Contact is, the second one is left alone.
+    assert_eq!(
+        (next_step(&opportunities().await, &made), next_step(&opportunities().await, &second)),
+        (json!("A call"), Json::Null)
+    );
+    let conflicts = harness.admin("conflicts?state=open&kind=shared_record").await;
+    assert_eq!(conflicts["items"][0]["lead_id"], "cl_2", "{conflicts}");
+    harness
+        .admin_post(&format!("conflicts/{}/resolve", conflicts["items"][0]["id"]), json!({ "choose": "lead" }))
+        .await;
+    harness.settled().await;
+    assert_eq!(
+        (next_step(&opportunities().await, &made), next_step(&opportunities().await, &second)),
+        (json!("A call"), json!("A tender"))
+    );
     harness.stop().await;
 }
 
