@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tracing::{debug, error, warn};
 
+use super::beside::Owed;
 use super::calls::counted;
 use super::destination::{Destination, Rules};
 use super::fold;
@@ -73,8 +74,10 @@ pub(super) struct Planned {
     /// What this attempt did before its last call, refused calls among it, with what was announced: logged with that one.
     pub before: Vec<(Option<IntentId>, NewLogRow)>,
     /// Calls of this attempt in which a duplicate rule refused it and that another one followed: what was announced, and what
-    /// the call cost. The row of the last call tells of all.
+    /// the call cost, until a row tells of that.
     pub asked: Vec<(IntentId, u32)>,
+    /// What was not written beside the person's record and is to be tried again.
+    pub owed: Option<Owed>,
 }
 
 /// What the batch as a whole says of the CRM and of the queue.
@@ -248,14 +251,8 @@ impl Batch {
             let shared = shared.contains(&member.lead.key);
             let plan = self.plan_one(&member, found, shared, &|record| owner_of.get(record).cloned());
             let plan = self.without_known(&member, plan);
-            planned.push(Planned {
-                member,
-                plan,
-                duplicates: self.destination.settings.duplicates,
-                assigns: self.destination.settings.auto_assign,
-                before: Vec::new(),
-                asked: Vec::new(),
-            });
+            let (duplicates, assigns) = (self.destination.settings.duplicates, self.destination.settings.auto_assign);
+            planned.push(Planned { duplicates, assigns, ..Planned::of(member, plan) });
         }
         Ok(planned)
     }

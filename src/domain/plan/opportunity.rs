@@ -14,6 +14,7 @@ use crate::domain::mapping::Given;
 use crate::domain::merge::LeadSide;
 use crate::domain::opportunity::{Conversion, OpportunityKey, OpportunityObject};
 use crate::domain::record::CrmValue;
+use crate::domain::time::Timestamp;
 
 use super::ask::Blanks;
 use super::company::filled;
@@ -33,6 +34,8 @@ pub struct OpportunityRules {
 pub struct OpportunityPlan {
     pub record: RecordRef,
     pub is_gone: bool,
+    /// When it was changed last before it was read: nobody may have filled in meanwhile what was blank.
+    pub modified_at: Option<Timestamp>,
     /// What is blank there and known to the lead.
     pub fields: BTreeMap<FieldName, CrmValue>,
     pub decisions: Vec<Decision>,
@@ -173,6 +176,7 @@ pub(super) fn add(mut plan: SyncPlan, input: &PlanInput<'_>, rules: &SyncRules) 
     plan.opportunity = Some(OpportunityPlan {
         record: conversion.opportunity.clone(),
         is_gone: conversion.record.is_none(),
+        modified_at: conversion.record.as_ref().and_then(|record| record.modified_at),
         fields,
         decisions,
         is_new: base.is_none_or(|base| base.crm != CrmValue::Text(conversion.opportunity.id.to_string())),
