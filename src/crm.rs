@@ -314,6 +314,12 @@ impl CrmError {
         }
     }
 
+    /// Whether a write that failed so may go through later, though it says the same: once the CRM can, the record is read anew,
+    /// or the schema is.
+    pub const fn passes(&self) -> bool {
+        !self.needs_person() || matches!(self, CrmError::SchemaDrift { .. })
+    }
+
     /// The stable word under which the log, the API and metrics group this error: the CRM's own code where it gave one.
     pub fn code(&self) -> &str {
         match self {

@@ -4,6 +4,7 @@
 //! committed before a CRM is called, and every claimed job is settled, given back, or due again when its lease ends.
 
 mod batch;
+mod beside;
 pub mod by_hand;
 pub mod calls;
 mod companies;

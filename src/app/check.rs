@@ -94,7 +94,10 @@ pub(super) async fn look(config: &DestinationConfig, crm: &dyn Crm) -> Result<Lo
     for object in objects_read(&config.records.object, &kinds) {
         match crm.describe(std::slice::from_ref(&object)).await {
             Ok(described) => schema.objects.extend(described.objects),
-            Err(error) if error.needs_person() => failures.push(undescribed(&object, &error)),
+            Err(error) if error.needs_person() => {
+                let meanwhile = if kinds.is_opportunity(&object) { "nothing is written there" } else { NOTHING_SYNCED };
+                failures.push(undescribed(&object, &error, meanwhile));
+            }
             // The others would meet the same trouble.
             Err(error) => return Err(unreachable(&error)),
         }
@@ -108,7 +111,7 @@ async fn of_users(crm: &dyn Crm) -> Finding {
     let subject = users.object.to_string();
     let described = match crm.describe(std::slice::from_ref(&users.object)).await {
         Ok(described) => described,
-        Err(error) => return undescribed(&users.object, &error),
+        Err(error) => return undescribed(&users.object, &error, NOTHING_SYNCED),
     };
     let hidden = users.fields.iter().find(|field| described.field(&users.object, field).is_none());
     match hidden {
@@ -264,14 +267,17 @@ fn our_rules(records: &RecordsConfig) -> Vec<DuplicateRule> {
     rules
 }
 
+/// What follows from a describe that failed.
+pub(super) const NOTHING_SYNCED: &str = "nothing is synced";
+
 /// What to do about a describe that failed.
-pub(super) fn undescribed(object: &ObjectName, error: &CrmError) -> Finding {
+pub(super) fn undescribed(object: &ObjectName, error: &CrmError, meanwhile: &str) -> Finding {
     if !error.needs_person() {
         return unreachable(error);
     }
     let remedy = format!(
         "give the integration user read access to {object} and what else the message names (README, step 3); \
-         nothing is synced until then"
+         {meanwhile} until then"
     );
     let finding = format!("the CRM does not show us its fields: {error}");
     Finding { severity: Severity::Error, subject: object.to_string(), finding, remedy }

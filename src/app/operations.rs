@@ -31,7 +31,7 @@ use crate::http::admin::state::{
     Operations, OrderError, ReloadError, Reloaded,
 };
 use crate::intake::Holding;
-use crate::queue::destination::Destination;
+use crate::queue::destination::{Destination, Undescribed};
 use crate::source;
 use crate::store::{NewRun, Ordered, Page, ResyncScope, RunProgress, RunRow, Store, StoreResult};
 use crate::telemetry::Sparsely;
@@ -139,7 +139,9 @@ impl AppOperations {
         let config = self.configs.get(&destination.name)?;
         let (rules, failed) = (destination.rules(), destination.undescribed());
         let checked_at = failed.as_ref().map(|failed| failed.at).or(rules.as_ref().map(|rules| rules.seen_at))?;
-        let failures = failed.iter().map(|failed| check::undescribed(&failed.object, &failed.error)).collect();
+        let undescribed =
+            |failed: &Undescribed| check::undescribed(&failed.object, &failed.error, check::NOTHING_SYNCED);
+        let failures = failed.iter().map(undescribed).collect();
         let mut schema = rules.map_or_else(Schema::default, |rules| rules.sync.schema.clone());
         if let Some(failed) = failed.filter(|failed| failed.error.needs_person()) {
             schema.objects.remove(&failed.object);

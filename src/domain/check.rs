@@ -178,7 +178,7 @@ pub fn of_opportunity(
             ));
         }
     }
-    if findings.is_empty() {
+    if findings.is_empty() && schema.objects.contains_key(object) {
         findings
             .push(fine(object.to_string(), "filled where it is blank, once a sales rep made one of a lead's record"));
     }

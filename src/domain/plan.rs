@@ -11,7 +11,7 @@ mod eligible;
 mod gone;
 mod keys;
 mod note;
-pub mod opportunity;
+mod opportunity;
 mod owners;
 mod sides;
 mod standing;

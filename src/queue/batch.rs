@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tracing::{debug, error, warn};
 
+use super::beside::Owed;
 use super::calls::counted;
 use super::destination::{Destination, Rules};
 use super::fold;
@@ -73,8 +74,10 @@ pub(super) struct Planned {
     /// What this attempt did before its last call, refused calls among it, with what was announced: logged with that one.
     pub before: Vec<(Option<IntentId>, NewLogRow)>,
     /// Calls of this attempt in which a duplicate rule refused it and that another one followed: what was announced, and what
-    /// the call cost. The row of the last call tells of all.
+    /// the call cost, until a row tells of that.
     pub asked: Vec<(IntentId, u32)>,
+    /// What was not written beside the person's record and is to be tried again.
+    pub owed: Option<Owed>,
 }
 
 /// What the batch as a whole says of the CRM and of the queue.
@@ -134,7 +137,7 @@ impl Batch {
             let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
-            let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &self.rules.sync);
+            let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, job.forced, &self.rules.sync);
             let in_hand = keys::of_lead(&keys);
             let member = Member { job, lead, work, external_id, keys, in_hand: in_hand.clone() };
             if member.work.excluded {
@@ -248,14 +251,8 @@ impl Batch {
             let shared = shared.contains(&member.lead.key);
             let plan = self.plan_one(&member, found, shared, &|record| owner_of.get(record).cloned());
             let plan = self.without_known(&member, plan);
-            planned.push(Planned {
-                member,
-                plan,
-                duplicates: self.destination.settings.duplicates,
-                assigns: self.destination.settings.auto_assign,
-                before: Vec::new(),
-                asked: Vec::new(),
-            });
+            let (duplicates, assigns) = (self.destination.settings.duplicates, self.destination.settings.auto_assign);
+            planned.push(Planned { duplicates, assigns, ..Planned::of(member, plan) });
         }
         Ok(planned)
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use self::groups::{Group, groups};
 use super::batch::{Batch, Member, Planned, Report, new_request_id};
+use super::beside::Owed;
 use super::keys::{self, Deferred, InHand};
 use super::lease::Lease;
 use super::left_out::without_known;
@@ -17,6 +18,7 @@ use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::plan::{CompanyAction, CompanyRules, ConflictKind, Decision, Question, company};
 use crate::domain::record::CrmValue;
+use crate::domain::time::Timestamp;
 use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, NewLogRow, Operation, Outcome, StoreResult};
 
 /// How the CRM says that its own duplicate rule refused a record.
@@ -32,6 +34,8 @@ pub(super) struct Task {
     /// The leads of the company; in the name of the first one it is done.
     places: Vec<usize>,
     decisions: Vec<Decision>,
+    /// It was read so: what somebody fills in meanwhile stays.
+    unmodified_since: Option<Timestamp>,
     /// How its write meets the CRM's own duplicate rules: past them where a person said that it is another company than those
     /// that are there.
     duplicates: OnDuplicate,
@@ -103,7 +107,7 @@ impl Batch {
                     let Some(one) = planned.get_mut(*place) else { continue };
                     let operation = if nth == 0 { task.operation() } else { Operation::AccountMatch };
                     let row = task.row(one, settling, operation, task.record.as_ref(), rules);
-                    one.before.push((None, NewLogRow { outcome: Outcome::Planned, ..row }));
+                    one.before.push((None, row));
                 }
             }
             return Ok(planned);
@@ -172,6 +176,7 @@ impl Batch {
                 keys: BTreeSet::from([keys::of_record(record)]),
                 places: Vec::new(),
                 decisions: Vec::new(),
+                unmodified_since: of.modified_at,
                 duplicates: settings,
             });
             task.add(place, fields, &of.decisions);
@@ -272,6 +277,7 @@ fn creates(planned: &[Planned], rules: &CompanyRules, settings: OnDuplicate) -> 
             keys: group.keys,
             places: Vec::new(),
             decisions: Vec::new(),
+            unmodified_since: None,
             duplicates: settings,
         };
         for place in group.places {
@@ -300,6 +306,9 @@ fn without_task(one: &mut Planned, settling: &Settling<'_>, rules: &CompanyRules
             }
             // Fields that are left belong to another batch's record for now.
             one.plan.point_to(record, &rules.object, fields.is_empty());
+            if !fields.is_empty() {
+                one.owed = Some(Owed::InHand);
+            }
         }
         CompanyAction::Create { .. } => {}
         CompanyAction::Nothing { reason } => {
@@ -332,6 +341,9 @@ fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: 
         // What the CRM refuses of a company keeps no person out of it.
         Err(CrmError::Refused { .. }) => (task.record.clone(), true, true),
         Err(CrmError::Duplicate { code, .. }) if code == RULE => (task.record.clone(), true, true),
+        Err(CrmError::Operator { .. } | CrmError::Unfamiliar { .. }) if task.record.is_some() => {
+            (task.record.clone(), true, true)
+        }
         Err(_) => (task.record.clone(), task.record.is_some(), false),
     };
     for (nth, place) in task.places.iter().enumerate() {
@@ -352,6 +364,7 @@ fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: 
         }
         if let Some(company) = &record {
             one.plan.point_to(company, &rules.object, whole);
+            one.owed = result.outcome.as_ref().err().and_then(Owed::after).or(one.owed.take());
             continue;
         }
         remember(&mut one.plan, &task.fields, call.sent_at);
@@ -409,6 +422,9 @@ impl Done {
                 NewLogRow { outcome: Outcome::Conflict, error: Some(told_of_rule(&question)), ..row }
             }
             (Some(CrmError::Refused { .. }), None) => NewLogRow { outcome: Outcome::Refused, ..row },
+            (Some(CrmError::Operator { .. } | CrmError::Unfamiliar { .. }), None) if task.record.is_some() => {
+                NewLogRow { outcome: Outcome::Refused, ..row }
+            }
             _ => row,
         }
     }
@@ -436,7 +452,7 @@ impl Task {
             id: self.record.as_ref().map(|record| record.id.clone()),
             fields: self.fields.clone(),
             delete: false,
-            unmodified_since: None,
+            unmodified_since: self.unmodified_since,
             duplicates: self.duplicates,
         }
     }

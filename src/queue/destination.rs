@@ -245,8 +245,8 @@ impl Destination {
     }
 
     async fn look(&self) -> Result<Arc<Rules>, CrmError> {
-        let kinds = Kinds::of(&*self.crm, &self.settings);
-        let schema = self.describe(&kinds).await?;
+        let mut kinds = Kinds::of(&*self.crm, &self.settings);
+        let schema = self.describe(&mut kinds).await?;
         let rules = Arc::new(make_rules(&self.settings, &kinds, schema, self.clock.now()));
         self.gate.set_drift(&rules.missing_keys);
         for key in &rules.missing_keys {
@@ -264,12 +264,17 @@ impl Destination {
         Ok(rules)
     }
 
-    /// What the CRM says of every object that is read.
-    async fn describe(&self, kinds: &Kinds) -> Result<Schema, CrmError> {
+    /// What the CRM says of every object that is read. Opportunities that it does not show are none of them: leads wait for
+    /// no such record.
+    async fn describe(&self, kinds: &mut Kinds) -> Result<Schema, CrmError> {
         let (mut schema, mut failed) = (Schema::default(), None);
         for object in objects_read(&self.settings.object, kinds) {
             match self.crm.describe(std::slice::from_ref(&object)).await {
                 Ok(described) => schema.objects.extend(described.objects),
+                Err(error) if error.needs_person() && kinds.is_opportunity(&object) => {
+                    warn!(destination = %self.name, %object, "{} does not show us {object}, so nothing is written there: {error}", self.name);
+                    kinds.opportunity = None;
+                }
                 Err(error) => {
                     failed = Some(Undescribed { at: self.clock.now(), object, error });
                     break;
@@ -319,6 +324,10 @@ impl Kinds {
     fn of(crm: &dyn Crm, settings: &DestinationSettings) -> Self {
         let company = settings.company.as_ref().map(|_| crm.companies());
         Self { people: crm.people(), company, opportunity: written_opportunity(crm, &settings.rows) }
+    }
+
+    pub fn is_opportunity(&self, object: &ObjectName) -> bool {
+        self.opportunity.as_ref().is_some_and(|opportunity| opportunity.object == *object)
     }
 }
 

@@ -21,9 +21,8 @@ use crate::domain::job::{Class, Lane};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Direction;
 use crate::domain::matching::{Candidates, MatchedBy};
-use crate::domain::opportunity::OpportunityKey;
 use crate::domain::plan::{
-    Action, CompanyAction, ConflictKind, Decision, Rule, SyncPlan, left_alone, match_keys, opportunity, planned_link,
+    Action, CompanyAction, ConflictKind, Decision, Rule, SyncPlan, left_alone, match_keys, planned_link,
 };
 use crate::domain::time::Timestamp;
 use crate::store::{ClaimedJob, ConflictRow, OpenConflict, Work};
@@ -174,10 +173,8 @@ impl Destination {
     fn member(&self, lead: Lead, work: Work, rules: &Arc<Rules>) -> Member {
         let external_id = self.settings.external_id_value.value_for(&lead.key);
         let (times, link) = (self.times_of(&lead.key.source), planned_link(work.link.as_ref(), &work.resolutions));
-        let mut keys = match_keys(&lead, &external_id, link, &work.resolutions, times, &rules.sync);
-        // Shown even where the lead says nothing new of it.
-        let opportunity = || opportunity::known(link?, &rules.sync).map(OpportunityKey::Known);
-        keys.opportunity = keys.opportunity.or_else(opportunity);
+        // Its opportunity is shown even where the lead says nothing new of it.
+        let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, true, &rules.sync);
         let job = ClaimedJob {
             lead: lead.key.clone(),
             lane: if work.link.is_some() { Lane::Linked } else { Lane::First },

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::batch::{Batch, Member, Planned};
 use super::destination::{Destination, Rules};
 use super::settle::Settling;
-use crate::crm::OnDuplicate;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::plan::{Action, OnDelete, SyncPlan};
 use crate::store::StoreResult;
@@ -14,14 +13,7 @@ impl Batch {
     /// Settles leads that a person excluded: nothing is looked up for them.
     pub(super) async fn leave_excluded(&self, members: Vec<Member>) -> StoreResult<()> {
         let settling = Settling { batch: self, leads: 1, lookup_calls: 0 };
-        let planned = members.into_iter().map(|member| Planned {
-            member,
-            plan: excluded(),
-            duplicates: OnDuplicate::default(),
-            assigns: false,
-            before: Vec::new(),
-            asked: Vec::new(),
-        });
+        let planned = members.into_iter().map(|member| Planned::of(member, excluded()));
         self.settle(planned.map(|planned| settling.without_write(planned)).collect(), &self.lease).await
     }
 

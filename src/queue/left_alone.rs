@@ -2,7 +2,6 @@
 
 use super::batch::{Batch, Member, Planned, Report};
 use super::settle::Settling;
-use crate::crm::OnDuplicate;
 use crate::domain::matching::Candidates;
 use crate::domain::plan::{Action, FILTERED, left_alone};
 use crate::store::{LogFilter, LogRow, Operation, Page, StoreResult};
@@ -27,14 +26,7 @@ impl Batch {
             if is_filtered && !member.job.forced && self.was_told(&member).await? {
                 told.push(settling.told_before(&member));
             } else {
-                planned.push(Planned {
-                    member,
-                    plan,
-                    duplicates: OnDuplicate::default(),
-                    assigns: false,
-                    before: Vec::new(),
-                    asked: Vec::new(),
-                });
+                planned.push(Planned::of(member, plan));
             }
         }
         self.settle(told, &self.lease).await?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::{Batch, Planned, Report, new_request_id};
+use super::beside::Owed;
 use super::keys::{self, InHand};
 use super::lease::Lease;
 use super::settle::Settling;
@@ -13,6 +14,7 @@ use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{BasePair, Decision, OpportunityPlan};
 use crate::domain::record::CrmValue;
+use crate::domain::time::Timestamp;
 use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, NewLogRow, Operation, Outcome, StoreResult};
 
 /// Under which the log tells of an opportunity that is no longer there.
@@ -24,6 +26,8 @@ pub(super) struct Fill {
     record: RecordRef,
     fields: BTreeMap<FieldName, CrmValue>,
     decisions: Vec<Decision>,
+    /// It was read so: what somebody fills in meanwhile stays.
+    unmodified_since: Option<Timestamp>,
     /// The leads whose opportunity it is; in the name of the first one it is done.
     places: Vec<usize>,
 }
@@ -46,6 +50,7 @@ impl Batch {
                 record: of.record.clone(),
                 fields: BTreeMap::new(),
                 decisions: Vec::new(),
+                unmodified_since: of.modified_at,
                 places: Vec::new(),
             });
             fill.add(place, of);
@@ -57,8 +62,8 @@ impl Batch {
         Ok(fills.into_iter().zip(answers).filter(|(_, whose)| *whose == InHand::Ours).map(|(fill, _)| fill).collect())
     }
 
-    /// Fills them, and has the plans keep in mind which opportunity is whose. What did not work is tried again when the lead
-    /// is looked at next.
+    /// Fills them, and has the plans keep in mind which opportunity is whose. For what did not work and may later the leads
+    /// stay owed.
     pub(super) async fn fill_opportunities(
         &self,
         planned: &mut [Planned],
@@ -74,7 +79,7 @@ impl Batch {
             for fill in fills {
                 let Some(one) = fill.places.first().and_then(|place| planned.get_mut(*place)) else { continue };
                 let row = fill.row(one, settling);
-                one.before.push((None, NewLogRow { outcome: Outcome::Planned, ..row }));
+                one.before.push((None, row));
             }
             return Ok(());
         }
@@ -132,7 +137,7 @@ impl Batch {
                     ours.push(fill);
                     intents.push(intent);
                 }
-                None => know(planned, &fill.places, false),
+                None => know(planned, &fill.places, || Some(Owed::InHand)),
             }
         }
         if ours.is_empty() {
@@ -160,7 +165,7 @@ impl Batch {
 fn without_fill(one: &mut Planned, settling: &Settling<'_>) {
     let Some(of) = one.plan.opportunity.as_ref() else { return };
     // Fields that are left belong to another batch's record for now.
-    let whole = of.fields.is_empty();
+    let owed = (!of.fields.is_empty()).then_some(Owed::InHand);
     if of.is_gone {
         let row = gone(matched(one, of, settling), of);
         one.before.push((None, row));
@@ -168,7 +173,8 @@ fn without_fill(one: &mut Planned, settling: &Settling<'_>) {
         let row = matched(one, of, settling);
         one.before.push((None, row));
     }
-    one.plan.know_opportunity(whole);
+    one.plan.know_opportunity(owed.is_none());
+    one.owed = owed.or(one.owed.take());
 }
 
 /// The row that tells which opportunity is the lead's.
@@ -185,13 +191,16 @@ fn gone(row: NewLogRow, of: &OpportunityPlan) -> NewLogRow {
     let RecordRef { object, id } = &of.record;
     let error =
         format!("{object} {id} is no longer there, or our user may not see it; the rows for it are not written");
-    NewLogRow { outcome: Outcome::Ok, error_code: Some(GONE.to_owned()), error: Some(error), ..row }
+    NewLogRow { error_code: Some(GONE.to_owned()), error: Some(error), ..row }
 }
 
-fn know(planned: &mut [Planned], places: &[usize], whole: bool) {
+/// Has the leads keep in mind which opportunity is theirs, and what is still owed to it.
+fn know(planned: &mut [Planned], places: &[usize], owed: impl Fn() -> Option<Owed>) {
     for place in places {
         if let Some(one) = planned.get_mut(*place) {
-            one.plan.know_opportunity(whole);
+            let owed = owed();
+            one.plan.know_opportunity(owed.is_none());
+            one.owed = owed.or(one.owed.take());
         }
     }
 }
@@ -219,7 +228,7 @@ impl Fill {
             id: Some(self.record.id.clone()),
             fields: self.fields.clone(),
             delete: false,
-            unmodified_since: None,
+            unmodified_since: self.unmodified_since,
             duplicates,
         }
     }
@@ -243,9 +252,9 @@ impl Done {
         let Some(one) = fill.places.first().and_then(|place| planned.get_mut(*place)) else { return };
         let row = settling.sent(fill.row(one, settling), call, result);
         let row = match (&result.outcome, &one.plan.opportunity) {
-            (Err(CrmError::Refused { .. }), _) => NewLogRow { outcome: Outcome::Refused, ..row },
             (Err(CrmError::Duplicate { .. }), _) => NewLogRow { outcome: Outcome::Conflict, ..row },
-            (Err(CrmError::Gone { .. }), Some(of)) => gone(row, of),
+            (Err(CrmError::Gone { .. }), Some(of)) => gone(NewLogRow { outcome: Outcome::Ok, ..row }, of),
+            (Err(error), _) if !error.passes() => NewLogRow { outcome: Outcome::Refused, ..row },
             _ => row,
         };
         one.before.push((Some(*intent), row));
@@ -253,10 +262,6 @@ impl Done {
 
     /// From how the write went to what its leads keep in mind.
     fn conclude(&self, planned: &mut [Planned], settling: &Settling<'_>) {
-        let whole = match &self.result.outcome {
-            Ok(_) | Err(CrmError::Refused { .. } | CrmError::Duplicate { .. } | CrmError::Gone { .. }) => true,
-            Err(_) => false,
-        };
         for place in self.fill.places.iter().skip(1) {
             let Some(one) = planned.get_mut(*place) else { continue };
             if let Some(of) = one.plan.opportunity.as_ref().filter(|of| of.is_new) {
@@ -264,6 +269,6 @@ impl Done {
                 one.before.push((None, row));
             }
         }
-        know(planned, &self.fill.places, whole);
+        know(planned, &self.fill.places, || Owed::after(self.result.outcome.as_ref().err()?));
     }
 }

@@ -53,9 +53,11 @@ impl Settling<'_> {
         let seen = known_before(&planned, &self.batch.rules.fingerprint);
         let observes = self.batch.destination.observes();
         let mut settlement = self.settlement(&planned.member, &planned.plan);
-        take_what_was_before(&mut planned, &mut settlement);
+        self.take_what_was_before(&mut planned, &mut settlement);
+        let asked = planned.take_asked_calls();
         let Planned { member, plan, .. } = planned;
         let mut row = self.log_row(&member, &plan);
+        row.api_calls += asked;
         match &plan.action {
             Action::Unchanged => {
                 settlement.link = self.link(&member, &plan, None);
@@ -217,7 +219,13 @@ impl Settling<'_> {
         let refusing = self.batch.destination.gate.refuses_all();
         let Sent { call, planned, intents, results } = sent;
         for (((mut planned, intent), result), reduced) in planned.into_iter().zip(intents).zip(results).zip(reduced) {
-            let mut row = self.sent_row(&planned, &call, &result);
+            if let Some(duplicates) = past_the_rule(&planned, &result) {
+                planned.asked.push((intent, call.calls));
+                planned.duplicates = duplicates;
+                again.push(planned);
+                continue;
+            }
+            let mut row = self.sent_row(&mut planned, &call, &result);
             if let Some(plan) = reduced {
                 row.outcome = Outcome::Refused;
                 planned.before.push((Some(intent), row));
@@ -236,15 +244,9 @@ impl Settling<'_> {
                 again.push(planned);
                 continue;
             }
-            if let Some(duplicates) = past_the_rule(&planned, &result) {
-                planned.asked.push((intent, call.calls));
-                planned.duplicates = duplicates;
-                again.push(planned);
-                continue;
-            }
             let mut settlement = self.settlement(&planned.member, &planned.plan);
             settlement.wrote = true;
-            take_what_was_before(&mut planned, &mut settlement);
+            self.take_what_was_before(&mut planned, &mut settlement);
             let may_land_late = match &result.outcome {
                 Ok(written) if matches!(planned.plan.action, Action::Delete { .. }) => {
                     settlement.link = drop_link(&planned.member, &written.record);
@@ -302,7 +304,7 @@ impl Settling<'_> {
         settlement.wrote = true;
         settlement.link = self.link(&planned.member, &planned.plan, None);
         settlement.looked = is_kept(&settlement.link, &planned.member, &planned.plan);
-        take_what_was_before(&mut planned, &mut settlement);
+        self.take_what_was_before(&mut planned, &mut settlement);
         self.tell(&planned.member, &settlement);
         settlement
     }
@@ -314,7 +316,10 @@ impl Settling<'_> {
         let error = "another replica has this lead, its person or its record in hand".to_owned();
         settlement.end = JobEnd::Retry { due_at: settlement.now.after(wait), error, failed: false };
         settlement.wrote = true;
-        take_what_was_before(&mut planned, &mut settlement);
+        self.take_what_was_before(&mut planned, &mut settlement);
+        if let Some(row) = settlement.log.last_mut() {
+            row.api_calls += planned.take_asked_calls();
+        }
         settlement
     }
 
@@ -376,7 +381,7 @@ impl Settling<'_> {
         announced: Option<(IntentId, NewLogRow)>,
     ) -> Settlement {
         let mut settlement = self.blank_settlement(&planned.member.job);
-        take_what_was_before(&mut planned, &mut settlement);
+        self.take_what_was_before(&mut planned, &mut settlement);
         let (end, outcome) = match self.verdict(error, &planned.member, "company") {
             Verdict::End(end, outcome) => (end, outcome),
             Verdict::Wait => {
@@ -401,16 +406,30 @@ impl Settling<'_> {
                 ..self.blank_row(&planned.member.job, planned.member.lead.newest_arrival())
             },
         };
-        settlement.log.push(row);
+        let asked = planned.take_asked_calls();
+        settlement.log.push(NewLogRow { api_calls: row.api_calls + asked, ..row });
         self.tell(&planned.member, &settlement);
         settlement
     }
 
-    fn verdict(&self, error: &CrmError, member: &Member, fingerprint: &str) -> Verdict {
+    pub(super) fn verdict(&self, error: &CrmError, member: &Member, fingerprint: &str) -> Verdict {
         let destination = &self.batch.destination;
         let now = destination.clock.now();
         let waited = destination.gate.closed_time_since(member.job.first_failed_at.unwrap_or(now));
         after_error(error, &member.job, fingerprint, &destination.settings.retry, waited, now, fastrand::f64())
+    }
+
+    /// What was done before the last call is logged before it. What was announced for it is settled: refused, or a company's
+    /// record, of which nothing more need be known. What it left undone beside the person's record is owed.
+    fn take_what_was_before(&self, planned: &mut Planned, settlement: &mut Settlement) {
+        for (intent, row) in std::mem::take(&mut planned.before) {
+            settlement.wrote |= intent.is_some();
+            settlement.intents.extend(intent.map(|intent| (intent, IntentEnd::Closed)));
+            settlement.log.push(row);
+        }
+        settlement.wrote |= !planned.asked.is_empty();
+        settlement.intents.extend(planned.asked.iter().map(|(intent, _)| (*intent, IntentEnd::Closed)));
+        self.keep_owed(planned, settlement);
     }
 
     /// A settlement that says: both sides agree, nothing to record but what the plan found.
@@ -453,16 +472,4 @@ impl Settling<'_> {
 /// Whether it is to be sent once more without the CRM's assignment rules.
 fn goes_unassigned(planned: &Planned, result: &WriteResult) -> bool {
     planned.assigns && result.outcome.as_ref().is_err_and(|error| assigned_to_inactive(&planned.plan, error))
-}
-
-/// What was done before the last call is logged before it. What was announced for it is settled: refused, or a company's
-/// record, of which nothing more need be known.
-fn take_what_was_before(planned: &mut Planned, settlement: &mut Settlement) {
-    for (intent, row) in std::mem::take(&mut planned.before) {
-        settlement.wrote |= intent.is_some();
-        settlement.intents.extend(intent.map(|intent| (intent, IntentEnd::Closed)));
-        settlement.log.push(row);
-    }
-    settlement.wrote |= !planned.asked.is_empty();
-    settlement.intents.extend(planned.asked.drain(..).map(|(intent, _)| (intent, IntentEnd::Closed)));
 }

@@ -37,7 +37,10 @@ fn retries(settlements: &[Settlement]) -> BTreeMap<&str, Again> {
     let mut retries: BTreeMap<&str, Again> = BTreeMap::new();
     for settlement in settlements {
         let JobEnd::Retry { due_at, .. } = &settlement.end else { continue };
-        let code = settlement.log.last().and_then(|row| row.error_code.as_deref()).unwrap_or_default();
+        // What is owed may be beside the person's record, of which the last row tells.
+        let fails = |row: &&NewLogRow| matches!(row.outcome, Outcome::Retry | Outcome::Unknown);
+        let row = settlement.log.iter().rev().find(fails).or(settlement.log.last());
+        let code = row.and_then(|row| row.error_code.as_deref()).unwrap_or_default();
         let again = retries.entry(code).or_insert_with(|| Again {
             leads: 0,
             first_due: *due_at,

@@ -121,7 +121,6 @@ pub(super) fn record_write(planned: &Planned) -> RecordWrite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crm::OnDuplicate;
     use crate::domain::ids::{FieldName, LeadKey, RecordRef};
     use crate::domain::job::{Class, Lane};
     use crate::domain::lead::Lead;
@@ -201,7 +200,7 @@ mod tests {
         let external_id = "cl_1".to_owned();
         let member =
             Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default(), in_hand: Vec::new() };
-        Planned { member, plan, duplicates: OnDuplicate::Refuse, assigns: false, before: Vec::new(), asked: Vec::new() }
+        Planned::of(member, plan)
     }
 
     #[test]

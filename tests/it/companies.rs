@@ -8,6 +8,7 @@ use leadrelay::config::{Company, Config};
 use leadrelay::domain::mapping::FieldRow;
 use serde_json::{Value as Json, json};
 
+use crate::edited_meanwhile::after_the_second_of;
 use crate::harness::{Harness, event};
 
 const CREATED: i64 = 1_767_225_600;
@@ -160,6 +161,82 @@ async fn a_company_that_is_there_is_found_and_only_its_blanks_are_filled() {
     assert_eq!(log["items"][0]["matched_by"], "company_name", "{log}");
     let entry = harness.admin(&format!("sync-log/{}", log["items"][0]["id"])).await;
     assert!(entry.to_string().contains("found by the name"), "{entry}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_company_that_cannot_be_filled_at_once_is_filled_later_where_it_is_still_blank() {
+    let harness = Harness::start(contacts(Company::MatchOnly)).await;
+    let acme = json!({ "Name": "ACME Werke GmbH", "Website": "https://www.acme.example/de" });
+    let acme = make(&harness, "Account", acme).await;
+    let employees = async || harness.control(&format!("records/{acme}")).await["fields"]["NumberOfEmployees"].clone();
+    let told = async |id: &str| {
+        let log = harness.admin(&format!("sync-log?lead_id={id}&operation=account_update")).await;
+        let told = |row: &Json| format!("{} {}", row["outcome"], row["error_code"]).replace('"', "");
+        log["items"].as_array().unwrap().iter().rev().map(told).collect::<Vec<_>>()
+    };
+    let of_acme = |id: &str| {
+        let mut lead = lead(id, "Ada Lovelace", &format!("{id}@acme.example"), "Acme Inc.");
+        lead["attributes"].as_array_mut().unwrap().push(json!({ "name": "employees", "value": 120 }));
+        lead
+    };
+    let locked =
+        json!({ "fault": "error", "code": "UNABLE_TO_LOCK_ROW", "when": { "NumberOfEmployees": 120 }, "count": 1 });
+    harness.faults(json!([locked])).await;
+    send(&harness, 0, &of_acme("cl-1")).await;
+    assert_eq!(
+        (employees().await, told("cl-1").await),
+        (json!(120), vec!["retry UNABLE_TO_LOCK_ROW".to_owned(), "ok null".to_owned()])
+    );
+
+    // What a person writes there between our look and our write stays.
+    harness.edit_record(&acme, json!({ "NumberOfEmployees": null })).await;
+    after_the_second_of(&harness, &harness.control(&format!("records/{acme}")).await).await;
+    let edit =
+        json!({ "fault": "edit", "writes": true, "count": 1, "record": acme, "fields": { "NumberOfEmployees": 7 } });
+    harness.faults(json!([edit])).await;
+    send(&harness, 0, &of_acme("cl-2")).await;
+    assert_eq!(
+        (employees().await, told("cl-2").await),
+        (json!(7), vec!["retry ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE".to_owned()])
+    );
+
+    // What only a person can mend is not sent again unchanged.
+    harness.edit_record(&acme, json!({ "NumberOfEmployees": null })).await;
+    harness
+        .faults(json!([{ "fault": "error", "code": "ENTITY_IS_LOCKED", "when": { "NumberOfEmployees": 120 } }]))
+        .await;
+    send(&harness, 0, &of_acme("cl-3")).await;
+    let mut renamed = of_acme("cl-3");
+    renamed["name"] = json!("Ada King");
+    send(&harness, 60, &renamed).await;
+    assert_eq!(told("cl-3").await, ["refused ENTITY_IS_LOCKED"]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_only_asked_a_rule_is_counted_once() {
+    let harness = Harness::start(contacts(Company::Account)).await;
+    make(&harness, "Account", json!({ "Name": "Private" })).await;
+    let rule = json!({ "object": "Account", "match": "name_and_company", "action": "alert" });
+    harness.order("duplicate-rules", json!({ "rules": [rule] })).await;
+    let costs = async |id: &str| {
+        let log = harness.admin(&format!("sync-log?lead_id={id}")).await;
+        let cost = |row: &Json| format!("{} {}", row["operation"], row["api_calls"]).replace('"', "");
+        log["items"].as_array().unwrap().iter().rev().map(cost).collect::<Vec<_>>()
+    };
+    // Its first row tells of the lookup, of what was asked and of its own call; the next one of the lookup and its own.
+    let mut of_private = lead("cl_1", "Ada Lovelace", "ada@cl-1.example", "Private");
+    of_private["phone"] = json!("+49 30 901820");
+    harness.faults(json!([{ "fault": "refuse", "field": "Phone", "when": "+4930901820" }])).await;
+    send(&harness, 0, &of_private).await;
+    assert_eq!(costs("cl_1").await, ["account_create 1", "create 3", "create 2"]);
+    // Nothing is written of the person.
+    harness.faults(json!([])).await;
+    send(&harness, 0, &lead("cl_2", "Bo Li", "bo@cl-2.example", "Private")).await;
+    harness.admin_post("leads/klozeo/cl_2/sync", json!({})).await;
+    harness.settled().await;
+    assert_eq!(costs("cl_2").await, ["account_create 1", "create 3", "account_create 1", "unchanged 2"]);
     harness.stop().await;
 }
 

@@ -35,11 +35,16 @@ async fn create(harness: &Harness, ids: &[&str]) {
         harness.send(&event("lead.created", AT, &lead(id, AT, &json!({})))).await;
     }
     harness.settled().await;
+    after_the_second_of(harness, &harness.record_of(ids[ids.len() - 1]).await).await;
+}
+
+/// Waits until the org's clock has gone on since this record was changed.
+pub async fn after_the_second_of(harness: &Harness, record: &Json) {
     let second_of = |record: &Json| {
         let history = record["history"].as_array().unwrap();
         history.last().unwrap()["at"].as_str().unwrap()[..19].to_owned()
     };
-    let made = second_of(&harness.record_of(ids[ids.len() - 1]).await);
+    let made = second_of(record);
     let other = json!({ "object": "Account", "fields": { "Name": "Clock" } });
     loop {
         let clock = harness.order("records", other.clone()).await["id"].as_str().unwrap().to_owned();

@@ -5,7 +5,8 @@ use leadrelay::domain::mapping::FieldRow;
 use serde_json::{Value as Json, json};
 
 use crate::contacts::with_contacts;
-use crate::harness::{Harness, event};
+use crate::edited_meanwhile::after_the_second_of;
+use crate::harness::{Harness, Stage, event};
 
 const CREATED: i64 = 1_767_225_600;
 
@@ -183,6 +184,50 @@ async fn an_opportunity_that_the_crm_refuses_to_change_keeps_nothing_from_the_co
 }
 
 #[tokio::test]
+async fn what_a_sales_rep_types_in_meanwhile_stays() {
+    let harness = Harness::start(with_opportunities).await;
+    send(&harness, 0, &ada("+49 30 901820", "A call")).await;
+    let made = convert(&harness, true).await;
+    after_the_second_of(&harness, &only(&harness, "Opportunity").await).await;
+    let edit = json!({ "fault": "edit", "writes": true, "count": 1, "record": made["opportunity_id"], "fields": { "NextStep": "Lunch" } });
+    harness.faults(json!([edit])).await;
+    send(&harness, 60, &ada("+49 30 901821", "A call")).await;
+    let fields = only(&harness, "Opportunity").await["fields"].clone();
+    assert_eq!((&fields["NextStep"], &fields["Description"]), (&json!("Lunch"), &json!("The engine is slow.")));
+    let changed = "opportunity_update retry ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE";
+    assert_eq!(told(&harness).await, [changed, "opportunity_update ok null"]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn an_opportunity_that_is_locked_for_a_moment_is_filled_a_moment_later() {
+    let harness = Harness::start(with_opportunities).await;
+    send(&harness, 0, &ada("+49 30 901820", "A call")).await;
+    convert(&harness, true).await;
+    let when = json!({ "NextStep": "A call" });
+    harness.faults(json!([{ "fault": "error", "code": "UNABLE_TO_LOCK_ROW", "when": when, "count": 1 }])).await;
+    send(&harness, 60, &ada("+49 30 901821", "A call")).await;
+    assert_eq!((phone(&harness).await, next_step(&harness).await), (json!("+4930901821"), json!("A call")));
+    assert_eq!(told(&harness).await, ["opportunity_update retry UNABLE_TO_LOCK_ROW", "opportunity_update ok null"]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_only_a_person_can_mend_of_an_opportunity_is_not_sent_again_unchanged() {
+    for code in ["ENTITY_IS_LOCKED", "INSUFFICIENT_ACCESS_OR_READONLY"] {
+        let harness = Harness::start(with_opportunities).await;
+        send(&harness, 0, &ada("+49 30 901820", "A call")).await;
+        convert(&harness, true).await;
+        harness.faults(json!([{ "fault": "error", "code": code, "when": { "NextStep": "A call" } }])).await;
+        send(&harness, 60, &ada("+49 30 901821", "A call")).await;
+        assert_eq!(told(&harness).await, [format!("opportunity_update refused {code}")]);
+        assert_eq!(calls(&harness, 120, &ada("+49 30 901822", "A call")).await, 2, "{code}");
+        assert_eq!(phone(&harness).await, "+4930901822");
+        harness.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_would_be_written_to_an_opportunity_is_told_where_nothing_is() {
     let harness = Harness::start(with_opportunities).await;
     send(&harness, 0, &ada("+49 30 901820", "A call")).await;
@@ -195,6 +240,10 @@ async fn what_would_be_written_to_an_opportunity_is_told_where_nothing_is() {
         (told(&harness).await, next_step(&harness).await),
         (vec!["opportunity_update planned null".to_owned()], Json::Null)
     );
+    let id = only(&harness, "Opportunity").await["id"].as_str().unwrap().to_owned();
+    harness.edit_record(&id, json!({ "NextStep": "A call", "Description": "Met at the fair." })).await;
+    send(&harness, 120, &ada("+49 30 901822", "A call")).await;
+    assert_eq!(told(&harness).await[1..], ["opportunity_match planned null"]);
     harness.stop().await;
 }
 
@@ -217,6 +266,34 @@ async fn the_check_looks_at_the_rows_and_at_what_tells_the_opportunity() {
     convert(&harness, true).await;
     send(&harness, 60, &ada("+49 30 901821", "A call")).await;
     assert_eq!((phone(&harness).await, told(&harness).await), (json!("+4930901821"), Vec::new()));
+    // Which one it is was not to be seen, and is by now.
+    harness.order("fields", json!({ "object": "Lead", "name": "ConvertedOpportunityId" })).await;
+    harness.order("fields", json!({ "object": "Opportunity", "name": "NextStep" })).await;
+    harness.resume_with_new_schema().await;
+    send(&harness, 120, &ada("+49 30 901822", "A call")).await;
+    assert_eq!(next_step(&harness).await, "A call");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn opportunities_that_our_user_may_not_see_keep_no_lead_waiting() {
+    let stage = Stage::new().await;
+    let hidden = json!([{ "fault": "status", "status": 404, "path": "Opportunity/describe" }]);
+    stage.order("faults", json!({ "rules": hidden })).await;
+    let harness = stage.start(with_opportunities).await;
+    send(&harness, 0, &ada("+49 30 901820", "A call")).await;
+    convert(&harness, true).await;
+    send(&harness, 60, &ada("+49 30 901821", "A call")).await;
+    assert_eq!((phone(&harness).await, next_step(&harness).await), (json!("+4930901821"), Json::Null));
+    let check = harness.until("check", |check| check["items"] != json!([])).await;
+    let findings = check["items"][0]["findings"].as_array().unwrap();
+    let of_opportunity = findings.iter().filter(|finding| finding["subject"] == "Opportunity");
+    assert_eq!(of_opportunity.map(|finding| &finding["severity"]).collect::<Vec<_>>(), ["error"], "{check}");
+    // Once it is shown, what the lead says goes there.
+    harness.faults(json!([])).await;
+    harness.resume_with_new_schema().await;
+    send(&harness, 120, &ada("+49 30 901822", "A call")).await;
+    assert_eq!(next_step(&harness).await, "A call");
     harness.stop().await;
 }
 
@@ -290,12 +367,27 @@ async fn each_lead_that_was_converted_into_one_contact_has_its_own_opportunity()
     let second = harness.order("convert", wanted).await;
     other["country"] = json!("AT");
     send(&harness, 60, &other).await;
-    let opportunities = harness.control("records?object=Opportunity").await["items"].as_array().unwrap().clone();
-    let next_step = |made: &Json| {
+    let opportunities =
+        async || harness.control("records?object=Opportunity").await["items"].as_array().unwrap().clone();
+    let next_step = |opportunities: &[Json], made: &Json| {
         let own = opportunities.iter().find(|opportunity| opportunity["id"] == made["opportunity_id"]).unwrap();
         own["fields"]["NextStep"].clone()
     };
-    assert_eq!((next_step(&made), next_step(&second)), (json!("A call"), json!("A tender")));
+    // While a person is asked whose the Contact is, the second one is left alone.
+    assert_eq!(
+        (next_step(&opportunities().await, &made), next_step(&opportunities().await, &second)),
+        (json!("A call"), Json::Null)
+    );
+    let conflicts = harness.admin("conflicts?state=open&kind=shared_record").await;
+    assert_eq!(conflicts["items"][0]["lead_id"], "cl_2", "{conflicts}");
+    harness
+        .admin_post(&format!("conflicts/{}/resolve", conflicts["items"][0]["id"]), json!({ "choose": "lead" }))
+        .await;
+    harness.settled().await;
+    assert_eq!(
+        (next_step(&opportunities().await, &made), next_step(&opportunities().await, &second)),
+        (json!("A call"), json!("A tender"))
+    );
     harness.stop().await;
 }
 

@@ -128,6 +128,12 @@ async fn an_owner_who_is_unknown_inactive_or_not_the_only_one_is_left_out_and_na
     assert_eq!(harness.admin("errors").await["items"], json!([]), "nothing failed");
     harness.admin_ask("DELETE", "leads/klozeo/cl_2", json!({})).await;
     assert!(!harness.admin_text("sync-log?error=unknown_owner&operation=create").await.contains("nobody@"));
+    // A row that is about something else says it as well.
+    let mut stranger = ada("cl_3", "stranger@sandbox.example", "Berlin");
+    stranger["email"] = json!("ada@cl-1.example");
+    send(&harness, 0, &stranger).await;
+    let found = harness.admin("sync-log?q=stranger").await;
+    assert_eq!(found["items"][0]["error_code"], "shared_record", "{found}");
     harness.stop().await;
 }
 

@@ -216,13 +216,18 @@ fn rows_of_opportunities_that_say_more_than_is_done_are_told_of() {
     let converted = KeyField { object: "Lead".into(), field: "ConvertedOpportunityId".into() };
     let opportunity = OpportunityObject { object: "Opportunity".into(), converted };
     let (lead, contact) = (ObjectName::from("Lead"), ObjectName::from("Contact"));
-    let told = |conflict: ConflictRule, people: &[&ObjectName]| {
+    let described = ObjectSchema { name: "Opportunity".into(), createable: true, updateable: true, fields: [].into() };
+    let schema = Schema { objects: [("Opportunity".into(), described)].into() };
+    let told_by = |schema: &Schema, conflict: ConflictRule, people: &[&ObjectName]| {
         let row = samples::row(FieldType::Text);
         let row = FieldRow { crm: "NextStep".into(), on: vec!["Opportunity".into()], conflict, ..row };
-        let findings = of_opportunity(&opportunity, people, &[row], &Schema::default());
+        let findings = of_opportunity(&opportunity, people, &[row], schema);
         findings.iter().map(|found| format!("{} {}", found.severity.as_str(), found.subject)).collect::<Vec<_>>()
     };
+    let told = |conflict, people: &[&ObjectName]| told_by(&schema, conflict, people);
     assert_eq!(told(ConflictRule::LeadWins, &[&lead, &contact]), ["ok Opportunity"]);
+    // One that our user may not see is told of elsewhere, and nothing is fine about it.
+    assert_eq!(told_by(&Schema::default(), ConflictRule::LeadWins, &[&lead, &contact]), [""; 0]);
     assert_eq!(told(ConflictRule::Review, &[&lead, &contact]), ["warning Opportunity.NextStep"]);
     assert_eq!(told(ConflictRule::LeadWins, &[&lead]), ["warning Opportunity"]);
 }

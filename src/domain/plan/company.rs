@@ -13,6 +13,7 @@ use crate::domain::mapping::{FieldType, Given};
 use crate::domain::matching::{Candidate, MatchedBy};
 use crate::domain::merge::{LeadSide, RowOutcome};
 use crate::domain::record::{CrmRecord, CrmValue};
+use crate::domain::time::Timestamp;
 
 use super::ask::Blanks;
 use super::create::create;
@@ -40,6 +41,8 @@ pub struct CompanyRules {
 pub struct CompanyPlan {
     pub keys: CompanyKeys,
     pub action: CompanyAction,
+    /// Of one that is filled: when it was changed last before it was read.
+    pub modified_at: Option<Timestamp>,
     pub decisions: Vec<Decision>,
     /// By which field the lead's record is to point to it, and what stands there; `None`: it cannot, or points to one that
     /// a person chose.
@@ -227,6 +230,7 @@ pub(super) fn add(
     let mut plan_of = CompanyPlan {
         keys: CompanyKeys { said: said(keys, &sides, person, company, rules), ..keys.clone() },
         action,
+        modified_at: None,
         decisions: Vec::new(),
         lookup: field.filter(|_| is_ours).map(|field| (field.clone(), stands.clone())),
         link_field: company.object.link_field(),
@@ -236,6 +240,7 @@ pub(super) fn add(
         CompanyAction::Is { record, fields, .. } => {
             plan_of.is_new = base.is_none_or(|base| base.crm != CrmValue::Text(record.id.to_string()));
             if let Some(hit) = candidates.iter().find(|hit| hit.record.id == record.id) {
+                plan_of.modified_at = hit.record.modified_at;
                 (*fields, plan_of.decisions) = filled(input, &sides, &hit.record, &company.rows);
             }
         }

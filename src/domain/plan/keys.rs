@@ -15,19 +15,20 @@ use super::decide::{SyncRules, person};
 use super::sides::{Sides, sides_of, text_of};
 use super::{BasePair, Link, Resolution, company, opportunity, owners};
 
-/// The keys by which the lead's record is looked up.
+/// The keys by which the lead's record is looked up. `asked_for`: what is taken to be known beside it is looked up, too.
 pub fn match_keys(
     lead: &Lead,
     external_id: &str,
     link: Option<&Link>,
     answers: &[Resolution],
     times: TimeFormat,
+    asked_for: bool,
     rules: &SyncRules,
 ) -> MatchKeys {
     let company = company::keys(lead, link, answers, times, rules);
     let owners = owners::addresses(lead, answers, rules);
     if let Some(link) = link {
-        let opportunity = opportunity::key(lead, external_id, link, times, rules);
+        let opportunity = opportunity::key(lead, external_id, link, times, asked_for, rules);
         return MatchKeys { linked: Some(link.record.clone()), company, opportunity, owners, ..MatchKeys::default() };
     }
     MatchKeys {

@@ -14,11 +14,12 @@ use crate::domain::mapping::Given;
 use crate::domain::merge::LeadSide;
 use crate::domain::opportunity::{Conversion, OpportunityKey, OpportunityObject};
 use crate::domain::record::CrmValue;
+use crate::domain::time::Timestamp;
 
 use super::ask::Blanks;
 use super::company::filled;
 use super::sides::sides_of;
-use super::{Action, BasePair, Decision, Link, PlanInput, Rule, SyncPlan, SyncRules};
+use super::{Action, BasePair, ConflictKind, Decision, Link, PlanInput, Rule, SyncPlan, SyncRules};
 
 /// What a destination writes to the opportunities of converted leads.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct OpportunityRules {
 pub struct OpportunityPlan {
     pub record: RecordRef,
     pub is_gone: bool,
+    /// When it was changed last before it was read: nobody may have filled in meanwhile what was blank.
+    pub modified_at: Option<Timestamp>,
     /// What is blank there and known to the lead.
     pub fields: BTreeMap<FieldName, CrmValue>,
     pub decisions: Vec<Decision>,
@@ -72,7 +75,7 @@ impl OpportunityPlan {
 }
 
 /// The opportunity that is known to be the lead's.
-pub fn known(link: &Link, rules: &SyncRules) -> Option<RecordRef> {
+fn known(link: &Link, rules: &SyncRules) -> Option<RecordRef> {
     let OpportunityObject { object, .. } = &rules.opportunity.as_deref()?.object;
     match link.bases.get(&rules.opportunity.as_deref()?.object.link_field()) {
         Some(BasePair { crm: CrmValue::Text(id), .. }) => {
@@ -82,24 +85,32 @@ pub fn known(link: &Link, rules: &SyncRules) -> Option<RecordRef> {
     }
 }
 
-/// By what the opportunity of a linked lead is looked up, unless there is none or the lead says nothing new of it. A record
-/// that is not converted has none, and one that is says so itself.
+/// By what the opportunity of a linked lead is looked up, unless there is none or the lead says nothing new of it, and nobody
+/// asked. A record that is not converted has none, and one that is says so itself.
 pub(super) fn key(
     lead: &Lead,
     external_id: &str,
     link: &Link,
     times: TimeFormat,
+    asked_for: bool,
     rules: &SyncRules,
 ) -> Option<OpportunityKey> {
     let of = rules.opportunity.as_deref().filter(|_| lead.is_alive())?;
     if link.record.object == of.object.converted.object {
         return None;
     }
-    let Some(base) = link.bases.get(&of.object.link_field()) else {
-        return Some(OpportunityKey::OfConverted(external_id.to_owned()));
-    };
-    let is_news = base.lead != CrmValue::Text(said(lead, times, of));
-    known(link, rules).filter(|_| is_news).map(OpportunityKey::Known)
+    let base = link.bases.get(&of.object.link_field());
+    if let Some(opportunity) = known(link, rules) {
+        let is_news = base.is_none_or(|base| base.lead != CrmValue::Text(said(lead, times, of)));
+        return (is_news || asked_for).then_some(OpportunityKey::Known(opportunity));
+    }
+    let is_to_be_found = (base.is_none() || asked_for) && shows_conversions(of, rules);
+    is_to_be_found.then(|| OpportunityKey::OfConverted(external_id.to_owned()))
+}
+
+/// Whether the CRM shows us which opportunity was made of a record.
+fn shows_conversions(of: &OpportunityRules, rules: &SyncRules) -> bool {
+    rules.schema.field(&of.object.converted.object, &of.object.converted.field).is_some()
 }
 
 /// All that the lead says of the opportunity, in the fields that we may write.
@@ -114,6 +125,14 @@ fn said(lead: &Lead, times: TimeFormat, of: &OpportunityRules) -> String {
     hex::encode(&hash.finalize()[..8])
 }
 
+/// Whether an opportunity that was found is surely the lead's: the person's record is, or it was made of the lead's own one,
+/// which it was linked to or which carries its key; and nobody is asked yet whose the person's record is.
+fn is_the_leads(plan: &SyncPlan, input: &PlanInput<'_>, of: &OpportunityRules) -> bool {
+    let is_asked = plan.questions.iter().any(|question| question.kind == ConflictKind::SharedRecord);
+    let made_of_its_own = |link: &Link| link.owner || link.record.object != of.object.converted.object;
+    !is_asked && (plan.owner || input.link.is_some_and(made_of_its_own))
+}
+
 /// Adds to the plan for a person's record what is to be done about the opportunity, where that was looked up.
 pub(super) fn add(mut plan: SyncPlan, input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     let writes = matches!(plan.action, Action::Update { .. } | Action::Unchanged);
@@ -125,11 +144,17 @@ pub(super) fn add(mut plan: SyncPlan, input: &PlanInput<'_>, rules: &SyncRules) 
     }
     let link_field = of.object.link_field();
     let base = input.link.and_then(|link| link.bases.get(&link_field)).cloned();
+    // Which one is known stays true, whatever becomes of the person's record.
+    plan.bases.extend(base.clone().map(|base| (link_field.clone(), base)));
+    if !is_the_leads(&plan, input, of) {
+        return plan;
+    }
     let made: Vec<&Conversion> = input.found.conversions.iter().filter(|made| made.person == *person).collect();
     let Some(conversion) = made.first() else {
         // None was made, or nothing is new.
-        let none = BasePair { lead: CrmValue::Null, crm: CrmValue::Null };
-        plan.bases.insert(link_field, base.unwrap_or(none));
+        if base.is_none() && shows_conversions(of, rules) {
+            plan.bases.insert(link_field, BasePair { lead: CrmValue::Null, crm: CrmValue::Null });
+        }
         return plan;
     };
     if made.iter().any(|other| other.opportunity != conversion.opportunity) {
@@ -151,6 +176,7 @@ pub(super) fn add(mut plan: SyncPlan, input: &PlanInput<'_>, rules: &SyncRules) 
     plan.opportunity = Some(OpportunityPlan {
         record: conversion.opportunity.clone(),
         is_gone: conversion.record.is_none(),
+        modified_at: conversion.record.as_ref().and_then(|record| record.modified_at),
         fields,
         decisions,
         is_new: base.is_none_or(|base| base.crm != CrmValue::Text(conversion.opportunity.id.to_string())),

@@ -297,7 +297,7 @@ fn an_unsettled_write_that_landed_is_ours_and_no_edit() {
 #[test]
 fn a_create_is_known_by_the_keys_that_its_lead_was_looked_up_by() {
     let case = Case::unlinked(Vec::new());
-    let sought = match_keys(&case.lead, OUR_ID, None, &[], TimeFormat::UnixSeconds, &case.rules);
+    let sought = match_keys(&case.lead, OUR_ID, None, &[], TimeFormat::UnixSeconds, false, &case.rules);
     let made = create_keys(&case.plan().announced, &case.rules);
     assert!(made.email.is_some() && made.name_and_domain.is_some());
     assert_eq!((made.email, made.name_and_domain), (sought.email, sought.name_and_domain));

@@ -178,6 +178,7 @@ fn a_company_that_the_record_may_not_point_to_does_not_count_as_agreed() {
     plan.company = Some(CompanyPlan {
         keys: keys.clone(),
         action,
+        modified_at: None,
         decisions: Vec::new(),
         lookup,
         link_field: object.link_field(),

@@ -11,9 +11,9 @@ use crate::queue::writes::Call;
 use crate::store::{ClaimedJob, NewLogRow, Operation, Outcome};
 
 impl Settling<'_> {
-    pub(super) fn sent_row(&self, planned: &Planned, call: &Call, result: &WriteResult) -> NewLogRow {
+    pub(super) fn sent_row(&self, planned: &mut Planned, call: &Call, result: &WriteResult) -> NewLogRow {
         let mut row = self.sent(self.log_row(&planned.member, &planned.plan), call, result);
-        row.api_calls += planned.asked.iter().map(|(_, calls)| calls).sum::<u32>();
+        row.api_calls += planned.take_asked_calls();
         // Else the settings say so of every record.
         let a_person_said_so = planned.duplicates.saves() && !self.batch.destination.settings.duplicates.saves();
         if a_person_said_so && result.outcome.is_ok() {
@@ -46,8 +46,9 @@ impl Settling<'_> {
     /// A log row about a record beside the person's: the lead's company, or its opportunity.
     pub fn row_beside(&self, member: &Member, operation: Operation) -> NewLogRow {
         let blank = self.blank_row(&member.job, member.lead.newest_arrival());
+        let outcome = if self.batch.destination.observes() { Outcome::Planned } else { Outcome::Ok };
         // The lookup's calls are told with the person's record.
-        NewLogRow { operation, api_calls: 0, ..blank }
+        NewLogRow { operation, outcome, api_calls: 0, ..blank }
     }
 
     pub(super) fn log_row(&self, member: &Member, plan: &SyncPlan) -> NewLogRow {
@@ -72,7 +73,12 @@ impl Settling<'_> {
         });
         let shared = shared.map(|shared| ("shared_record".to_owned(), shared.detail.clone()));
         let owner = plan.owner_left_out.as_ref().map(|(code, told)| ((*code).to_owned(), told.clone()));
-        let (error_code, error) = moved.or(shared).or(owner).unzip();
+        // Who was left out as an owner is told whatever else there is to say.
+        let told = [moved, shared, owner]
+            .into_iter()
+            .flatten()
+            .reduce(|(code, first), (_, also)| (code, format!("{first}; {also}")));
+        let (error_code, error) = told.unzip();
         let blank = self.blank_row(&member.job, member.lead.newest_arrival());
         NewLogRow { operation, record, matched_by, error_code, error, decisions: plan.decisions.clone(), ..blank }
     }

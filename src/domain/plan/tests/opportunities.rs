@@ -12,6 +12,8 @@ const LINK_FIELD: &str = "Opportunity.Id";
 /// Of an opportunity the next step and the city are written.
 fn rules_with_opportunities() -> SyncRules {
     let mut rules = with_contacts(ConflictRule::LeadWins);
+    let lead = rules.schema.objects.get_mut(&ObjectName::from("Lead")).unwrap();
+    lead.fields.insert("ConvertedOpportunityId".into(), field("ConvertedOpportunityId"));
     let fields = ["NextStep", "City"].map(|name| (name.into(), field(name))).into();
     let described = ObjectSchema { name: "Opportunity".into(), createable: true, updateable: true, fields };
     rules.schema.objects.insert("Opportunity".into(), described);
@@ -43,12 +45,23 @@ fn conversion(person: &CrmRecord, opportunity: &CrmRecord, is_there: bool) -> Co
 }
 
 fn planned(lead: &Lead, link: &Link, found: &[CrmRecord], conversions: Vec<Conversion>) -> SyncPlan {
-    let found = found.iter().cloned().map(|record| Candidate { record, by: MatchedBy::Link }).collect();
+    planned_by(&rules_with_opportunities(), lead, Some(link), found, conversions)
+}
+
+fn planned_by(
+    rules: &SyncRules,
+    lead: &Lead,
+    link: Option<&Link>,
+    found: &[CrmRecord],
+    conversions: Vec<Conversion>,
+) -> SyncPlan {
+    let by = if link.is_some() { MatchedBy::Link } else { MatchedBy::Email };
+    let found = found.iter().cloned().map(|record| Candidate { record, by }).collect();
     let input = PlanInput {
         lead,
         external_id: OUR_ID,
         times: TimeFormat::UnixSeconds,
-        link: Some(link),
+        link,
         intents: &[],
         answers: &[],
         found: &Candidates { found, conversions, ..Candidates::default() },
@@ -57,11 +70,15 @@ fn planned(lead: &Lead, link: &Link, found: &[CrmRecord], conversions: Vec<Conve
         shared: false,
         owner_of: &|_| None,
     };
-    plan_sync(&input, &rules_with_opportunities())
+    plan_sync(&input, rules)
 }
 
 fn key(lead: &Lead, link: &Link) -> Option<OpportunityKey> {
-    match_keys(lead, OUR_ID, Some(link), &[], TimeFormat::UnixSeconds, &rules_with_opportunities()).opportunity
+    key_by(&rules_with_opportunities(), lead, link, false)
+}
+
+fn key_by(rules: &SyncRules, lead: &Lead, link: &Link, asked_for: bool) -> Option<OpportunityKey> {
+    match_keys(lead, OUR_ID, Some(link), &[], TimeFormat::UnixSeconds, asked_for, rules).opportunity
 }
 
 fn linked_to(record: &CrmRecord, plan: &SyncPlan) -> Link {
@@ -157,4 +174,59 @@ fn a_record_that_is_not_converted_has_no_opportunity() {
     let plan = planned(&ada_of("Call"), &link(None), &[record("00Q1", Some("Berlin"))], Vec::new());
     assert_eq!((&plan.opportunity, kept(&plan)), (&None, None));
     assert_eq!(key(&ada_of("Call"), &linked_to(&record("00Q1", None), &plan)), None);
+}
+
+#[test]
+fn that_there_is_no_opportunity_is_kept_only_where_the_crm_would_show_it_and_whoever_asks_has_it_looked_for() {
+    let now = contact("0031", None);
+    let mut hiding = rules_with_opportunities();
+    let lead = hiding.schema.objects.get_mut(&ObjectName::from("Lead")).unwrap();
+    lead.fields.remove(&FieldName::from("ConvertedOpportunityId"));
+    let found = [converted("00Q1", &now), now.clone()];
+    let plan = planned_by(&hiding, &ada_of("Call"), Some(&link(None)), &found, Vec::new());
+    assert_eq!(kept(&plan), None);
+    let linked = linked_to(&now, &plan);
+    assert_eq!(key_by(&hiding, &ada_of("Call"), &linked, true), None, "nothing would tell");
+    let of_converted = Some(OpportunityKey::OfConverted(OUR_ID.to_owned()));
+    assert_eq!(key(&ada_of("Call"), &linked), of_converted, "it is shown by now");
+
+    let none = linked_to(&now, &planned(&ada_of("Call"), &link(None), &found, Vec::new()));
+    let rules = rules_with_opportunities();
+    assert_eq!(key(&ada_of("Call"), &none), None);
+    assert_eq!(key_by(&rules, &ada_of("Call"), &none, true), of_converted);
+    let made = opportunity("0061", None);
+    let plan = planned(&ada_of("Call"), &none, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
+    assert!(plan.opportunity.is_some_and(|of| of.is_new));
+}
+
+#[test]
+fn an_opportunity_is_left_alone_while_it_is_not_sure_to_be_the_leads() {
+    let made = opportunity("0061", None);
+    let rules = |on_shared| {
+        let mut rules = SyncRules { on_shared, ..rules_with_opportunities() };
+        rules.others.values_mut().for_each(|rules| rules.on_shared = on_shared);
+        rules
+    };
+    let (review, newest) = (rules(OnShared::Review), rules(OnShared::Newest));
+    let with = |field: &str, value: &str| {
+        let mut record = contact("0031", None);
+        record.fields.insert(field.into(), text(value));
+        record
+    };
+    // Another lead's record, with or without a question, and one that may be another person's.
+    let of_another = with(ID_FIELD, "cl_other");
+    let mut doubtful = with("FirstName", "Augusta");
+    doubtful.fields.insert(ID_FIELD.into(), CrmValue::Null);
+    for (rules, now, asks) in [(&review, &of_another, true), (&newest, &of_another, false), (&review, &doubtful, true)]
+    {
+        let (lead, found, made) = (ada_of("Call"), [now.clone()], vec![conversion(now, &made, true)]);
+        let plan = planned_by(rules, &lead, None, &found, made.clone());
+        assert_eq!((plan.questions.len(), &plan.opportunity, kept(&plan)), (usize::from(asks), &None, None));
+        // Nor is it kept that there is none: once a person has answered, it is looked for.
+        assert_eq!(kept(&planned_by(rules, &lead, None, &found, Vec::new())), None);
+        // A lead whose own record was converted into that one is sure of it, unless a person is asked.
+        let moved = [converted("00Q1", now), now.clone()];
+        let plan = planned_by(rules, &lead, Some(&link(None)), &moved, made);
+        assert_eq!(plan.opportunity.is_some(), plan.questions.is_empty());
+    }
 }
