@@ -23,8 +23,9 @@ use crate::crm::gate::GateReason;
 use crate::crm::salesforce;
 use crate::domain::check::Finding;
 use crate::domain::divergence::Divergence;
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
+use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef, SourceName};
 use crate::domain::mapping::documented::documented_rows;
+use crate::domain::plan::ConflictKind;
 use crate::domain::record::Schema;
 use crate::http::admin::state::{
     CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LeadExplained, LinkWish, MappingEntry,
@@ -297,6 +298,17 @@ impl Operations for AppOperations {
     fn record_named(&self, destination: &DestinationName, id: &str) -> Option<RecordRef> {
         match self.configs.get(destination)?.kind {
             DestinationKind::Salesforce(_) => salesforce::record_named(id),
+        }
+    }
+
+    fn kinds_in_question(&self, destination: &DestinationName, kind: ConflictKind) -> Vec<ObjectName> {
+        let Some(destination) = self.destinations.get(destination) else { return Vec::new() };
+        match kind {
+            ConflictKind::Match | ConflictKind::SharedRecord => {
+                destination.crm.people().into_iter().map(|person| person.object).collect()
+            }
+            ConflictKind::Company => vec![destination.crm.companies().object],
+            ConflictKind::Field | ConflictKind::Invalid => Vec::new(),
         }
     }
 

@@ -16,7 +16,7 @@ mod owners;
 mod sides;
 mod standing;
 
-pub use ask::planned_link;
+pub use ask::{is_another_person, planned_link};
 pub use company::{CompanyAction, CompanyPlan, CompanyRules};
 pub use decide::{PlanInput, SyncRules, plan_sync};
 pub use deleted::can_flag;

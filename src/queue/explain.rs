@@ -14,6 +14,7 @@ use super::gone::{excluded, find_shared};
 use super::keys;
 use super::left_out::without_known;
 use super::refused_companies::do_without;
+use super::settle::asks_about_company;
 use crate::crm::gate::{Entry, Permit, WorkClass};
 use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{LeadKey, RecordRef};
@@ -136,8 +137,12 @@ impl Destination {
     async fn ask_as_the_crm_did(&self, plan: &mut SyncPlan, member: &Member) -> Result<Option<String>, ByHandError> {
         let mut waits = None;
         let writes = matches!(plan.action, Action::Create { .. } | Action::Update { .. });
-        let may_stay =
-            |open: &&OpenConflict| open.kind == ConflictKind::Company || open.kind == ConflictKind::Match && writes;
+        let of_company = asks_about_company(plan);
+        let may_stay = |open: &&OpenConflict| match open.kind {
+            ConflictKind::Match => writes,
+            ConflictKind::Company => of_company,
+            ConflictKind::Field | ConflictKind::SharedRecord | ConflictKind::Invalid => false,
+        };
         for open in member.work.open_conflicts.iter().filter(may_stay) {
             let is_planned = plan.questions.iter().any(|question| question.kind == open.kind);
             let conflict = self.store.load_conflict(open.id).await?.filter(|_| !is_planned);

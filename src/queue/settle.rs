@@ -16,14 +16,14 @@ use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refu
 use super::writes::{Sent, known_before};
 use crate::crm::{CrmError, WriteResult};
 use crate::domain::job::MAY_LAND_FOR;
-use crate::domain::plan::{Action, LeftOut, Link, SyncPlan};
+use crate::domain::plan::{Action, ConflictKind, LeftOut, Link, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
     ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
 };
 use crate::telemetry::metrics;
-pub(super) use conflicts::asked_by_duplicate_rule;
 use conflicts::moot;
+pub(super) use conflicts::{asked_by_duplicate_rule, asks_about_company};
 pub(super) use duplicates::told_of_rule;
 use duplicates::{linked_elsewhere, past_the_rule};
 use links::{drop_link, is_kept};
@@ -369,6 +369,10 @@ impl Settling<'_> {
                 settlement.end = JobEnd::Retry { due_at: settlement.now, error, failed: false };
                 row.outcome = Outcome::Retry;
             }
+        }
+        // The plan never asks what only the CRM's duplicate rule does, and here the rule was not heard.
+        if !matches!(row.outcome, Outcome::Refused | Outcome::Conflict) {
+            settlement.moot.retain(|conflict| conflict.kind != ConflictKind::Match);
         }
     }
 

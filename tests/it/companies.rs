@@ -394,6 +394,20 @@ async fn a_company_that_a_person_says_is_new_of_several_leads_is_made_once() {
 }
 
 #[tokio::test]
+async fn what_a_rule_asked_of_a_company_is_explained_only_while_the_company_is_still_to_be_made() {
+    let harness = Harness::start(contacts(Company::Account)).await;
+    make(&harness, "Account", json!({ "Name": "Private" })).await;
+    let rule = json!({ "object": "Account", "match": "name_and_company", "action": "alert" });
+    harness.order("duplicate-rules", json!({ "rules": [rule] })).await;
+    send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Private")).await;
+    let questions = async || harness.admin("leads/klozeo/cl_1/explain").await["plan"]["questions"].clone();
+    assert_eq!(questions().await[0]["kind"], "company");
+    make(&harness, "Account", json!({ "Name": "Acme", "Website": "http://acme.example" })).await;
+    assert_eq!(questions().await, json!([]));
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn the_company_that_a_rule_found_is_named_and_not_sent_again_until_a_person_answers() {
     let harness = Harness::start(contacts(Company::Account)).await;
     // What is no company's name is not looked for.

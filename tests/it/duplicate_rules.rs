@@ -228,6 +228,23 @@ async fn a_lead_that_a_rule_holds_is_explained_by_the_question_that_it_waits_for
 }
 
 #[tokio::test]
+async fn the_question_of_a_rule_stays_the_same_one_while_the_crm_does_not_answer() {
+    let (harness, _) = start("alert", with_contacts).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    let asked = open_conflicts(&harness).await;
+    harness.faults(json!([{ "fault": "status", "status": 503, "writes": true }])).await;
+    harness.send(&event("lead.updated", CREATED + 60, &ada("cl_1", "+49 30 901821"))).await;
+    harness.until("sync-log?lead_id=cl_1&outcome=retry", |log| !log["items"].as_array().unwrap().is_empty()).await;
+    let open = open_conflicts(&harness).await;
+    assert_eq!((open.len(), &open[0]["id"]), (1, &asked[0]["id"]), "{open:?}");
+    harness.faults(json!([])).await;
+    answer(&harness, json!({ "choose": "create" })).await;
+    assert_eq!(harness.record_of("cl_1").await["fields"]["Phone"], "+4930901821");
+    assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_record_of_a_kind_without_rows_is_left_to_its_people() {
     let (harness, contact) = start("alert", |_| {}).await;
     send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
@@ -306,6 +323,69 @@ async fn a_lead_that_has_a_record_stays_asked_about_until_it_is_linked_by_hand()
         assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
         harness.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_record_that_is_another_person_s_is_not_asked_about_again_because_a_rule_finds_it() {
+    let twin = |email: &str| json!({ "FirstName": "Ada", "LastName": "Lovelace", "Company": "Engine", "Email": email });
+    for (action, with_third) in [("alert", false), ("alert", true), ("block", false)] {
+        let (harness, _) = start("alert", |_| {}).await;
+        set_rules(&harness, &[("Lead", action)]).await;
+        let make = async |email: &str| {
+            let made = harness.order("records", json!({ "object": "Lead", "fields": twin(email) })).await;
+            made["id"].as_str().unwrap().to_owned()
+        };
+        // Of the same name and company, with an address of its own.
+        let other = make("countess@cl-1.example").await;
+        send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+        let open = open_conflicts(&harness).await;
+        assert_eq!((open.len(), &open[0]["kind"]), (1, &json!("shared_record")), "{open:?}");
+        let third = if with_third { Some(make("ada@third.example").await) } else { None };
+        answer(&harness, json!({ "choose": "create" })).await;
+        match (action, third) {
+            ("block", _) => assert_eq!(asked(&harness).await, (json!(["record"]), json!("block"), vec![other])),
+            (_, Some(third)) => {
+                assert_eq!(asked(&harness).await, (json!(["record", "create"]), json!("alert"), vec![third]));
+                answer(&harness, json!({ "choose": "create" })).await;
+                assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+                assert_eq!(harness.records().await.len(), 3);
+            }
+            (_, None) => {
+                assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+                assert_eq!(harness.records().await.len(), 2);
+            }
+        }
+        harness.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_the_lead_was_unlinked_from_is_not_asked_about_because_a_rule_finds_it() {
+    let (harness, _) = start("alert", |_| {}).await;
+    set_rules(&harness, &[("Lead", "alert")]).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    let first = harness.record_of("cl_1").await["id"].clone();
+    let (status, told) = harness.admin_ask("DELETE", "leads/klozeo/cl_1/links/salesforce", json!({})).await;
+    assert_eq!(status, 200, "{told}");
+    harness.settled().await;
+    assert_eq!(open_conflicts(&harness).await, Vec::<Json>::new());
+    assert_ne!(harness.record_of("cl_1").await["id"], first);
+    assert_eq!(harness.records().await.len(), 2);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_rule_blocks_of_a_lead_that_has_a_record_is_told_with_what_helps() {
+    let (harness, _) = start("block", with_contacts).await;
+    let (own, detail) = renamed_to_the_contact(&harness).await;
+    assert!(
+        detail.contains("blocks it whoever insists: have the rule changed to an alert and sync the lead; "),
+        "{detail}"
+    );
+    let linked =
+        format!("the lead is linked to Lead {}, and `record` does not change that", own["id"].as_str().unwrap());
+    assert!(detail.contains(&linked), "{detail}");
+    harness.stop().await;
 }
 
 fn allow(config: &mut Config) {

@@ -27,7 +27,8 @@ pub(super) fn possible(found: &Candidates, answers: &[Resolution]) -> Candidates
     Candidates { found: possible.cloned().collect(), ..Candidates::default() }
 }
 
-fn is_another_person(record: &RecordRef, answers: &[Resolution]) -> bool {
+/// Whether a person said of two leads on this record that they are two people, or unlinked the lead from it.
+pub fn is_another_person(record: &RecordRef, answers: &[Resolution]) -> bool {
     matches!(answer_on_sharing(record, answers), Some(Choice::Create))
 }
 

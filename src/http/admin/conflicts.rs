@@ -11,7 +11,7 @@ use super::audit::{Change, record};
 use super::query::{self, Body, ListOf, Named, Params};
 use super::shown::{Base, Record, Shown, Time};
 use super::state::AdminState;
-use crate::domain::ids::RecordRef;
+use crate::domain::ids::{ObjectName, RecordRef};
 use crate::domain::plan::{Choice, ConflictKind, Question, RuleAction};
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
@@ -242,8 +242,14 @@ const BLOCKED: &str = "choose: the CRM's duplicate rule blocks another record, w
 impl Resolve {
     /// The answer in the core's words, if this question can be answered so.
     ///
-    /// `named`: the record that an ID is of, where the ID tells its kind.
-    fn choice(&self, question: &Question, named: &dyn Fn(&str) -> Option<RecordRef>) -> Result<Choice, ApiError> {
+    /// `named`: the record that an ID is of, where the ID tells its kind. `kinds`: of which one may be that the question does
+    /// not name; empty: of any.
+    fn choice(
+        &self,
+        question: &Question,
+        named: &dyn Fn(&str) -> Option<RecordRef>,
+        kinds: &[ObjectName],
+    ) -> Result<Choice, ApiError> {
         if self.choose == "create" && question.blocks_create() {
             return Err(ApiError::Invalid(BLOCKED.to_owned()));
         }
@@ -257,7 +263,7 @@ impl Resolve {
             "crm" => Ok(Choice::Crm),
             "create" => Ok(Choice::Create),
             "value" => self.chosen_value().map(Choice::Value),
-            _ => self.chosen_record(question, named).map(Choice::Record),
+            _ => self.chosen_record(question, named, kinds).map(Choice::Record),
         }
     }
 
@@ -277,6 +283,7 @@ impl Resolve {
         &self,
         question: &Question,
         named: &dyn Fn(&str) -> Option<RecordRef>,
+        kinds: &[ObjectName],
     ) -> Result<RecordRef, ApiError> {
         let Some(id) = self.record_id.as_deref().filter(|id| !id.is_empty()) else {
             return Err(ApiError::Invalid("record_id: write the ID of the record that is this lead".to_owned()));
@@ -291,17 +298,30 @@ impl Resolve {
             return Err(ApiError::Invalid(format!("record_id: write one of {}", known.join(", "))));
         }
         let object = self.object.as_deref().filter(|object| !object.is_empty());
-        match (told, object) {
-            (Some(told), Some(object)) if told.object.as_str() != object => Err(ApiError::Invalid(format!(
-                "object: {id} is the ID of a record of kind {}; write that, or leave `object` out",
-                told.object
-            ))),
-            (Some(told), _) => Ok(told),
-            (None, Some(object)) => Ok(RecordRef { object: object.into(), id: id.into() }),
-            (None, None) => Err(ApiError::Invalid(
-                "object: neither the conflict nor the ID tells of what kind the record is, so write it".to_owned(),
-            )),
+        let record = match (told, object) {
+            (Some(told), Some(object)) if told.object.as_str() != object => {
+                return Err(ApiError::Invalid(format!(
+                    "object: {id} is the ID of a record of kind {}; write that, or leave `object` out",
+                    told.object
+                )));
+            }
+            (Some(told), _) => told,
+            (None, Some(object)) => RecordRef { object: object.into(), id: id.into() },
+            (None, None) => {
+                return Err(ApiError::Invalid(
+                    "object: neither the conflict nor the ID tells of what kind the record is, so write it".to_owned(),
+                ));
+            }
+        };
+        if !kinds.is_empty() && !kinds.contains(&record.object) {
+            let (given, kinds) =
+                (&record.object, kinds.iter().map(ObjectName::as_str).collect::<Vec<_>>().join(" or "));
+            return Err(ApiError::Invalid(format!(
+                "record_id: {id} is a record of kind {given}, and the conflict is about one of kind {kinds}; write the ID of \
+                 such a record"
+            )));
         }
+        Ok(record)
     }
 }
 
@@ -333,7 +353,8 @@ pub(super) async fn resolve(
         Some(tag) => Some(revision(tag).ok_or_else(changed)?),
     };
     let named = |id: &str| app.operations.record_named(&seen.destination, id);
-    let choice = answer.choice(&seen.question, &named)?;
+    let kinds = app.operations.kinds_in_question(&seen.destination, seen.question.kind);
+    let choice = answer.choice(&seen.question, &named, &kinds)?;
     let detail = format!("choose {}", parts(choice.clone()).0);
     // What the person answered is the question as it stood; without If-Match, as it stands.
     let revision = revision.or(Some(seen.revision));
@@ -363,103 +384,4 @@ fn changed() -> ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::matching::MatchedBy;
-    use crate::domain::plan::CandidateSummary;
-
-    fn question(kind: ConflictKind) -> Question {
-        let record = RecordRef { object: "Contact".into(), id: "003A".into() };
-        let candidate = CandidateSummary { record, by: MatchedBy::Email, speaks: "same address".to_owned() };
-        Question {
-            kind,
-            field: None,
-            record: None,
-            base: None,
-            lead: None,
-            crm: None,
-            candidates: vec![candidate],
-            other: None,
-            duplicate_rule: None,
-            detail: String::new(),
-        }
-    }
-
-    #[test]
-    fn an_answer_has_to_fit_its_question() {
-        let check = |kind, json: &str, expected: Result<Choice, &str>| {
-            let answer: Resolve = serde_json::from_str(json).unwrap();
-            match (answer.choice(&question(kind), &|_| None), expected) {
-                (Ok(choice), expected) => assert_eq!(Ok(choice), expected, "{json}"),
-                (Err(ApiError::Invalid(text)), Err(says)) => assert!(text.contains(says), "{json}: {text}"),
-                (Err(error), expected) => panic!("{json}: {error:?} instead of {expected:?}"),
-            }
-        };
-        let record = |object: &str, id: &str| Choice::Record(RecordRef { object: object.into(), id: id.into() });
-        check(ConflictKind::Field, r#"{"choose":"lead"}"#, Ok(Choice::Lead));
-        check(ConflictKind::Field, r#"{"choose":"create"}"#, Err("lead, crm, value"));
-        check(ConflictKind::Field, r#"{"choose":"value","value":12.50}"#, Ok(Choice::Value("12.50".to_owned())));
-        check(ConflictKind::Field, r#"{"choose":"value","value":null}"#, Err("value:"));
-        check(ConflictKind::Invalid, r#"{"choose":"lead"}"#, Err("crm, value"));
-        check(ConflictKind::Match, r#"{"choose":"record","record_id":"003A"}"#, Ok(record("Contact", "003A")));
-        check(ConflictKind::Match, r#"{"choose":"record","record_id":"00QB"}"#, Err("003A"));
-        check(ConflictKind::Match, r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#, Err("003A"));
-        check(ConflictKind::Match, r#"{"choose":"record"}"#, Err("record_id"));
-        check(ConflictKind::Match, r#"{"choose":"create"}"#, Ok(Choice::Create));
-    }
-
-    #[test]
-    fn the_id_tells_the_kind_of_a_record_where_the_conflict_names_none() {
-        let record = |object: &str, id: &str| RecordRef { object: object.into(), id: id.into() };
-        let named = |id: &str| (id == "00QB" || id == "00QBfull").then(|| record("Lead", "00QBfull"));
-        let gone = Some(record("Lead", "00QC"));
-        for unnamed in
-            [None, gone].map(|record| Question { candidates: vec![], record, ..question(ConflictKind::Match) })
-        {
-            let check = |json: &str, expected: Result<(&str, &str), &str>| {
-                let answer: Resolve = serde_json::from_str(json).unwrap();
-                match (answer.choice(&unnamed, &named), expected) {
-                    (Ok(choice), Ok((object, id))) => assert_eq!(choice, Choice::Record(record(object, id)), "{json}"),
-                    (Err(ApiError::Invalid(text)), Err(says)) => assert!(text.contains(says), "{json}: {text}"),
-                    (answer, _) => panic!("{json}: {answer:?} instead of {expected:?}"),
-                }
-            };
-            check(r#"{"choose":"record","record_id":"00QB"}"#, Ok(("Lead", "00QBfull")));
-            check(r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#, Ok(("Lead", "00QBfull")));
-            check(r#"{"choose":"record","record_id":"00QB","object":"Contact"}"#, Err("object: 00QB is the ID of"));
-            check(r#"{"choose":"record","record_id":"a0BX"}"#, Err("object:"));
-            check(r#"{"choose":"record","record_id":"a0BX","object":"Person__c"}"#, Ok(("Person__c", "a0BX")));
-        }
-        // The short form of an ID is the same record.
-        let candidates = vec![CandidateSummary {
-            record: record("Lead", "00QBfull"),
-            by: MatchedBy::DuplicateRule,
-            speaks: String::new(),
-        }];
-        let asked = Question { candidates, ..question(ConflictKind::Match) };
-        let answer: Resolve = serde_json::from_str(r#"{"choose":"record","record_id":"00QB"}"#).unwrap();
-        assert_eq!(answer.choice(&asked, &named).unwrap(), Choice::Record(record("Lead", "00QBfull")));
-    }
-
-    #[test]
-    fn nobody_creates_what_a_rule_of_the_crm_blocks() {
-        let create: Resolve = serde_json::from_str(r#"{"choose":"create"}"#).unwrap();
-        for kind in [ConflictKind::Match, ConflictKind::Company] {
-            let asked_by = |action| Question { duplicate_rule: Some(action), ..question(kind) };
-            assert_eq!(choices(&asked_by(RuleAction::Alert)), ["record", "create"]);
-            let blocked = asked_by(RuleAction::Block);
-            assert_eq!(choices(&blocked), ["record"]);
-            let Err(ApiError::Invalid(text)) = create.choice(&blocked, &|_| None) else { panic!("{kind:?}") };
-            assert!(
-                text.contains("blocks") && text.contains("Choose `record`") && text.contains("changed to an alert")
-            );
-        }
-    }
-
-    #[test]
-    fn an_etag_is_read_back_as_the_revision() {
-        assert_eq!(revision(&HeaderValue::from_static("\"12\"")), Some(12));
-        assert_eq!(revision(&HeaderValue::from_static("12")), None);
-        assert_eq!(revision(&HeaderValue::from_static("W/\"12\"")), None);
-    }
-}
+mod tests;

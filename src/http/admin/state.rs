@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::config::AdminToken;
 use crate::domain::divergence::Divergence;
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
+use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef, SourceName};
 use crate::domain::matching::MatchedBy;
-use crate::domain::plan::SyncPlan;
+use crate::domain::plan::{ConflictKind, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::http::figures::Figures;
 use crate::intake::Intake;
@@ -82,6 +82,9 @@ pub trait Operations: Send + Sync {
 
     /// The record that an ID of this destination's CRM is of, where the ID tells its kind.
     fn record_named(&self, destination: &DestinationName, id: &str) -> Option<RecordRef>;
+
+    /// The kinds of records that a question of this kind is about; empty: it is about none, or nobody knows.
+    fn kinds_in_question(&self, destination: &DestinationName, kind: ConflictKind) -> Vec<ObjectName>;
 
     /// Carries out a person's order about which record a lead is.
     async fn order_link(&self, wish: &LinkWish) -> Result<Ordered, OrderError>;

@@ -12,7 +12,7 @@ use super::fixtures::{Answered, MAX_BODY, NOW, ask, intake, lead, signed};
 use crate::clock::Clock;
 use crate::config::{AdminToken, AlertsConfig, Percent, Role};
 use crate::domain::divergence::Divergence;
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef};
 use crate::domain::plan::{ConflictKind, Question};
 use crate::domain::record::CrmValue;
 use crate::http::admin::state::{
@@ -79,6 +79,10 @@ impl Operations for Quiet {
 
     fn record_named(&self, _: &DestinationName, _: &str) -> Option<RecordRef> {
         None
+    }
+
+    fn kinds_in_question(&self, _: &DestinationName, _: ConflictKind) -> Vec<ObjectName> {
+        Vec::new()
     }
 
     async fn order_link(&self, _: &LinkWish) -> Result<Ordered, OrderError> {

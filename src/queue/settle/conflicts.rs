@@ -20,6 +20,12 @@ pub(super) fn moot(open: &[OpenConflict], plan: &SyncPlan) -> Vec<OpenConflict> 
     open.iter().filter(|conflict| looked_for(conflict.kind) && !asked(conflict)).cloned().collect()
 }
 
+/// Whether the CRM's duplicate rule asks about the lead's company: when that is made, or not since it was refused before.
+pub(in crate::queue) fn asks_about_company(plan: &SyncPlan) -> bool {
+    let company = plan.company.as_ref();
+    company.is_some_and(|of| matches!(of.action, CompanyAction::Create { .. }) || is_known_refusal(of, plan))
+}
+
 /// Whether the company is not made, since that was refused before.
 fn is_known_refusal(of: &CompanyPlan, plan: &SyncPlan) -> bool {
     matches!(of.action, CompanyAction::Nothing { .. }) && plan.left_out.contains_key(&of.link_field)
@@ -41,9 +47,8 @@ fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
     }
 }
 
-/// Told of a rule that cannot be overruled.
-const BLOCKED: &str = "; the rule blocks it whoever insists: choose the record that it is, or have the rule changed to an \
-                       alert and sync the lead";
+/// Advised where a rule cannot be overruled.
+pub(super) const CHOOSE: &str = "choose the record that it is, or ";
 
 /// The question that the CRM's own duplicate rule puts, about a person's record (`Match`) or about a company's. A rule that
 /// refused what was to be saved all the same (`insisted`) lets nobody overrule it.
@@ -64,8 +69,11 @@ pub(in crate::queue) fn asked_by_duplicate_rule(
         speaks: "found by the CRM's own duplicate rule".to_owned(),
     });
     let (action, blocked) = match insisted || *blocks {
-        true => (RuleAction::Block, BLOCKED),
-        false => (RuleAction::Alert, ""),
+        true => {
+            let advice = "have the rule changed to an alert and sync the lead";
+            (RuleAction::Block, format!("; the rule blocks it whoever insists: {CHOOSE}{advice}"))
+        }
+        false => (RuleAction::Alert, String::new()),
     };
     Some(Question {
         kind,

@@ -1,9 +1,11 @@
 //! What follows when the CRM's own duplicate rule refuses a record: ask what it found, and save it where a person said so.
 
-use super::conflicts::asked_by_duplicate_rule;
+use super::conflicts::{CHOOSE, asked_by_duplicate_rule};
 use crate::crm::{CrmError, OnDuplicate, WriteResult};
 use crate::domain::ids::RecordRef;
-use crate::domain::plan::{Action, CandidateSummary, Choice, ConflictKind, Question, Resolution, SyncRules};
+use crate::domain::plan::{
+    Action, CandidateSummary, Choice, ConflictKind, Question, Resolution, SyncRules, is_another_person,
+};
 use crate::queue::batch::Planned;
 
 /// Of so many records the log's row says which.
@@ -25,10 +27,14 @@ pub(super) fn past_the_rule(planned: &Planned, result: &WriteResult) -> Option<O
 
 /// Whether a person saw all that the rule found, and said that the lead is none of it: but the record that is written.
 fn is_apart(planned: &Planned, found: &[RecordRef]) -> bool {
+    let is_another = |record: &RecordRef| is_another_person(record, &planned.member.work.resolutions);
+    if !found.is_empty() && found.iter().all(is_another) {
+        return true;
+    }
     let Some(answer) = newest_answer(planned) else { return false };
     let all_seen = match found {
         [] => answer.seen_records.is_empty(),
-        found => found.iter().all(|record| answer.seen_records.contains(record)),
+        found => found.iter().all(|record| answer.seen_records.contains(record) || is_another(record)),
     };
     let written = match &planned.plan.action {
         Action::Update { record, .. } => Some(record),
@@ -54,8 +60,14 @@ pub(super) fn linked_elsewhere<'a>(planned: &Planned, error: &'a CrmError, rules
 /// What a person is asked, if a duplicate rule refused the write: with what the answers can do here.
 pub(super) fn question(planned: &Planned, error: &CrmError) -> Option<Question> {
     let mut question = asked_by_duplicate_rule(error, ConflictKind::Match, planned.duplicates.saves())?;
+    // Of a rule that blocks all are shown: what a person said of them does not let the record pass.
+    if !question.blocks_create() {
+        let answers = &planned.member.work.resolutions;
+        question.candidates.retain(|candidate| !is_another_person(&candidate.record, answers));
+    }
     if let Some(link) = planned.member.work.link.as_ref().filter(|_| !question.candidates.is_empty()) {
         let RecordRef { object, id } = &link.record;
+        question.detail = question.detail.replace(CHOOSE, "");
         question.detail.push_str(&format!(
             "; the lead is linked to {object} {id}, and `record` does not change that: if it is the record found, \
              link it to that one by hand, or unlink it where that is of a kind without rows"
