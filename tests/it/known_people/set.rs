@@ -86,7 +86,7 @@ pub struct Person {
     pub last: String,
     /// Their own, or a mailbox that they share with others; none for some.
     pub address: Option<String>,
-    /// Whether others of the set read the address, or have the name at the company.
+    /// Whether others of the set read the address.
     pub is_mixed_up: bool,
     pub company: usize,
     pub website: Option<String>,
@@ -152,11 +152,6 @@ pub fn people(count: usize, rng: &mut Rng) -> Vec<Person> {
                 people.push(person(first, &format!("{last} Jr."), family, true));
             }
             6 => {
-                // Two people of one name at one company.
-                people.push(person(first, last, Some(own), true));
-                people.push(person(first, last, Some(format!("{plain}2.{n}@{}", domain(company))), true));
-            }
-            7 => {
                 // Addresses that one provider takes for one, and that are two.
                 let other = FIRST[rng.usize(..FIRST.len())];
                 people.push(person(first, last, Some(format!("{plain}.{n}@gmail.com")), false));
