@@ -219,6 +219,11 @@ fn whoever_inherits_a_record_in_doubt_is_asked_before_it_is_the_owner() {
     assert_in_doubt(&inherits(Vec::new()));
     let alone = inherits(vec![answer(ConflictKind::SharedRecord, Choice::Crm, &sister)]);
     assert_eq!((&alone.action, alone.owner, alone.questions.len()), (&Action::Unchanged, false, 0));
+    let found = vec![(sister.clone(), MatchedBy::Link)];
+    let mut deleted = Case { link: Some(heir.clone()), ..Case::unlinked(found) };
+    deleted.rules.on_delete = OnDelete::Delete;
+    deleted.lead.deleted = deleted.lead.latest.clone();
+    assert!(matches!(deleted.plan().action, Action::Skip { .. }), "nor does its delete reach the record");
     let same = inherits(vec![answer(ConflictKind::SharedRecord, Choice::Lead, &sister)]);
     assert!(same.owner && same.questions.is_empty(), "{:?}", same.questions);
 }
