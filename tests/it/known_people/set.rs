@@ -1,7 +1,7 @@
 //! People of whom it is known who they are, the records that the CRM has of them, and the leads that tell of them.
 //!
 //! Left out is what nobody could tell apart: one word for a name, or a company without an address, of people who share
-//! that word and their address, or their name and company.
+//! that word and their address, or their name and company, and namesakes at one company, who are taken for one person.
 
 use std::collections::HashSet;
 
@@ -141,9 +141,11 @@ pub fn people(count: usize, rng: &mut Rng) -> Vec<Person> {
                 // A couple with one address.
                 let home = Some(format!("home{n}@gmail.com"));
                 let other = FIRST[(FIRST.iter().position(|known| *known == first).unwrap() + 1) % FIRST.len()];
-                names.insert((company, other.to_owned(), last.to_owned()));
-                people.push(person(first, last, home.clone(), true));
-                people.push(person(other, last, home, true));
+                let is_couple = names.insert((company, other.to_owned(), last.to_owned()));
+                people.push(person(first, last, home.clone(), is_couple));
+                if is_couple {
+                    people.push(person(other, last, home, true));
+                }
             }
             5 => {
                 // Father and son.
