@@ -6,7 +6,6 @@ use std::fmt;
 use super::company::CompanyKeys;
 use super::ids::{FieldName, ObjectName, RecordRef};
 use super::mapping::Owners;
-use super::mapping::domain::is_role_address;
 use super::opportunity::{Conversion, OpportunityKey};
 use super::plan::{CandidateSummary, Choice, ConflictKind, Link, Resolution};
 use super::record::{CrmRecord, CrmValue, folded_name, names_contradict, names_differ};
@@ -176,7 +175,6 @@ pub enum OnShared {
 pub struct Person {
     pub first: Option<String>,
     pub last: Option<String>,
-    pub email: Option<String>,
 }
 
 /// What the search for the lead's record came to.
@@ -220,10 +218,9 @@ pub struct MatchRules {
     /// Strongest first.
     pub by: Vec<MatchedBy>,
     pub on_ambiguous: OnAmbiguous,
-    /// The fields that hold a person's first and last name, and the address.
+    /// The fields that hold a person's first and last name.
     pub first_name: Option<FieldName>,
     pub last_name: Option<FieldName>,
-    pub email: Option<FieldName>,
 }
 
 /// Chooses the record that this person is: the link, else the first rule that hits.
@@ -302,14 +299,15 @@ fn among<'a>(
         _ => "several records could be this person",
     };
     let place = |hit: &&&Candidate| (hit.record.created_at, hit.record.id.clone());
+    let in_doubt = |hit: &Candidate| doubt(person, &hit.record, by, rules).is_some();
     let several = hits.len() > 1;
     let eligible = hits.iter().filter(|hit| several && !contradicts(hit));
     let chosen = match rules.on_ambiguous {
         // Whoever is known as a record of another kind never gets a second record.
         OnAmbiguous::Create if hits.iter().all(|hit| hit.record.object == rules.object) => return Match::Nobody,
         OnAmbiguous::Review | OnAmbiguous::Create => None,
-        OnAmbiguous::Oldest => eligible.min_by_key(place),
-        OnAmbiguous::Newest => eligible.max_by_key(place),
+        OnAmbiguous::Oldest => eligible.min_by_key(|hit| (in_doubt(hit), place(hit))),
+        OnAmbiguous::Newest => eligible.max_by_key(|hit| (!in_doubt(hit), place(hit))),
     };
     chosen.filter(|hit| is_ours(hit)).map_or_else(|| ask(person, hits, rules, detail), |hit| one(hit))
 }
@@ -370,27 +368,14 @@ fn person_of(record: &CrmRecord, rules: &MatchRules) -> Person {
         Some(CrmValue::Text(text)) => Some(text.clone()),
         _ => None,
     };
-    Person { first: text(&rules.first_name), last: text(&rules.last_name), email: text(&rules.email) }
+    Person { first: text(&rules.first_name), last: text(&rules.last_name) }
 }
 
-/// Why a record that was recognised so may be another person's all the same: people of one family or firm who share an
-/// address, or two of one name at a company. `None`: nothing speaks against it.
+/// Why a record that was recognised so may be another person's all the same: people of one family or firm share addresses.
+/// `None`: nothing speaks against it.
 pub fn doubt(person: &Person, record: &CrmRecord, by: MatchedBy, rules: &MatchRules) -> Option<&'static str> {
-    let other = person_of(record, rules);
-    let address = |person: &Person| person.email.as_deref().map(|address| address.trim().to_lowercase());
-    let another_address = || {
-        let own = address(&other).filter(|address| !is_role_address(address));
-        own.is_some() && own != address(person)
-    };
-    match by {
-        MatchedBy::Email if compared(person, &other, names_differ) => {
-            Some("the record with this address may be of a person with another name")
-        }
-        MatchedBy::NameAndCompanyDomain if another_address() => {
-            Some("the record of this name and company has another address, and may be of a person of the same name")
-        }
-        _ => None,
-    }
+    let differs = by == MatchedBy::Email && compared(person, &person_of(record, rules), names_differ);
+    differs.then_some("the record with this address may be of a person with another name")
 }
 
 fn contradicts(person: &Person, record: &CrmRecord, rules: &MatchRules) -> bool {

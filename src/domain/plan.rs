@@ -7,6 +7,7 @@ mod create;
 mod decide;
 mod deleted;
 mod dependent;
+mod doubt;
 mod eligible;
 mod gone;
 mod keys;

@@ -402,7 +402,6 @@ fn rules_for(
         on_ambiguous: settings.on_ambiguous,
         first_name: taking(Take::FirstName),
         last_name: taking(Take::LastName),
-        email: rows.iter().find(|row| row.is_address()).map(|row| row.crm.clone()),
     };
     SyncRules {
         filter: settings.filter.clone(),

@@ -244,5 +244,8 @@ async fn two_records_that_come_to_share_an_address_are_suspected() {
     assert_eq!(harness.admin("shared-records?by_hand=false").await["items"].as_array().unwrap().len(), 1);
     assert_eq!(harness.admin_ask("DELETE", "leads/klozeo/cl_1", json!({})).await.0, 200);
     assert_eq!(harness.admin("shared-records").await["items"], json!([]));
+    let audit = harness.admin("audit").await;
+    assert!(!audit.to_string().contains("cl_1"), "nothing names the erased lead: {audit}");
+    assert!(audit.to_string().contains("lead klozeo/cl_2"), "{audit}");
     harness.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use leadrelay::domain::ids::LeadKey;
 use leadrelay::queue::duplicates::DuplicateSearch;
 use leadrelay::store::*;
 
@@ -204,7 +205,11 @@ async fn what_a_person_told_apart_stays_so_in_whatever_order_it_is_found(fixture
         found
     };
     let open = async || fixture.store.standing_figures().await.unwrap().duplicates_suspected;
-    for nobody in [told("a1", "a2", true), told("a3", "a2", true), told("a2\0", "a1", true)] {
+    for nobody in [told("a1", "a2", true), told("a3", "a2", true), told("a2\0", "a1", true)].into_iter().chain([
+        ToldApart { destination: "crm\0".into(), ..told("a2", "a1", true) },
+        ToldApart { lead: LeadKey::new("klozeo\0", "a2"), ..told("a2", "a1", true) },
+        ToldApart { other: LeadKey::new("klozeo\0", "a1"), ..told("a2", "a1", true) },
+    ]) {
         assert!(!fixture.store.tell_apart(&nobody).await.unwrap(), "{nobody:?} is not listed");
     }
     assert!(fixture.store.tell_apart(&told("a2", "a1", true)).await.unwrap());

@@ -14,6 +14,8 @@ async fn failures_are_grouped_and_open_conflicts_and_sharers_counted(fixture: Fi
     fixture.execute(CONFLICT).await;
     insert_link(&fixture, "cl_1", "00Q1", true).await;
     insert_link(&fixture, "cl_2", "00Q1", false).await;
+    // A record that may be another person's has no owner, and is none that leads share.
+    insert_link(&fixture, "cl_3", "00Q3", false).await;
     for (minute, n) in [(0, 2), (60_000_000, 3)] {
         let (slot, value) = fixture.either(("", ""), (", slot", ", 3"));
         let columns = format!("minute, destination, operation, outcome, n{slot}");

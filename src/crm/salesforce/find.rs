@@ -15,7 +15,7 @@ use crate::crm::{CrmError, FindRequest};
 use crate::domain::ids::{ObjectName, RecordId, RecordRef};
 use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidate, Candidates, MatchKeys, MatchedBy, NameAndDomain};
-use crate::domain::record::{CrmRecord, composed_name, folded_name};
+use crate::domain::record::{CrmRecord, folded_name, spellings_of_name};
 
 /// The most queries that one composite may hold.
 const QUERIES_PER_CALL: usize = 5;
@@ -374,10 +374,12 @@ impl Person {
     }
 }
 
-/// The name at its domain in ASCII and, where that differs, as a person would write it.
-fn spellings(name: &NameAndDomain) -> impl Iterator<Item = NameAtDomain> {
-    let at = |domain: String| NameAtDomain { last: composed_name(&name.last), domain };
-    soql::spellings_of_domain(&name.domain).into_iter().map(at)
+/// The name in every spelling of its accents, at its domain in ASCII and, where that differs, as a person would write it.
+fn spellings(name: &NameAndDomain) -> Vec<NameAtDomain> {
+    let of_domain = soql::spellings_of_domain(&name.domain);
+    let at =
+        |last: String| of_domain.iter().map(move |domain| NameAtDomain { last: last.clone(), domain: domain.clone() });
+    spellings_of_name(&name.last).into_iter().flat_map(at).collect()
 }
 
 fn lower(text: &str) -> String {
@@ -420,10 +422,24 @@ mod tests {
     fn a_domain_is_looked_for_as_people_write_it_too() {
         let spelled = |domain: &str| {
             let name = NameAndDomain { first: None, last: " Weiß ".into(), domain: domain.into() };
-            spellings(&name).map(|name| format!("{}@{}", name.last, name.domain)).collect::<Vec<_>>()
+            spellings(&name).iter().map(|name| format!("{}@{}", name.last, name.domain)).collect::<Vec<_>>()
         };
         assert_eq!(spelled("acme.example"), ["Weiß@acme.example"]);
         assert_eq!(spelled("xn--bcher-kva.example"), ["Weiß@xn--bcher-kva.example", "Weiß@bücher.example"]);
+    }
+
+    #[test]
+    fn a_name_is_looked_for_in_every_spelling_of_its_accents() {
+        let spelled = |last: &str| {
+            let name = NameAndDomain { first: None, last: last.into(), domain: "acme.example".into() };
+            spellings(&name).into_iter().map(|name| name.last).collect::<BTreeSet<_>>()
+        };
+        let (composed, decomposed) = ("Nov\u{e1}k", "Nova\u{301}k");
+        assert_eq!(spelled("Novak"), ["Novak".to_owned()].into());
+        assert_eq!(spelled(composed), [composed.to_owned(), decomposed.to_owned()].into());
+        assert_eq!(spelled(decomposed), [composed.to_owned(), decomposed.to_owned()].into());
+        let (mixed, all) = ("Nova\u{301}k-Nov\u{e1}k", spelled("Nova\u{301}k-Nov\u{e1}k"));
+        assert!(all.len() == 3 && all.contains(mixed), "{all:?}");
     }
 
     #[test]

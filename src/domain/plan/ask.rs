@@ -41,6 +41,16 @@ pub(super) fn answer_on_sharing<'a>(record: &RecordRef, answers: &'a [Resolution
         .map(|answer| &answer.choice)
 }
 
+/// Whether a person said that the lead is this record; the newest answer counts.
+pub(super) fn is_said_to_be(record: &RecordRef, answers: &[Resolution]) -> bool {
+    let said = answers.iter().rev().find_map(|answer| match (answer.kind, &answer.choice) {
+        (ConflictKind::Match | ConflictKind::SharedRecord, Choice::Record(chosen)) => Some(chosen == record),
+        (ConflictKind::SharedRecord, choice) if answer.seen_records.contains(record) => Some(*choice == Choice::Lead),
+        _ => None,
+    });
+    said == Some(true)
+}
+
 /// What a blank says of a field that had a value before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blanks {
@@ -113,13 +123,14 @@ pub(super) fn shared_question(
     rules: &SyncRules,
 ) -> Question {
     let other = standing.other.as_ref().filter(|owner| !owner.has_left()).map(|owner| owner.lead.clone());
-    let detail = match (&other, doubt) {
-        (Some(owner), _) => format!("the record belongs to lead {owner} already"),
-        (None, _) if standing.carries == Carries::Another => {
-            "the record carries another external ID already".to_owned()
+    let whose = match &other {
+        Some(owner) => Some(format!("the record belongs to lead {owner} already")),
+        None if standing.carries == Carries::Another => {
+            Some("the record carries another external ID already".to_owned())
         }
-        (None, doubt) => doubt.unwrap_or("the record belongs to nobody").to_owned(),
+        None => None,
     };
+    let why: Vec<String> = whose.into_iter().chain(doubt.map(str::to_owned)).collect();
     Question {
         kind: ConflictKind::SharedRecord,
         field: None,
@@ -130,6 +141,6 @@ pub(super) fn shared_question(
         candidates: Vec::new(),
         other,
         duplicate_rule: None,
-        detail,
+        detail: why.join(", and "),
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take};
-use crate::domain::matching::{Candidate, Candidates, Match, MatchRules, OnShared, Person, choose, doubt};
+use crate::domain::matching::{Candidate, Candidates, Match, MatchRules, OnShared, Person, choose};
 use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
 use crate::domain::value::Value;
@@ -22,7 +22,7 @@ use super::{
     company::{self, CompanyRules},
     computed::{self, VALUE_ERROR},
     create::create,
-    deleted, dependent,
+    deleted, dependent, doubt,
     eligible::left_alone,
     gone::{OnCrmDelete, gone},
     note,
@@ -111,12 +111,16 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     let found = ask::possible(input.found, input.answers);
     match choose(&person(&now), input.link, &found, input.answers, &rules.matching) {
         Match::Nobody => company::add(create(input, &now, &lasting, rules), input, None, rules),
-        Match::One(candidate) => opportunity::add(into_its_record(input, candidate, rules), input, rules),
+        Match::One(candidate) => into_its_record(input, candidate, input, rules),
         Match::Moved { from, to } => {
-            // What was agreed on, written or asked about the record before says nothing of this one.
+            // What was agreed on or written to the record before says nothing of this one.
             let anew = PlanInput { link: None, intents: &[], ..*input };
+            // A record that was in doubt is so still.
+            let shared = input.link.filter(|link| !link.owner && !ask::is_said_to_be(&from, input.answers));
+            let by = shared.map_or(to.by, |link| link.matched_by);
+            let to = &Candidate { record: to.record.clone(), by };
             // Which opportunity was made of it stays true.
-            let plan = opportunity::add(into_its_record(&anew, to, rules), input, rules);
+            let plan = into_its_record(&anew, to, input, rules);
             SyncPlan { moved_from: Some(from), ..plan }
         }
         Match::Ask { candidates, detail } => SyncPlan {
@@ -149,9 +153,10 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
     }
 }
 
-/// The plan for the record that the lead is, by the rows of its kind.
-fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRules) -> SyncPlan {
-    let Some(rules) = rules.of(&candidate.record.object) else {
+/// The plan for the record that the lead is, by the rows of its kind. `before`: what was known of the lead when it was
+/// another record.
+fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, before: &PlanInput<'_>, all: &SyncRules) -> SyncPlan {
+    let Some(rules) = all.of(&candidate.record.object) else {
         let RecordRef { object, id } = candidate.record.reference();
         return SyncPlan::without_record(Action::Hold {
             code: "other_object",
@@ -159,9 +164,14 @@ fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRul
         });
     };
     let [now, lasting] = [Blanks::Count, Blanks::Yield].map(|blanks| lead_sides(input, blanks, rules));
-    let plan = held_by_invalid_value(&lasting);
-    let plan = plan.unwrap_or_else(|| into_record(input, candidate, &now, &lasting, rules));
-    company::add(plan, input, Some(&candidate.record), rules)
+    if let Some(plan) = held_by_invalid_value(&lasting) {
+        return plan;
+    }
+    if let Some(why) = doubt::of(input, candidate, &now, rules) {
+        return doubt::linked_only(input, candidate, why, rules);
+    }
+    let plan = into_record(input, candidate, &now, &lasting, rules);
+    opportunity::add(company::add(plan, input, Some(&candidate.record), rules), before, all)
 }
 
 fn lead_sides<'a>(input: &PlanInput<'_>, blanks: Blanks, rules: &'a SyncRules) -> Sides<'a> {
@@ -172,7 +182,6 @@ pub(super) fn person(sides: &Sides<'_>) -> Person {
     Person {
         first: text_of(sides, |row| row.take == Some(Take::FirstName)),
         last: text_of(sides, |row| row.take == Some(Take::LastName)),
-        email: text_of(sides, FieldRow::is_address),
     }
 }
 
@@ -200,10 +209,7 @@ fn into_record(
     let record = &candidate.record;
     let reference = record.reference();
     let said = ask::answer_on_sharing(&reference, input.answers);
-    let by = input.link.map_or(candidate.by, |link| link.matched_by);
-    let is_settled = input.link.is_some_and(|link| link.owner) || matches!(said, Some(Choice::Lead));
-    let doubt = doubt(&person(now), record, by, &rules.matching).filter(|_| !is_settled);
-    let standing = Standing::of(input, record, doubt.is_some(), rules);
+    let standing = Standing::of(input, record, rules);
     let input = &PlanInput { link: input.link.filter(|_| !standing.takes_over), ..*input };
     let known = bases_known(input, record, standing.carries == Carries::Ours, rules);
     let mut plan = SyncPlan::without_record(Action::Unchanged);
@@ -211,10 +217,7 @@ fn into_record(
     plan.owner = standing.owner;
     plan.bases = known.clone();
     let mut fields = BTreeMap::new();
-    let reviewed = rules.on_shared == OnShared::Review && !matches!(said, Some(Choice::Lead));
-    // Between two leads of ours the settings decide.
-    let doubtful = doubt.is_some() && standing.other.as_ref().is_none_or(Owner::has_left);
-    let sharing = doubtful || (!standing.owner && reviewed);
+    let sharing = !standing.owner && rules.on_shared == OnShared::Review && !matches!(said, Some(Choice::Lead));
     for ((_, now), (row, side)) in now.iter().zip(sides) {
         if let Some(mark) = made_without(input.link, row, known.get(&row.crm), now, side) {
             plan.kept.insert(row.crm.clone(), mark);
@@ -246,7 +249,7 @@ fn into_record(
         plan.decisions.push(standing.written_by_a_sharer(input, record, rules));
     }
     if sharing && !matches!(said, Some(Choice::Crm)) {
-        plan.questions.push(ask::shared_question(&standing, doubt, record, rules));
+        plan.questions.push(ask::shared_question(&standing, None, record, rules));
     }
     if !fields.is_empty() {
         plan.action = Action::Update { record: reference, fields };

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use super::ask;
 use super::decide::{PlanInput, SyncRules, bases_known};
-use super::{Action, BasePair, Decision, OnDelete, Rule, SyncPlan};
+use super::sides::sides_of;
+use super::{Action, BasePair, Decision, OnDelete, Rule, SyncPlan, ask, ask::Blanks, doubt};
 use crate::domain::ids::FieldName;
 use crate::domain::matching::{Candidate, MatchedBy};
 use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, same_value};
@@ -62,6 +62,10 @@ pub(super) fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
             _ => skipped("its record is gone from the CRM"),
         };
     };
+    // Inherited, and nobody was asked yet.
+    if doubt::of(input, candidate, &sides_of(input.lead, Blanks::Count, input.given(), rules), rules).is_some() {
+        return skipped("its record may be another person's and is left as it is");
+    }
     of_record(input, candidate, rules).unwrap_or_else(|| skipped("its record is left as it is"))
 }
 

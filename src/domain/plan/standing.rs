@@ -26,8 +26,7 @@ pub(super) enum Carries {
 }
 
 impl Standing {
-    /// `doubtful`: the record may be another person's, and then it does not become this lead's.
-    pub fn of(input: &PlanInput<'_>, record: &CrmRecord, doubtful: bool, rules: &SyncRules) -> Self {
+    pub fn of(input: &PlanInput<'_>, record: &CrmRecord, rules: &SyncRules) -> Self {
         let other = (input.owner_of)(&record.reference()).filter(|owner| owner.lead != input.lead.key);
         let carries = match record.value(&rules.external_id) {
             CrmValue::Null => Carries::Nothing,
@@ -39,7 +38,7 @@ impl Standing {
             }
             _ => Carries::Another,
         };
-        let free = !doubtful && carries != Carries::Another && other.as_ref().is_none_or(Owner::has_left);
+        let free = carries != Carries::Another && other.as_ref().is_none_or(Owner::has_left);
         match input.link {
             // Made owner when the one before it went: its key replaces the old one.
             Some(link) if link.owner => Self {

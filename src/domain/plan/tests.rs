@@ -67,7 +67,6 @@ fn rules(conflict: ConflictRule) -> SyncRules {
             on_ambiguous: OnAmbiguous::Review,
             first_name: Some("FirstName".into()),
             last_name: Some("LastName".into()),
-            email: Some("Email".into()),
         },
         on_shared: OnShared::Review,
         on_crm_delete: OnCrmDelete::Hold,

@@ -206,10 +206,13 @@ async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: boo
         return Err(ApiError::NotFound);
     }
     let action = if apart { "duplicates.dismiss" } else { "duplicates.reopen" };
-    let mut change = Change::new(action, format!("lead {} and lead {}", told.lead, told.other)).of_lead(&told.lead);
-    if let Some(note) = pair.note {
-        change = change.saying(note);
+    // Each lead's row names it alone, so that it goes with its lead when that is erased.
+    for lead in [&told.lead, &told.other] {
+        let mut change = Change::new(action, format!("lead {lead}")).of_lead(lead);
+        if let Some(note) = &pair.note {
+            change = change.saying(note);
+        }
+        record(app, caller, change).await?;
     }
-    record(app, caller, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -42,7 +42,6 @@ fn rules() -> SyncRules {
             on_ambiguous: OnAmbiguous::Review,
             first_name: None,
             last_name: None,
-            email: None,
         },
         on_shared: OnShared::Review,
         on_crm_delete: OnCrmDelete::Hold,

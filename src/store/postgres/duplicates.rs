@@ -152,7 +152,8 @@ pub(super) async fn suspect(store: &PostgresStore, suspects: &[Suspect]) -> Stor
 pub(super) async fn tell_apart(store: &PostgresStore, told: &ToldApart) -> StoreResult<bool> {
     const PAIR: &str =
         "u.destination = $1 AND u.source = $2 AND u.lead_id = $3 AND u.other_source = $4 AND u.other_lead_id = $5";
-    if cannot_be(told.lead.id.as_str()) || cannot_be(told.other.id.as_str()) {
+    let of_lead = |lead: &LeadKey| cannot_be(lead.source.as_str()) || cannot_be(lead.id.as_str());
+    if cannot_be(told.destination.as_str()) || of_lead(&told.lead) || of_lead(&told.other) {
         return Ok(false);
     }
     let tell = if told.apart {

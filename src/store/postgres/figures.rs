@@ -172,7 +172,10 @@ pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigur
         figures.open_conflicts.push((DestinationName::new(destination), kind, n.unsigned_abs()));
     }
     let shared: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT destination, count(*) FROM (SELECT DISTINCT destination, record_id FROM links WHERE NOT owner) AS shared
+        "SELECT destination, count(*)
+           FROM (SELECT DISTINCT k.destination, k.record_id FROM links k
+                   JOIN links o ON o.destination = k.destination AND o.record_id = k.record_id AND o.owner
+                  WHERE NOT k.owner) AS shared
           GROUP BY destination",
     )
     .fetch_all(&store.pool)

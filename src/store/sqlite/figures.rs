@@ -171,8 +171,9 @@ pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures
         figures.open_conflicts.push((DestinationName::new(destination), kind, n.unsigned_abs()));
     }
     let shared: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT destination, count(DISTINCT record_id) FROM links INDEXED BY links_sharer WHERE owner = 0
-          GROUP BY destination",
+        "SELECT k.destination, count(DISTINCT k.record_id) FROM links k INDEXED BY links_sharer
+          CROSS JOIN links o ON o.destination = k.destination AND o.record_id = k.record_id AND o.owner = 1
+          WHERE k.owner = 0 GROUP BY k.destination",
     )
     .fetch_all(&store.readers)
     .await?;

@@ -1,7 +1,7 @@
 //! People of whom it is known who they are, the records that the CRM has of them, and the leads that tell of them.
 //!
 //! Left out is what nobody could tell apart: one word for a name, or a company without an address, of people who share
-//! that word and their address, or their name and company.
+//! that word and their address, or their name and company, and namesakes at one company, who are taken for one person.
 
 use std::collections::HashSet;
 
@@ -86,7 +86,7 @@ pub struct Person {
     pub last: String,
     /// Their own, or a mailbox that they share with others; none for some.
     pub address: Option<String>,
-    /// Whether others of the set read the address, or have the name at the company.
+    /// Whether others of the set read the address.
     pub is_mixed_up: bool,
     pub company: usize,
     pub website: Option<String>,
@@ -141,9 +141,11 @@ pub fn people(count: usize, rng: &mut Rng) -> Vec<Person> {
                 // A couple with one address.
                 let home = Some(format!("home{n}@gmail.com"));
                 let other = FIRST[(FIRST.iter().position(|known| *known == first).unwrap() + 1) % FIRST.len()];
-                names.insert((company, other.to_owned(), last.to_owned()));
-                people.push(person(first, last, home.clone(), true));
-                people.push(person(other, last, home, true));
+                let is_couple = names.insert((company, other.to_owned(), last.to_owned()));
+                people.push(person(first, last, home.clone(), is_couple));
+                if is_couple {
+                    people.push(person(other, last, home, true));
+                }
             }
             5 => {
                 // Father and son.
@@ -152,11 +154,6 @@ pub fn people(count: usize, rng: &mut Rng) -> Vec<Person> {
                 people.push(person(first, &format!("{last} Jr."), family, true));
             }
             6 => {
-                // Two people of one name at one company.
-                people.push(person(first, last, Some(own), true));
-                people.push(person(first, last, Some(format!("{plain}2.{n}@{}", domain(company))), true));
-            }
-            7 => {
                 // Addresses that one provider takes for one, and that are two.
                 let other = FIRST[rng.usize(..FIRST.len())];
                 people.push(person(first, last, Some(format!("{plain}.{n}@gmail.com")), false));

@@ -19,7 +19,7 @@ fn carrying(id: &str) -> CrmRecord {
 fn a_second_lead_on_a_record_fills_blanks_and_asks_and_never_takes_it_over() {
     let mut shared = record("00Q1", None);
     shared.fields.insert(ID_FIELD.into(), text("cl_other"));
-    shared.fields.insert("FirstName".into(), text("Augusta"));
+    shared.fields.insert("FirstName".into(), text("Adaa"));
     let mut case = Case::unlinked(vec![(shared, MatchedBy::Email)]);
     case.owner = Some(other(false));
     let plan = case.plan();
@@ -134,58 +134,118 @@ fn made_by_hand(fields: &[(&str, &str)]) -> CrmRecord {
     record
 }
 
+/// The link of a lead that shares a record whose address is its own.
+fn by_email() -> Link {
+    Link { owner: false, matched_by: MatchedBy::Email, ..link(None) }
+}
+
+fn answer(kind: ConflictKind, choice: Choice, seen: &CrmRecord) -> Resolution {
+    let seen_records = vec![seen.reference()];
+    Resolution { kind, field: None, choice, seen_lead: None, seen_crm: Some(CrmValue::Null), seen_records }
+}
+
+/// Asks whether it is the same person, leaves the record alone and does not make it the lead's.
+#[track_caller]
+fn assert_in_doubt(plan: &SyncPlan) {
+    assert_eq!((&plan.action, plan.owner), (&Action::Unchanged, false));
+    assert_eq!(plan.questions.iter().map(|question| question.kind).collect::<Vec<_>>(), [ConflictKind::SharedRecord]);
+    assert!(plan.questions[0].detail.contains("may be of a person"), "{}", plan.questions[0].detail);
+}
+
 #[test]
-fn a_record_that_may_be_another_persons_fills_its_blanks_asks_and_is_not_taken() {
-    let sister = made_by_hand(&[("FirstName", "Grace"), ("LastName", "Lovelace")]);
-    let namesake = made_by_hand(&[("Email", "a.lovelace@lovelace.example")]);
-    for (found, by) in [(sister, MatchedBy::Email), (namesake, MatchedBy::NameAndCompanyDomain)] {
-        for on_shared in [OnShared::Review, OnShared::Newest] {
-            let mut case = Case::unlinked(vec![(found.clone(), by)]);
+fn a_record_that_may_be_another_persons_is_asked_about_left_alone_and_not_taken() {
+    let mut sister = made_by_hand(&[("FirstName", "Grace")]);
+    sister.fields.insert("City".into(), CrmValue::Null);
+    for on_shared in [OnShared::Review, OnShared::Newest] {
+        for owner in [None, Some(other(false)), Some(other(true))] {
+            let mut case = Case { owner, ..Case::unlinked(vec![(sister.clone(), MatchedBy::Email)]) };
             case.rules.on_shared = on_shared;
-            let plan = case.plan();
-            assert_eq!((&plan.action, plan.owner), (&Action::Unchanged, false), "{by:?} {on_shared:?}");
-            assert_eq!(plan.questions.len(), 1, "{by:?}");
-            assert_eq!((plan.questions[0].kind, &plan.questions[0].other), (ConflictKind::SharedRecord, &None));
-            assert!(plan.questions[0].detail.contains("may be of a person"), "{}", plan.questions[0].detail);
-            // It is asked as long as nobody answers, and nothing is overwritten.
-            case.link = Some(Link { owner: false, matched_by: by, bases: plan.bases, ..link(None) });
-            case.found = vec![(found.clone(), MatchedBy::Link)];
-            let again = case.plan();
-            assert_eq!((&again.action, again.owner, again.questions.len()), (&Action::Unchanged, false, 1), "{by:?}");
+            assert_in_doubt(&case.plan());
+            // It is asked as long as nobody answers.
+            case.link = Some(by_email());
+            case.found = vec![(sister.clone(), MatchedBy::Link)];
+            assert_in_doubt(&case.plan());
         }
+    }
+    let case = Case { owner: Some(other(false)), ..Case::unlinked(vec![(sister, MatchedBy::Email)]) };
+    let told = &case.plan().questions[0];
+    assert!(told.detail.starts_with("the record belongs to lead klozeo/cl_other already, and "), "{}", told.detail);
+}
+
+#[test]
+fn nothing_speaks_against_a_misspelt_name_a_missing_one_or_another_address_of_the_name_and_company() {
+    let misspelt = made_by_hand(&[("FirstName", "Adaa"), ("LastName", "Lovelcae")]);
+    let namesake = made_by_hand(&[("Email", "a.lovelace@lovelace.example")]);
+    let mut no_first_name = made_by_hand(&[("LastName", "Byron")]);
+    no_first_name.fields.insert("FirstName".into(), CrmValue::Null);
+    let no_name = made_by_hand(&[("LastName", "Unknown")]);
+    for (found, by) in [
+        (misspelt, MatchedBy::Email),
+        (namesake, MatchedBy::NameAndCompanyDomain),
+        (no_first_name, MatchedBy::Email),
+        (no_name, MatchedBy::Email),
+    ] {
+        let plan = Case::unlinked(vec![(found.clone(), by)]).plan();
+        assert!(plan.owner && plan.questions.is_empty(), "{:?}: {:?}", found.fields, plan.questions);
     }
 }
 
 #[test]
-fn nothing_speaks_against_a_misspelt_name_or_an_address_that_is_nobodys_own() {
-    let misspelt = made_by_hand(&[("FirstName", "Adaa"), ("LastName", "Lovelcae")]);
-    let mailbox = made_by_hand(&[("Email", "sales@lovelace.example")]);
-    let mut no_address = made_by_hand(&[]);
-    no_address.fields.insert("Email".into(), CrmValue::Null);
-    for (found, by) in [
-        (misspelt, MatchedBy::Email),
-        (mailbox, MatchedBy::NameAndCompanyDomain),
-        (no_address, MatchedBy::NameAndCompanyDomain),
-    ] {
-        let plan = Case::unlinked(vec![(found, by)]).plan();
-        assert!(plan.owner && plan.questions.is_empty(), "{by:?}: {:?}", plan.questions);
-    }
+fn a_record_in_doubt_that_was_merged_into_another_is_in_doubt_there() {
+    let survivor = CrmRecord { id: "00Q2".into(), ..made_by_hand(&[("FirstName", "Grace")]) };
+    let merged = CrmRecord { became: Some(survivor.reference()), ..made_by_hand(&[("FirstName", "Grace")]) };
+    let moved = |link: Link, answers: Vec<Resolution>| {
+        let found = vec![(merged.clone(), MatchedBy::Link), (survivor.clone(), MatchedBy::Link)];
+        Case { link: Some(link), answers, ..Case::unlinked(found) }.plan()
+    };
+    let asked = moved(by_email(), Vec::new());
+    assert_in_doubt(&asked);
+    assert_eq!(asked.matched, Some((survivor.reference(), MatchedBy::Email)), "the link says what the doubt is about");
+    assert_eq!(asked.questions[0].record, Some(survivor.reference()));
+    let same = moved(by_email(), vec![answer(ConflictKind::SharedRecord, Choice::Lead, &merged)]);
+    assert!(same.owner && same.questions.is_empty(), "{:?}", same.questions);
+    let owned = moved(Link { owner: true, ..by_email() }, Vec::new());
+    assert!(owned.owner && owned.questions.is_empty(), "{:?}", owned.questions);
+}
+
+#[test]
+fn whoever_inherits_a_record_in_doubt_is_asked_before_it_is_the_owner() {
+    let sister = made_by_hand(&[("FirstName", "Grace"), (ID_FIELD, "cl_gone")]);
+    let heir = Link { owner: true, fingerprint: String::new(), bases: BTreeMap::new(), ..by_email() };
+    let inherits = |answers: Vec<Resolution>| {
+        let found = vec![(sister.clone(), MatchedBy::Link)];
+        Case { link: Some(heir.clone()), answers, ..Case::unlinked(found) }.plan()
+    };
+    assert_in_doubt(&inherits(Vec::new()));
+    let alone = inherits(vec![answer(ConflictKind::SharedRecord, Choice::Crm, &sister)]);
+    assert_eq!((&alone.action, alone.owner, alone.questions.len()), (&Action::Unchanged, false, 0));
+    let found = vec![(sister.clone(), MatchedBy::Link)];
+    let mut deleted = Case { link: Some(heir.clone()), ..Case::unlinked(found) };
+    deleted.rules.on_delete = OnDelete::Delete;
+    deleted.lead.deleted = deleted.lead.latest.clone();
+    assert!(matches!(deleted.plan().action, Action::Skip { .. }), "nor does its delete reach the record");
+    let same = inherits(vec![answer(ConflictKind::SharedRecord, Choice::Lead, &sister)]);
+    assert!(same.owner && same.questions.is_empty(), "{:?}", same.questions);
+}
+
+#[test]
+fn the_record_that_a_person_chose_is_not_asked_about_again() {
+    let found = made_by_hand(&[("FirstName", "Grace"), ("LastName", "Hopper")]);
+    let chosen = answer(ConflictKind::Match, Choice::Record(found.reference()), &found);
+    let case = Case { answers: vec![chosen.clone()], ..Case::unlinked(vec![(found.clone(), MatchedBy::Email)]) };
+    let plan = case.plan();
+    assert!(plan.owner && plan.questions.is_empty(), "{:?}", plan.questions);
+    let later = answer(ConflictKind::SharedRecord, Choice::Crm, &found);
+    let plan = Case { answers: vec![chosen, later], link: Some(by_email()), ..case }.plan();
+    assert_eq!((&plan.action, plan.owner), (&Action::Unchanged, false), "the newest answer counts");
 }
 
 #[test]
 fn what_a_person_says_of_a_record_in_doubt_is_done() {
     let found = made_by_hand(&[("FirstName", "Grace")]);
     let answered = |choice: Choice| {
-        let sharer = Link { owner: false, matched_by: MatchedBy::Email, ..link(None) };
-        let answers = vec![Resolution {
-            kind: ConflictKind::SharedRecord,
-            field: None,
-            choice,
-            seen_lead: None,
-            seen_crm: Some(CrmValue::Null),
-            seen_records: vec![found.reference()],
-        }];
-        let planned = planned_link(Some(&sharer), &answers).cloned();
+        let answers = vec![answer(ConflictKind::SharedRecord, choice, &found)];
+        let planned = planned_link(Some(&by_email()), &answers).cloned();
         let by = if planned.is_some() { MatchedBy::Link } else { MatchedBy::Email };
         Case { answers, link: planned, ..Case::unlinked(vec![(found.clone(), by)]) }.plan()
     };
@@ -197,8 +257,7 @@ fn what_a_person_says_of_a_record_in_doubt_is_done() {
     assert!(same.owner && fields.contains_key(&FieldName::from(ID_FIELD)), "{fields:?}");
     assert!(matches!(answered(Choice::Create).action, Action::Create { .. }), "the lead gets a record of its own");
     // The name was corrected meanwhile: nothing is in doubt any more.
-    let sharer = Link { owner: false, matched_by: MatchedBy::Email, ..link(None) };
     let corrected = vec![(made_by_hand(&[]), MatchedBy::Link)];
-    let plan = Case { link: Some(sharer), ..Case::unlinked(corrected) }.plan();
+    let plan = Case { link: Some(by_email()), ..Case::unlinked(corrected) }.plan();
     assert!(plan.owner && plan.questions.is_empty(), "{:?}", plan.questions);
 }
