@@ -104,6 +104,9 @@ enum Piece<'a> {
     Open(&'a [u8]),
 }
 
+/// Makes a piece of these bytes.
+type MakePiece<'a> = fn(&'a [u8]) -> Piece<'a>;
+
 /// Cuts a body into its pieces; together they are all of it.
 struct Pieces<'a>(&'a [u8]);
 
@@ -114,10 +117,10 @@ impl<'a> Iterator for Pieces<'a> {
         let rest = self.0;
         let first = rest.first()?;
         // Tags may stand in those, and end nothing.
-        let sections: [(&[u8], &[u8], fn(&'a [u8]) -> Piece<'a>); 3] =
+        let sections: [(&[u8], &[u8], MakePiece<'a>); 3] =
             [(b"<!--", b"-->", Piece::Unread), (b"<?", b"?>", Piece::Unread), (b"<![CDATA[", b"]]>", Piece::Text)];
         let section = sections.into_iter().find(|(begin, ..)| rest.starts_with(begin));
-        let (length, piece): (usize, fn(&'a [u8]) -> Piece<'a>) = match section {
+        let (length, piece): (usize, MakePiece<'a>) = match section {
             Some((begin, end, piece)) => match find(rest.get(begin.len()..)?, end) {
                 Some(place) => (begin.len() + place + end.len(), piece),
                 None => (rest.len(), Piece::Open),
