@@ -327,20 +327,21 @@ async fn a_lead_that_has_a_record_stays_asked_about_until_it_is_linked_by_hand()
 
 #[tokio::test]
 async fn a_record_that_is_another_person_s_is_not_asked_about_again_because_a_rule_finds_it() {
-    let twin = |email: &str| json!({ "FirstName": "Ada", "LastName": "Lovelace", "Company": "Engine", "Email": email });
+    let lovelace = |first: &str, email: &str| json!({ "FirstName": first, "LastName": "Lovelace", "Company": "Engine", "Email": email });
     for (action, with_third) in [("alert", false), ("alert", true), ("block", false)] {
         let (harness, _) = start("alert", |_| {}).await;
-        set_rules(&harness, &[("Lead", action)]).await;
-        let make = async |email: &str| {
-            let made = harness.order("records", json!({ "object": "Lead", "fields": twin(email) })).await;
+        let rule = |by: &str| json!({ "object": "Lead", "match": by, "action": action });
+        harness.order("duplicate-rules", json!({ "rules": [rule("name_and_company"), rule("email")] })).await;
+        let make = async |first: &str, email: &str| {
+            let made = harness.order("records", json!({ "object": "Lead", "fields": lovelace(first, email) })).await;
             made["id"].as_str().unwrap().to_owned()
         };
-        // Of the same name and company, with an address of its own.
-        let other = make("countess@cl-1.example").await;
+        // With the lead's address, and a name of its own.
+        let other = make("Byron", "ada@cl-1.example").await;
         send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
         let open = open_conflicts(&harness).await;
         assert_eq!((open.len(), &open[0]["kind"]), (1, &json!("shared_record")), "{open:?}");
-        let third = if with_third { Some(make("ada@third.example").await) } else { None };
+        let third = if with_third { Some(make("Ada", "ada@third.example").await) } else { None };
         answer(&harness, json!({ "choose": "create" })).await;
         match (action, third) {
             ("block", _) => assert_eq!(asked(&harness).await, (json!(["record"]), json!("block"), vec![other])),
