@@ -169,7 +169,7 @@ const OWN: &[(&str, Explanation)] = &[
     (
         "shared_record",
         Explanation {
-            meaning: "The lead's record belongs to another lead: only blanks are filled.",
+            meaning: "The lead's record belongs to another lead, and only its blanks are filled; or it may be another person's, and nothing is written.",
             remedy: "Answer the lead's open conflict: a person decides whether the two are one.",
         },
     ),

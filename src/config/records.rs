@@ -151,7 +151,7 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         table.wrong(
             "external_id_value",
             "leads of several sources could get the same key",
-            "write \"{source}:{lead_id}\", or name one source in `sources`",
+            "write \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads keep the key they have",
         );
     }
     let match_by = match_keys(&table);

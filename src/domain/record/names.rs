@@ -86,10 +86,10 @@ pub fn folded_name(name: &str) -> String {
     name.trim().nfc().collect::<String>().to_lowercase()
 }
 
-/// The name with its accents as letters of their own, as marks after a letter, and as it was written, each once.
+/// The name with its accents as letters of their own, as nearly everybody writes it, and as it was written, each once.
 pub fn spellings_of_name(name: &str) -> BTreeSet<String> {
     let name = name.trim();
-    BTreeSet::from([name.nfc().collect(), name.nfd().collect(), name.to_owned()])
+    BTreeSet::from([name.nfc().collect(), name.to_owned()])
 }
 
 /// Whether the text is a name, and not what fills the place of one.
