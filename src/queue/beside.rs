@@ -1,11 +1,76 @@
-//! What an attempt leaves unwritten beside the person's record, of its company or its opportunity: the lead stays owed for it.
+//! Writing beside the person's record, its company or its opportunity; and what of it is left unwritten: the lead stays owed
+//! for it.
 
-use super::batch::{Member, Planned};
+use super::batch::{Batch, Member, Planned, Report, new_request_id};
+use super::lease::Lease;
 use super::settle::Settling;
 use super::verdict::Verdict;
-use crate::crm::{CrmError, OnDuplicate};
+use super::writes::Call;
+use crate::clock::SinceBoot;
+use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::plan::SyncPlan;
-use crate::store::{JobEnd, Settlement};
+use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, JobEnd, Settlement, StoreResult};
+
+/// A task with what was announced for it and how it went.
+pub(super) struct Done<T> {
+    pub task: T,
+    pub intent: IntentId,
+    pub result: WriteResult,
+    pub call: Call,
+}
+
+impl Batch {
+    /// Announces the tasks and writes them; answers besides what was not announced, since the lease or a key is lost: it is
+    /// another batch's by now.
+    pub(super) async fn write_beside<T>(
+        &self,
+        tasks: Vec<T>,
+        writes: Vec<AnnouncedWrite>,
+        write: impl Fn(&T) -> RecordWrite,
+        report: &mut Report,
+    ) -> StoreResult<(Vec<Done<T>>, Vec<T>)> {
+        let destination = &self.destination;
+        let (at, now) = (SinceBoot::now(), destination.clock.now());
+        let lease = Lease::new(now, at, destination.settings.lease);
+        let announcement = Announcement {
+            destination: destination.name.clone(),
+            token: self.token,
+            now,
+            lease_ends_at: lease.ends_at,
+            request_id: new_request_id(),
+            writes,
+        };
+        let announced = destination.store.announce(&announcement).await?;
+        let (mut ours, mut intents, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for (task, announced) in tasks.into_iter().zip(announced) {
+            match announced {
+                Some(Announced { intent, .. }) => {
+                    ours.push(task);
+                    intents.push(intent);
+                }
+                None => lost.push(task),
+            }
+        }
+        if ours.is_empty() {
+            return Ok((Vec::new(), lost));
+        }
+        let request = WriteRequest {
+            request_id: announcement.request_id,
+            writes: ours.iter().map(write).collect(),
+            reading: self.rules.reading.clone(),
+            auto_assign: false,
+            send_until: lease.until.min(self.lease.until).before(destination.settings.timeout),
+        };
+        let (results, calls) = self.send(&request, report).await;
+        let done = |((task, intent), result): ((T, IntentId), WriteResult)| Done {
+            task,
+            intent,
+            result,
+            call: Call { request_id: request.request_id.clone(), sent_at: now, lease, calls },
+        };
+        Ok((ours.into_iter().zip(intents).zip(results).map(done).collect(), lost))
+    }
+}
 
 /// Why something is still to be written beside a person's record that is settled.
 pub(super) enum Owed {

@@ -5,21 +5,18 @@ mod groups;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use self::groups::{Group, groups};
-use super::batch::{Batch, Member, Planned, Report, new_request_id};
-use super::beside::Owed;
+use super::batch::{Batch, Member, Planned, Report};
+use super::beside::{Done, Owed};
 use super::keys::{self, Deferred, InHand};
-use super::lease::Lease;
 use super::left_out::without_known;
 use super::refused_companies::remember;
 use super::settle::{Settling, asked_by_duplicate_rule, told_of_rule};
-use super::writes::Call;
-use crate::clock::SinceBoot;
-use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
+use crate::crm::{CrmError, OnDuplicate, RecordWrite};
 use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::plan::{CompanyAction, CompanyRules, ConflictKind, Decision, Question, company};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
-use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, NewLogRow, Operation, Outcome, StoreResult};
+use crate::store::{AnnouncedWrite, IntentId, NewLogRow, Operation, Outcome, StoreResult};
 
 /// How the CRM says that its own duplicate rule refused a record.
 const RULE: &str = "DUPLICATES_DETECTED";
@@ -43,14 +40,6 @@ pub(super) struct Task {
 
 /// Why the company of the lead at each place could not be made, and of the first lead what was announced.
 type Failed = BTreeMap<usize, (CrmError, Option<(IntentId, NewLogRow)>)>;
-
-/// A task with what was announced for it and how it went.
-struct Done {
-    task: Task,
-    intent: IntentId,
-    result: WriteResult,
-    call: Call,
-}
 
 impl Batch {
     /// Takes the companies that are to be looked up in hand, each once for all its leads; leads whose company another batch
@@ -118,19 +107,21 @@ impl Batch {
             if part.is_empty() {
                 continue;
             }
-            let (mut done, lost) = self.announce_and_write_companies(part, &planned, rules, report).await?;
+            let firsts = part.iter().filter_map(|task| Some((task, planned.get(*task.places.first()?)?)));
+            let announced = firsts.map(|(task, first)| self.announced_task(task, first, rules)).collect();
+            let (mut done, lost) = self.write_beside(part, announced, |task| task.write(rules), report).await?;
             // Another batch may be making it by now.
             failed.extend(
                 lost.into_iter().flat_map(|task| task.places).map(|place| (place, (CrmError::too_late(), None))),
             );
-            let collateral = |done: &Done| matches!(done.result.outcome, Err(CrmError::Collateral { .. }));
+            let collateral = |done: &Done<Task>| matches!(done.result.outcome, Err(CrmError::Collateral { .. }));
             if done.len() > 1 && done.iter().all(collateral) {
                 let half = done.split_off(done.len() / 2);
                 parts.extend([half, done].map(|half| to_be_sent_again(half, &mut planned, settling, rules)));
                 continue;
             }
             // What a rule found is asked before a person is.
-            let (unexplained, done) = done.into_iter().partition::<Vec<_>, _>(Done::is_unexplained);
+            let (unexplained, done) = done.into_iter().partition::<Vec<_>, _>(Done::<Task>::is_unexplained);
             parts.push(unexplained.into_iter().map(|done| to_be_explained(done, &mut planned)).collect());
             for done in done {
                 conclude(done, &mut planned, &mut failed, settling, rules);
@@ -188,19 +179,9 @@ impl Batch {
         Ok(tasks.into_iter().zip(answers).filter(|(_, whose)| *whose == InHand::Ours).map(|(task, _)| task).collect())
     }
 
-    /// Announces and writes; answers besides what was not announced, since the lease or a key is lost.
-    async fn announce_and_write_companies(
-        &self,
-        tasks: Vec<Task>,
-        planned: &[Planned],
-        rules: &CompanyRules,
-        report: &mut Report,
-    ) -> StoreResult<(Vec<Done>, Vec<Task>)> {
-        let destination = &self.destination;
-        let (at, now) = (SinceBoot::now(), destination.clock.now());
-        let lease = Lease::new(now, at, destination.settings.lease);
-        let firsts = tasks.iter().filter_map(|task| Some((task, planned.get(*task.places.first()?)?)));
-        let write = |(task, first): (&Task, &Planned)| AnnouncedWrite {
+    /// What is announced for a task.
+    fn announced_task(&self, task: &Task, first: &Planned, rules: &CompanyRules) -> AnnouncedWrite {
+        AnnouncedWrite {
             lead: first.member.lead.key.clone(),
             object: rules.object.object.clone(),
             record: task.record.clone(),
@@ -208,44 +189,7 @@ impl Batch {
             rows: company::announced(&task.keys, &rules.object),
             known: None,
             decisions: task.decisions.clone(),
-        };
-        let announcement = Announcement {
-            destination: destination.name.clone(),
-            token: self.token,
-            now,
-            lease_ends_at: lease.ends_at,
-            request_id: new_request_id(),
-            writes: firsts.map(write).collect(),
-        };
-        let announced = destination.store.announce(&announcement).await?;
-        let (mut ours, mut intents, mut lost) = (Vec::new(), Vec::new(), Vec::new());
-        for (task, announced) in tasks.into_iter().zip(announced) {
-            match announced {
-                Some(Announced { intent, .. }) => {
-                    ours.push(task);
-                    intents.push(intent);
-                }
-                None => lost.push(task),
-            }
         }
-        if ours.is_empty() {
-            return Ok((Vec::new(), lost));
-        }
-        let request = WriteRequest {
-            request_id: announcement.request_id,
-            writes: ours.iter().map(|task| task.write(rules)).collect(),
-            reading: self.rules.reading.clone(),
-            auto_assign: false,
-            send_until: lease.until.min(self.lease.until).before(destination.settings.timeout),
-        };
-        let (results, calls) = self.send(&request, report).await;
-        let done = |((task, intent), result): ((Task, IntentId), WriteResult)| Done {
-            task,
-            intent,
-            result,
-            call: Call { request_id: request.request_id.clone(), sent_at: now, lease, calls },
-        };
-        Ok((ours.into_iter().zip(intents).zip(results).map(done).collect(), lost))
     }
 }
 
@@ -334,7 +278,13 @@ fn without_task(one: &mut Planned, settling: &Settling<'_>, rules: &CompanyRules
 }
 
 /// From how a company's write went to what its leads do.
-fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: &Settling<'_>, rules: &CompanyRules) {
+fn conclude(
+    done: Done<Task>,
+    planned: &mut [Planned],
+    failed: &mut Failed,
+    settling: &Settling<'_>,
+    rules: &CompanyRules,
+) {
     let Done { task, intent, result, call } = &done;
     let (record, go_on, whole) = match &result.outcome {
         Ok(written) => (Some(written.record.clone()), true, true),
@@ -379,7 +329,7 @@ fn conclude(done: Done, planned: &mut [Planned], failed: &mut Failed, settling: 
 
 /// The tasks, to be sent once more; how they went is logged when their leads are settled.
 fn to_be_sent_again(
-    done: Vec<Done>,
+    done: Vec<Done<Task>>,
     planned: &mut [Planned],
     settling: &Settling<'_>,
     rules: &CompanyRules,
@@ -393,14 +343,14 @@ fn to_be_sent_again(
 }
 
 /// The task, to be sent once more so that the CRM tells what its rule found.
-fn to_be_explained(done: Done, planned: &mut [Planned]) -> Task {
+fn to_be_explained(done: Done<Task>, planned: &mut [Planned]) -> Task {
     if let Some(one) = done.task.places.first().and_then(|place| planned.get_mut(*place)) {
         one.asked.push((done.intent, done.call.calls));
     }
     Task { duplicates: done.task.duplicates.explained(), ..done.task }
 }
 
-impl Done {
+impl Done<Task> {
     /// Whether a duplicate rule refused it, and it was not asked yet what the rule found.
     fn is_unexplained(&self) -> bool {
         let outcome = &self.result.outcome;

@@ -2,20 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::batch::{Batch, Planned, Report, new_request_id};
-use super::beside::Owed;
+use super::batch::{Batch, Planned, Report};
+use super::beside::{Done, Owed};
 use super::keys::{self, InHand};
-use super::lease::Lease;
 use super::settle::Settling;
-use super::writes::Call;
-use crate::clock::SinceBoot;
-use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
+use crate::crm::{CrmError, OnDuplicate, RecordWrite};
 use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{BasePair, Decision, OpportunityPlan};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
-use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, NewLogRow, Operation, Outcome, StoreResult};
+use crate::store::{AnnouncedWrite, NewLogRow, Operation, Outcome, StoreResult};
 
 /// Under which the log tells of an opportunity that is no longer there.
 const GONE: &str = "opportunity_gone";
@@ -30,14 +27,6 @@ pub(super) struct Fill {
     unmodified_since: Option<Timestamp>,
     /// The leads whose opportunity it is; in the name of the first one it is done.
     places: Vec<usize>,
-}
-
-/// A fill with what was announced for it and how it went.
-struct Done {
-    fill: Fill,
-    intent: IntentId,
-    result: WriteResult,
-    call: Call,
 }
 
 impl Batch {
@@ -85,12 +74,18 @@ impl Batch {
         }
         let mut parts = vec![fills];
         while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
-            let mut done = self.announce_and_fill(part, planned, report).await?;
-            let collateral = |done: &Done| matches!(done.result.outcome, Err(CrmError::Collateral { .. }));
+            let firsts = part.iter().filter_map(|fill| Some((fill, planned.get(*fill.places.first()?)?)));
+            let announced = firsts.map(|(fill, first)| self.announced_fill(fill, first)).collect();
+            let write = |fill: &Fill| fill.write(self.destination.settings.duplicates);
+            let (mut done, lost) = self.write_beside(part, announced, write, report).await?;
+            for fill in lost {
+                know(planned, &fill.places, || Some(Owed::InHand));
+            }
+            let collateral = |done: &Done<Fill>| matches!(done.result.outcome, Err(CrmError::Collateral { .. }));
             if done.len() > 1 && done.iter().all(collateral) {
                 done.iter().for_each(|done| done.log(planned, settling));
                 let half = done.split_off(done.len() / 2);
-                parts.extend([half, done].map(|half| half.into_iter().map(|done| done.fill).collect::<Vec<_>>()));
+                parts.extend([half, done].map(|half| half.into_iter().map(|done| done.task).collect::<Vec<_>>()));
                 continue;
             }
             for done in done {
@@ -101,18 +96,9 @@ impl Batch {
         Ok(())
     }
 
-    /// Announces and writes. What is not announced, since the lease or a key is lost, is another batch's by now.
-    async fn announce_and_fill(
-        &self,
-        fills: Vec<Fill>,
-        planned: &mut [Planned],
-        report: &mut Report,
-    ) -> StoreResult<Vec<Done>> {
-        let destination = &self.destination;
-        let (at, now) = (SinceBoot::now(), destination.clock.now());
-        let lease = Lease::new(now, at, destination.settings.lease);
-        let firsts = fills.iter().filter_map(|fill| Some((fill, planned.get(*fill.places.first()?)?)));
-        let write = |(fill, first): (&Fill, &Planned)| AnnouncedWrite {
+    /// What is announced for a fill.
+    fn announced_fill(&self, fill: &Fill, first: &Planned) -> AnnouncedWrite {
+        AnnouncedWrite {
             lead: first.member.lead.key.clone(),
             object: fill.record.object.clone(),
             record: Some(fill.record.clone()),
@@ -120,44 +106,7 @@ impl Batch {
             rows: fill.announced(),
             known: None,
             decisions: fill.decisions.clone(),
-        };
-        let announcement = Announcement {
-            destination: destination.name.clone(),
-            token: self.token,
-            now,
-            lease_ends_at: lease.ends_at,
-            request_id: new_request_id(),
-            writes: firsts.map(write).collect(),
-        };
-        let announced = destination.store.announce(&announcement).await?;
-        let (mut ours, mut intents) = (Vec::new(), Vec::new());
-        for (fill, announced) in fills.into_iter().zip(announced) {
-            match announced {
-                Some(Announced { intent, .. }) => {
-                    ours.push(fill);
-                    intents.push(intent);
-                }
-                None => know(planned, &fill.places, || Some(Owed::InHand)),
-            }
         }
-        if ours.is_empty() {
-            return Ok(Vec::new());
-        }
-        let request = WriteRequest {
-            request_id: announcement.request_id,
-            writes: ours.iter().map(|fill| fill.write(destination.settings.duplicates)).collect(),
-            reading: self.rules.reading.clone(),
-            auto_assign: false,
-            send_until: lease.until.min(self.lease.until).before(destination.settings.timeout),
-        };
-        let (results, calls) = self.send(&request, report).await;
-        let done = |((fill, intent), result): ((Fill, IntentId), WriteResult)| Done {
-            fill,
-            intent,
-            result,
-            call: Call { request_id: request.request_id.clone(), sent_at: now, lease, calls },
-        };
-        Ok(ours.into_iter().zip(intents).zip(results).map(done).collect())
     }
 }
 
@@ -245,10 +194,10 @@ impl Fill {
     }
 }
 
-impl Done {
+impl Done<Fill> {
     /// Tells of the call in the name of the first lead.
     fn log(&self, planned: &mut [Planned], settling: &Settling<'_>) {
-        let Self { fill, intent, result, call } = self;
+        let Self { task: fill, intent, result, call } = self;
         let Some(one) = fill.places.first().and_then(|place| planned.get_mut(*place)) else { return };
         let row = settling.sent(fill.row(one, settling), call, result);
         let row = match (&result.outcome, &one.plan.opportunity) {
@@ -262,13 +211,13 @@ impl Done {
 
     /// From how the write went to what its leads keep in mind.
     fn conclude(&self, planned: &mut [Planned], settling: &Settling<'_>) {
-        for place in self.fill.places.iter().skip(1) {
+        for place in self.task.places.iter().skip(1) {
             let Some(one) = planned.get_mut(*place) else { continue };
             if let Some(of) = one.plan.opportunity.as_ref().filter(|of| of.is_new) {
                 let row = matched(one, of, settling);
                 one.before.push((None, row));
             }
         }
-        know(planned, &self.fill.places, || Owed::after(self.result.outcome.as_ref().err()?));
+        know(planned, &self.task.places, || Owed::after(self.result.outcome.as_ref().err()?));
     }
 }
