@@ -107,7 +107,8 @@ const STANDS: &str =
                 OR (n.operation LIKE 'account%') = (l.operation LIKE 'account%')
                    AND (n.operation LIKE 'opportunity%') = (l.operation LIKE 'opportunity%'))))";
 
-/// Failures since then, first the groups that stand for most leads, then the most frequent; of each outcome the newest 25,000 at most.
+/// Failures since then, first the groups that stand for most leads, then the most frequent; of each outcome the newest
+/// 25,000 at most.
 pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
     let (lowest, highest): (Option<i64>, Option<i64>) = sqlx::query_as(LOG.bounds).fetch_one(&store.readers).await?;
     let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
