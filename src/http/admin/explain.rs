@@ -302,7 +302,7 @@ fn with_remedy(
 ) -> LeadExplained {
     let Some(plan) = &explained.plan else { return explained };
     if let Action::Hold { code, .. } = plan.action {
-        let waits = explained.waits.map(|waits| format!("{waits}. {}", remedy_for(code)));
+        let waits = explained.waits.map(|waits| format!("{}. {}", waits.trim_end_matches('.'), remedy_for(code)));
         return LeadExplained { waits, ..explained };
     }
     let is_open = plan.writes() && explained.kept_back.is_none();
@@ -322,7 +322,8 @@ fn not_due(job: &JobRow, remedy_for: &dyn Fn(&str) -> &'static str) -> Option<(S
     };
     let (code, detail) = (job.code.as_deref().unwrap_or_default(), job.detail.as_deref().unwrap_or_default());
     let kept_back = KeptBack { code: job.code.clone(), until: until.to_owned() };
-    Some((format!("the lead is {what} ({code}): {detail}. {}", remedy_for(code)), kept_back))
+    let why = detail.trim_end_matches('.');
+    Some((format!("the lead is {what} ({code}): {why}. {}", remedy_for(code)), kept_back))
 }
 
 /// The destination that is meant, if it gets this source's leads.
