@@ -60,6 +60,7 @@ fn planned_by(
     let input = PlanInput {
         lead,
         external_id: OUR_ID,
+        former_ids: &own_keys(lead.key.clone(), link, &[]).former,
         times: TimeFormat::UnixSeconds,
         link,
         intents: &[],
@@ -78,7 +79,7 @@ fn key(lead: &Lead, link: &Link) -> Option<OpportunityKey> {
 }
 
 fn key_by(rules: &SyncRules, lead: &Lead, link: &Link, asked_for: bool) -> Option<OpportunityKey> {
-    match_keys(lead, OUR_ID, Some(link), &[], TimeFormat::UnixSeconds, asked_for, rules).opportunity
+    match_keys(lead, &own(), Some(link), &[], TimeFormat::UnixSeconds, asked_for, rules).opportunity
 }
 
 fn linked_to(record: &CrmRecord, plan: &SyncPlan) -> Link {
