@@ -127,8 +127,8 @@ async fn answer(app: PublicState, request_id: RequestId, request: Request) -> Re
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
     let target = Target::of(&mut parts).await;
-    let Some((source, token)) = target.and_then(|target| Some((app.intake.source(&target.source)?, target.token)))
-    else {
+    let known = target.and_then(|target| Some((app.intake.source(&target.source)?, target.token)));
+    let Some((source, token)) = known.filter(|(source, token)| token.is_none() || source.has_token_in_path()) else {
         body::discard(body, app.limits).await;
         return ApiError::NotFound.into_response();
     };

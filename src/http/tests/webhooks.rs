@@ -103,9 +103,17 @@ async fn unknown_sources_and_unknown_paths_look_the_same() {
     let router = public(&Arc::default());
     let body = lead("cl_1", "e1");
     let mut texts = Vec::new();
-    for path in
-        ["/webhooks/nobody", "/webhooks/nobody/token", "/webhooks/%ff", "/webhooks", "/", "/admin/v1/queue", "/metrics"]
-    {
+    for path in [
+        "/webhooks/nobody",
+        "/webhooks/nobody/token",
+        // Its requests carry no token there.
+        "/webhooks/klozeo/token",
+        "/webhooks/%ff",
+        "/webhooks",
+        "/",
+        "/admin/v1/queue",
+        "/metrics",
+    ] {
         let answer = ask(&router, post(path, &signature(&body, NOW), body.clone())).await;
         assert_eq!(answer.problem(), (404, "not-found".to_owned()), "{path}");
         texts.push(answer.text);
