@@ -22,6 +22,7 @@ pub mod maintenance;
 pub mod neighbours;
 mod opportunities;
 mod owners;
+mod ownership;
 mod record;
 mod redact;
 mod refused_companies;

@@ -112,6 +112,14 @@ pub trait Store: EventLog + Shared + RefusedRequests {
         fingerprint: &str,
     ) -> StoreResult<Vec<LeadKey>>;
 
+    /// Living leads that own a record on which `field` carries a key that was formed otherwise than by `form`.
+    async fn count_keys_formed_otherwise(
+        &self,
+        destination: &DestinationName,
+        field: &FieldName,
+        form: &str,
+    ) -> StoreResult<u64>;
+
     /// Creates that may still land, of leads that have no record yet: their attempt ended without an answer, or was
     /// announced and never settled. Not those of batches `at_work` and of living batches in other processes: these have
     /// their people in hand.

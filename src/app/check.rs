@@ -15,7 +15,7 @@ use crate::domain::check::{Finding, Severity, Written, compare, of_delete_flag, 
 use crate::domain::divergence::{About, Divergence, DuplicateRule, RuleHolder, rule, words};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::mapping::{Direction, FieldRow, FieldType};
-use crate::domain::matching::{MatchedBy, OnAmbiguous};
+use crate::domain::matching::{KeyField, MatchedBy, OnAmbiguous};
 use crate::domain::plan::OnDelete;
 use crate::domain::record::Schema;
 use crate::queue::destination::{Kinds, objects_read, written_opportunity};
@@ -185,6 +185,12 @@ pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &Kinds) -> Vec<Par
         delete_flag: None,
     }));
     parts
+}
+
+/// Which field carries our key, and how that is formed.
+pub(super) fn key_of(records: &RecordsConfig) -> (KeyField, String) {
+    let key = KeyField { object: records.object.clone(), field: records.external_id.clone() };
+    (key, records.external_id_value.to_string())
 }
 
 /// What the schema says of the mapping, besides what kept parts of it from being described; the worst first.

@@ -21,7 +21,7 @@ use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
 use crate::crm::gate::GateReason;
 use crate::crm::salesforce;
-use crate::domain::check::Finding;
+use crate::domain::check::{Finding, of_former_keys};
 use crate::domain::divergence::Divergence;
 use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef, SourceName};
 use crate::domain::mapping::documented::documented_rows;
@@ -314,8 +314,16 @@ impl Operations for AppOperations {
         Some(self.destinations.get(destination)?.rules()?.fingerprint.clone())
     }
 
-    fn checks(&self) -> Vec<CheckReport> {
-        self.destinations.values().filter_map(|destination| self.check_now(destination)).collect()
+    async fn checks(&self) -> StoreResult<Vec<CheckReport>> {
+        let mut reports: Vec<CheckReport> =
+            self.destinations.values().filter_map(|destination| self.check_now(destination)).collect();
+        for report in &mut reports {
+            let Some(config) = self.configs.get(&report.destination) else { continue };
+            let (key, form) = check::key_of(&config.records);
+            let count = self.store.count_keys_formed_otherwise(&report.destination, &key.field, &form).await?;
+            report.findings.extend(of_former_keys(count, &key, &form).map(shown));
+        }
+        Ok(reports)
     }
 
     async fn order_link(&self, wish: &LinkWish) -> Result<Ordered, OrderError> {

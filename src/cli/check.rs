@@ -13,6 +13,7 @@ use super::create_missing::{self, FieldReport};
 use super::exit::Exit;
 use super::{mapping, output};
 use crate::app::check::{self, DestinationCheck};
+use crate::app::database;
 use crate::config::{Config, ConfigError, ConfigErrors, DestinationConfig, Unmapped};
 use crate::domain::check::{Finding, Severity};
 use crate::domain::divergence::{Criterion, Divergence};
@@ -58,6 +59,9 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
     let mut report = Report::of(path, &config, &checks);
     report.ok &= created.iter().flatten().all(FieldReport::is_there);
     report.created = created;
+    for (name, Finding { finding, remedy, .. }) in database::former_keys(&config).await? {
+        report.configuration.warnings.push(format!("destinations.{name}: {finding}; {remedy}"));
+    }
     let sources = mapping::source_fields(&config).await?;
     for (name, destination) in &config.destinations {
         let known = mapping::lead_fields(&sources, destination);

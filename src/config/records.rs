@@ -1,5 +1,7 @@
 //! `[destinations.NAME.records]`: which record a lead is.
 
+use std::fmt;
+
 use crate::domain::ids::{FieldName, LeadKey, ObjectName};
 use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::plan::{OnCrmDelete, OnDelete};
@@ -137,6 +139,17 @@ impl ExternalIdTemplate {
     }
 }
 
+/// As it is written: `{source}:{lead_id}`.
+impl fmt::Display for ExternalIdTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            TemplatePart::Literal(text) => f.write_str(text),
+            TemplatePart::LeadId => f.write_str("{lead_id}"),
+            TemplatePart::Source => f.write_str("{source}"),
+        })
+    }
+}
+
 /// Reads `[destinations.NAME.records]` of a destination that takes leads from `sources` sources.
 pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
     let object = table.or("object", "Lead", one_of(&[("Lead", "Lead"), ("Contact", "Contact")]));
@@ -151,7 +164,7 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         table.wrong(
             "external_id_value",
             "leads of several sources could get the same key",
-            "write \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads keep the key they have",
+            "write \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads get the new key by a resync",
         );
     }
     let match_by = match_keys(&table);

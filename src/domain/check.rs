@@ -355,6 +355,19 @@ fn of_dependence(object: &ObjectSchema, field: &FieldSchema, subject: &str) -> V
     findings
 }
 
+/// Records that carry keys of another form than those of now.
+pub fn of_former_keys(records: u64, key: &KeyField, form: &str) -> Option<Finding> {
+    let leads = if records == 1 {
+        "1 linked lead has a record that carries".to_owned()
+    } else {
+        format!("{records} linked leads have records that carry")
+    };
+    let finding = format!("{leads} a key that was formed otherwise than by records.external_id_value = \"{form}\"");
+    let remedy = "resync them: POST /admin/v1/resync with \"changed\": true. Until then only the database knows whose record \
+                  each is. Why one is left after that, the sync log says";
+    (records > 0).then(|| warning(key.to_string(), &finding, remedy))
+}
+
 fn error(subject: String, finding: &str, remedy: &str) -> Finding {
     Finding { severity: Severity::Error, subject, finding: finding.to_owned(), remedy: remedy.to_owned() }
 }

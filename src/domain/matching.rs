@@ -19,6 +19,8 @@ pub struct MatchKeys {
     pub chosen: Option<RecordRef>,
     /// Our key on the record.
     pub external_id: Option<String>,
+    /// Keys of ours that it may carry since they were formed otherwise.
+    pub former_ids: BTreeSet<String>,
     /// Looked up without regard to letter case.
     pub email: Option<String>,
     pub name_and_domain: Option<NameAndDomain>,

@@ -9,6 +9,7 @@ mod deleted;
 mod dependent;
 mod doubt;
 mod eligible;
+mod external_id;
 mod gone;
 mod keys;
 mod note;
@@ -22,6 +23,7 @@ pub use company::{CompanyAction, CompanyPlan, CompanyRules};
 pub use decide::{PlanInput, SyncRules, plan_sync};
 pub use deleted::can_flag;
 pub use eligible::{FILTERED, left_alone};
+pub use external_id::OwnKeys;
 pub use gone::OnCrmDelete;
 pub use keys::{create_keys, match_keys};
 pub use opportunity::{OpportunityPlan, OpportunityRules};
@@ -77,8 +79,8 @@ impl Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub lead: LeadKey,
-    /// The key that its record carries.
-    pub external_id: String,
+    /// Of one that left: by which its record is known as its own.
+    pub keys: OwnKeys,
     /// Whether it was deleted in the lead system.
     pub deleted: bool,
     /// Whether a person excluded it.

@@ -1,6 +1,5 @@
 //! One batch of claimed jobs: folded, looked up, planned, announced, written, settled.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::fold;
 use super::keys::{self, Deferred, Hold, InHand};
 use super::lease::Lease;
 use super::left_out::without_known;
+use super::ownership::owners_of;
 use super::record::{A_MOMENT, A_WHILE};
 use super::settle::Settling;
 use super::suspects::{by_suspicion, died_alone};
@@ -25,10 +25,11 @@ use crate::domain::ids::{LeadKey, RecordRef, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{Action, Intent, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
+use crate::domain::plan::{
+    Action, Intent, Link, OwnKeys, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link,
+};
 use crate::store::{
-    Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, RecordOwner, StoreResult,
-    Work,
+    Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, StoreResult, Work,
 };
 
 /// Why a lead is held that cannot be planned.
@@ -50,7 +51,7 @@ pub(super) struct Member {
     pub job: ClaimedJob,
     pub lead: Lead,
     pub work: Work,
-    pub external_id: String,
+    pub own: OwnKeys,
     /// By which its record is looked up.
     pub keys: MatchKeys,
     /// What the batch holds for it.
@@ -134,12 +135,12 @@ impl Batch {
         let (mut members, mut wants, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
         for (n, (job, lead, work)) in fold::load_folded(&self.destination, jobs).await?.into_iter().enumerate() {
             let_others_run(n).await;
-            let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
+            let own = self.destination.own_keys(&work);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
-            let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, job.forced, &self.rules.sync);
+            let keys = match_keys(&lead, &own, link, &work.resolutions, times, job.forced, &self.rules.sync);
             let in_hand = keys::of_lead(&keys);
-            let member = Member { job, lead, work, external_id, keys, in_hand: in_hand.clone() };
+            let member = Member { job, lead, work, own, keys, in_hand: in_hand.clone() };
             if member.work.excluded {
                 excluded.push(member);
                 continue;
@@ -420,23 +421,6 @@ impl Batch {
     }
 }
 
-/// Whose the records that were found are among our leads.
-pub(super) async fn owners_of(
-    destination: &Destination,
-    found: &[Candidates],
-) -> StoreResult<BTreeMap<RecordRef, Owner>> {
-    let found = found.iter().flat_map(|candidates| &candidates.found);
-    let records: Vec<RecordRef> = found.map(|candidate| candidate.record.reference()).collect();
-    let owners = destination.store.find_owners(&destination.name, &records).await?;
-    let owner = |RecordOwner { lead, deleted, excluded }| Owner {
-        external_id: destination.settings.external_id_value.value_for(&lead),
-        lead,
-        deleted,
-        excluded,
-    };
-    Ok(records.into_iter().zip(owners).filter_map(|(record, found)| Some((record, owner(found?)))).collect())
-}
-
 /// Plans one lead. A panic is caught: the lead is held, and its neighbours go on.
 pub(super) fn plan_member(
     destination: &Destination,
@@ -451,7 +435,8 @@ pub(super) fn plan_member(
     let intents: Vec<Intent> = member.work.intents.iter().filter(is_persons).cloned().collect();
     let input = PlanInput {
         lead: &member.lead,
-        external_id: &member.external_id,
+        external_id: &member.own.now,
+        former_ids: &member.own.former,
         times: destination.times_of(&member.lead.key.source),
         link: member.planned_link(),
         intents: &intents,

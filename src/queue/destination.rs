@@ -408,6 +408,7 @@ fn rules_for(
         refuses_beside: settings.refuse_unmapped.then(|| Covered::by(&settings.rows)),
         rows,
         external_id: settings.external_id.clone(),
+        key_form: settings.external_id_value.to_string(),
         matching,
         on_shared: settings.on_shared,
         on_crm_delete: settings.on_crm_delete,

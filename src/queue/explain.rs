@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::{Member, new_request_id, owners_of, plan_member};
+use super::batch::{Member, new_request_id, plan_member};
 use super::by_hand::ByHandError;
 use super::calls::counted;
 use super::destination::{Destination, Rules};
@@ -14,6 +14,7 @@ use super::fold;
 use super::gone::{excluded, find_shared};
 use super::keys;
 use super::left_out::without_known;
+use super::ownership::owners_of;
 use super::refused_companies::do_without;
 use super::settle::asks_about_company;
 use crate::crm::gate::{Entry, Permit, WorkClass};
@@ -262,11 +263,11 @@ impl Destination {
 
     /// The lead as a batch would have it, as if it had just become due.
     fn member(&self, lead: Lead, work: Work, rules: &Arc<Rules>) -> Member {
-        let external_id = self.settings.external_id_value.value_for(&lead.key);
+        let own = self.own_keys(&work);
         let (times, link) = (self.times_of(&lead.key.source), planned_link(work.link.as_ref(), &work.resolutions));
         // Its company and its opportunity are shown even where the lead says nothing new of them.
         let link = link.map(|link| company::looked_at_anew(link, &rules.sync));
-        let keys = match_keys(&lead, &external_id, link.as_ref(), &work.resolutions, times, true, &rules.sync);
+        let keys = match_keys(&lead, &own, link.as_ref(), &work.resolutions, times, true, &rules.sync);
         let job = ClaimedJob {
             lead: lead.key.clone(),
             lane: if work.link.is_some() { Lane::Linked } else { Lane::First },
@@ -281,7 +282,7 @@ impl Destination {
             forced: false,
             lease_expired: false,
         };
-        Member { job, lead, work, external_id, keys, in_hand: Vec::new() }
+        Member { job, lead, work, own, keys, in_hand: Vec::new() }
     }
 
     async fn find_one(&self, member: &Member, rules: &Rules, permit: &Permit) -> Result<Candidates, CrmError> {

@@ -125,7 +125,7 @@ mod tests {
     use crate::domain::job::{Class, Lane};
     use crate::domain::lead::Lead;
     use crate::domain::matching::MatchKeys;
-    use crate::domain::plan::{BasePair, Intent, SyncPlan};
+    use crate::domain::plan::{BasePair, Intent, OwnKeys, SyncPlan};
     use crate::domain::record::CrmValue;
     use crate::domain::time::Timestamp;
     use crate::queue::batch::Member;
@@ -197,9 +197,8 @@ mod tests {
             bases: bases("Bonn"),
             ..SyncPlan::without_record(Action::Update { record: record(), fields: BTreeMap::new() })
         };
-        let external_id = "cl_1".to_owned();
-        let member =
-            Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default(), in_hand: Vec::new() };
+        let own = OwnKeys { now: "cl_1".to_owned(), ..OwnKeys::default() };
+        let member = Member { job, lead: Lead::new(key), work, own, keys: MatchKeys::default(), in_hand: Vec::new() };
         Planned::of(member, plan)
     }
 

@@ -21,6 +21,7 @@ mod explain;
 mod fuzz;
 mod harness;
 mod jwt_login;
+mod keys;
 mod kill;
 mod known_people;
 mod missing_fields;

@@ -1,6 +1,7 @@
 //! Whose a record is.
 
-use leadrelay::domain::plan::Link;
+use leadrelay::domain::plan::{BasePair, Link};
+use leadrelay::domain::record::CrmValue;
 use leadrelay::store::*;
 
 use crate::fixture::*;
@@ -12,6 +13,7 @@ on_both_stores! {
     a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too,
     a_deleted_lead_keeps_its_record_until_another_one_takes_it,
     leads_with_rows_left_out_are_found_once_other_rules_hold,
+    keys_that_were_formed_otherwise_are_counted,
 }
 
 async fn a_record_has_one_owner_and_the_second_lead_is_planned_again(fixture: Fixture) {
@@ -113,4 +115,39 @@ async fn leads_with_rows_left_out_are_found_once_other_rules_hold(fixture: Fixtu
     let found = async |fingerprint| fixture.store.leads_with_rows_left_out(&crm(), fingerprint).await.unwrap();
     assert_eq!(found("f1").await, []);
     assert_eq!(found("f2").await, [key("ada")]);
+}
+
+async fn keys_that_were_formed_otherwise_are_counted(fixture: Fixture) {
+    let (before, now) = ("{lead_id}", "{source}:{lead_id}");
+    let formed_by = |form: Option<&str>| {
+        let text = |text: &str| CrmValue::Text(text.to_owned());
+        form.map(|form| ("Key__c".into(), BasePair { lead: text(form), crm: text("key") })).into_iter().collect()
+    };
+    for (second, lead, owner, agreed, left_as_it_is) in [
+        (10, "ada", true, Some(before), None),
+        (20, "bob", true, Some(now), None),
+        (30, "cy", true, Some(before), Some(now)),
+        (40, "dee", true, Some(before), Some(before)),
+        (50, "eve", true, None, None),
+        (60, "fay", false, Some(before), None),
+        (70, "deleted", true, Some(before), None),
+        (80, "excluded", true, Some(before), None),
+    ] {
+        let (token, job) = fixture.claimed(lead, second).await;
+        let (bases, kept) = (formed_by(agreed), formed_by(left_as_it_is));
+        let put = LinkChange::Put { link: Link { bases, kept, ..link(lead, owner) }, planned_with: None };
+        fixture.settle(Settlement { link: put, ..settlement(token, &job, second + 1) }).await;
+        let flags = format!("{}, {}", lead == "deleted", lead == "excluded");
+        fixture
+            .execute(&format!(
+                "INSERT INTO leads (source, lead_id, revision, document, deleted, excluded, updated_at)
+                 VALUES ('klozeo', '{lead}', 1, '{{}}', {flags}, us(1))"
+            ))
+            .await;
+    }
+    let count =
+        async |form: &str| fixture.store.count_keys_formed_otherwise(&crm(), &"Key__c".into(), form).await.unwrap();
+    assert_eq!((count(now).await, count(before).await), (2, 1), "ada and dee; bob");
+    let elsewhere = fixture.store.count_keys_formed_otherwise(&crm(), &"Other__c".into(), now).await.unwrap();
+    assert_eq!(elsewhere, 0, "another field");
 }

@@ -60,7 +60,7 @@ fn a_destination_fits_its_sources_and_its_limits() {
     check_added(
         "[sources.other]\npreset = \"klozeo\"\nsecrets = [\"${HOOK_SECRET}\"]\n",
         "9: destinations.salesforce.records.external_id_value: leads of several sources could get the same key; write \
-         \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads keep the key they have",
+         \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads get the new key by a resync",
     );
     let lease = "the lease must be at least twice `limits.timeout`; lengthen `retry.lease` or shorten `limits.timeout`";
     check_added(

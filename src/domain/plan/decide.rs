@@ -1,6 +1,6 @@
 //! From one lead, what is known of it and what was found, to a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +24,12 @@ use super::{
     create::create,
     deleted, dependent, doubt,
     eligible::left_alone,
+    external_id,
     gone::{OnCrmDelete, gone},
     note,
     opportunity::{self, OpportunityRules},
     sides::{Sides, side, sides_of, text_of},
-    standing::{Carries, Standing},
+    standing::Standing,
 };
 
 /// Times of two systems that are closer than this do not say which came first.
@@ -45,6 +46,8 @@ pub struct SyncRules {
     pub rows: Vec<FieldRow>,
     /// The field that carries our key.
     pub external_id: FieldName,
+    /// How our keys are formed, as the configuration says it.
+    pub key_form: String,
     pub matching: MatchRules,
     pub on_shared: OnShared,
     /// When the linked record was deleted in the CRM.
@@ -71,8 +74,10 @@ impl SyncRules {
 #[derive(Clone, Copy)]
 pub struct PlanInput<'a> {
     pub lead: &'a Lead,
-    /// The key that the lead's record carries.
+    /// The key that the lead's record is to carry.
     pub external_id: &'a str,
+    /// Keys that it carries or may carry instead, by our own doing.
+    pub former_ids: &'a BTreeSet<String>,
     /// How the lead's source writes times.
     pub times: TimeFormat,
     pub link: Option<&'a Link>,
@@ -211,7 +216,7 @@ fn into_record(
     let said = ask::answer_on_sharing(&reference, input.answers);
     let standing = Standing::of(input, record, rules);
     let input = &PlanInput { link: input.link.filter(|_| !standing.takes_over), ..*input };
-    let known = bases_known(input, record, standing.carries == Carries::Ours, rules);
+    let known = bases_known(input, record, standing.carries.is_its_own(), rules);
     let mut plan = SyncPlan::without_record(Action::Unchanged);
     plan.matched = Some((reference.clone(), candidate.by));
     plan.owner = standing.owner;
@@ -233,18 +238,7 @@ fn into_record(
     if standing.owner {
         deleted::take_flag_back(record, standing.was_a_deleted_leads(), rules, &mut fields, &mut plan);
     }
-    if standing.owner && standing.write_id {
-        fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));
-        plan.decisions.push(Decision {
-            field: rules.external_id.clone(),
-            base: None,
-            lead: Some(CrmValue::Text(input.external_id.to_owned())),
-            crm: Some(record.value(&rules.external_id).clone()),
-            written: Some(CrmValue::Text(input.external_id.to_owned())),
-            rule: if standing.carries == Carries::Nothing { Rule::FilledBlank } else { Rule::LeadWins },
-            note: standing.note(),
-        });
-    }
+    external_id::decide(input, &standing, record, rules, &mut fields, &mut plan);
     if !standing.owner && !sharing && !fields.is_empty() {
         plan.decisions.push(standing.written_by_a_sharer(input, record, rules));
     }

@@ -74,7 +74,8 @@ fn is_its_own(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRules) -
     let record = &candidate.record;
     candidate.by == MatchedBy::ExternalId
         && rules.matching.writes(&record.object)
-        && matches!(record.value(&rules.external_id), CrmValue::Text(text) if text == input.external_id)
+        && matches!(record.value(&rules.external_id), CrmValue::Text(text)
+            if text == input.external_id || input.former_ids.contains(text))
 }
 
 /// The delete or the flag; `None`: the record is left as it is.

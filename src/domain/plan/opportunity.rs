@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use super::ask::Blanks;
 use super::company::{filled, telling};
 use super::sides::sides_of;
-use super::{Action, BasePair, ConflictKind, Decision, Link, PlanInput, Rule, SyncPlan, SyncRules};
+use super::{Action, BasePair, ConflictKind, Decision, Link, OwnKeys, PlanInput, Rule, SyncPlan, SyncRules};
 
 /// What a destination writes to the opportunities of converted leads.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ fn known(link: &Link, rules: &SyncRules) -> Option<RecordRef> {
 /// asked. A record that is not converted has none, and one that is says so itself.
 pub(super) fn key(
     lead: &Lead,
-    external_id: &str,
+    own: &OwnKeys,
     link: &Link,
     times: TimeFormat,
     asked_for: bool,
@@ -111,7 +111,8 @@ pub(super) fn key(
         return (is_news || asked_for).then_some(OpportunityKey::Known(opportunity));
     }
     let is_to_be_found = (base.is_none() || asked_for) && shows_conversions(of, rules);
-    is_to_be_found.then(|| OpportunityKey::OfConverted(external_id.to_owned()))
+    // A converted record is not written any more: it carries the key as it was then.
+    is_to_be_found.then(|| OpportunityKey::OfConverted(own.former.first().unwrap_or(&own.now).clone()))
 }
 
 /// Whether the CRM shows us which opportunity was made of a record.

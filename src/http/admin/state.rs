@@ -71,7 +71,7 @@ pub trait Operations: Send + Sync {
     fn fingerprint(&self, destination: &DestinationName) -> Option<String>;
 
     /// What the newest preflight of each destination found.
-    fn checks(&self) -> Vec<CheckReport>;
+    async fn checks(&self) -> StoreResult<Vec<CheckReport>>;
 
     /// Who takes what for a duplicate: the lead systems, leadrelay and the CRM. `None`: no such destination. The CRM is asked
     /// at most once an hour, whatever it answers, and sooner again only if it did not answer.

@@ -35,6 +35,7 @@ fn rules() -> SyncRules {
         refuses_beside: None,
         rows: Vec::new(),
         external_id: "Key__c".into(),
+        key_form: "{lead_id}".to_owned(),
         matching: MatchRules {
             object: "Lead".into(),
             others: BTreeSet::new(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::PostgresStore;
 use super::rows::cannot_be;
 use super::time::Time;
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
 use crate::store::stored::pairs_from_json;
 use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreError, StoreResult};
@@ -66,6 +66,26 @@ pub(super) async fn with_rows_left_out(
     .fetch_all(&store.pool)
     .await?;
     Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+}
+
+/// Living leads that own a record whose key was formed otherwise. What was left as it is, since it is no key of ours, is none.
+pub(super) async fn count_keys_formed_otherwise(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    field: &FieldName,
+    form: &str,
+) -> StoreResult<u64> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+          WHERE l.destination = $1 AND l.owner AND NOT d.deleted AND NOT d.excluded
+            AND l.bases #>> $2 <> $3 AND l.kept #>> $2 IS DISTINCT FROM $3",
+    )
+    .bind(destination.as_str())
+    .bind([field.as_str(), "lead", "text"])
+    .bind(form)
+    .fetch_one(&store.pool)
+    .await?;
+    Ok(count.unsigned_abs())
 }
 
 /// Creates that may still land, of leads without a record: without an answer, or of batches that ended without settling.

@@ -94,6 +94,15 @@ impl Store for PostgresStore {
         links::with_rows_left_out(self, destination, fingerprint).await
     }
 
+    async fn count_keys_formed_otherwise(
+        &self,
+        destination: &DestinationName,
+        field: &FieldName,
+        form: &str,
+    ) -> StoreResult<u64> {
+        links::count_keys_formed_otherwise(self, destination, field, form).await
+    }
+
     async fn find_open_creates(
         &self,
         destination: &DestinationName,

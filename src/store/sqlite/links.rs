@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::{SqliteStore, rows};
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
 use crate::store::stored::pairs_from_json;
 use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreResult};
 
@@ -76,6 +76,26 @@ pub(super) async fn with_rows_left_out(
     .fetch_all(&store.readers)
     .await?;
     Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+}
+
+/// Living leads that own a record whose key was formed otherwise. What was left as it is, since it is no key of ours, is none.
+pub(super) async fn count_keys_formed_otherwise(
+    readers: &SqlitePool,
+    destination: &DestinationName,
+    field: &FieldName,
+    form: &str,
+) -> StoreResult<u64> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+          WHERE l.destination = ?1 AND l.owner = 1 AND d.deleted = 0 AND d.excluded = 0
+            AND json_extract(l.bases, ?2) <> ?3 AND json_extract(l.kept, ?2) IS NOT ?3",
+    )
+    .bind(destination.as_str())
+    .bind(format!("$.\"{field}\".lead.text"))
+    .bind(form)
+    .fetch_one(readers)
+    .await?;
+    Ok(count.unsigned_abs())
 }
 
 /// Creates that may still land, of leads without a record: without an answer, or of batches that ended without settling.

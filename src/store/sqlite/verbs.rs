@@ -92,6 +92,15 @@ impl Store for SqliteStore {
         links::with_rows_left_out(self, destination, fingerprint).await
     }
 
+    async fn count_keys_formed_otherwise(
+        &self,
+        destination: &DestinationName,
+        field: &FieldName,
+        form: &str,
+    ) -> StoreResult<u64> {
+        links::count_keys_formed_otherwise(&self.readers, destination, field, form).await
+    }
+
     async fn find_open_creates(
         &self,
         destination: &DestinationName,

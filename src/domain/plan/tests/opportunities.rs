@@ -60,6 +60,7 @@ fn planned_by(
     let input = PlanInput {
         lead,
         external_id: OUR_ID,
+        former_ids: &own_keys(lead.key.clone(), link, &[]).former,
         times: TimeFormat::UnixSeconds,
         link,
         intents: &[],
@@ -78,7 +79,8 @@ fn key(lead: &Lead, link: &Link) -> Option<OpportunityKey> {
 }
 
 fn key_by(rules: &SyncRules, lead: &Lead, link: &Link, asked_for: bool) -> Option<OpportunityKey> {
-    match_keys(lead, OUR_ID, Some(link), &[], TimeFormat::UnixSeconds, asked_for, rules).opportunity
+    let own = own_keys(lead.key.clone(), Some(link), &[]);
+    match_keys(lead, &own, Some(link), &[], TimeFormat::UnixSeconds, asked_for, rules).opportunity
 }
 
 fn linked_to(record: &CrmRecord, plan: &SyncPlan) -> Link {
@@ -167,6 +169,11 @@ fn where_no_opportunity_was_made_none_is_written_and_none_asked_for_again() {
     // Of a link from before there were rows nothing is known: the record with our key tells.
     let before = Link { record: now.reference(), ..link(None) };
     assert_eq!(key(&ada_of("Call"), &before), Some(OpportunityKey::OfConverted(OUR_ID.to_owned())));
+    // It keeps the key that it had when it was converted, however keys are formed since.
+    let mut formed_otherwise = before.clone();
+    formed_otherwise.bases.insert(ID_FIELD.into(), pair("{lead_id}", "before/1"));
+    let by_old_key = OpportunityKey::OfConverted("before/1".to_owned());
+    assert_eq!(key(&ada_of("Call"), &formed_otherwise), Some(by_old_key));
 
     let (one, two) = (opportunity("0061", None), opportunity("0062", None));
     let several = vec![conversion(&now, &one, true), conversion(&now, &two, true)];

@@ -5,7 +5,12 @@ use super::*;
 const OTHER_ID: &str = "cl_other";
 
 fn other(deleted: bool) -> Owner {
-    Owner { lead: LeadKey::new("klozeo", OTHER_ID), external_id: OTHER_ID.to_owned(), deleted, excluded: false }
+    Owner {
+        lead: LeadKey::new("klozeo", OTHER_ID),
+        keys: OwnKeys { now: OTHER_ID.to_owned(), ..own() },
+        deleted,
+        excluded: false,
+    }
 }
 
 /// A record that carries another lead's ID, in another city.
