@@ -107,6 +107,19 @@ assert.equal(await ownerOf(await lead({})), queue);
 assert.equal(await ownerOf(await lead({}, unassigned)), user.id);
 const [ofMany] = await conn.sobject("Lead").create([{ LastName: "L", Company: "C" }], unassigned);
 assert.equal(await ownerOf(ofMany), user.id);
+const many = (referenceId, httpHeaders, fields) => ({
+  method: "POST",
+  url: "/services/data/v62.0/composite/sobjects",
+  referenceId,
+  httpHeaders,
+  body: { allOrNone: false, records: [{ attributes: { type: "Lead" }, LastName: "L", Company: "C", ...fields }] },
+});
+const madeBy = async (...compositeRequest) => {
+  const { compositeResponse } = await conn.requestPost("/services/data/v62.0/composite", { collateSubrequests: false, compositeRequest });
+  return compositeResponse.map((part) => part.body[0]);
+};
+const [byRules, byHand] = await madeBy(many("a", { "Sforce-Auto-Assign": "TRUE" }), many("b", { "Sforce-Auto-Assign": "FALSE" }));
+assert.deepEqual([await ownerOf(byRules), await ownerOf(byHand)], [queue, user.id]);
 const converted = await lead({ Lead_System_Id__c: "l-1" });
 const [result] = await conn.soap.convertLead([
   { convertedStatus: "Closed - Converted", doNotCreateOpportunity: true, leadId: converted.id, overwriteLeadSource: false, ownerId: sam.Id, sendNotificationEmail: false },
@@ -141,6 +154,9 @@ const [item] = await conn.sobject("Lead").create([{ LastName: "L", Company: "C",
 assert.equal(item.errors[0].statusCode, "DUPLICATES_DETECTED");
 const insisted = await conn.sobject("Lead").create({ LastName: "L", Company: "C", Email: "twin@poems.example" }, { headers: { "Sforce-Duplicate-Rule-Header": "allowSave=true" } });
 assert.equal(insisted.success, true);
+const third = { Email: "twin@poems.example" };
+const [asked, saved] = await madeBy(many("a", {}, third), many("b", { "Sforce-Duplicate-Rule-Header": "allowSave=true" }, third));
+assert.deepEqual([asked.success, asked.errors[0].statusCode, saved.success], [false, "DUPLICATES_DETECTED", true]);
 assert.equal((await conn.query("SELECT DeveloperName FROM DuplicateRule WHERE IsActive = true")).totalSize, 1);
 const [matching] = (await conn.query("SELECT Id, SobjectType, MasterLabel, BooleanFilter FROM MatchingRule WHERE RuleStatus = 'Active'")).records;
 const compared = (await conn.query("SELECT MatchingRuleId, SortOrder, Field, MatchingMethod FROM MatchingRuleItem ORDER BY SortOrder")).records;
