@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_carries_no_signature_goes_first() {
         let mut waiting = Waiting::default();
-        let proof = |number: usize| if number % 2 == 0 { Proof::Missing } else { signed() };
+        let proof = |number: usize| if number.is_multiple_of(2) { Proof::Missing } else { signed() };
         for number in 0..1200 {
             waiting.push(refused("klozeo", 10, proof(number), number));
         }
