@@ -11,7 +11,9 @@ use crate::clock::Clock;
 use crate::config::{Company, Config, DestinationConfig, RecordsConfig};
 use crate::crm::salesforce::remedy;
 use crate::crm::{Call, CallMeter, Crm, CrmError};
-use crate::domain::check::{Finding, Severity, Written, compare, of_delete_flag, of_opportunity, of_people};
+use crate::domain::check::{
+    Finding, Severity, Written, compare, of_company, of_delete_flag, of_opportunity, of_people,
+};
 use crate::domain::divergence::{About, Divergence, DuplicateRule, RuleHolder, rule, words};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::mapping::{Direction, FieldRow, FieldType};
@@ -209,8 +211,12 @@ pub(super) fn compared(
             findings.extend(part.delete_flag.and_then(|flag| of_delete_flag(&part.object, flag, schema)));
         }
     }
+    let people = written_people(config, kinds);
+    if let Some(company) = &kinds.company {
+        findings.extend(of_company(&company.object, &people, &config.fields, schema));
+    }
     if let Some(opportunity) = &kinds.opportunity {
-        findings.extend(of_opportunity(opportunity, &written_people(config, kinds), &config.fields, schema));
+        findings.extend(of_opportunity(opportunity, &people, &config.fields, schema));
     }
     findings.extend(of_people(&kinds.people, &records.match_by, schema));
     findings.sort_by_key(|finding| finding.severity);

@@ -25,11 +25,11 @@ pub(super) struct Args {
     /// Ask no CRM. The database is asked either way, if there is one: which fields leads had tells of slips in the mapping.
     #[arg(long)]
     offline: bool,
-    /// Show which custom fields of the mapping the CRM does not have, ask, create them with the rights to read and edit them, and
-    /// check again. Fields that are there are not changed.
+    /// Show which custom fields of the mapping the CRM does not have, ask (at a terminal only), create them with the rights to read
+    /// and edit them, and check again. Fields that are there are not changed.
     #[arg(long, conflicts_with = "offline")]
     create_missing: bool,
-    /// Create them without asking.
+    /// Create them without asking, at a terminal too.
     #[arg(long, requires = "create_missing")]
     yes: bool,
     /// The permission set of the integration user that is given the new fields, where it has several.

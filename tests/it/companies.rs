@@ -174,6 +174,25 @@ async fn a_company_that_is_there_is_found_and_only_its_blanks_are_filled() {
 }
 
 #[tokio::test]
+async fn a_company_that_no_row_names_is_found_by_the_domain_alone() {
+    let harness = Harness::start(|config| {
+        contacts(Company::MatchOnly)(config);
+        for destination in config.destinations.values_mut() {
+            destination.fields.retain(|row| row.crm.as_str() != "Company");
+        }
+    })
+    .await;
+    let acme = make(&harness, "Account", json!({ "Name": "ACME", "Website": "https://www.acme.example" })).await;
+    make(&harness, "Account", json!({ "Name": "Other Ltd" })).await;
+    send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Other Ltd")).await;
+    send(&harness, 0, &lead("cl_2", "Bo Li", "bo.li@gmail.com", "Other Ltd")).await;
+    assert_eq!(contact_of(&harness, "cl_1").await["fields"]["AccountId"], json!(acme));
+    assert!(contact_of(&harness, "cl_2").await["fields"]["AccountId"].is_null());
+    assert_eq!(all(&harness, "Account").await.len(), 2, "none is made");
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_company_that_cannot_be_filled_at_once_is_filled_later_where_it_is_still_blank() {
     let harness = Harness::start(contacts(Company::MatchOnly)).await;
     let acme = json!({ "Name": "ACME Werke GmbH", "Website": "https://www.acme.example/de" });

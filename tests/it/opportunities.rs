@@ -1,7 +1,7 @@
 //! Opportunities that a sales rep makes by converting a lead: known by the conversion, filled where they are blank.
 
 use leadrelay::config::{Config, Mode};
-use leadrelay::domain::mapping::{FieldRow, FieldType};
+use leadrelay::domain::mapping::{ConflictRule, FieldRow, FieldType};
 use serde_json::{Value as Json, json};
 
 use crate::contacts::with_contacts;
@@ -19,6 +19,7 @@ fn with_opportunities(config: &mut Config) {
             lead: lead.to_owned(),
             crm: crm.into(),
             on: vec!["Opportunity".into()],
+            conflict: ConflictRule::CrmWins,
             ..text.clone()
         };
         destination.fields.extend([row("attributes.wants", "NextStep"), row("attributes.why", "Description")]);
