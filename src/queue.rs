@@ -22,6 +22,7 @@ pub mod maintenance;
 pub mod neighbours;
 mod opportunities;
 mod owners;
+mod planning;
 mod record;
 mod redact;
 mod refused_companies;

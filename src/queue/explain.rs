@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::{Member, new_request_id, owners_of, plan_member};
+use super::batch::{Member, new_request_id};
 use super::by_hand::ByHandError;
 use super::calls::counted;
 use super::destination::{Destination, Rules};
@@ -13,6 +13,7 @@ use super::fold;
 use super::gone::{excluded, find_shared};
 use super::keys;
 use super::left_out::without_known;
+use super::planning::{owners_of, plan_member};
 use super::refused_companies::do_without;
 use super::settle::asks_about_company;
 use crate::crm::gate::{Entry, Permit, WorkClass};
