@@ -101,8 +101,8 @@ pub trait Store: EventLog + Shared + RefusedRequests {
         records: &[RecordRef],
     ) -> StoreResult<Vec<Option<RecordOwner>>>;
 
-    /// Whether a living lead shares each of these records with its owner.
-    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<bool>>;
+    /// Whether living leads share each of these records with its owner.
+    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<Sharing>>;
 
     /// Leads that have rows left out of their record, planned by other rules than those of this fingerprint: a changed
     /// mapping or schema is a reason to try again.

@@ -109,6 +109,8 @@ CREATE TABLE links (
     -- the field, or the field cannot be written. A changed mapping or schema is a reason to try again.
     left_out    json NOT NULL,
     lacks       boolean NOT NULL,                              -- whether any row is left out
+    -- Set while the record may be another person's: the one about which a person was asked, which may have been merged since.
+    in_doubt    text COLLATE "C",
     fingerprint text COLLATE "C" NOT NULL,
     revision    bigint NOT NULL,
     linked_at   timestamptz NOT NULL,

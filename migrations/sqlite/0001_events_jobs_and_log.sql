@@ -97,6 +97,8 @@ CREATE TABLE links (
     -- Rows of the mapping that are not written, with the pair of values that the CRM refused; null: the value does not fit
     -- the field, or the field cannot be written. A changed mapping or schema is a reason to try again.
     left_out    TEXT NOT NULL DEFAULT '{}',
+    -- Set while the record may be another person's: the one about which a person was asked, which may have been merged since.
+    in_doubt    TEXT,
     fingerprint TEXT NOT NULL,
     revision    INTEGER NOT NULL,
     linked_at   INTEGER NOT NULL,

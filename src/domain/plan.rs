@@ -14,6 +14,7 @@ mod keys;
 mod note;
 mod opportunity;
 mod owners;
+mod rows;
 mod sides;
 mod standing;
 
@@ -28,7 +29,7 @@ pub use opportunity::{OpportunityPlan, OpportunityRules};
 
 use std::collections::BTreeMap;
 
-use super::ids::{FieldName, LeadKey, ObjectName, RecordRef, RequestId};
+use super::ids::{FieldName, LeadKey, ObjectName, RecordId, RecordRef, RequestId};
 use super::matching::MatchedBy;
 use super::record::CrmValue;
 use super::time::Timestamp;
@@ -59,6 +60,9 @@ pub struct Link {
     /// remembered so that each is logged once.
     pub kept: BTreeMap<FieldName, BasePair>,
     pub left_out: LeftOut,
+    /// Set while the record may be another person's: then nothing of the lead is put there, and the lead never inherits it. It
+    /// is the one about which a person was asked, and which may have been merged into the record since.
+    pub in_doubt: Option<RecordId>,
     /// Of the rows and settings that it was last planned with; empty while it has only been handed the record.
     pub fingerprint: String,
     /// Changes whenever anything above does.
@@ -322,6 +326,8 @@ pub struct SyncPlan {
     pub matched: Option<(RecordRef, MatchedBy)>,
     /// Whether the lead owns that record.
     pub owner: bool,
+    /// Set if the record may be another person's: as the link keeps it.
+    pub in_doubt: Option<RecordId>,
     pub decisions: Vec<Decision>,
     pub questions: Vec<Question>,
     /// The bases as they are if nothing is written, or before the write is read back.

@@ -12,6 +12,7 @@ mod cut_off;
 mod database;
 mod deletes;
 mod disk_full;
+mod doubt;
 mod duplicate_rules;
 mod edited_meanwhile;
 mod end_states;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use leadrelay::domain::ids::EventId;
 use leadrelay::domain::job::Class;
 use leadrelay::domain::lead::Lead;
-use leadrelay::domain::plan::{Decision, Rule};
+use leadrelay::domain::plan::{Decision, Link, Rule};
 use leadrelay::domain::record::CrmValue;
 use leadrelay::store::postgres::copy::{CopiedTable, copy_from};
 use leadrelay::store::postgres::{self, PostgresStore};
@@ -137,7 +137,8 @@ fn end(n: usize, mut settlement: Settlement) -> Settlement {
     }
     let again = Some(secs(90_000));
     let refusal = Some(Refusal { fingerprint: "f\0".into(), code: "REFUSED".into(), at: secs(22), tries: 2 });
-    let linked = LinkChange::Put { link: link(&format!("record {n}"), true), planned_with: None };
+    let linked = Link { in_doubt: Some("r0".into()), ..link(&format!("record {n}"), true) };
+    let linked = LinkChange::Put { link: linked, planned_with: None };
     match n % 4 {
         0 => Settlement { link: linked, questions: vec![question("a\0 question")], ..settlement },
         1 => Settlement {

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::by_hand::{DESTINATIONS, HEIRS, append_all};
 use super::dirty::{self, Why};
 use super::rows::cannot_be;
-use super::settle::links::{Parting, find_heir, hand_over};
+use super::settle::heirs::{Parting, find_heir, hand_over};
 use super::time::Time;
 use super::{PostgresStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef};

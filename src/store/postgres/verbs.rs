@@ -82,7 +82,7 @@ impl Store for PostgresStore {
         links::find_owners(self, destination, records).await
     }
 
-    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<bool>> {
+    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<Sharing>> {
         links::find_shared(self, destination, records).await
     }
 

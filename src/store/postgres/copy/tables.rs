@@ -151,6 +151,7 @@ pub(super) static TABLES: [Table; 24] = [
             column("kept", Json),
             column("left_out", Json),
             made("lacks", Bool, "left_out <> '{}'"),
+            column("in_doubt", Text),
             column("fingerprint", Text),
             column("revision", Big),
             column("linked_at", Time),
