@@ -27,6 +27,7 @@ mod record;
 mod redact;
 mod refused_companies;
 mod settle;
+pub mod strangers;
 mod suspects;
 mod told;
 pub mod verdict;

@@ -44,5 +44,6 @@ mod senders;
 mod service;
 
 mod strace;
+mod strangers;
 mod tidy;
 mod unanswered;

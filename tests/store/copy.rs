@@ -67,6 +67,10 @@ impl Old {
             found_at: secs(22),
         };
         assert_eq!(store.suspect(&[suspect]).await.unwrap(), 1);
+        let (destination, record) = (crm(), record("a stranger's"));
+        let stranger = Stranger { destination, lead: lead.clone(), record, same: Same::Email, found_at: secs(22) };
+        assert_eq!(store.suspect_strangers(&[stranger]).await.unwrap(), 1);
+        let other = Compared::Lead(other);
         assert!(store.tell_apart(&ToldApart { destination: crm(), lead, other, apart: true }).await.unwrap());
         let mark = DirtyMark {
             destination: crm(),

@@ -13,7 +13,7 @@ use super::state::AdminState;
 use crate::domain::ids::LeadKey;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
-use crate::store::{PairedLead, SharedFilter, SharedKind, SharedPair, ToldApart};
+use crate::store::{Compared, PairedLead, PairedOther, SharedFilter, SharedKind, SharedPair, ToldApart};
 
 /// Filters; all can be combined. `source`, `lead_id` and `record_id` may be those of either lead.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -34,7 +34,7 @@ pub struct SharedQuery {
     cursor: Option<String>,
 }
 
-/// Two leads of one destination.
+/// Two leads of one destination, or a lead and a record of the CRM that no lead is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SharedPairView {
     /// `shared`: both are one record. `suspected`: they are two records that have something in common and that no rule
@@ -51,8 +51,9 @@ pub struct SharedPairView {
     /// When the lead came to share the record, or was first suspected.
     since: Time,
     lead: PairedLeadView,
-    /// The owner of the record, or the lead that it is compared with: of many with one address, the first.
-    other: PairedLeadView,
+    /// The owner of the record, or the lead that it is compared with: of many with one address, the first. Without `source` and
+    /// `lead_id`: a record of the CRM that no lead is, such as a sales rep's own.
+    other: PairedOtherView,
 }
 
 /// One of them, and the record that it is.
@@ -63,6 +64,23 @@ pub struct PairedLeadView {
     name: Option<String>,
     email: Option<String>,
     record: Record,
+}
+
+/// With which it is compared, and the record that it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PairedOtherView {
+    source: Option<String>,
+    lead_id: Option<String>,
+    name: Option<String>,
+    email: Option<String>,
+    record: Record,
+}
+
+impl From<PairedOther> for PairedOtherView {
+    fn from(other: PairedOther) -> Self {
+        let (source, lead_id) = other.lead.map(|lead| (lead.source.to_string(), lead.id.to_string())).unzip();
+        Self { source, lead_id, name: other.name, email: other.email, record: other.record.into() }
+    }
 }
 
 impl From<PairedLead> for PairedLeadView {
@@ -147,7 +165,7 @@ pub struct SuspectedPair {
     #[schema(example = "salesforce")]
     destination: String,
     lead: NamedLead,
-    other: NamedLead,
+    other: NamedOther,
     /// Shown in the audit log.
     note: Option<String>,
 }
@@ -158,6 +176,29 @@ pub struct NamedLead {
     #[schema(example = "klozeo")]
     source: String,
     lead_id: String,
+}
+
+/// A lead, or a record that no lead is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedOther {
+    source: Option<String>,
+    lead_id: Option<String>,
+    /// Instead of both
+    #[schema(example = "00Q5e000001AbCdEAK")]
+    record_id: Option<String>,
+}
+
+impl NamedOther {
+    fn compared(self) -> Result<Compared, ApiError> {
+        match (self.source, self.lead_id, self.record_id) {
+            (Some(source), Some(lead), None) => Ok(Compared::Lead(LeadKey::new(source.as_str(), lead.as_str()))),
+            (None, None, Some(record)) => Ok(Compared::Record(record.as_str().into())),
+            _ => Err(ApiError::Invalid(
+                "`other` names a lead by `source` and `lead_id`, or a record by `record_id`.".to_owned(),
+            )),
+        }
+    }
 }
 
 impl From<NamedLead> for LeadKey {
@@ -200,14 +241,15 @@ pub(super) async fn reopen(
 }
 
 async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: bool) -> Result<StatusCode, ApiError> {
-    let (lead, other) = (LeadKey::from(pair.lead), LeadKey::from(pair.other));
+    let (lead, other) = (LeadKey::from(pair.lead), pair.other.compared()?);
     let told = ToldApart { destination: pair.destination.as_str().into(), lead, other, apart };
     if !app.store.tell_apart(&told).await? {
         return Err(ApiError::NotFound);
     }
     let action = if apart { "duplicates.dismiss" } else { "duplicates.reopen" };
     // Each lead's row names it alone, so that it goes with its lead when that is erased.
-    for lead in [&told.lead, &told.other] {
+    let other = if let Compared::Lead(other) = &told.other { Some(other) } else { None };
+    for lead in [&told.lead].into_iter().chain(other) {
         let mut change = Change::new(action, format!("lead {lead}")).of_lead(lead);
         if let Some(note) = &pair.note {
             change = change.saying(note);
