@@ -2,7 +2,8 @@
 //!
 //! Of well-formed XML the secret's elements are emptied, and all else that is read stays. Of any other a text is kept only
 //! between two tags of one name that is not the secret's: what stands in an element that is still open where the XML breaks
-//! is left out, and so is all that follows. It cannot be read anyway.
+//! is left out, and so is all that follows. Where no element of the secret was whole before, it may be any, and no text is
+//! kept. It cannot be read anyway.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,6 +17,8 @@ use crate::domain::value::raw::unescaped;
 const SHORTEST_SECRET: usize = 8;
 /// More than one is in no honest message; of so many at most each text is compared with.
 const MOST_SECRETS: usize = 16;
+/// An element has no more, or the XML is taken for broken.
+const MOST_ATTRIBUTES: usize = 200;
 
 /// A body without what stands in the XML elements that these pointers end with, in whatever letter case and under whatever
 /// prefix, and without what may have been such an element before the body broke.
@@ -33,9 +36,12 @@ pub fn without_unread(body: &[u8], pointers: &[String]) -> Option<Vec<u8>> {
         return None;
     }
     let secrets = secrets(text, &names)?;
-    let whole = Kept::of(text, &names, &secrets, false);
-    let kept = whole.unwrap_or_else(|_| Kept::of(text, &names, &secrets, true).unwrap_or_else(|broken| broken));
-    Some(kept.into_bytes())
+    let mut kept = Kept::of(text, &names, &secrets, Texts::Plausible);
+    if !kept.is_whole {
+        let texts = if kept.saw_secret { Texts::Harmless } else { Texts::Missing };
+        kept = Kept::of(text, &names, &secrets, texts);
+    }
+    Some(kept.text.into_bytes())
 }
 
 /// The name of the element or the attribute that a pointer ends with. An element's place among others of its name is none.
@@ -52,8 +58,8 @@ fn secrets<'t>(text: &'t str, names: &[String]) -> Option<BTreeSet<&'t str>> {
     let mut pieces = text.split('>').peekable();
     while let Some(piece) = pieces.next() {
         let tag = piece.rsplit('<').next().unwrap_or(piece);
-        // Of a section that nothing is read of.
-        if tag.starts_with(['?', '!']) {
+        // Of a section that nothing is read of, or of an end.
+        if tag.starts_with(['?', '!', '/']) {
             continue;
         }
         let Some(next) = pieces.peek().filter(|_| mentions(tag, names)) else { continue };
@@ -83,13 +89,26 @@ fn plain(text: &str) -> Cow<'_, str> {
     unescape_with(text, |entity| resolve_predefined_entity(entity).or(Some(""))).unwrap_or(Cow::Borrowed(text))
 }
 
+/// Which texts are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    /// All that show no secret.
+    Plausible,
+    /// Of broken XML: a `>` may be what is left of the secret's tag.
+    Harmless,
+    Missing,
+}
+
 /// What is kept so far.
 struct Kept<'t> {
     /// In lower case.
     names: &'t [String],
     secrets: &'t BTreeSet<&'t str>,
-    /// Whether the XML is known to be broken: then a `>` in a text may be what is left of the secret's tag.
-    is_broken: bool,
+    texts: Texts,
+    /// Whether all of it was gone through, and every element has an end.
+    is_whole: bool,
+    /// Whether an element of the secret had an end.
+    saw_secret: bool,
     text: String,
     /// The text of the innermost element, as it is read.
     plain: String,
@@ -107,22 +126,18 @@ struct Open<'t> {
 }
 
 impl<'t> Kept<'t> {
-    /// All that is kept of a text; `Err`: of one that is broken.
-    fn of(
-        text: &'t str,
-        names: &'t [String],
-        secrets: &'t BTreeSet<&'t str>,
-        is_broken: bool,
-    ) -> Result<String, String> {
+    /// All that is kept of a text.
+    fn of(text: &'t str, names: &'t [String], secrets: &'t BTreeSet<&'t str>, texts: Texts) -> Self {
         let (kept, plain, open) = (String::new(), String::new(), Vec::new());
-        let mut kept = Self { names, secrets, is_broken, text: kept, plain, open };
+        let mut kept = Self { names, secrets, texts, is_whole: false, saw_secret: false, text: kept, plain, open };
         let mut rest = text;
         while let Some(after) = kept.piece(rest) {
             rest = after;
         }
         // What is still open may be the secret under half its name.
         kept.drop_own_text();
-        if rest.is_empty() && kept.open.is_empty() { Ok(kept.text) } else { Err(kept.text) }
+        kept.is_whole = rest.is_empty() && kept.open.is_empty();
+        kept
     }
 
     /// Takes the next piece; answers what follows it. `None`: nothing does that can be kept.
@@ -152,7 +167,7 @@ impl<'t> Kept<'t> {
         if text.is_empty() {
             return None;
         }
-        self.own_text(text, &plain(text))?;
+        self.own_text(text, &unescape_with(text, resolve_predefined_entity).ok()?)?;
         Some(after)
     }
 
@@ -166,15 +181,16 @@ impl<'t> Kept<'t> {
     }
 
     fn start(&mut self, tag: &'t str) -> Option<&'t str> {
-        if self.open.len() >= MAX_DEPTH {
+        if self.open.len() >= MAX_DEPTH || (self.open.is_empty() && !self.text.trim().is_empty()) {
             return None;
         }
         let (name, mut rest) = split_name(tag)?;
         let is_inside = self.open.last().is_some_and(|open| open.is_secret);
-        let is_secret = is_inside || self.is_named(name);
+        let is_secret = is_inside || mentions(name, self.names);
         // Beside elements it would not be read.
         self.drop_own_text_unless_blank();
         let mut kept = format!("<{name}");
+        let mut attributes: Vec<&str> = Vec::new();
         let is_empty = loop {
             let after_blank = rest.trim_ascii_start();
             if let Some(after) = after_blank.strip_prefix("/>") {
@@ -192,11 +208,13 @@ impl<'t> Kept<'t> {
             let value = after.trim_ascii_start().strip_prefix('=')?.trim_ascii_start();
             let quote = value.chars().next().filter(|quote| "\"'".contains(*quote))?;
             let (value, after) = value.get(1..)?.split_once(quote)?;
-            if value.contains('<') {
+            let read = unescape_with(value, resolve_predefined_entity).ok()?;
+            if value.contains('<') || attributes.len() >= MOST_ATTRIBUTES || attributes.contains(&attribute) {
                 return None;
             }
+            attributes.push(attribute);
             // Attributes of a secret may be a part of it.
-            if !is_secret && !self.is_named(attribute) && !self.may_hold_secret(value, &plain(value)) {
+            if !is_secret && !mentions(attribute, self.names) && !self.may_hold_secret(value, &read) {
                 kept.push_str(&format!(" {attribute}={quote}{value}{quote}"));
             }
             rest = after;
@@ -220,7 +238,7 @@ impl<'t> Kept<'t> {
         } else if self.may_hold_secret(self.own_part(), &self.plain) {
             self.drop_own_text();
         }
-        self.open.pop();
+        self.saw_secret |= self.open.pop().is_some_and(|open| open.is_secret);
         self.plain.clear();
         if !self.open.last().is_some_and(|open| open.is_secret) {
             self.text.push_str(&format!("</{name}>"));
@@ -229,11 +247,6 @@ impl<'t> Kept<'t> {
             (parent.text_from, parent.has_children) = (self.text.len(), true);
         }
         Some(())
-    }
-
-    fn is_named(&self, name: &str) -> bool {
-        let local = name.rsplit(':').next().unwrap_or(name);
-        self.names.iter().any(|known| local.eq_ignore_ascii_case(known))
     }
 
     /// Whether a text shows a tag of the secret, or the secret itself.
@@ -246,10 +259,13 @@ impl<'t> Kept<'t> {
                 .any(|(before, piece)| (before.ends_with('<') || piece.ends_with('>')) && mentions(piece, self.names))
         };
         let holds = |secret: &&str| written.contains(*secret) || read.contains(*secret);
-        (self.is_broken && written.contains('>'))
-            || shows_tag(read)
-            || shows_tag(&plain(read))
-            || self.secrets.iter().any(holds)
+        match self.texts {
+            Texts::Missing => true,
+            Texts::Harmless if written.contains('>') => true,
+            Texts::Harmless | Texts::Plausible => {
+                shows_tag(read) || shows_tag(&plain(read)) || self.secrets.iter().any(holds)
+            }
+        }
     }
 
     /// What of an element's own text is kept so far.

@@ -153,11 +153,16 @@ proptest! {
 
     #[test]
     fn however_a_message_is_changed_its_session_is_not_stored(edits in vec(edits(), 1..4)) {
-        // An element of quite another name from its beginning to its end is the sender's own.
-        let renames = |edit: &&Edit| matches!(edit, Edit::Tag("x", true));
-        prop_assume!(edits.iter().filter(renames).count() == 0);
         let body = edits.iter().fold(MESSAGE.as_bytes().to_vec(), |body, edit| edited(&body, edit));
-        assert_without_session(&salesforce(), &body);
+        // A whole message with an element of quite another name from its beginning to its end is the sender's own.
+        let source = salesforce();
+        let headers = vec![("content-type".to_owned(), "text/xml".to_owned())];
+        let rules = source.reader.rules();
+        let is_whole = as_json(&body, &headers, &rules.bodies, &rules.records).is_ok();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let tag = text.split_once(SESSION).and_then(|(before, _)| before.rsplit('<').next()).unwrap_or_default();
+        prop_assume!(!is_whole || tag.to_ascii_lowercase().contains("sessionid"));
+        assert_without_session(&source, &body);
     }
 }
 

@@ -58,12 +58,12 @@ fn what_is_not_read_and_what_shows_the_secret_s_tag_goes() {
     check("<a><b><![CDATA[<Key>s</Key>]]></b><b>1</b></a>", Some("<a><b></b><b>1</b></a>"));
     // The same in another place.
     check("<a><b>x s3cret-y</b><Key> s3cret-y </Key></a>", Some("<a><b></b><Key></Key></a>"));
-    check("<a><b k='s3cret-y'>1</b><x Key>s3cret-y</x>", Some("<a><b>1</b>"));
+    check("<a><Key/><b k='s3cret-y'>1</b><x Key>s3cret-y</x>", Some("<a><Key></Key><b>1</b>"));
 }
 
 #[test]
 fn of_what_is_broken_only_what_was_whole_before_is_kept() {
-    let before = "<a><b>1</b>";
+    let (before, kept) = ("<a><Key>k</Key><b>1</b>", "<a><Key></Key><b>1</b>");
     for broken in [
         "<x Key>s</x><c>2</c>",
         "< Key >s</Key><c>2</c>",
@@ -81,15 +81,18 @@ fn of_what_is_broken_only_what_was_whole_before_is_kept() {
         "<Key t='>s</Key>",
         "<c t='<Key>s</Key>'/>",
     ] {
-        check(&format!("{before}{broken}"), Some(before));
+        check(&format!("{before}{broken}"), Some(kept));
+        // Before there was one, any text may be the secret.
+        check(&format!("<a t='1'><b>1</b>{broken}"), Some("<a><b></b>"));
     }
     for broken in ["s", "s</Ke", "s</Key", "s</b><b>", "s<b>Key</b>", "s<Key>", "s<![CDATA[</Key>", "s<Key a='>t</Key>"]
     {
-        check(&format!("{before}<Key>{broken}"), Some("<a><b>1</b><Key>"));
+        check(&format!("{before}<Key>{broken}"), Some(&format!("{kept}<Key>")));
     }
-    check("<a><b>1</b><Ky>s</Key><d>2</d></a>", Some("<a><b>1</b><Ky>"));
+    check(&format!("{before}<Ky>s</Key><d>2</d></a>"), Some(&format!("{kept}<Ky>")));
     check("<a/>s", Some("<a></a>"));
-    assert_eq!(without_unread(b"<a><b>1</b>\xff<Key>s</Key>", &["/Key".to_owned()]), Some(b"<a><b>1</b>".to_vec()));
+    let invalid = [before.as_bytes(), b"\xff<c>2</c>"].concat();
+    assert_eq!(without_unread(&invalid, &["/Key".to_owned()]), Some(kept.as_bytes().to_vec()));
     for unknown in [r#"{"Key":"s"}"#, r#"{"b":"1"}"#, "s</Key><b>1</b>", "<a\0>", "Key=s", ""] {
         check(unknown, None);
     }
@@ -107,6 +110,7 @@ fn a_large_body_is_gone_through_in_time() {
         format!("<a><b>{text}</b></a>"),
         "<SessionId".repeat(100_000),
         "<a Key".repeat(100_000),
+        format!("<a{}/>", (0..100_000).map(|n| format!(" k{n}=''")).collect::<String>()),
     ] {
         let began = std::time::Instant::now();
         without_unread(body.as_bytes(), &["/a/SessionId".to_owned()]);
