@@ -80,6 +80,7 @@ impl AppOperations {
             clock: clock.clone(),
             stopped: stopped.clone(),
             sources: presets.keys().cloned().collect(),
+            destinations: destinations.values().cloned().collect(),
             at_work: Arc::default(),
         });
         Self {

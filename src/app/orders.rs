@@ -11,7 +11,7 @@ use crate::queue::by_hand::{AtHand, ByHandError};
 use crate::queue::destination::Destination;
 use crate::queue::explain::Explained;
 use crate::queue::keys::Hold;
-use crate::store::{Erasure, LinkOrder, Ordered, Store};
+use crate::store::{Erasure, LinkOrder, Ordered, Sharing, Store};
 
 impl From<ByHandError> for OrderError {
     fn from(error: ByHandError) -> Self {
@@ -88,7 +88,7 @@ async fn link_at_hand(
     }
     let mut log = Vec::new();
     if let Some((left, true, _)) = known.filter(|(left, ..)| Some(left) != record.as_ref())
-        && !store.find_shared(&destination.name, std::slice::from_ref(&left)).await?.remove(0)
+        && store.find_shared(&destination.name, std::slice::from_ref(&left)).await?.remove(0) != Sharing::Surely
     {
         log.extend(at_hand.disown(&wish.lead, &left).await?);
     }
@@ -198,8 +198,12 @@ async fn delete_record(
     let (record, found) = match linked_to(store, destination, lead).await? {
         Some((record, false, _)) => return Ok(Some((record, Some("another lead owns it".to_owned())))),
         Some((record, true, _)) => {
-            if store.find_shared(&destination.name, std::slice::from_ref(&record)).await?.remove(0) {
-                return Ok(Some((record, Some("a living lead shares it and owns it from now on".to_owned()))));
+            match store.find_shared(&destination.name, std::slice::from_ref(&record)).await?.remove(0) {
+                Sharing::Not => {}
+                Sharing::InDoubt => return Ok(Some((record, Some("a living lead may share it".to_owned())))),
+                Sharing::Surely => {
+                    return Ok(Some((record, Some("a living lead shares it and owns it from now on".to_owned()))));
+                }
             }
             let found = at_hand.look_up(&record).await?;
             (record, found)

@@ -15,6 +15,7 @@ mod keys;
 mod note;
 mod opportunity;
 mod owners;
+mod rows;
 mod sides;
 mod standing;
 
@@ -31,7 +32,7 @@ pub use sides::said;
 
 use std::collections::BTreeMap;
 
-use super::ids::{FieldName, LeadKey, ObjectName, RecordRef, RequestId};
+use super::ids::{FieldName, LeadKey, ObjectName, RecordId, RecordRef, RequestId};
 use super::matching::MatchedBy;
 use super::record::CrmValue;
 use super::time::Timestamp;
@@ -62,6 +63,9 @@ pub struct Link {
     /// remembered so that each is logged once.
     pub kept: BTreeMap<FieldName, BasePair>,
     pub left_out: LeftOut,
+    /// Set while the record may be another person's: then nothing of the lead is put there, and the lead never inherits it. It
+    /// is the one about which a person was asked, and which may have been merged into the record since.
+    pub in_doubt: Option<RecordId>,
     /// Of the rows and settings that it was last planned with; empty while it has only been handed the record.
     pub fingerprint: String,
     /// Changes whenever anything above does.
@@ -348,6 +352,8 @@ pub struct SyncPlan {
     pub matched: Option<(RecordRef, MatchedBy)>,
     /// Whether the lead owns that record.
     pub owner: bool,
+    /// Set if the record may be another person's: as the link keeps it.
+    pub in_doubt: Option<RecordId>,
     pub decisions: Vec<Decision>,
     pub questions: Vec<Question>,
     /// The bases as they are if nothing is written, or before the write is read back.
@@ -363,8 +369,6 @@ pub struct SyncPlan {
     pub unmodified_since: Option<Timestamp>,
     /// The record that the lead was linked to, where another one took its place.
     pub moved_from: Option<RecordRef>,
-    /// Whether the record may be another person's, so that it is left as it is.
-    pub in_doubt: bool,
     /// What is to be done about the lead's company, where that was looked up.
     pub company: Option<CompanyPlan>,
     /// What is to be done about the opportunity that a sales rep made of the lead's record, where that was looked up.

@@ -1,6 +1,6 @@
 //! One batch of claimed jobs: folded, looked up, planned, announced, written, settled.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -12,8 +12,6 @@ use super::destination::{Destination, Rules};
 use super::fold;
 use super::keys::{self, Deferred, Hold, InHand};
 use super::lease::Lease;
-use super::left_out::without_known;
-use super::ownership::owners_of;
 use super::record::{A_MOMENT, A_WHILE};
 use super::settle::Settling;
 use super::suspects::{by_suspicion, died_alone};
@@ -21,13 +19,11 @@ use super::writes::{Call, Sent, announced_write, record_write};
 use crate::clock::SinceBoot;
 use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, OnDuplicate, WriteRequest, WriteResult};
-use crate::domain::ids::{LeadKey, RecordRef, RequestId};
+use crate::domain::ids::{LeadKey, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{
-    Action, Intent, Link, OwnKeys, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link,
-};
+use crate::domain::plan::{Link, OwnKeys, SyncPlan, match_keys, planned_link};
 use crate::store::{
     Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, StoreResult, Work,
 };
@@ -56,12 +52,6 @@ pub(super) struct Member {
     pub keys: MatchKeys,
     /// What the batch holds for it.
     pub in_hand: Vec<String>,
-}
-
-impl Member {
-    fn planned_link(&self) -> Option<&Link> {
-        planned_link(self.work.link.as_ref(), &self.work.resolutions)
-    }
 }
 
 /// A member with its plan.
@@ -155,7 +145,7 @@ impl Batch {
     }
 
     /// Takes in hand what each one wants; whose wants another one has in hand is deferred.
-    async fn reserve<T>(
+    pub(super) async fn reserve<T>(
         &mut self,
         all: Vec<T>,
         wants: Vec<Vec<String>>,
@@ -221,60 +211,6 @@ impl Batch {
         }
         report.drift |= matches!(found, Err(CrmError::SchemaDrift { .. }));
         found
-    }
-
-    /// Plans each lead; a lead whose record another one has in hand waits.
-    async fn plan(
-        &mut self,
-        members: Vec<Member>,
-        found: &[Candidates],
-        deferred: &mut Deferred,
-    ) -> StoreResult<Vec<Planned>> {
-        let owner_of = owners_of(&self.destination, found).await?;
-        let records_of = |member: &Member, found: &Candidates| {
-            let mut records: Vec<String> =
-                found.found.iter().map(|candidate| keys::of_record(&candidate.record.reference())).collect();
-            let own = member.keys.linked.as_ref().or(member.keys.chosen.as_ref()).map(keys::of_record);
-            records.retain(|record| Some(record) != own.as_ref());
-            records.dedup();
-            records
-        };
-        let shared = self.shared(&members).await?;
-        let mut members: Vec<(Member, &Candidates)> = members.into_iter().zip(found).collect();
-        let wants: Vec<Vec<String>> = members.iter().map(|(member, found)| records_of(member, found)).collect();
-        for ((member, _), records) in members.iter_mut().zip(&wants) {
-            member.in_hand.extend(records.iter().cloned());
-        }
-        let members = self.reserve(members, wants, deferred, |(member, _)| member.job).await?;
-        let mut planned = Vec::with_capacity(members.len());
-        for (n, (member, found)) in members.into_iter().enumerate() {
-            let_others_run(n).await;
-            let shared = shared.contains(&member.lead.key);
-            let plan = self.plan_one(&member, found, shared, &|record| owner_of.get(record).cloned());
-            let plan = self.without_known(&member, plan);
-            let (duplicates, assigns) = (self.destination.settings.duplicates, self.destination.settings.auto_assign);
-            planned.push(Planned { duplicates, assigns, ..Planned::of(member, plan) });
-        }
-        Ok(planned)
-    }
-
-    pub(super) fn plan_one(
-        &self,
-        member: &Member,
-        found: &Candidates,
-        shared: bool,
-        owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
-    ) -> SyncPlan {
-        plan_member(&self.destination, &self.rules, member, found, shared, owner_of)
-    }
-
-    /// The plan without what was refused before, unless somebody asked for it, who knows of something that could matter and
-    /// that we cannot see.
-    fn without_known(&self, member: &Member, plan: SyncPlan) -> SyncPlan {
-        match member.job.forced {
-            true => plan,
-            false => without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint),
-        }
     }
 
     /// Writes what the plans say, in one call, and settles everything.
@@ -419,41 +355,6 @@ impl Batch {
         self.settle(settlements, &self.lease).await?;
         self.give_back(waiting, A_MOMENT, Some(error)).await
     }
-}
-
-/// Plans one lead. A panic is caught: the lead is held, and its neighbours go on.
-pub(super) fn plan_member(
-    destination: &Destination,
-    rules: &Rules,
-    member: &Member,
-    found: &Candidates,
-    shared: bool,
-    owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
-) -> SyncPlan {
-    // Those of companies say nothing of a person's record.
-    let is_persons = |intent: &&Intent| rules.sync.of(&intent.object).is_some();
-    let intents: Vec<Intent> = member.work.intents.iter().filter(is_persons).cloned().collect();
-    let input = PlanInput {
-        lead: &member.lead,
-        external_id: &member.own.now,
-        former_ids: &member.own.former,
-        times: destination.times_of(&member.lead.key.source),
-        link: member.planned_link(),
-        intents: &intents,
-        answers: &member.work.resolutions,
-        found,
-        company: member.keys.company.as_ref(),
-        asked_for: member.job.forced,
-        shared,
-        owner_of,
-    };
-    catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &rules.sync))).unwrap_or_else(|_| {
-        error!(lead.id = %member.lead.key.id, "planning lead {} failed inside leadrelay; it is held", member.lead.key.id);
-        SyncPlan::without_record(Action::Hold {
-            code: INTERNAL_ERROR,
-            detail: "planning this lead failed inside leadrelay; please report it".to_owned(),
-        })
-    })
 }
 
 /// Lets webhooks in between, which wait for the same threads: every so many leads, since each takes some 0.1 ms.

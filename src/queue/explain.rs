@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::{Member, new_request_id, plan_member};
+use super::batch::{Member, new_request_id};
 use super::by_hand::ByHandError;
 use super::calls::counted;
 use super::destination::{Destination, Rules};
@@ -15,6 +15,7 @@ use super::gone::{excluded, find_shared};
 use super::keys;
 use super::left_out::without_known;
 use super::ownership::owners_of;
+use super::planning::plan_member;
 use super::refused_companies::do_without;
 use super::settle::asks_about_company;
 use crate::crm::gate::{Entry, Permit, WorkClass};
@@ -199,17 +200,19 @@ impl Destination {
             ..ConflictFilter::default()
         };
         let asked = self.store.list_conflicts(&filter, &Page { limit: QUESTIONS, cursor: None }).await?.items;
-        let newest = asked.into_iter().find(|row| row.question.record.as_ref() == Some(record));
+        // It may have been asked about a record that was merged into this one.
+        let is_it = |asked: &RecordRef| asked == record || Some(&asked.id) == plan.in_doubt.as_ref();
+        let newest = asked.into_iter().find(|row| row.question.record.as_ref().is_some_and(is_it));
         Ok(match newest.map(|row| (row.id, row.state)) {
             Some((id, ConflictState::Resolved { choice: choice @ Choice::Crm, by, at, .. })) => {
                 let choice = choice.as_str();
                 let said = format!("a person decided so: conflict {id} was answered with `{choice}` by {by} at {at}");
                 Some((Rule::Resolved, said))
             }
-            Some((id, ConflictState::Open)) if plan.in_doubt => {
+            Some((id, ConflictState::Open)) if plan.in_doubt.is_some() => {
                 Some((Rule::Review, format!("nothing is written until a person answers conflict {id}")))
             }
-            _ if plan.in_doubt => {
+            _ if plan.in_doubt.is_some() => {
                 Some((Rule::Review, "nothing is written until a person answers the question".to_owned()))
             }
             _ => None,

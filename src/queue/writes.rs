@@ -78,6 +78,7 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
                     bases,
                     kept,
                     left_out: LeftOut::new(),
+                    in_doubt: None,
                     fingerprint: fingerprint.to_owned(),
                     revision: 0,
                 },
@@ -150,6 +151,7 @@ mod tests {
             bases,
             kept,
             left_out,
+            in_doubt: None,
             fingerprint,
             revision: 7,
         }

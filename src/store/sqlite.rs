@@ -35,6 +35,7 @@ mod private;
 mod prune;
 mod refused;
 mod runs;
+mod strangers;
 
 mod verbs;
 mod walk;

@@ -12,6 +12,7 @@ mod cut_off;
 mod database;
 mod deletes;
 mod disk_full;
+mod doubt;
 mod duplicate_rules;
 mod edited_meanwhile;
 mod end_states;
@@ -45,5 +46,6 @@ mod senders;
 mod service;
 
 mod strace;
+mod strangers;
 mod tidy;
 mod unanswered;

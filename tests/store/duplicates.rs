@@ -52,7 +52,13 @@ async fn pairs(fixture: &Fixture, filter: SharedFilter) -> Vec<String> {
 
 fn told(pair: &SharedPair) -> String {
     let hand = if pair.by_hand { " by hand" } else { "" };
-    format!("{} {} {} {}{hand}", pair.kind.as_str(), pair.lead.lead.id, pair.other.lead.id, pair.by)
+    format!(
+        "{} {} {} {}{hand}",
+        pair.kind.as_str(),
+        pair.lead.lead.id,
+        pair.other.lead.as_ref().map_or(pair.other.record.id.as_str(), |lead| lead.id.as_str()),
+        pair.by
+    )
 }
 
 async fn records_that_share_an_address_or_a_name_at_a_company_are_suspected(fixture: Fixture) {
@@ -227,7 +233,7 @@ async fn what_a_person_told_apart_stays_so_in_whatever_order_it_is_found(fixture
     let told = |lead: &str, other: &str, apart| ToldApart {
         destination: "crm".into(),
         lead: key(lead),
-        other: key(other),
+        other: Compared::Lead(key(other)),
         apart,
     };
     let found = async || {
@@ -239,7 +245,7 @@ async fn what_a_person_told_apart_stays_so_in_whatever_order_it_is_found(fixture
     for nobody in [told("a1", "a2", true), told("a3", "a2", true), told("a2\0", "a1", true)].into_iter().chain([
         ToldApart { destination: "crm\0".into(), ..told("a2", "a1", true) },
         ToldApart { lead: LeadKey::new("klozeo\0", "a2"), ..told("a2", "a1", true) },
-        ToldApart { other: LeadKey::new("klozeo\0", "a1"), ..told("a2", "a1", true) },
+        ToldApart { other: Compared::Lead(LeadKey::new("klozeo\0", "a1")), ..told("a2", "a1", true) },
     ]) {
         assert!(!fixture.store.tell_apart(&nobody).await.unwrap(), "{nobody:?} is not listed");
     }
@@ -274,7 +280,7 @@ async fn nothing_is_left_of_an_erased_lead(fixture: Fixture) {
     assert_eq!(search(&fixture, 100).await, 2);
     for group in ["a", "b"] {
         let (lead, other) = (key(&format!("{group}2")), key(&format!("{group}1")));
-        let told = ToldApart { destination: "crm".into(), lead, other, apart: true };
+        let told = ToldApart { destination: "crm".into(), lead, other: Compared::Lead(other), apart: true };
         assert!(fixture.store.tell_apart(&told).await.unwrap());
     }
     // One of each place in the pair.

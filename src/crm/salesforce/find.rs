@@ -358,6 +358,11 @@ impl Found {
         self.by_external_id.get(&self.external_id_key(external_id)).map_or(&[], Vec::as_slice)
     }
 
+    /// The records with this address.
+    pub fn with_address(&self, email: &str) -> &[usize] {
+        self.by_email.get(&lower(email)).map_or(&[], Vec::as_slice)
+    }
+
     pub fn place(&self, record: &RecordRef) -> Option<usize> {
         self.places.get(&(record.object.clone(), full_id(record.id.as_str()))).copied()
     }
@@ -384,7 +389,7 @@ fn spellings(name: &NameAndDomain) -> Vec<NameAtDomain> {
     spellings_of_name(&name.last).into_iter().flat_map(at).collect()
 }
 
-fn lower(text: &str) -> String {
+pub(super) fn lower(text: &str) -> String {
     text.trim().to_lowercase()
 }
 

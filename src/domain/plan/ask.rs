@@ -1,6 +1,6 @@
 //! Questions for a person, and what the answers mean for the next plan.
 
-use crate::domain::ids::RecordRef;
+use crate::domain::ids::{RecordId, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{FieldRow, OnInvalid};
 use crate::domain::matching::Candidates;
@@ -40,6 +40,14 @@ pub(super) fn answer_on_sharing<'a>(record: &RecordRef, answers: &'a [Resolution
         .rev()
         .find(|answer| answer.kind == ConflictKind::SharedRecord && answer.seen_records.contains(record))
         .map(|answer| &answer.choice)
+}
+
+/// Whether a person said of two leads on this record that it stays as it is; the newest answer counts.
+pub(super) fn was_told_apart(record: &RecordId, answers: &[Resolution]) -> bool {
+    let about = |answer: &&Resolution| {
+        answer.kind == ConflictKind::SharedRecord && answer.seen_records.iter().any(|seen| seen.id == *record)
+    };
+    answers.iter().rev().find(about).is_some_and(|answer| answer.choice == Choice::Crm)
 }
 
 /// Whether a person said that the lead is this record; the newest answer counts.
@@ -131,7 +139,7 @@ pub(super) fn shared_question(
         }
         None => None,
     };
-    let why: Vec<String> = whose.into_iter().chain(doubt.map(|doubt| doubt.why.to_owned())).collect();
+    let why: Vec<String> = whose.into_iter().chain(doubt.and_then(|doubt| doubt.why).map(str::to_owned)).collect();
     let external_id = record.value(&rules.external_id);
     Question {
         kind: ConflictKind::SharedRecord,

@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 
 use super::ask::Blanks;
 use super::create::create;
-use super::decide::one_row;
+use super::rows::one_row;
 use super::sides::{Sides, sides_of, text_of};
 use super::{
     Action, BasePair, CandidateSummary, Choice, ConflictKind, Decision, Link, PlanInput, Question, Resolution, Rule,

@@ -10,7 +10,7 @@ use crate::domain::record::CrmValue;
 use crate::domain::value::Value;
 
 use super::ask::{self, Blanks};
-use super::decide::{chosen_value, has_something, is_note, not_writable};
+use super::rows::{chosen_value, has_something, is_note, not_writable};
 use super::sides::{Sides, side};
 use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules, dependent, external_id, note};
 

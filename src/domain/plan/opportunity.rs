@@ -10,14 +10,15 @@ use sha2::{Digest, Sha256};
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::lead::Lead;
-use crate::domain::mapping::Given;
+use crate::domain::mapping::{FieldRow, Given};
+use crate::domain::matching::MatchedBy;
 use crate::domain::opportunity::{Conversion, OpportunityKey, OpportunityObject};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
 
 use super::ask::Blanks;
 use super::company::{filled, telling};
-use super::sides::sides_of;
+use super::sides::{sides_of, text_of};
 use super::{Action, BasePair, ConflictKind, Decision, Link, OwnKeys, PlanInput, Rule, SyncPlan, SyncRules};
 
 /// What a destination writes to the opportunities of converted leads.
@@ -111,8 +112,15 @@ pub(super) fn key(
         return (is_news || asked_for).then_some(OpportunityKey::Known(opportunity));
     }
     let is_to_be_found = (base.is_none() || asked_for) && shows_conversions(of, rules);
-    // A converted record is not written any more: it carries the key as it was then.
-    is_to_be_found.then(|| OpportunityKey::OfConverted(own.former.first().unwrap_or(&own.now).clone()))
+    let email = || {
+        let sides = sides_of(lead, Blanks::Yield, Given::times(times), rules);
+        text_of(&sides, FieldRow::is_address).filter(|_| rules.matching.by.contains(&MatchedBy::Email))
+    };
+    is_to_be_found.then(|| OpportunityKey::OfConverted {
+        // A converted record is not written any more: it carries the key as it was then.
+        external_id: own.former.first().unwrap_or(&own.now).clone(),
+        email: if link.matched_by == MatchedBy::Email { email() } else { None },
+    })
 }
 
 /// Whether the CRM shows us which opportunity was made of a record.

@@ -143,6 +143,7 @@ fn link(city: Option<BasePair>) -> Link {
         bases,
         kept: BTreeMap::new(),
         left_out: BTreeMap::new(),
+        in_doubt: None,
         fingerprint: "f".to_owned(),
         revision: 1,
     }

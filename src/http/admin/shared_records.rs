@@ -15,8 +15,8 @@ use crate::domain::plan::ConflictKind;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
 use crate::store::{
-    ConflictFilter, ConflictRow, ConflictState, Page, PairedLead, SharedFilter, SharedKind, SharedPair, StoreResult,
-    ToldApart,
+    Compared, ConflictFilter, ConflictRow, ConflictState, Page, PairedLead, PairedOther, SharedFilter, SharedKind,
+    SharedPair, StoreResult, ToldApart,
 };
 
 /// A lead that owns more shared records, or was asked about more often, is told of in general words.
@@ -41,7 +41,7 @@ pub struct SharedQuery {
     cursor: Option<String>,
 }
 
-/// Two leads of one destination.
+/// Two leads of one destination, or a lead and a record of the CRM that no lead is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SharedPairView {
     /// `shared`: both are one record. `suspected`: they are two records that have something in common and that no rule
@@ -58,8 +58,9 @@ pub struct SharedPairView {
     /// When the lead came to share the record, or was first suspected.
     since: Time,
     lead: PairedLeadView,
-    /// The owner of the record, or the lead that it is compared with: of many with one address, the first.
-    other: PairedLeadView,
+    /// The owner of the record, or the lead that it is compared with: of many with one address, the first. Without `source` and
+    /// `lead_id`: a record of the CRM that no lead is, such as a sales rep's own.
+    other: PairedOtherView,
 }
 
 /// One of them, and the record that it is.
@@ -70,6 +71,23 @@ pub struct PairedLeadView {
     name: Option<String>,
     email: Option<String>,
     record: Record,
+}
+
+/// With which it is compared, and the record that it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PairedOtherView {
+    source: Option<String>,
+    lead_id: Option<String>,
+    name: Option<String>,
+    email: Option<String>,
+    record: Record,
+}
+
+impl From<PairedOther> for PairedOtherView {
+    fn from(other: PairedOther) -> Self {
+        let (source, lead_id) = other.lead.map(|lead| (lead.source.to_string(), lead.id.to_string())).unzip();
+        Self { source, lead_id, name: other.name, email: other.email, record: other.record.into() }
+    }
 }
 
 impl From<PairedLead> for PairedLeadView {
@@ -154,7 +172,7 @@ pub struct SuspectedPair {
     #[schema(example = "salesforce")]
     destination: String,
     lead: NamedLead,
-    other: NamedLead,
+    other: NamedOther,
     /// Shown in the audit log.
     note: Option<String>,
 }
@@ -165,6 +183,29 @@ pub struct NamedLead {
     #[schema(example = "klozeo")]
     source: String,
     lead_id: String,
+}
+
+/// A lead, or a record that no lead is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedOther {
+    source: Option<String>,
+    lead_id: Option<String>,
+    /// Instead of both
+    #[schema(example = "00Q5e000001AbCdEAK")]
+    record_id: Option<String>,
+}
+
+impl NamedOther {
+    fn compared(self) -> Result<Compared, ApiError> {
+        match (self.source, self.lead_id, self.record_id) {
+            (Some(source), Some(lead), None) => Ok(Compared::Lead(LeadKey::new(source.as_str(), lead.as_str()))),
+            (None, None, Some(record)) => Ok(Compared::Record(record.as_str().into())),
+            _ => Err(ApiError::Invalid(
+                "`other` names a lead by `source` and `lead_id`, or a record by `record_id`.".to_owned(),
+            )),
+        }
+    }
 }
 
 impl From<NamedLead> for LeadKey {
@@ -207,14 +248,15 @@ pub(super) async fn reopen(
 }
 
 async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: bool) -> Result<StatusCode, ApiError> {
-    let (lead, other) = (LeadKey::from(pair.lead), LeadKey::from(pair.other));
+    let (lead, other) = (LeadKey::from(pair.lead), pair.other.compared()?);
     let told = ToldApart { destination: pair.destination.as_str().into(), lead, other, apart };
     if !app.store.tell_apart(&told).await? {
         return Err(ApiError::NoSuch(instead(app, &told).await?));
     }
     let action = if apart { "duplicates.dismiss" } else { "duplicates.reopen" };
     // Each lead's row names it alone, so that it goes with its lead when that is erased.
-    for lead in [&told.lead, &told.other] {
+    let other = if let Compared::Lead(other) = &told.other { Some(other) } else { None };
+    for lead in [&told.lead].into_iter().chain(other) {
         let mut change = Change::new(action, format!("lead {lead}")).of_lead(lead);
         if let Some(note) = &pair.note {
             change = change.saying(note);
@@ -224,9 +266,13 @@ async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: boo
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What two leads are that are not suspected, and what can be done about that.
+/// What two are that are not suspected, and what can be done about that.
 async fn instead(app: &AdminState, told: &ToldApart) -> StoreResult<String> {
-    let Some(pair) = find_shared(app, told).await? else {
+    let shared = match &told.other {
+        Compared::Lead(other) => find_shared(app, told, other).await?.map(|pair| (pair, other)),
+        Compared::Record(_) => None,
+    };
+    let Some((pair, other)) = shared else {
         return Ok(
             "The two are not suspected, or not in this order; GET /admin/v1/shared-records?kind=suspected lists \
                    the pairs that are, as they have to be written."
@@ -234,7 +280,8 @@ async fn instead(app: &AdminState, told: &ToldApart) -> StoreResult<String> {
         );
     };
     let (lead, destination) = (&pair.lead.lead, &pair.destination);
-    let what = format!("{lead} and {} are one record, a pair of kind `shared`", pair.other.lead);
+    let of_both = if lead == other { &told.lead } else { other };
+    let what = format!("{lead} and {of_both} are one record, a pair of kind `shared`");
     let unlink = format!("DELETE /admin/v1/leads/{}/{}/links/{destination}", lead.source, lead.id);
     let apart = format!("If they are two people, unlink {lead}: {unlink}");
     Ok(match newest_question(app, &pair).await?.map(|row| (row.id, row.state)) {
@@ -250,8 +297,8 @@ async fn instead(app: &AdminState, told: &ToldApart) -> StoreResult<String> {
 }
 
 /// The two as leads of one record, in whatever order they are named.
-async fn find_shared(app: &AdminState, told: &ToldApart) -> StoreResult<Option<SharedPair>> {
-    for (lead, other) in [(&told.lead, &told.other), (&told.other, &told.lead)] {
+async fn find_shared(app: &AdminState, told: &ToldApart, other: &LeadKey) -> StoreResult<Option<SharedPair>> {
+    for (lead, other) in [(&told.lead, other), (other, &told.lead)] {
         let filter = SharedFilter {
             kind: Some(SharedKind::Shared),
             destination: Some(told.destination.to_string()),
@@ -260,7 +307,7 @@ async fn find_shared(app: &AdminState, told: &ToldApart) -> StoreResult<Option<S
             ..SharedFilter::default()
         };
         let listed = app.store.list_shared(&filter, &Page { limit: MOST_LOOKED_AT, cursor: None }).await?;
-        let is_it = |pair: &SharedPair| pair.lead.lead == *lead && pair.other.lead == *other;
+        let is_it = |pair: &SharedPair| pair.lead.lead == *lead && pair.other.lead.as_ref() == Some(other);
         if let Some(pair) = listed.items.into_iter().find(is_it) {
             return Ok(Some(pair));
         }

@@ -135,6 +135,7 @@ fn a_refused_field_is_tried_again_only_when_something_changed() {
         bases: BTreeMap::new(),
         kept: BTreeMap::from([("Title".into(), BasePair { lead: text("x"), crm: text("old") })]),
         left_out: BTreeMap::from([("City".into(), Some(BasePair { lead: text(lead), crm: text(crm) }))]),
+        in_doubt: None,
         fingerprint: "today".into(),
         revision: 1,
     };

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::by_hand::{DESTINATIONS, HEIRS, append_all};
 use super::dirty::{self, Why};
 use super::rows::cannot_be;
-use super::settle::links::{Parting, find_heir, hand_over};
+use super::settle::heirs::{Parting, find_heir, hand_over};
 use super::time::Time;
 use super::{PostgresStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef};
@@ -180,7 +180,7 @@ async fn erase_one(
     rename_in_others(db, lead, &new.id).await?;
     let found = part(db, erasure, &new, heirs).await?;
     runs::forget_lead(db, lead).await?;
-    for table in ["jobs", "intents", "conflicts", "leads"] {
+    for table in ["jobs", "intents", "conflicts", "leads", "strangers"] {
         run(db, &format!("DELETE FROM {table} WHERE source = $1 AND lead_id = $2"), lead).await?;
     }
     for table in ["suspects", "told_apart"] {

@@ -175,7 +175,7 @@ pub(super) async fn outcomes(store: &PostgresStore, since: Timestamp) -> StoreRe
 }
 
 /// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer`,
-/// `suspects_open` and `events_quarantined`.
+/// `suspects_open`, `strangers_open` and `events_quarantined`.
 pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigures> {
     let mut figures = StandingFigures::default();
     let open: Vec<(String, String, i64)> = sqlx::query_as(
@@ -203,10 +203,15 @@ pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigur
     .await?;
     figures.shared_records =
         shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
-    let suspected: Vec<(String, i64)> =
-        sqlx::query_as("SELECT destination, count(*) FROM suspects WHERE NOT by_hand GROUP BY destination")
-            .fetch_all(&store.pool)
-            .await?;
+    let suspected: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT destination, sum(n)::bigint FROM (
+             SELECT destination, count(*) AS n FROM suspects WHERE NOT by_hand GROUP BY destination
+             UNION ALL
+             SELECT destination, count(*) FROM strangers WHERE NOT by_hand GROUP BY destination) s
+          GROUP BY destination",
+    )
+    .fetch_all(&store.pool)
+    .await?;
     figures.duplicates_suspected =
         suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let quarantined: Vec<(String, i64)> =

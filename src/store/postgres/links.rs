@@ -6,9 +6,10 @@ use super::PostgresStore;
 use super::rows::cannot_be;
 use super::time::Time;
 use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
+use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
 use crate::store::stored::pairs_from_json;
-use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreError, StoreResult};
+use crate::store::{LeaseToken, OpenCreate, RecordOwner, Sharing, StoreError, StoreResult};
 
 pub(super) async fn find_owners(
     store: &PostgresStore,
@@ -32,23 +33,30 @@ pub(super) async fn find_owners(
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
-/// Whether a living lead shares each of these records with its owner.
+/// Whether living leads share each of these records with its owner.
 pub(super) async fn find_shared(
     store: &PostgresStore,
     destination: &DestinationName,
     records: &[RecordRef],
-) -> StoreResult<Vec<bool>> {
-    let shared = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-                         WHERE l.destination = $1 AND l.record_id = u.id AND NOT l.owner
-                           AND NOT d.deleted AND NOT d.excluded)
-           FROM unnest($2::text[]) WITH ORDINALITY AS u (id, place) ORDER BY u.place",
+) -> StoreResult<Vec<Sharing>> {
+    let shared: Vec<(bool, bool)> = sqlx::query_as(
+        "SELECT s.surely, s.in_doubt
+           FROM unnest($2::text[]) WITH ORDINALITY AS u (id, place)
+          CROSS JOIN LATERAL (
+                SELECT coalesce(bool_or(l.in_doubt IS NULL), false) AS surely, count(c.id) > 0 AS in_doubt
+                  FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+                  LEFT JOIN conflicts c ON l.in_doubt IS NOT NULL AND c.source = l.source AND c.lead_id = l.lead_id
+                                       AND c.destination = l.destination AND c.kind = $3 AND c.state = 'open'
+                 WHERE l.destination = $1 AND l.record_id = u.id AND NOT l.owner
+                   AND NOT d.deleted AND NOT d.excluded) s
+          ORDER BY u.place",
     )
     .bind(destination.as_str())
     .bind(records.iter().map(|record| record.id.as_str()).collect::<Vec<_>>())
+    .bind(ConflictKind::SharedRecord.as_str())
     .fetch_all(&store.pool)
     .await?;
-    Ok(shared)
+    Ok(shared.into_iter().map(|(surely, in_doubt)| Sharing::of(surely, in_doubt)).collect())
 }
 
 /// Leads with rows left out by other rules than these, in key order.

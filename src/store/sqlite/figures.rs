@@ -180,7 +180,7 @@ pub(super) async fn outcomes(store: &SqliteStore, since: Timestamp) -> StoreResu
 }
 
 /// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer`,
-/// `suspects_open` and `events_quarantined`.
+/// `suspects_open`, `strangers_open` and `events_quarantined`.
 pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures> {
     let mut figures = StandingFigures::default();
     let open: Vec<(String, String, i64)> = sqlx::query_as(
@@ -207,7 +207,11 @@ pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures
     figures.shared_records =
         shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let suspected: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT destination, count(*) FROM suspects INDEXED BY suspects_open WHERE by_hand = 0 GROUP BY destination",
+        "SELECT destination, sum(n) FROM (
+             SELECT destination, count(*) AS n FROM suspects INDEXED BY suspects_open WHERE by_hand = 0 GROUP BY destination
+             UNION ALL
+             SELECT destination, count(*) FROM strangers INDEXED BY strangers_open WHERE by_hand = 0 GROUP BY destination)
+          GROUP BY destination",
     )
     .fetch_all(&store.readers)
     .await?;

@@ -83,6 +83,11 @@ fn key_by(rules: &SyncRules, lead: &Lead, link: &Link, asked_for: bool) -> Optio
     match_keys(lead, &own, Some(link), &[], TimeFormat::UnixSeconds, asked_for, rules).opportunity
 }
 
+fn of_converted(email: Option<&str>) -> Option<OpportunityKey> {
+    let email = email.map(str::to_owned);
+    Some(OpportunityKey::OfConverted { external_id: OUR_ID.to_owned(), email })
+}
+
 fn linked_to(record: &CrmRecord, plan: &SyncPlan) -> Link {
     Link { record: record.reference(), bases: plan.bases.clone(), ..link(None) }
 }
@@ -168,11 +173,11 @@ fn where_no_opportunity_was_made_none_is_written_and_none_asked_for_again() {
     assert_eq!(key(&ada_of("Visit"), &linked_to(&now, &plan)), None);
     // Of a link from before there were rows nothing is known: the record with our key tells.
     let before = Link { record: now.reference(), ..link(None) };
-    assert_eq!(key(&ada_of("Call"), &before), Some(OpportunityKey::OfConverted(OUR_ID.to_owned())));
+    assert_eq!(key(&ada_of("Call"), &before), of_converted(None));
     // It keeps the key that it had when it was converted, however keys are formed since.
     let mut formed_otherwise = before.clone();
     formed_otherwise.bases.insert(ID_FIELD.into(), pair("{lead_id}", "before/1"));
-    let by_old_key = OpportunityKey::OfConverted("before/1".to_owned());
+    let by_old_key = OpportunityKey::OfConverted { external_id: "before/1".to_owned(), email: None };
     assert_eq!(key(&ada_of("Call"), &formed_otherwise), Some(by_old_key));
 
     let (one, two) = (opportunity("0061", None), opportunity("0062", None));
@@ -202,13 +207,14 @@ fn that_there_is_no_opportunity_is_kept_only_where_the_crm_would_show_it_and_who
     assert_eq!(kept(&plan), None);
     let linked = linked_to(&now, &plan);
     assert_eq!(key_by(&hiding, &ada_of("Call"), &linked, true), None, "nothing would tell");
-    let of_converted = Some(OpportunityKey::OfConverted(OUR_ID.to_owned()));
-    assert_eq!(key(&ada_of("Call"), &linked), of_converted, "it is shown by now");
+    assert_eq!(key(&ada_of("Call"), &linked), of_converted(None), "it is shown by now");
+    let by_address = Link { matched_by: MatchedBy::Email, ..linked.clone() };
+    assert_eq!(key(&ada_of("Call"), &by_address), of_converted(Some("ada@lovelace.example")));
 
     let none = linked_to(&now, &planned(&ada_of("Call"), &link(None), &found, Vec::new()));
     let rules = rules_with_opportunities();
     assert_eq!(key(&ada_of("Call"), &none), None);
-    assert_eq!(key_by(&rules, &ada_of("Call"), &none, true), of_converted);
+    assert_eq!(key_by(&rules, &ada_of("Call"), &none, true), of_converted(None));
     let made = opportunity("0061", None);
     let plan = planned(&ada_of("Call"), &none, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
     assert!(plan.opportunity.is_some_and(|of| of.is_new));
