@@ -21,6 +21,8 @@ mod leads;
 mod model;
 mod ownership;
 mod people;
+#[path = "../support/plans.rs"]
+mod plans;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod postgres;
