@@ -34,5 +34,6 @@ mod rows;
 mod settle;
 mod shared;
 mod sync_log;
+mod tls;
 mod values;
 mod work;
