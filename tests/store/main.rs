@@ -18,6 +18,7 @@ mod figures;
 mod gates;
 mod intents;
 mod leads;
+mod migrating;
 mod model;
 mod ownership;
 mod people;
