@@ -301,7 +301,7 @@ impl Store for PostgresStore {
     }
 
     async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>> {
-        leads::seen_fields(self, source).await
+        leads::seen_fields(&mut *self.pool.acquire().await?, source).await
     }
 
     async fn prune(&self, before: Timestamp) -> StoreResult<bool> {
