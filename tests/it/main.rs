@@ -37,6 +37,7 @@ mod postgres;
 mod proxy;
 mod refused_requests;
 mod reload;
+mod replicas;
 mod rules;
 mod sandbox_clients;
 mod senders;
