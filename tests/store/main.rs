@@ -36,5 +36,6 @@ mod settle;
 mod shared;
 mod sync_log;
 mod tls;
+mod vacuum;
 mod values;
 mod work;
