@@ -18,6 +18,7 @@ mod end_states;
 mod erasure;
 mod error_codes;
 mod explain;
+mod figures;
 mod fuzz;
 mod harness;
 mod jwt_login;
