@@ -304,11 +304,9 @@ impl Operations for AppOperations {
     fn kinds_in_question(&self, destination: &DestinationName, kind: ConflictKind) -> Vec<ObjectName> {
         let Some(destination) = self.destinations.get(destination) else { return Vec::new() };
         match kind {
-            ConflictKind::Match | ConflictKind::SharedRecord => {
-                destination.crm.people().into_iter().map(|person| person.object).collect()
-            }
+            ConflictKind::Match => destination.crm.people().into_iter().map(|person| person.object).collect(),
             ConflictKind::Company => vec![destination.crm.companies().object],
-            ConflictKind::Field | ConflictKind::Invalid => Vec::new(),
+            ConflictKind::Field | ConflictKind::SharedRecord | ConflictKind::Invalid => Vec::new(),
         }
     }
 

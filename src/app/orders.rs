@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::crm::CrmError;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
-use crate::http::admin::state::{Erasing, LeadExplained, LinkWish, OrderError};
+use crate::http::admin::state::{Erasing, KeptBack, LeadExplained, LinkWish, OrderError};
+use crate::queue;
 use crate::queue::by_hand::{AtHand, ByHandError};
 use crate::queue::destination::Destination;
 use crate::queue::explain::Explained;
@@ -34,12 +35,13 @@ pub(super) async fn explain(
     lead: &LeadKey,
 ) -> Result<Option<LeadExplained>, OrderError> {
     let explained = destination.ok_or(OrderError::NotFound)?.explain(lead).await?;
-    Ok(explained.map(|Explained { plan, not_asked, keys, found, waits, api_calls }| LeadExplained {
+    Ok(explained.map(|Explained { plan, not_asked, keys, found, waits, kept_back, api_calls }| LeadExplained {
         plan,
         not_asked,
         keys,
         found,
         waits,
+        kept_back: kept_back.map(|queue::explain::KeptBack { code, until }| KeptBack { code, until }),
         api_calls,
     }))
 }

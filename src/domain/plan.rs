@@ -25,6 +25,7 @@ pub use eligible::{FILTERED, left_alone};
 pub use gone::OnCrmDelete;
 pub use keys::{create_keys, match_keys};
 pub use opportunity::{OpportunityPlan, OpportunityRules};
+pub use sides::said;
 
 use std::collections::BTreeMap;
 
@@ -131,7 +132,8 @@ pub enum Rule {
     FilledBlank,
     /// Both differ and the row says `lead_wins`.
     LeadWins,
-    /// Both differ, or only the CRM changed, and the row says `crm_wins`.
+    /// Both differ, or only the CRM changed, and the row says `crm_wins`; or the record is not the lead's alone, so that only
+    /// its blanks are filled.
     CrmWins,
     /// The row says `latest_wins`: the lead changed last, or only the CRM changed.
     LatestWins,
@@ -241,7 +243,9 @@ pub struct Question {
     pub field: Option<FieldName>,
     pub record: Option<RecordRef>,
     pub base: Option<BasePair>,
+    /// What the lead says; for kind `shared_record`, where it is in doubt whether they are one person, the lead's name.
     pub lead: Option<CrmValue>,
+    /// What the CRM holds; for kind `shared_record` the external ID on the record, or where that is in doubt its name.
     pub crm: Option<CrmValue>,
     /// For kinds `match` and `company`: the records in question, and what speaks for and against each.
     pub candidates: Vec<CandidateSummary>,
@@ -267,9 +271,7 @@ impl Question {
         let of_kind = match self.kind {
             ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
             ConflictKind::Match | ConflictKind::Company => matches!(choice, Choice::Record(_) | Choice::Create),
-            ConflictKind::SharedRecord => {
-                matches!(choice, Choice::Lead | Choice::Crm | Choice::Record(_) | Choice::Create)
-            }
+            ConflictKind::SharedRecord => matches!(choice, Choice::Lead | Choice::Crm | Choice::Create),
             ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
         };
         let Choice::Record(record) = choice else { return of_kind };
@@ -279,9 +281,18 @@ impl Question {
 
     /// The records that may be chosen; if there are none, it may be any.
     pub fn records(&self) -> impl Iterator<Item = &RecordRef> {
-        // A record that is asked about for it is gone is none to choose.
-        let asked_about = self.record.as_ref().filter(|_| self.kind != ConflictKind::Match);
-        self.candidates.iter().map(|candidate| &candidate.record).chain(asked_about)
+        self.candidates.iter().map(|candidate| &candidate.record)
+    }
+
+    /// The sentence for the person who decides: where it is in doubt whether two are one person, with both names. `detail`,
+    /// which the log tells as well, names nobody.
+    pub fn for_deciding(&self) -> String {
+        match (self.kind, &self.lead, &self.crm) {
+            (ConflictKind::SharedRecord, Some(CrmValue::Text(lead)), Some(CrmValue::Text(record))) => {
+                format!("{}: the lead is {lead}, and the record {record}", self.detail)
+            }
+            _ => self.detail.clone(),
+        }
     }
 }
 
@@ -314,6 +325,19 @@ pub enum Choice {
     Create,
 }
 
+impl Choice {
+    /// The word in the API.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Choice::Lead => "lead",
+            Choice::Crm => "crm",
+            Choice::Value(_) => "value",
+            Choice::Record(_) => "record",
+            Choice::Create => "create",
+        }
+    }
+}
+
 /// All that follows from comparing one lead with one CRM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncPlan {
@@ -337,10 +361,19 @@ pub struct SyncPlan {
     pub unmodified_since: Option<Timestamp>,
     /// The record that the lead was linked to, where another one took its place.
     pub moved_from: Option<RecordRef>,
+    /// Whether the record may be another person's, so that it is left as it is.
+    pub in_doubt: bool,
     /// What is to be done about the lead's company, where that was looked up.
     pub company: Option<CompanyPlan>,
     /// What is to be done about the opportunity that a sales rep made of the lead's record, where that was looked up.
     pub opportunity: Option<OpportunityPlan>,
+}
+
+impl SyncPlan {
+    /// Whether the person's record is written or deleted.
+    pub fn writes(&self) -> bool {
+        matches!(self.action, Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. })
+    }
 }
 
 /// What becomes of the record of a lead that was deleted in its lead system.

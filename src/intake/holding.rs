@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::source::SourceRuntime;
 use super::{Incoming, Intake, Receipt, Refusal};
 use crate::clock::Clock;
+use crate::domain::envelope::BodyKind;
 use crate::domain::headers::RECEIVED_AT;
 use crate::domain::ids::SourceName;
 use crate::domain::signature::{Kept, Proof, SignedRequest, Verdict};
@@ -211,7 +212,8 @@ fn refused(
     now: Timestamp,
 ) -> Option<NewRefused> {
     let proof = source.verifier.proof(signed, request.path_and_query, Uuid::new_v4().into_bytes());
-    if proof == Proof::Missing && source.has_secrets_in_body() {
+    let is_unread = !source.takes(BodyKind::of(request.headers));
+    if is_unread || (proof == Proof::Missing && source.has_secrets_in_body()) {
         // It can never be taken in, and strangers are not to have their bodies parsed.
         return None;
     }

@@ -42,6 +42,7 @@ pub struct SourceRuntime {
     secrets_in_body: Vec<String>,
     /// Whether one of them is what proves a request: then the body is read before anything is proven.
     token_in_body: bool,
+    token_in_path: bool,
     pub(super) said_refused: OnceAMinute,
     pub(super) said_quarantined: OnceAMinute,
 }
@@ -95,6 +96,7 @@ impl SourceRuntime {
             kept_headers,
             secrets_in_body,
             token_in_body: token_in_body.is_some(),
+            token_in_path: matches!(verify, VerifyRules::Token(TokenRules { location: TokenLocation::Path })),
             said_refused: OnceAMinute::default(),
             said_quarantined: OnceAMinute::default(),
         })
@@ -109,6 +111,11 @@ impl SourceRuntime {
     /// What its requests are proven by.
     pub fn proven_by(&self) -> ProvenBy {
         self.verifier.proven_by()
+    }
+
+    /// Whether its address ends with its token.
+    pub fn has_token_in_path(&self) -> bool {
+        self.token_in_path
     }
 
     /// Whether its requests may have such a body.

@@ -293,11 +293,7 @@ impl Batch {
         for mut planned in planned {
             // The field that points to the company is known only now.
             planned.plan = self.without_known(&planned.member, planned.plan);
-            let writes = matches!(
-                planned.plan.action,
-                Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. }
-            );
-            if writes && !self.destination.observes() && !settling.is_known_refusal(&planned) {
+            if planned.plan.writes() && !self.destination.observes() && !settling.is_known_refusal(&planned) {
                 writing.push(planned);
             } else {
                 settlements.push(settling.without_write(planned));

@@ -36,6 +36,7 @@ mod places;
 mod postgres;
 #[path = "../support/proxy.rs"]
 mod proxy;
+mod questions;
 mod refused_requests;
 mod reload;
 mod replicas;

@@ -167,8 +167,8 @@ fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, before: &PlanIn
     if let Some(plan) = held_by_invalid_value(&lasting) {
         return plan;
     }
-    if let Some(why) = doubt::of(input, candidate, &now, rules) {
-        return doubt::linked_only(input, candidate, why, rules);
+    if let Some(doubt) = doubt::of(input, candidate, &now, rules) {
+        return doubt::linked_only(input, candidate, &doubt, rules);
     }
     let plan = into_record(input, candidate, &now, &lasting, rules);
     opportunity::add(company::add(plan, input, Some(&candidate.record), rules), before, all)
@@ -477,6 +477,7 @@ impl SyncPlan {
             announced: BTreeMap::new(),
             unmodified_since: None,
             moved_from: None,
+            in_doubt: false,
             company: None,
             opportunity: None,
         }

@@ -11,9 +11,16 @@ use super::query::{self, Body, ListOf, Params};
 use super::shown::{Record, Time};
 use super::state::AdminState;
 use crate::domain::ids::LeadKey;
+use crate::domain::plan::ConflictKind;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
-use crate::store::{PairedLead, SharedFilter, SharedKind, SharedPair, ToldApart};
+use crate::store::{
+    ConflictFilter, ConflictRow, ConflictState, Page, PairedLead, SharedFilter, SharedKind, SharedPair, StoreResult,
+    ToldApart,
+};
+
+/// A lead that owns more shared records, or was asked about more often, is told of in general words.
+const MOST_LOOKED_AT: u32 = 500;
 
 /// Filters; all can be combined. `source`, `lead_id` and `record_id` may be those of either lead.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -172,7 +179,7 @@ impl From<NamedLead> for LeadKey {
     post, path = "/shared-records/dismiss", tag = "leads", request_body = SuspectedPair,
     responses(
         (status = 204, description = "Dismissed"), (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "The two are not suspected", body = Problem, content_type = "application/problem+json")
+        (status = 404, description = "The two are not suspected; `detail` says what they are, and what helps instead", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn dismiss(
@@ -188,7 +195,7 @@ pub(super) async fn dismiss(
     post, path = "/shared-records/reopen", tag = "leads", request_body = SuspectedPair,
     responses(
         (status = 204, description = "Suspected again"), (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "The two are not suspected", body = Problem, content_type = "application/problem+json")
+        (status = 404, description = "The two are not suspected; `detail` says what they are, and what helps instead", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn reopen(
@@ -203,7 +210,7 @@ async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: boo
     let (lead, other) = (LeadKey::from(pair.lead), LeadKey::from(pair.other));
     let told = ToldApart { destination: pair.destination.as_str().into(), lead, other, apart };
     if !app.store.tell_apart(&told).await? {
-        return Err(ApiError::NotFound);
+        return Err(ApiError::NoSuch(instead(app, &told).await?));
     }
     let action = if apart { "duplicates.dismiss" } else { "duplicates.reopen" };
     // Each lead's row names it alone, so that it goes with its lead when that is erased.
@@ -215,4 +222,61 @@ async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: boo
         record(app, caller, change).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What two leads are that are not suspected, and what can be done about that.
+async fn instead(app: &AdminState, told: &ToldApart) -> StoreResult<String> {
+    let Some(pair) = find_shared(app, told).await? else {
+        return Ok(
+            "The two are not suspected, or not in this order; GET /admin/v1/shared-records?kind=suspected lists \
+                   the pairs that are, as they have to be written."
+                .to_owned(),
+        );
+    };
+    let (lead, destination) = (&pair.lead.lead, &pair.destination);
+    let what = format!("{lead} and {} are one record, a pair of kind `shared`", pair.other.lead);
+    let unlink = format!("DELETE /admin/v1/leads/{}/{}/links/{destination}", lead.source, lead.id);
+    let apart = format!("If they are two people, unlink {lead}: {unlink}");
+    Ok(match newest_question(app, &pair).await?.map(|row| (row.id, row.state)) {
+        Some((id, ConflictState::Open)) => format!(
+            "{what}. Answer the question about it: POST /admin/v1/conflicts/{id}/resolve, where `create` says that they are \
+             two people."
+        ),
+        Some((id, ConflictState::Resolved { choice, .. })) => {
+            format!("{what}; conflict {id} was answered with `{}`. {apart}.", choice.as_str())
+        }
+        Some((_, ConflictState::Moot { .. })) | None => format!("{what}. {apart}."),
+    })
+}
+
+/// The two as leads of one record, in whatever order they are named.
+async fn find_shared(app: &AdminState, told: &ToldApart) -> StoreResult<Option<SharedPair>> {
+    for (lead, other) in [(&told.lead, &told.other), (&told.other, &told.lead)] {
+        let filter = SharedFilter {
+            kind: Some(SharedKind::Shared),
+            destination: Some(told.destination.to_string()),
+            source: Some(lead.source.to_string()),
+            lead_id: Some(lead.id.to_string()),
+            ..SharedFilter::default()
+        };
+        let listed = app.store.list_shared(&filter, &Page { limit: MOST_LOOKED_AT, cursor: None }).await?;
+        let is_it = |pair: &SharedPair| pair.lead.lead == *lead && pair.other.lead == *other;
+        if let Some(pair) = listed.items.into_iter().find(is_it) {
+            return Ok(Some(pair));
+        }
+    }
+    Ok(None)
+}
+
+/// What a person was asked last about the lead's being this record.
+async fn newest_question(app: &AdminState, pair: &SharedPair) -> StoreResult<Option<ConflictRow>> {
+    let filter = ConflictFilter {
+        kind: Some(ConflictKind::SharedRecord),
+        source: Some(pair.lead.lead.source.to_string()),
+        lead_id: Some(pair.lead.lead.id.to_string()),
+        destination: Some(pair.destination.to_string()),
+        ..ConflictFilter::default()
+    };
+    let listed = app.store.list_conflicts(&filter, &Page { limit: MOST_LOOKED_AT, cursor: None }).await?;
+    Ok(listed.items.into_iter().find(|row| row.question.record.as_ref() == Some(&pair.lead.record)))
 }

@@ -200,12 +200,20 @@ pub(super) async fn drop_before(store: &SqliteStore, found_before: Timestamp) ->
     store.writer.run(work).await
 }
 
-const SHARED: &str = "SELECT 'shared' AS kind, k.destination AS destination, k.matched_by AS by,
-        (k.matched_by = 'link' OR o.matched_by = 'link') AS by_hand, k.linked_at AS at,
-        k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
-        o.source AS other_source, o.lead_id AS other_lead_id, o.object AS other_object, o.record_id AS other_record
-   FROM links k CROSS JOIN links o
-  WHERE k.owner = 0 AND o.destination = k.destination AND o.record_id = k.record_id AND o.owner = 1";
+/// Whether a person linked one of the two to their record, or answered the question that the second one's match with it put.
+const DECIDED: &str = "(k.matched_by = 'link' OR o.matched_by = 'link' OR EXISTS (SELECT 1 FROM conflicts c
+     WHERE c.source = k.source AND c.lead_id = k.lead_id AND c.destination = k.destination AND c.state = 'resolved'
+       AND c.kind IN ('match', 'shared_record') AND instr(c.question, '\"' || k.record_id || '\"') > 0))";
+
+fn shared() -> String {
+    format!(
+        "SELECT 'shared' AS kind, k.destination AS destination, k.matched_by AS by, {DECIDED} AS by_hand, k.linked_at AS at,
+                k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
+                o.source AS other_source, o.lead_id AS other_lead_id, o.object AS other_object, o.record_id AS other_record
+           FROM links k CROSS JOIN links o
+          WHERE k.owner = 0 AND o.destination = k.destination AND o.record_id = k.record_id AND o.owner = 1"
+    )
+}
 
 const SUSPECTED: &str = "SELECT 'suspected' AS kind, s.destination AS destination, s.same AS by, s.by_hand AS by_hand,
         s.since AS at, k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
@@ -239,8 +247,8 @@ pub(super) async fn list(store: &SqliteStore, filter: &SharedFilter, page: &Page
 
 fn push_kind(query: &mut QueryBuilder<Sqlite>, kind: SharedKind, filter: &SharedFilter, place: Option<&PairPlace>) {
     let (select, at, by_hand, row) = match kind {
-        SharedKind::Shared => (SHARED, "k.linked_at", "(k.matched_by = 'link' OR o.matched_by = 'link')", "k"),
-        SharedKind::Suspected => (SUSPECTED, "s.since", "s.by_hand", "s"),
+        SharedKind::Shared => (shared(), "k.linked_at", DECIDED, "k"),
+        SharedKind::Suspected => (SUSPECTED.to_owned(), "s.since", "s.by_hand", "s"),
     };
     query.push(select);
     if filter.kind.is_some_and(|wanted| wanted != kind) {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::settle::links::{Parting, find_heir, hand_over, unlink};
 use super::{SqliteStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef, SourceName};
-use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed};
+use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed, without_owner};
 use crate::store::{Erased, Erasure, StoreError, StoreResult};
 
 /// How many bodies that nobody could read are looked through at once.
@@ -248,7 +248,7 @@ fn rename_in_others(db: &Connection, lead: &LeadKey, new: &LeadId) -> StoreResul
         let rows: Vec<(i64, String)> =
             select.query_map(of_lead, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
         for (id, text) in rows {
-            let replaced = text.replace(&old_pair, &new_pair);
+            let replaced = without_owner(&text, lead).unwrap_or_else(|| text.clone()).replace(&old_pair, &new_pair);
             let told = renamed(&replaced, lead, new).or_else(|| (replaced != text).then_some(replaced));
             if let Some(told) = told {
                 db.prepare_cached(update)?.execute(params![id, told])?;

@@ -102,7 +102,11 @@ fn the_opportunity_of_a_converted_lead_is_filled_where_it_is_blank_and_kept_in_m
     assert_eq!(plan.moved_from.as_ref().map(|from| from.id.as_str()), Some("00Q1"));
     let of = plan.opportunity.as_ref().unwrap();
     assert_eq!((filled(&plan), of.is_new, of.is_gone), (vec!["NextStep"], true, false), "its city stays");
-    assert_eq!(of.decisions[0].rule, Rule::FilledBlank);
+    let rule = |of: &OpportunityPlan, field: &str| {
+        of.decisions.iter().find(|decision| decision.field.as_str() == field).map(|decision| decision.rule)
+    };
+    assert_eq!((rule(of, "NextStep"), rule(of, "City")), (Some(Rule::FilledBlank), Some(Rule::CrmWins)));
+    assert_eq!(of.untold().iter().map(|decision| decision.field.as_str()).collect::<Vec<_>>(), ["City"]);
     plan.know_opportunity(true);
     assert_eq!(kept(&plan), Some(&text("0061")));
 
@@ -113,7 +117,11 @@ fn the_opportunity_of_a_converted_lead_is_filled_where_it_is_blank_and_kept_in_m
     assert_eq!((&again.opportunity, kept(&again)), (&None, Some(&text("0061"))));
     assert_eq!(key(&ada_of("Visit"), &link), Some(OpportunityKey::Known(made.reference())));
     let again = planned(&ada_of("Visit"), &link, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
-    assert!(!again.opportunity.unwrap().is_new);
+    let of = again.opportunity.unwrap();
+    assert_eq!((of.is_new, of.untold().len()), (false, 1), "it is new what is said of it");
+    let asked = planned(&ada_of("Call"), &link, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
+    let of = asked.opportunity.unwrap();
+    assert_eq!((of.untold().len(), rule(&of, "City")), (0, Some(Rule::CrmWins)), "it was told before");
     // What was not dealt with is looked at again.
     plan.know_opportunity(false);
     assert_eq!(key(&ada_of("Call"), &linked_to(&now, &plan)), Some(OpportunityKey::Known(made.reference())));
