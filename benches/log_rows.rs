@@ -13,6 +13,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 /// Over so many days, all of which are kept.
 pub const DAYS: u64 = 88;
 pub const LEADS: usize = 200_000;
+/// Events that nobody can read, as a source may send none but such.
+const QUARANTINED: usize = 1_000_000;
 
 pub fn lead(n: usize) -> String {
     format!("cl_{n}")
@@ -121,7 +123,10 @@ impl Rows {
              WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 <= 100)
              INSERT INTO field_sets (id, fields) SELECT i, 'Field_' || i FROM n;
              INSERT INTO field_sets (id, fields) VALUES (1000, 'Gone');
-             INSERT INTO field_set_members (field, set_id) SELECT fields, id FROM field_sets;"
+             INSERT INTO field_set_members (field, set_id) SELECT fields, id FROM field_sets;
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {QUARANTINED})
+             INSERT INTO events (id, source, kind, state, content_hash, received_at, request_id, size)
+             SELECT i, 'meta', 'other', 'quarantined', x'00', {now}, 'req', 200 FROM n;"
         );
         fill_sqlite(file, &sql).map_err(io::Error::other)
     }
@@ -177,6 +182,11 @@ impl Rows {
             "INSERT INTO field_sets (id, fields) SELECT i, 'Field_' || i FROM generate_series(1, 100) i".to_owned(),
             "INSERT INTO field_sets (id, fields) VALUES (1000, 'Gone')".to_owned(),
             "INSERT INTO field_set_members (field, set_id) SELECT fields, id FROM field_sets".to_owned(),
+            format!(
+                "INSERT INTO events (id, source, kind, state, content_hash, received_at, request_id, size)
+                 SELECT nextval('event_ids'), 'meta', 'other', 'quarantined', '\\x00', now(), 'req', 200
+                   FROM generate_series(1, {QUARANTINED})"
+            ),
             "VACUUM ANALYZE".to_owned(),
         ] {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await?;

@@ -8,6 +8,8 @@
 //! target ends it with 1.
 
 mod load;
+#[path = "../tests/support/plans.rs"]
+mod plans;
 #[allow(
     dead_code,
     clippy::unwrap_used,

@@ -295,7 +295,7 @@ pub enum StoreError {
     InUse { path: String, holder: String },
     #[error("the database is newer than this program: it has migration {found}, this program knows {known}")]
     TooNew { found: i64, known: i64 },
-    #[error("the database lacks migrations: it has {found}, this program needs {known}; run `leadrelay migrate`")]
+    #[error("the database lacks migrations: it has {found}, this program needs {known}")]
     TooOld { found: i64, known: i64 },
     /// The database cannot be opened, since nothing answers there.
     #[error("the server cannot be reached: {0}")]
@@ -314,6 +314,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What to do about it, where it does not say so itself.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            StoreError::InUse { .. } => {
+                Some("only one process may use it: stop that one, or name another in `store.url`")
+            }
+            StoreError::TooNew { .. } => Some("run the newer program, or restore a backup of the older one's"),
+            StoreError::TooOld { .. } => Some("run `leadrelay migrate`"),
+            StoreError::FileExists(_) => Some("name a new file"),
+            StoreError::Unreachable(_) => Some("see whether it runs, and `store.url`"),
+            _ => None,
+        }
+    }
+
     /// What is behind it, for another error or sentence that says already that the store cannot be used.
     pub fn reason(&self) -> String {
         match self {

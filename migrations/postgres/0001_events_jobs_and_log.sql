@@ -21,7 +21,9 @@ CREATE TABLE events (
     size         integer NOT NULL,
     PRIMARY KEY (id, received_at)
 ) PARTITION BY RANGE (received_at);
-CREATE TABLE events_rest PARTITION OF events DEFAULT;
+-- Each event is changed once, when it is folded.
+CREATE TABLE events_rest PARTITION OF events DEFAULT
+    WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 -- A lead's timeline; what folding reads of it, however long it is; the first copy of a redelivered event, without reading
 -- the table. What differs most comes first in this index and in the keys below: each comparison then ends at once.
 CREATE INDEX events_lead ON events (lead_id, source, state, id, content_hash);
@@ -73,7 +75,8 @@ CREATE TABLE source_counts (
     slot   smallint NOT NULL,
     n      bigint NOT NULL,
     PRIMARY KEY (source, hour, state, slot)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+        autovacuum_vacuum_cost_delay = 0);
 
 -- The folded leads.
 CREATE TABLE leads (
@@ -88,7 +91,8 @@ CREATE TABLE leads (
     excluded   boolean NOT NULL DEFAULT false,
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (source, lead_id)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+        autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX leads_email ON leads (email COLLATE "C", source, lead_id) WHERE email IS NOT NULL;
 CREATE INDEX leads_updated ON leads (updated_at, source, lead_id);
 CREATE INDEX leads_name ON leads (lower(name) COLLATE "C", source, lead_id) WHERE name IS NOT NULL;
@@ -115,7 +119,8 @@ CREATE TABLE links (
     revision    bigint NOT NULL,
     linked_at   timestamptz NOT NULL,
     PRIMARY KEY (destination, source, lead_id)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+        autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 CREATE UNIQUE INDEX links_owner ON links (destination, record_id) WHERE owner;
 CREATE INDEX links_record ON links (record_id);
 CREATE INDEX links_sharer ON links (destination, record_id) WHERE NOT owner;
@@ -320,7 +325,8 @@ CREATE TABLE outcome_counts (
     slot        smallint NOT NULL,
     n           bigint NOT NULL,
     PRIMARY KEY (minute, destination, operation, outcome, slot)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+        autovacuum_vacuum_cost_delay = 0);
 
 -- API calls by hour and replica.
 CREATE TABLE budget (

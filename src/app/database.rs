@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
 use super::{check, open_store};
 use crate::clock::Clock;
 use crate::config::{Config, ServerUrl, StoreUrl};
-use crate::domain::check::{Finding, of_former_keys};
+use crate::domain::check::{Finding, Severity, of_former_keys};
 use crate::domain::ids::{DestinationName, SourceName};
-use crate::store::postgres::PostgresStore;
 use crate::store::postgres::copy::{CopiedTable, Progress, copy_from};
+use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, Options, SqliteStore, back_up as copy_file};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreResult};
 
 /// Creates the database or brings it to the version that is answered. A file is refused while another process has it open.
 pub async fn migrate(config: &Config) -> Result<i64> {
@@ -33,78 +32,73 @@ pub async fn back_up(from: &Path, to: &Path) -> Result<()> {
     copy_file(from, to).await.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
-/// The lead fields that each source's events had, also beside a service that has the database open; none where there is no
-/// database yet.
-pub async fn seen_fields(config: &Config) -> Result<BTreeMap<SourceName, Vec<String>>> {
-    let mut seen = BTreeMap::new();
-    let Some(database) = Readable::open(config).await? else { return Ok(seen) };
-    for source in config.sources.keys() {
-        let fields = match &database {
-            Readable::Store(store) => store.seen_fields(source).await?,
-            Readable::Beside(file) => sqlite::seen_fields(file, source).await?,
-        };
-        seen.insert(source.clone(), fields);
+/// The lead fields that each source's events had.
+pub type SeenFields = BTreeMap<SourceName, Vec<String>>;
+
+/// Reads them; `None` where there is no database yet. Only reads, beside whichever service has the database open or opens it.
+pub async fn seen_fields(config: &Config) -> StoreResult<Option<SeenFields>> {
+    let sources = config.sources.keys();
+    let seen = match &config.store.url {
+        StoreUrl::Sqlite(path) if !path.exists() => return Ok(None),
+        StoreUrl::Sqlite(path) => {
+            must_not_be_moved(path)?;
+            sqlite::seen_fields(path, sources).await
+        }
+        StoreUrl::Postgres(server) => {
+            postgres::seen_fields(server.expose(), config.store.allow_unsafe_server, sources).await
+        }
+    };
+    match seen {
+        // Nothing was ever made in it.
+        Err(StoreError::TooOld { found: 0, .. }) => Ok(None),
+        seen => seen.map(Some),
     }
-    database.close().await;
-    Ok(seen)
 }
 
-/// What is to be said of records whose keys were formed otherwise than they are now, for each destination; read likewise.
-pub async fn former_keys(config: &Config) -> Result<Vec<(DestinationName, Finding)>> {
+/// What is to be said of records whose keys were formed otherwise than they are now, for each destination; read likewise from a
+/// database that can be read.
+pub async fn former_keys(config: &Config) -> StoreResult<Vec<(DestinationName, Finding)>> {
     let mut told = Vec::new();
-    let Some(database) = Readable::open(config).await? else { return Ok(told) };
     for (name, destination) in &config.destinations {
         let (key, form) = check::key_of(&destination.records);
-        let count = match &database {
-            Readable::Store(store) => store.count_keys_formed_otherwise(name, &key.field, &form).await?,
-            Readable::Beside(file) => sqlite::count_keys_formed_otherwise(file, name, &key.field, &form).await?,
+        let count = match &config.store.url {
+            StoreUrl::Sqlite(path) => sqlite::count_keys_formed_otherwise(path, name, &key.field, &form).await?,
+            StoreUrl::Postgres(server) => {
+                let unsafe_too = config.store.allow_unsafe_server;
+                postgres::count_keys_formed_otherwise(server.expose(), unsafe_too, name, &key.field, &form).await?
+            }
         };
         told.extend(of_former_keys(count, &key, &form).map(|finding| (name.clone(), finding)));
     }
-    database.close().await;
     Ok(told)
 }
 
-/// A database that is only read.
-enum Readable<'c> {
-    Store(Arc<dyn Store>),
-    /// A file that a service has open.
-    Beside(&'c Path),
-}
-
-impl<'c> Readable<'c> {
-    /// `None`: there is none yet.
-    async fn open(config: &'c Config) -> Result<Option<Self>> {
-        let file = match &config.store.url {
-            StoreUrl::Sqlite(path) if !path.exists() => return Ok(None),
-            StoreUrl::Sqlite(path) => Some(path),
-            StoreUrl::Postgres(_) => None,
-        };
-        let mut offline = config.clone();
-        offline.store.migrate = false;
-        match (open_store(&offline).await, file) {
-            (Ok(store), _) => Ok(Some(Self::Store(store))),
-            (Err(error), _) if is_empty(&error) => Ok(None),
-            (Err(error), Some(file)) if is_in_use(&error) => Ok(Some(Self::Beside(file))),
-            (Err(error), _) => Err(error),
+/// What `check` says of the database after it was looked at; `migrate`: whether a service that starts brings it up to date.
+pub fn finding(migrate: bool, looked: &StoreResult<Option<SeenFields>>) -> Finding {
+    let found = |severity, finding: &str, remedy: &str| Finding {
+        severity,
+        subject: "store.url".to_owned(),
+        finding: finding.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    match looked {
+        Ok(Some(_)) => found(Severity::Ok, "the database can be read", ""),
+        Ok(None) if migrate => found(Severity::Ok, "there is no database yet; the service makes it", ""),
+        Ok(None) => found(Severity::Error, "there is no database yet, and the service may not make it", MIGRATE),
+        Err(error @ StoreError::TooOld { .. }) if migrate => {
+            found(Severity::Warning, &error.to_string(), "start the service: it applies them")
         }
-    }
-
-    async fn close(self) {
-        if let Self::Store(store) = self {
-            store.close().await;
+        Err(error @ StoreError::TooOld { .. }) => found(Severity::Error, &error.to_string(), MIGRATE),
+        Err(StoreError::Unfit(why)) => {
+            let (what, remedy) = why.rsplit_once("; ").unwrap_or((why, LOOK));
+            found(Severity::Error, what, remedy)
         }
+        Err(error) => found(Severity::Error, &error.reason(), error.remedy().unwrap_or(LOOK)),
     }
 }
 
-fn is_in_use(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(StoreError::InUse { .. }))
-}
-
-/// Whether there is a database in which nothing was ever made.
-fn is_empty(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(StoreError::TooOld { found: 0, .. }))
-}
+const MIGRATE: &str = "run `leadrelay migrate`";
+const LOOK: &str = "see that `store.url` names leadrelay's database, and that this user may read it";
 
 /// What was copied to PostgreSQL.
 pub struct Copied {
@@ -147,17 +141,38 @@ fn note_move(from: &Path, to: &ServerUrl) -> Result<()> {
 }
 
 /// Refuses a file that was moved to another database.
-pub(super) fn must_not_be_moved(file: &Path) -> Result<()> {
+pub(super) fn must_not_be_moved(file: &Path) -> StoreResult<()> {
     let beside = moved_note(file);
     let Ok(note) = std::fs::read_to_string(&beside) else { return Ok(()) };
     let (file, note, beside) = (file.display(), note.trim(), beside.display());
     let why =
         format!("{file} was {note}; what came since is there. To go back to the file all the same, delete {beside}");
-    Err(StoreError::Unfit(why).into())
+    Err(StoreError::Unfit(why))
 }
 
 fn moved_note(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".moved");
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_database_says_what_to_do() {
+        let check = |migrate: bool, looked: StoreResult<Option<SeenFields>>, severity: Severity, remedy: &str| {
+            let found = finding(migrate, &looked);
+            assert_eq!((found.severity, found.remedy.as_str()), (severity, remedy), "{looked:?}");
+        };
+        let too_old = || Err(StoreError::TooOld { found: 1, known: 2 });
+        check(true, Ok(Some(SeenFields::new())), Severity::Ok, "");
+        check(true, Ok(None), Severity::Ok, "");
+        check(false, Ok(None), Severity::Error, MIGRATE);
+        check(true, too_old(), Severity::Warning, "start the service: it applies them");
+        check(false, too_old(), Severity::Error, MIGRATE);
+        check(true, Err(StoreError::Unfit("it is old; upgrade it".to_owned())), Severity::Error, "upgrade it");
+        check(true, Err(StoreError::Unavailable("it is no database".to_owned())), Severity::Error, LOOK);
+    }
 }

@@ -22,7 +22,8 @@ use crate::domain::mapping::FieldRow;
 
 #[derive(Debug, Arguments)]
 pub(super) struct Args {
-    /// Ask no CRM. The database is asked either way, if there is one: which fields leads had tells of slips in the mapping.
+    /// Look at the configuration only, and ask neither the CRMs nor the database. Which fields leads had, as the database knows,
+    /// tells of slips in the mapping.
     #[arg(long)]
     offline: bool,
     /// Show which custom fields of the mapping the CRM does not have, ask (at a terminal only), create them with the rights to read
@@ -59,10 +60,14 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
     let mut report = Report::of(path, &config, &checks);
     report.ok &= created.iter().flatten().all(FieldReport::is_there);
     report.created = created;
-    for (name, Finding { finding, remedy, .. }) in database::former_keys(&config).await? {
-        report.configuration.warnings.push(format!("destinations.{name}: {finding}; {remedy}"));
+    let seen = if args.offline { None } else { Some(database::seen_fields(&config).await) };
+    report.add_database(seen.as_ref().map(|seen| database::finding(config.store.migrate, seen)));
+    if matches!(seen, Some(Ok(Some(_)))) {
+        for (name, Finding { finding, remedy, .. }) in database::former_keys(&config).await? {
+            report.configuration.warnings.push(format!("destinations.{name}: {finding}; {remedy}"));
+        }
     }
-    let sources = mapping::source_fields(&config).await?;
+    let sources = mapping::source_fields(&config, seen.and_then(Result::ok).flatten().unwrap_or_default());
     for (name, destination) in &config.destinations {
         let known = mapping::lead_fields(&sources, destination);
         if destination.sources.iter().all(|source| sources.get(source).is_some_and(|source| source.is_told)) {
@@ -119,6 +124,8 @@ struct Report {
     /// What became of the fields that were missing, with `--create-missing`.
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<Vec<FieldReport>>,
+    /// Of the database; nothing where it was not asked.
+    database: Vec<Found>,
     destinations: Vec<OfDestination>,
 }
 
@@ -180,8 +187,14 @@ impl Report {
                 warnings: config.warnings(),
             },
             created: None,
+            database: Vec::new(),
             destinations,
         }
+    }
+
+    fn add_database(&mut self, finding: Option<Finding>) {
+        self.ok &= finding.iter().all(|finding| finding.severity != Severity::Error);
+        self.database = finding.iter().map(Found::from).collect();
     }
 
     fn of_mistakes(path: &Path, errors: &ConfigErrors) -> Self {
@@ -193,6 +206,7 @@ impl Report {
                 warnings: Vec::new(),
             },
             created: None,
+            database: Vec::new(),
             destinations: Vec::new(),
         }
     }
@@ -203,13 +217,11 @@ impl Report {
         for warning in &self.configuration.warnings {
             text.push_str(&format!("  note: {warning}\n"));
         }
+        if !self.database.is_empty() {
+            text.push_str(&format!("\nthe database\n{}\n", table_of(&self.database)));
+        }
         for destination in &self.destinations {
-            let rows = destination.findings.iter().map(|found| {
-                let remedy = found.remedy.clone().unwrap_or_default();
-                [found.severity.to_owned(), found.subject.clone(), found.finding.clone(), remedy]
-            });
-            let table = output::table(["", "subject", "finding", "what to do"], rows);
-            text.push_str(&format!("\n{}\n{table}\n", destination.destination));
+            text.push_str(&format!("\n{}\n{}\n", destination.destination, table_of(&destination.findings)));
             if !destination.without_a_row.is_empty() {
                 let fields = destination.without_a_row.join(", ");
                 text.push_str(&format!("  note: these lead fields have no row and are not synced: {fields}\n"));
@@ -218,10 +230,10 @@ impl Report {
         }
         let count = |severity: Severity| {
             let findings = self.destinations.iter().flat_map(|destination| &destination.findings);
-            findings.filter(|found| found.severity == severity.as_str()).count()
+            findings.chain(&self.database).filter(|found| found.severity == severity.as_str()).count()
         };
         if offline {
-            text.push_str("No CRM was asked.\n");
+            text.push_str("Neither a CRM nor the database was asked.\n");
         } else {
             let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
             text.push_str(&format!("\n{}, {}\n", counted(errors, "error"), counted(warnings, "warning")));
@@ -264,6 +276,14 @@ impl OfCriterion {
             missed_by: criterion.missed_by.clone(),
         }
     }
+}
+
+fn table_of(findings: &[Found]) -> String {
+    let rows = findings.iter().map(|found| {
+        let remedy = found.remedy.clone().unwrap_or_default();
+        [found.severity.to_owned(), found.subject.clone(), found.finding.clone(), remedy]
+    });
+    output::table(["", "subject", "finding", "what to do"], rows)
 }
 
 fn counted(number: usize, what: &str) -> String {
@@ -320,7 +340,7 @@ mod tests {
             divergence: None,
         })];
         let configuration = OfConfiguration { file: "x.toml".into(), errors: Vec::new(), warnings: Vec::new() };
-        Report { ok: destinations[0].ok, configuration, created: None, destinations }
+        Report { ok: destinations[0].ok, configuration, created: None, database: Vec::new(), destinations }
     }
 
     #[test]

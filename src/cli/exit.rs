@@ -47,16 +47,9 @@ pub(super) fn refuse(error: &Error) -> ExitCode {
 }
 
 /// What to do about a failure that does not say so itself.
-fn remedy(error: &Error) -> &'static str {
-    match error.chain().find_map(|cause| cause.downcast_ref()) {
-        Some(StoreError::InUse { .. }) => {
-            "; only one process may use it: stop that one, or name another in `store.url`"
-        }
-        Some(StoreError::TooNew { .. }) => "; run the newer program, or restore a backup of the older one's",
-        Some(StoreError::FileExists(_)) => "; name a new file",
-        Some(StoreError::Unreachable(_)) => "; see whether it runs, and `store.url`",
-        _ => "",
-    }
+fn remedy(error: &Error) -> String {
+    let store = error.chain().find_map(|cause| cause.downcast_ref());
+    store.and_then(StoreError::remedy).map(|remedy| format!("; {remedy}")).unwrap_or_default()
 }
 
 fn how(error: &Error) -> Exit {

@@ -4,14 +4,15 @@ mod document;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args as Arguments, ValueEnum};
 use tracing::warn;
 
 use self::document::Document;
 use super::exit::Exit;
 use super::output;
-use crate::app::{check, database};
+use crate::app::check;
+use crate::app::database::{self, SeenFields};
 use crate::config::{Config, DestinationConfig, SourceConfig};
 use crate::domain::ids::{DestinationName, ObjectName, SourceName};
 use crate::domain::mapping::documented::documented_rows;
@@ -46,7 +47,9 @@ enum Format {
 /// A CRM that cannot be asked leaves its labels and formats out, and stderr says so.
 pub(super) async fn run(args: Args, config: &Config) -> Result<Exit> {
     let mut document = Document::default();
-    let sources = source_fields(config).await?;
+    let cannot_read = || format!("cannot read {}", config.store.url);
+    let seen = database::seen_fields(config).await.with_context(cannot_read)?;
+    let sources = source_fields(config, seen.unwrap_or_default());
     for (name, destination) in &config.destinations {
         let schema = if args.offline { Schema::default() } else { ask(name, destination).await };
         let lead_fields = lead_fields(&sources, destination);
@@ -82,9 +85,8 @@ pub(super) struct SourceFields {
     pub is_told: bool,
 }
 
-/// What is known of each source's leads.
-pub(super) async fn source_fields(config: &Config) -> Result<BTreeMap<SourceName, SourceFields>> {
-    let mut seen = database::seen_fields(config).await?;
+/// What is known of each source's leads; `seen`: the fields that its events had.
+pub(super) fn source_fields(config: &Config, mut seen: SeenFields) -> BTreeMap<SourceName, SourceFields> {
     let of_source = |(name, source): (&SourceName, &SourceConfig)| {
         let of_preset = source::preset(&source.preset).map_or(&[][..], |preset| preset.lead_fields);
         let seen = seen.remove(name).unwrap_or_default();
@@ -93,7 +95,7 @@ pub(super) async fn source_fields(config: &Config) -> Result<BTreeMap<SourceName
         let known = of_preset.iter().map(|field| (*field).to_owned()).chain(set).chain(seen).collect();
         (name.clone(), SourceFields { known, is_told })
     };
-    Ok(config.sources.iter().map(of_source).collect())
+    config.sources.iter().map(of_source).collect()
 }
 
 /// The lead fields that are known of a destination's sources.

@@ -21,8 +21,8 @@ use crate::telemetry::metrics::{self, Exposition};
 
 /// Figures are at most this old.
 const FRESH_FOR: Duration = Duration::from_secs(1);
-/// Outcomes are counted over many rows and move slowly.
-const OUTCOMES_FRESH_FOR: Duration = Duration::from_secs(10);
+/// The alerts' window may be long: its outcomes are counted over many rows and move slowly.
+const ALERTING_FRESH_FOR: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Whoever asks gets an answer within a second.
 const ANSWER_WITHIN: Duration = Duration::from_millis(900);
@@ -52,11 +52,11 @@ struct Known {
 #[derive(Default)]
 struct Memory {
     history: DepthHistory,
-    outcomes: Option<(Timestamp, Outcomes)>,
+    /// Over the alerts' window.
+    alerting: Option<(Timestamp, Vec<OutcomeCount>)>,
     firing_since: HashMap<(AlertName, DestinationName), Timestamp>,
 }
 
-#[derive(Clone, Default)]
 struct Outcomes {
     /// Over the alerts' window.
     alerting: Vec<OutcomeCount>,
@@ -160,14 +160,15 @@ impl Figures {
         let queues = self.every_queue(now).await?;
         let standing = self.store.standing_figures().await?;
         let pauses = self.store.load_pauses().await?;
-        let outcomes = match &memory.outcomes {
-            Some((at, outcomes)) if is_fresh(*at, now, OUTCOMES_FRESH_FOR) => outcomes.clone(),
+        let alerting = match &memory.alerting {
+            Some((at, alerting)) if is_fresh(*at, now, ALERTING_FRESH_FOR) => alerting.clone(),
             _ => {
                 let alerting = self.store.count_outcomes(now.before(self.config.error_window)).await?;
-                let recent = self.store.count_outcomes(now.before(RATE_WINDOW)).await?;
-                memory.outcomes.insert((now, Outcomes { alerting, recent })).1.clone()
+                memory.alerting.insert((now, alerting)).1.clone()
             }
         };
+        let recent = self.store.count_outcomes(now.before(RATE_WINDOW)).await?;
+        let outcomes = Outcomes { alerting, recent };
         memory.history.remember(now, &queues);
         let alerts = self.alerts(now, &queues, &outcomes.alerting, &mut memory);
         let queues = queues.into_iter().map(|figures| trend(figures, &outcomes, &memory.history, now)).collect();

@@ -47,15 +47,17 @@ mod rows;
 mod shared;
 mod verbs;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use sqlx::{Connection, PgPool};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::accept::Intake;
 use self::notify::Notifier;
 use super::{StoreError, StoreResult};
+use crate::domain::ids::{DestinationName, FieldName, SourceName};
 
 /// The store of one process in a shared database.
 pub struct PostgresStore {
@@ -104,7 +106,7 @@ impl PostgresStore {
         migrations::apply(&mut db, options.migrate).await?;
         let now: time::Time = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut db).await?;
         partitions::make_ahead(&mut db, now.0).await?;
-        sqlx::Connection::close(db).await?;
+        db.close().await?;
         let check = connect::Check::new(options.accept_unsafe_server);
         let pool = connect::pool(connect, check.clone());
         let (here, moved_here) = watch::channel(0);
@@ -120,4 +122,35 @@ impl PostgresStore {
     fn wake_workers(&self) {
         self.here.send_modify(|times| *times = times.wrapping_add(1));
     }
+}
+
+/// The lead fields that each source's events had. Only reads, whoever else uses the database; it must have the schema that
+/// this program knows.
+pub async fn seen_fields(
+    url: &str,
+    accept_unsafe_server: bool,
+    sources: impl Iterator<Item = &SourceName>,
+) -> StoreResult<BTreeMap<SourceName, Vec<String>>> {
+    let (_, mut db) = connect::first(url, accept_unsafe_server).await?;
+    migrations::must_be_newest(&mut db).await?;
+    let mut seen = BTreeMap::new();
+    for source in sources {
+        seen.insert(source.clone(), leads::seen_fields(&mut db, source).await?);
+    }
+    db.close().await?;
+    Ok(seen)
+}
+
+/// How many records carry a key that was formed otherwise, read like the above.
+pub async fn count_keys_formed_otherwise(
+    url: &str,
+    accept_unsafe_server: bool,
+    destination: &DestinationName,
+    field: &FieldName,
+    form: &str,
+) -> StoreResult<u64> {
+    let (_, mut db) = connect::first(url, accept_unsafe_server).await?;
+    let count = links::count_keys_formed_otherwise(&mut db, destination, field, form).await?;
+    db.close().await?;
+    Ok(count)
 }

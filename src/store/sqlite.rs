@@ -43,6 +43,7 @@ mod walk;
 #[cfg(test)]
 mod plan_tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,13 +122,20 @@ async fn readers(path: &Path, most: u32) -> StoreResult<SqlitePool> {
     Ok(pool.connect_with(connect).await?)
 }
 
-/// The lead fields that a source's events had. Only reads, so that it may run in another process than the one that holds the
-/// database.
-pub async fn seen_fields(path: &Path, source: &SourceName) -> StoreResult<Vec<String>> {
+/// The lead fields that each source's events had. Only reads and does not lock, so that another process may have the database
+/// open or open it meanwhile; it must have the schema that this program knows.
+pub async fn seen_fields(
+    path: &Path,
+    sources: impl Iterator<Item = &SourceName>,
+) -> StoreResult<BTreeMap<SourceName, Vec<String>>> {
     let readers = readers(path, 1).await?;
-    let seen = leads::seen_fields(&readers, source).await;
+    migrations::must_be_newest(&mut *readers.acquire().await?).await?;
+    let mut seen = BTreeMap::new();
+    for source in sources {
+        seen.insert(source.clone(), leads::seen_fields(&readers, source).await?);
+    }
     readers.close().await;
-    seen
+    Ok(seen)
 }
 
 /// How many records carry a key that was formed otherwise, read like the above.

@@ -25,6 +25,11 @@ crm = "LastName"
 type = "text"
 "#;
 
+/// The configuration with its database at this address.
+fn at_a_database(url: &str) -> String {
+    format!("[store]\nurl = \"{url}\"\n{CONFIGURATION}")
+}
+
 fn leadrelay(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leadrelay"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -87,6 +92,52 @@ fn a_crm_out_of_reach_is_a_finding_and_ends_with_1() {
     let finding = &report["destinations"][0]["findings"][0];
     assert_eq!((&finding["severity"], &finding["subject"]), (&"error".into(), &"login".into()));
     assert!(!finding["remedy"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn an_offline_check_looks_at_the_configuration_only() {
+    let folder = folder(&at_a_database("postgres://nobody@127.0.0.1:1/nowhere"));
+    let (code, out, err) = run(folder.path(), &["check", "--offline"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("Neither a CRM nor the database was asked"), "{out}");
+}
+
+#[test]
+fn a_database_out_of_reach_is_a_finding_beside_those_of_the_crm() {
+    let folder = folder(&at_a_database("postgres://nobody@127.0.0.1:1/nowhere"));
+    let (code, out, err) = run(folder.path(), &["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    assert_eq!((code, &report["ok"]), (1, &false.into()), "{report}");
+    let found = &report["database"][0];
+    assert_eq!((&found["severity"], &found["subject"]), (&"error".into(), &"store.url".into()), "{report}");
+    assert!(found["remedy"].as_str().unwrap().contains("see whether it runs"), "{report}");
+    assert_eq!(report["destinations"][0]["findings"][0]["subject"], "login", "{report}");
+    let (code, out, _) = run(folder.path(), &["check"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("the server cannot be reached") && out.contains("2 errors"), "{out}");
+}
+
+#[test]
+fn a_check_reads_the_database_without_taking_it_from_a_service() {
+    let folder = folder(CONFIGURATION);
+    let found = || {
+        let (_, out, err) = run(folder.path(), &["check", "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        let found = report["database"][0].clone();
+        (found["severity"].as_str().unwrap().to_owned(), found["finding"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(found(), ("ok".to_owned(), "there is no database yet; the service makes it".to_owned()));
+    assert!(!folder.path().join("leadrelay.db").exists());
+    assert_eq!(run(folder.path(), &["migrate"]).0, 0);
+    let lock = folder.path().join("leadrelay.db.lock");
+    fs::remove_file(&lock).unwrap();
+    assert_eq!(found().0, "ok");
+    assert!(!lock.exists(), "it was locked");
+
+    let db = rusqlite::Connection::open(folder.path().join("leadrelay.db")).unwrap();
+    db.execute("UPDATE _sqlx_migrations SET version = 99 WHERE version = 1", []).unwrap();
+    let (severity, finding) = found();
+    assert!(severity == "error" && finding.contains("newer than this program"), "{severity}: {finding}");
 }
 
 #[test]
@@ -161,9 +212,14 @@ fn a_token_that_was_made_is_one_that_the_configuration_takes() {
 
 /// What the configuration is warned of, its lead system beside one that sends what its users tell it to.
 fn warned_of(configuration: &str) -> Vec<String> {
+    warned_by(&["check", "--offline", "--json"], 0, configuration)
+}
+
+/// What a check that ends with this code warns of.
+fn warned_by(check: &[&str], ends_with: i32, configuration: &str) -> Vec<String> {
     let folder = folder(configuration);
-    let (code, out, err) = run(folder.path(), &["check", "--offline", "--json"]);
-    assert_eq!((code, &*err), (0, ""), "{out}");
+    let (code, out, err) = run(folder.path(), check);
+    assert_eq!((code, &*err), (ends_with, ""), "{out}");
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     let told = report["configuration"]["warnings"].as_array().unwrap().iter().map(|told| told.as_str().unwrap());
     told.filter(|told| !told.contains("talks plain http")).map(str::to_owned).collect()
@@ -209,7 +265,8 @@ async fn what_events_had_is_known_while_the_service_runs() {
     harness.settled().await;
     let store = format!("[store]\nurl = \"sqlite://{}\"\n", file.display());
     let configuration = store + &with_forms(&CONFIGURATION.replace("\"name\"", "\"name\"\ndefault = \"Unknown\""));
-    let told = warned_of(&configuration);
+    // The CRM is out of reach, and the database is asked all the same.
+    let told = warned_by(&["check", "--json"], 1, &configuration);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("sources.forms: its leads are not known to have \"name\""), "{told:?}");
     let folder = folder(&configuration);

@@ -1,15 +1,16 @@
 //! A replica whose database goes away for a while, or that is frozen: what it had in hand then is in nobody's hands twice, and
-//! nothing that it knows is forgotten.
+//! nothing that it knows is forgotten. A webhook that it was storing is answered 503, whatever became of it.
 
 use std::time::{Duration, Instant};
 
+use leadrelay::domain::envelope::Expression;
 use serde_json::{Value as Json, json};
 use sqlx::AssertSqlSafe;
 
 use crate::database::TestDatabase;
-use crate::harness::{Harness, Stage, event};
+use crate::harness::{Harness, Stage, event, signature};
 use crate::postgres::{Cluster, connect, shared_or_skipped};
-use crate::proxy::Proxy;
+use crate::proxy::{Break, Proxy};
 
 /// A service that reaches its database by way of something that can be cut.
 struct CutOff {
@@ -22,6 +23,7 @@ struct CutOff {
 
 /// Longer than anything here takes that does not wait for its end.
 const LONG_LEASE: Duration = Duration::from_secs(90);
+const EMAIL: &str = "ada@lovelace.example";
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 impl CutOff {
@@ -32,6 +34,9 @@ impl CutOff {
         let way = Proxy::start(vec![server.port()]).await;
         let database = TestDatabase::At(format!("postgres://postgres@127.0.0.1:{}/{name}", way.port));
         let harness = Stage::on(database).await.start(|config| {
+            for source in config.sources.values_mut() {
+                source.read.event_id = Expression::parse("header:X-Event-Id").ok();
+            }
             for destination in config.destinations.values_mut() {
                 destination.retry.lease = lease;
                 destination.limits.timeout = Duration::from_secs(1).max(lease / 6);
@@ -42,8 +47,36 @@ impl CutOff {
 
     /// A new lead comes.
     async fn begin(&self) {
-        let lead = json!({ "id": "cl_1", "name": "Ada Lovelace", "email": "ada@lovelace.example" });
-        self.harness.send(&event("lead.created", 1_767_225_600, &lead)).await;
+        self.harness.send(&new_lead()).await;
+    }
+
+    /// The same, and the sender may give the event an ID; the status and the word that it is answered.
+    async fn post(&self, id: Option<&str>) -> (u16, Json) {
+        let body = new_lead();
+        let signature = signature(&body);
+        let mut headers = vec![("X-Klozeo-Signature", signature.as_str())];
+        headers.extend(id.map(|id| ("X-Event-Id", id)));
+        let (status, answer) = self.harness.post(&headers, body).await;
+        (status, answer["status"].clone())
+    }
+
+    /// A new lead comes, and the connection breaks on which it is stored: the sender is told to send it again. Answers how
+    /// many events are stored then.
+    async fn break_while_storing(&self, id: Option<&str>, how: Break) -> i64 {
+        self.way.break_at(EMAIL.as_bytes(), how);
+        assert_eq!(self.post(id).await.0, 503);
+        assert!(!self.way.is_whole(), "nothing broke");
+        self.number("SELECT count(*) FROM events").await
+    }
+
+    /// The sender sends it again: the word that it is answered, and how many events are stored once all is synced.
+    async fn repeat(&self, id: Option<&str>) -> (Json, i64) {
+        let (status, word) = self.post(id).await;
+        assert_eq!(status, 202);
+        self.harness.settled().await;
+        assert_eq!(self.number("SELECT count(*) FROM leads").await, 1);
+        assert_eq!(self.harness.records().await.len(), 1);
+        (word, self.number("SELECT count(*) FROM events").await)
     }
 
     /// A new lead comes, and is written. That this cannot be recorded before the way to the database is cut, for so long.
@@ -79,6 +112,36 @@ impl CutOff {
         let row = |row: &Json| ["operation", "outcome", "error_code"].map(|key| word(row, key)).join(" ");
         log["items"].as_array().unwrap().iter().rev().map(row).collect()
     }
+}
+
+fn new_lead() -> Vec<u8> {
+    event("lead.created", 1_767_225_600, &json!({ "id": "cl_1", "name": "Ada Lovelace", "email": EMAIL }))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_repeat_of_a_webhook_whose_commit_nobody_knows_of_is_known_by_its_id() {
+    let Some(cut_off) = CutOff::start(LONG_LEASE).await else { return };
+    let id = Some("evt_1");
+    assert_eq!(cut_off.break_while_storing(id, Break::BeforeItsAnswer).await, 1);
+    assert_eq!(cut_off.repeat(id).await, (json!("duplicate"), 1));
+    cut_off.harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_repeat_of_a_webhook_without_an_id_whose_commit_nobody_knows_of_does_no_harm() {
+    let Some(cut_off) = CutOff::start(LONG_LEASE).await else { return };
+    assert_eq!(cut_off.break_while_storing(None, Break::BeforeItsAnswer).await, 1);
+    assert_eq!(cut_off.repeat(None).await, (json!("accepted"), 2));
+    cut_off.harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_did_not_reach_the_database_is_taken_in_when_it_is_repeated() {
+    let Some(cut_off) = CutOff::start(LONG_LEASE).await else { return };
+    let id = Some("evt_1");
+    assert_eq!(cut_off.break_while_storing(id, Break::BeforeIt).await, 0);
+    assert_eq!(cut_off.repeat(id).await, (json!("accepted"), 1));
+    cut_off.harness.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

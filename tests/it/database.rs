@@ -14,13 +14,14 @@ use crate::postgres::{self, Database};
 const VARIABLE: &str = "LEADRELAY_TEST_STORE";
 
 /// What shows nothing more on PostgreSQL: files of SQLite's, tests without a database, and those that use a server anyway.
-const NOT_AGAIN: [&str; 9] = [
+const NOT_AGAIN: [&str; 10] = [
     "cli::",
     "cut_off::",
     "database::",
     "disk_full::",
     "kill::no_lead_is_lost",
     "kill::replicas::",
+    "replicas::",
     "sandbox_clients::",
     "strace::",
     "tidy::",

@@ -220,8 +220,17 @@ impl Harness {
 
     /// The same as it comes over the wire.
     pub async fn admin_text(&self, path: &str) -> String {
-        let request = self.stage.client.get(format!("http://{}/admin/v1/{path}", self.app.admin));
-        text(request.bearer_auth(self.token())).await
+        self.admin_text_of(&self.app, path).await
+    }
+
+    /// What another replica's admin API shows.
+    pub async fn admin_of(&self, app: &App, path: &str) -> Json {
+        read(&self.admin_text_of(app, path).await)
+    }
+
+    async fn admin_text_of(&self, app: &App, path: &str) -> String {
+        let request = self.stage.client.get(format!("http://{}/admin/v1/{path}", app.admin));
+        text(request.bearer_auth(app.made_token.as_deref().unwrap())).await
     }
 
     /// Changes something through the admin API.

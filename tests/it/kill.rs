@@ -1,7 +1,8 @@
 //! The kill test: senders send, people edit in the CRM, the CRM and the network misbehave, and the process is killed at
 //! random moments and started again. What became of it is judged by the CRM's own history.
 //!
-//! `SEED=` repeats a run's choices (the moments at which things meet are the machine's), `KILLS=500` makes it a long one.
+//! `SEED=` repeats a run's choices (the moments at which things meet are the machine's), `LONG=1` makes it a long one and
+//! `KILLS=500` one of so many kills.
 
 #![expect(clippy::unwrap_used, reason = "the test ends at whatever it did not expect")]
 
@@ -22,12 +23,13 @@ use std::time::Duration;
 
 use crate::postgres::Cluster;
 use crm::Crm;
-use run::{Run, number};
+use run::{Run, times};
 use senders::Sent;
 use service::{LEASE, Service};
 
-/// What a test run without `KILLS` does.
+/// What a test run without `KILLS` does, and a long one.
 const KILLS: u64 = 10;
+const MANY_KILLS: u64 = 500;
 /// How often a database of its own is restarted in the course of a run.
 const DATABASE_RESTARTS: u64 = 5;
 /// What befalls requests as a whole.
@@ -41,7 +43,7 @@ async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_pr
 }
 
 async fn kill_and_judge(mut run: Run, mut service: Service, database: Option<&Cluster>) {
-    let kills = number("KILLS").unwrap_or(KILLS);
+    let kills = times("KILLS", KILLS, MANY_KILLS);
     run.crm.order_faults(run.rng.u64(..)).await;
     service.start();
     let mut load = run.begin(&service);

@@ -1,9 +1,12 @@
 //! Handing due jobs to workers, and taking them back.
 
 use leadrelay::domain::job::{Class, Lane};
+use leadrelay::store::postgres::{Options, PostgresStore};
 use leadrelay::store::*;
 
 use crate::fixture::*;
+use crate::plans::steps_that_grow;
+use crate::postgres::{connect, shared_or_skipped};
 
 on_both_stores! {
     live_work_goes_before_backfill_and_the_longest_due_first,
@@ -60,4 +63,31 @@ async fn a_held_job_is_looked_at_again_when_its_time_comes(fixture: Fixture) {
     assert_eq!(fixture.store.next_due(&crm()).await.unwrap(), Some(secs(1000)));
     let again = fixture.claim(1000).await;
     assert_eq!((lanes(&again), again[0].attempt), (vec![("ada", Lane::Linked)], 1));
+}
+
+/// On a table of which most rows are not claimable, in all the ways in which they may not be.
+#[tokio::test]
+async fn claiming_on_postgresql_reads_partial_indexes_in_order_and_sorts_only_what_it_has_locked() {
+    let Some(cluster) = shared_or_skipped() else { return };
+    let database = cluster.database().await;
+    let fill = "INSERT INTO jobs (destination, source, lead_id, state, lane, class, due_at, attempt, wanted, owed_since,
+                                  suspicion, forced, look_again_at)
+                SELECT 'crm', 'klozeo', 'cl_' || i, (ARRAY['owed', 'owed', 'held', 'dead'])[1 + i % 4], i / 4 % 2, i / 8 % 2,
+                       CASE WHEN i % 100 = 0 THEN now() ELSE now() + interval '1 year' END, 0, 1, now(), 0, false,
+                       CASE WHEN i % 4 > 1 THEN now() + interval '1 day' END
+                  FROM generate_series(1, 20000) i; ANALYZE jobs";
+    let mut db = connect(&database.url).await;
+    sqlx::raw_sql(fill).execute(&mut db).await.unwrap();
+    let options = Options { accept_unsafe_server: true, ..Options::default() };
+    let store = PostgresStore::open(&database.url, options).await.unwrap();
+    let plan = store.claim_plan().await.unwrap();
+    assert_eq!(steps_that_grow(&plan), [""; 0], "{plan:#?}");
+    let locks = plan.iter().zip(&plan[1..]).filter(|(step, _)| step.contains("LockRows")).map(|(_, read)| read);
+    let by =
+        |index: &str| locks.clone().filter(|read| read.contains(&format!("Index Scan using {index} on jobs"))).count();
+    assert_eq!((by("jobs_claim"), by("jobs_look_again"), locks.count()), (4, 1, 5), "{plan:#?}");
+
+    sqlx::raw_sql("DROP INDEX jobs_claim").execute(&mut db).await.unwrap();
+    let plan = store.claim_plan().await.unwrap();
+    assert!(steps_that_grow(&plan).len() >= 4, "a claim without its index is not known by its plan: {plan:#?}");
 }

@@ -7,6 +7,7 @@ use crate::rows::*;
 
 on_both_stores! {
     failures_are_grouped_and_open_conflicts_and_sharers_counted,
+    quarantined_events_are_counted_for_each_source_as_far_as_is_quick,
     of_failures_it_is_counted_for_how_many_leads_they_still_stand,
 }
 
@@ -32,6 +33,25 @@ async fn failures_are_grouped_and_open_conflicts_and_sharers_counted(fixture: Fi
     assert_eq!(standing.open_conflicts, [("crm".into(), ConflictKind::Field, 1)]);
     let counts = fixture.store.count_outcomes(micros(61_000_000)).await.unwrap();
     assert_eq!((counts.len(), counts[0].count), (1, 3));
+}
+
+async fn quarantined_events_are_counted_for_each_source_as_far_as_is_quick(fixture: Fixture) {
+    let quarantine = async |source: &str, first: u32, last: u32, state: &str| {
+        let insert = format!(
+            "WITH RECURSIVE n (i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
+             INSERT INTO events (id, source, kind, state, content_hash, received_at, request_id, size)
+             SELECT i, '{source}', 'other', '{state}', x'00', us(1), 'req', 2 FROM n"
+        );
+        fixture.execute(&insert).await;
+    };
+    assert!(fixture.store.standing_figures().await.unwrap().quarantined.is_empty());
+    quarantine("b_many", 1, 10_003, "quarantined").await;
+    quarantine("a_few", 20_001, 20_002, "quarantined").await;
+    quarantine("a_few", 20_003, 20_003, "folded").await;
+    quarantine("c_one", 20_004, 20_004, "quarantined").await;
+    let mut counted = fixture.store.standing_figures().await.unwrap().quarantined;
+    counted.sort();
+    assert_eq!(counted, [("a_few".into(), 2), ("b_many".into(), 10_000), ("c_one".into(), 1)]);
 }
 
 async fn of_failures_it_is_counted_for_how_many_leads_they_still_stand(fixture: Fixture) {

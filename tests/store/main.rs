@@ -18,9 +18,12 @@ mod figures;
 mod gates;
 mod intents;
 mod leads;
+mod migrating;
 mod model;
 mod ownership;
 mod people;
+#[path = "../support/plans.rs"]
+mod plans;
 #[path = "../support/postgres.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod postgres;
@@ -33,5 +36,7 @@ mod settle;
 mod shared;
 mod strangers;
 mod sync_log;
+mod tls;
+mod vacuum;
 mod values;
 mod work;

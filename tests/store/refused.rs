@@ -58,7 +58,7 @@ async fn a_server_that_may_forget_is_refused_unless_it_was_said_to_be_right() {
 
     cluster.execute("ALTER SYSTEM SET fsync = on").await;
     cluster.execute(&format!("ALTER DATABASE {name} SET synchronous_commit = off")).await;
-    cluster.ask_for_passwords("weak"); // Reads the settings again.
+    cluster.let_in("weak", "scram-sha-256"); // Reads the settings again.
     assert!(refused(&url, Options::default()).await.contains("synchronous_commit"));
 
     let weak = url.replace("postgres@", "weak:wrong@");
@@ -106,11 +106,23 @@ async fn a_server_that_came_back_with_other_settings_is_not_used() {
 }
 
 #[tokio::test]
+async fn a_standby_is_refused() {
+    let Some(cluster) = Cluster::new("") else { return };
+    let name = cluster.create_database().await;
+    let standby = cluster.standby().await;
+    let told = refused(&standby.url(&name), Options::default()).await;
+    assert!(told.contains("as a standby does") && told.contains("name the primary"), "{told}");
+}
+
+#[tokio::test]
 async fn what_a_person_must_mend_is_said() {
     let Some(cluster) = shared_or_skipped() else { return };
     let options = || Options { accept_unsafe_server: true, ..Options::default() };
     assert!(refused(&cluster.url("no_such_database"), options()).await.contains("createdb"));
     assert!(refused("postgres://:::", options()).await.contains("postgres://user:password@host/database"));
+    cluster.let_in("locked_out", "reject");
+    let locked_out = cluster.url("postgres").replace("postgres@", "locked_out@");
+    assert!(refused(&locked_out, options()).await.contains("see `store.url` and pg_hba.conf"));
     let nobody_there = PostgresStore::open("postgres://postgres@127.0.0.1:1/x", options()).await.err();
     assert!(matches!(nobody_there, Some(StoreError::Unreachable(_))), "{nobody_there:?}");
 }

@@ -316,6 +316,22 @@ async fn workers_of_every_process_are_woken() {
 }
 
 #[tokio::test]
+async fn whoever_listens_comes_back_after_the_server_ended_the_connection() {
+    let Some((fixture, stores)) = two_stores().await else { return };
+    let mut elsewhere = stores[1].subscribe();
+    let woken = async |elsewhere: &mut tokio::sync::watch::Receiver<u64>| {
+        tokio::time::timeout(Duration::from_secs(10), elsewhere.changed()).await.unwrap().unwrap();
+    };
+    let listeners = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    assert_eq!(fixture.count(&format!("SELECT count(*) {listeners}")).await, 2);
+    fixture.execute(&format!("SELECT pg_terminate_backend(pid, 5000) {listeners}")).await;
+    // When it is back it looks once, for what it has missed.
+    woken(&mut elsewhere).await;
+    fixture.accept(event("ada", "{}")).await;
+    woken(&mut elsewhere).await;
+}
+
+#[tokio::test]
 async fn spans_that_several_processes_saw_closed_count_once() {
     let Some((_fixture, stores)) = two_stores().await else { return };
     stores[0].save_closed_spans(&crm(), &[(secs(10), secs(20)), (secs(50), secs(60))]).await.unwrap();

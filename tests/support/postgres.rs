@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,7 +47,7 @@ rm -rf "$0"
 /// The server that all tests of this process share, each with databases of its own; `None` where there is no PostgreSQL.
 pub fn shared() -> Option<&'static Cluster> {
     static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
-    SHARED.get_or_init(|| Some(Cluster::make(&Programs::find()?, HASTY))).as_ref()
+    SHARED.get_or_init(|| Some(Cluster::make(&Programs::find()?, HASTY, &[]))).as_ref()
 }
 
 /// Whether there is PostgreSQL; where not, says so and fails where `CI` is set.
@@ -101,18 +102,26 @@ impl Cluster {
     /// A server of the test's own that keeps what it commits, with these lines of configuration besides; `None` where
     /// there is no PostgreSQL, which it has said then.
     pub fn new(settings: &str) -> Option<Self> {
+        Self::with_files(settings, &[])
+    }
+
+    /// The same with these files among its data, by name and content.
+    pub fn with_files(settings: &str, files: &[(&str, &str)]) -> Option<Self> {
         let programs = Programs::find();
         if programs.is_none() {
             say_skipped();
         }
-        Some(Self::make(&programs?, settings))
+        Some(Self::make(&programs?, settings, files))
     }
 
-    fn make(programs: &Programs, settings: &str) -> Self {
+    fn make(programs: &Programs, settings: &str, files: &[(&str, &str)]) -> Self {
         let mut cluster = Self::empty(programs);
         let made = cluster.run("initdb", &["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]);
         made.unwrap();
         cluster.configure(&format!("{SETTINGS}{settings}"));
+        for (name, content) in files {
+            cluster.write(name, content);
+        }
         cluster.start_somewhere();
         cluster
     }
@@ -199,11 +208,11 @@ impl Cluster {
         db.close().await.unwrap();
     }
 
-    /// Has one user of the server give a password from now on.
-    pub fn ask_for_passwords(&self, user: &str) {
+    /// Has one user of the server be let in by this method from now on: `scram-sha-256`, `reject`.
+    pub fn let_in(&self, user: &str, method: &str) {
         let rules = self.data().join("pg_hba.conf");
         let others = fs::read_to_string(&rules).unwrap();
-        fs::write(&rules, format!("host all {user} 127.0.0.1/32 scram-sha-256\n{others}")).unwrap();
+        fs::write(&rules, format!("host all {user} 127.0.0.1/32 {method}\n{others}")).unwrap();
         self.run("pg_ctl", &["reload"]).unwrap();
     }
 
@@ -263,6 +272,16 @@ impl Cluster {
     fn configure(&self, settings: &str) {
         let mut file = File::options().append(true).open(self.data().join("postgresql.conf")).unwrap();
         file.write_all(settings.as_bytes()).unwrap();
+    }
+
+    /// Puts a file among the data that only the server may read: it takes no other for a private key.
+    fn write(&self, name: &str, content: &str) {
+        let path = self.data().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((user, group)) = self.programs.user {
+            std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
+        }
     }
 
     /// Runs one of PostgreSQL's programs on the data, as the user who may.

@@ -27,7 +27,7 @@ pub struct SourceView {
     last_24_hours: ReceivedView,
     /// Leads accepted per hour, over the last 24.
     accepted_per_hour: f64,
-    /// All that are quarantined now, whenever they came.
+    /// All that are quarantined now, whenever they came; 10,000 stands for that many or more.
     quarantined: u64,
     /// Requests refused since the process started, by reason.
     refused: RefusedView,

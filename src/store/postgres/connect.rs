@@ -44,17 +44,21 @@ pub(super) async fn first(url: &str, accept_unsafe: bool) -> StoreResult<(PgConn
         .map_err(|_| StoreError::Unreachable(format!("no answer within {} s", CONNECT_WITHIN.as_secs())))?
         .map_err(told)?;
     let version: String = sqlx::query_scalar("SELECT current_setting('server_version_num')").fetch_one(&mut db).await?;
-    let version = version.parse::<i32>().unwrap_or(0);
-    if version < OLDEST_SERVER {
-        let version = version / 10_000;
-        return Err(unfit(&format!(
-            "the server is PostgreSQL {version}, and 14 is the oldest that will do; upgrade it"
-        )));
+    if let Some(why) = too_old(&version) {
+        return Err(unfit(&why));
     }
     if !accept_unsafe && let Some(why) = may_forget(&mut db).await? {
         return Err(unfit(&why));
     }
     Ok((options, db))
+}
+
+/// What is said of a server of this `server_version_num` that is too old.
+fn too_old(version: &str) -> Option<String> {
+    let version = version.parse::<i32>().unwrap_or(0);
+    let (major, oldest) = (version / 10_000, OLDEST_SERVER / 10_000);
+    (version < OLDEST_SERVER)
+        .then(|| format!("the server is PostgreSQL {major}, and {oldest} is the oldest that will do; upgrade it"))
 }
 
 /// Why the server may forget what it has committed, if so.
@@ -160,4 +164,20 @@ fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
 
 fn unfit(why: &str) -> StoreError {
     StoreError::Unfit(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_before_14_is_too_old() {
+        let said = too_old("130022").unwrap();
+        assert_eq!(said, "the server is PostgreSQL 13, and 14 is the oldest that will do; upgrade it");
+        assert!(too_old("90624").unwrap().contains("PostgreSQL 9,"));
+        for fits in ["140000", "150013", "180001"] {
+            assert_eq!(too_old(fits), None, "{fits}");
+        }
+        assert!(too_old("").is_some(), "what does not say its version is none that is known to work");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::PostgresStore;
 use super::cells::Cells;
@@ -317,7 +317,7 @@ fn is_nobody(scope: &ResyncScope) -> bool {
 }
 
 /// Fields of a source's newest leads, by name.
-pub(super) async fn seen_fields(store: &PostgresStore, source: &SourceName) -> StoreResult<Vec<String>> {
+pub(super) async fn seen_fields(db: &mut PgConnection, source: &SourceName) -> StoreResult<Vec<String>> {
     let newest = "SELECT lead_id, document::text AS document FROM (
                       SELECT source, lead_id, document FROM leads
                        ORDER BY updated_at DESC, source DESC, lead_id DESC LIMIT $3) AS newest
@@ -326,7 +326,7 @@ pub(super) async fn seen_fields(store: &PostgresStore, source: &SourceName) -> S
     let any = "SELECT lead_id, document::text AS document FROM leads WHERE source = $1 AND $3::bigint > 0 LIMIT $2";
     let mut fields = BTreeSet::new();
     for sql in [newest, any] {
-        let rows = sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(&store.pool).await?;
+        let rows = sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(&mut *db).await?;
         for row in &rows {
             let id: String = Cells::new(row, "leads", source).get("lead_id")?;
             let key = LeadKey::new(source.as_str(), id.as_str());

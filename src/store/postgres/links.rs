@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use sqlx::PgExecutor;
+
 use super::PostgresStore;
 use super::rows::cannot_be;
 use super::time::Time;
@@ -78,7 +80,7 @@ pub(super) async fn with_rows_left_out(
 
 /// Living leads that own a record whose key was formed otherwise. What was left as it is, since it is no key of ours, is none.
 pub(super) async fn count_keys_formed_otherwise(
-    store: &PostgresStore,
+    db: impl PgExecutor<'_>,
     destination: &DestinationName,
     field: &FieldName,
     form: &str,
@@ -91,7 +93,7 @@ pub(super) async fn count_keys_formed_otherwise(
     .bind(destination.as_str())
     .bind([field.as_str(), "lead", "text"])
     .bind(form)
-    .fetch_one(&store.pool)
+    .fetch_one(db)
     .await?;
     Ok(count.unsigned_abs())
 }

@@ -13,17 +13,37 @@ const MIGRATIONS: [(i64, &str, &str); 1] =
 /// The version that the newest of them brings a database to.
 pub(super) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// Applies what is missing, each migration in a transaction of its own; replicas that start together wait for each other.
+/// A migration may take as long as it takes, and whoever waits for another's too.
+const UNLIMITED: &str = "SET statement_timeout = 0; SET lock_timeout = 0";
+const LIMITED: &str = "RESET statement_timeout; RESET lock_timeout";
+
+/// Applies what is missing, each migration in a transaction of its own; replicas that start together wait for each other,
+/// however long one takes.
 ///
 /// A database of a newer program is refused, and with `allowed` = false also one that lacks a migration.
 pub(super) async fn apply(db: &mut PgConnection, allowed: bool) -> StoreResult<()> {
-    let (found, known) = (newest_applied(db).await?, NEWEST);
-    if found > known {
-        return Err(StoreError::TooNew { found, known });
+    match must_be_newest(db).await {
+        Err(StoreError::TooOld { found, known }) if allowed => {
+            tracing::info!("the database is brought from version {found} to {known}, by this process or another one");
+        }
+        looked => looked?,
     }
-    if found < known && !allowed {
-        return Err(StoreError::TooOld { found, known });
+    sqlx::raw_sql(UNLIMITED).execute(&mut *db).await?;
+    run(db).await?;
+    sqlx::raw_sql(LIMITED).execute(db).await?;
+    Ok(())
+}
+
+/// Refuses a database of a newer program, and one that lacks a migration.
+pub(super) async fn must_be_newest(db: &mut PgConnection) -> StoreResult<()> {
+    match (newest_applied(db).await?, NEWEST) {
+        (found, known) if found > known => Err(StoreError::TooNew { found, known }),
+        (found, known) if found < known => Err(StoreError::TooOld { found, known }),
+        _ => Ok(()),
     }
+}
+
+async fn run(db: &mut PgConnection) -> StoreResult<()> {
     let migrations = MIGRATIONS
         .into_iter()
         .map(|(version, name, sql)| {

@@ -105,7 +105,8 @@ async fn make(db: &mut PgConnection, monthly: &Monthly, month: Month) -> sqlx::R
     db.commit().await
 }
 
-/// Makes a table that can become a partition without being read.
+/// Makes a table that can become a partition without being read, with the settings of the one for the rest: a table that has
+/// partitions has none of its own.
 pub(super) async fn create_apart(
     db: &mut PgConnection,
     name: &str,
@@ -114,11 +115,18 @@ pub(super) async fn create_apart(
     month: Month,
 ) -> sqlx::Result<()> {
     let (from, to) = month.bounds().unwrap_or_default();
+    let settings: Option<String> = sqlx::query_scalar(
+        "SELECT 'WITH (' || array_to_string(reloptions, ', ') || ')' FROM pg_class WHERE oid = to_regclass($1)",
+    )
+    .bind(format!("{table}_rest"))
+    .fetch_one(&mut *db)
+    .await?;
     run(
         db,
         format!(
             "CREATE TABLE {name} (LIKE {table} INCLUDING ALL,
-                 CONSTRAINT {name}_month CHECK ({time} >= '{from}' AND {time} < '{to}'))"
+                 CONSTRAINT {name}_month CHECK ({time} >= '{from}' AND {time} < '{to}')) {}",
+            settings.unwrap_or_default()
         ),
     )
     .await

@@ -101,7 +101,7 @@ impl Store for PostgresStore {
         field: &FieldName,
         form: &str,
     ) -> StoreResult<u64> {
-        links::count_keys_formed_otherwise(self, destination, field, form).await
+        links::count_keys_formed_otherwise(&self.pool, destination, field, form).await
     }
 
     async fn find_open_creates(
@@ -319,7 +319,7 @@ impl Store for PostgresStore {
     }
 
     async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>> {
-        leads::seen_fields(self, source).await
+        leads::seen_fields(&mut *self.pool.acquire().await?, source).await
     }
 
     async fn prune(&self, before: Timestamp) -> StoreResult<bool> {

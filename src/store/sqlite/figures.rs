@@ -25,6 +25,18 @@ const MOST_EVENTS: i64 = 10_000;
 /// Source and ID of the leads of a group.
 type Leads = HashSet<(String, String)>;
 
+/// How many quarantined events of each source are counted at most: a source may quarantine all that it gets.
+const MOST_QUARANTINED: i64 = 10_000;
+/// Sources are found one after the other, so that none is counted to its end.
+const QUARANTINED: &str = "WITH RECURSIVE found (source) AS (
+         SELECT min(source) FROM events INDEXED BY events_quarantined WHERE state = 'quarantined'
+         UNION ALL
+         SELECT (SELECT min(source) FROM events INDEXED BY events_quarantined WHERE state = 'quarantined' AND source > found.source)
+           FROM found WHERE found.source IS NOT NULL)
+     SELECT source, (SELECT count(*) FROM (
+                SELECT 1 FROM events INDEXED BY events_quarantined WHERE state = 'quarantined' AND source = found.source LIMIT ?1) AS counted)
+       FROM found WHERE source IS NOT NULL";
+
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
@@ -217,11 +229,8 @@ pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures
     .await?;
     figures.duplicates_suspected =
         suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
-    let quarantined: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT source, count(*) FROM events INDEXED BY events_quarantined WHERE state = 'quarantined' GROUP BY source",
-    )
-    .fetch_all(&store.readers)
-    .await?;
+    let quarantined: Vec<(String, i64)> =
+        sqlx::query_as(QUARANTINED).bind(MOST_QUARANTINED).fetch_all(&store.readers).await?;
     figures.quarantined =
         quarantined.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
     // Few, since their number is bounded.

@@ -38,13 +38,9 @@ pub(super) async fn apply(path: &Path, allowed: bool) -> StoreResult<()> {
 }
 
 async fn bring_up(db: &mut SqliteConnection, allowed: bool) -> StoreResult<()> {
-    let known = NEWEST;
-    let found = newest_applied(db).await?;
-    if found > known {
-        return Err(StoreError::TooNew { found, known });
-    }
-    if found < known && !allowed {
-        return Err(StoreError::TooOld { found, known });
+    match must_be_newest(db).await {
+        Err(StoreError::TooOld { .. }) if allowed => {}
+        looked => looked?,
     }
     let migrations = MIGRATIONS
         .into_iter()
@@ -53,6 +49,15 @@ async fn bring_up(db: &mut SqliteConnection, allowed: bool) -> StoreResult<()> {
         })
         .collect();
     Migrator::with_migrations(migrations).run(db).await.map_err(|error| StoreError::Database(Box::new(error)))
+}
+
+/// Refuses a database of a newer program, and one that lacks a migration.
+pub(super) async fn must_be_newest(db: &mut SqliteConnection) -> StoreResult<()> {
+    match (newest_applied(db).await?, NEWEST) {
+        (found, known) if found > known => Err(StoreError::TooNew { found, known }),
+        (found, known) if found < known => Err(StoreError::TooOld { found, known }),
+        _ => Ok(()),
+    }
 }
 
 /// The newest migration that the database has; 0 for an empty one.

@@ -4,17 +4,23 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use sqlx::PgConnection;
+use uuid::Uuid;
+
 use super::kill_and_judge;
-use super::run::{Load, Run, number};
-use super::service::{LEASE, Service};
-use crate::postgres::Cluster;
+use super::run::{Load, Run, times};
+use super::service::{LEASE, Replica, Service};
+use crate::postgres::{Cluster, connect};
 use crate::proxy::Proxy;
 
 /// Processes on one database.
 const REPLICAS: usize = 3;
-/// What a test run without `RESTARTS` does.
+/// What a test run without `RESTARTS` and `FREEZES` does, and a long one.
 const RESTARTS: u64 = 5;
+const MANY_RESTARTS: u64 = 50;
 const FREEZES: u64 = 2;
+const MANY_FREEZES: u64 = 10;
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,7 +71,7 @@ async fn replicas_are_restarted_one_by_one_and_senders_do_not_notice() {
     service.start();
     service.until_ready().await;
     let mut load = run.begin(&service);
-    for _ in 0..number("RESTARTS").unwrap_or(RESTARTS) {
+    for _ in 0..times("RESTARTS", RESTARTS, MANY_RESTARTS) {
         let n = run.rng.usize(0..REPLICAS);
         // As whoever restarts a server behind a load balancer does: nothing new goes there, and then it stops.
         service.route_around(Some(n));
@@ -89,17 +95,55 @@ async fn a_replica_that_was_frozen_beyond_its_lease_changes_nothing_that_its_suc
     service.start();
     service.until_ready().await;
     let mut load = run.begin(&service);
-    for _ in 0..FREEZES {
+    let mut db = connect(&url).await;
+    for _ in 0..times("FREEZES", FREEZES, MANY_FREEZES) {
         tokio::time::sleep(Duration::from_millis(run.rng.u64(500..1_500))).await;
         let n = run.rng.usize(0..REPLICAS);
         service.route_around(Some(n));
-        service.replicas[n].signal("STOP");
-        tokio::time::sleep(LEASE + Duration::from_millis(run.rng.u64(500..1_500))).await;
+        let leases = freeze_while_it_writes(&service.replicas[n], &mut db).await;
+        until_taken_over(&leases, &mut db).await;
+        tokio::time::sleep(Duration::from_millis(run.rng.u64(0..1_500))).await;
         service.replicas[n].signal("CONT");
         service.until_ready().await;
         service.route_around(None);
     }
     run.judge(&mut load, &mut service).await;
+}
+
+/// Waits until the leases have ended and others have their jobs.
+async fn until_taken_over(leases: &[Uuid], db: &mut PgConnection) {
+    let began = Instant::now();
+    let kept = "SELECT count(*) FROM jobs WHERE lease_token = ANY($1)";
+    while sqlx::query_scalar::<_, i64>(kept).bind(leases).fetch_one(&mut *db).await.unwrap() > 0 {
+        assert!(began.elapsed() < LONGEST_WAIT, "nobody takes over what the frozen replica has in hand");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(began.elapsed() > LEASE / 2, "it was taken over before its lease had ended");
+}
+
+/// Stops a replica at a moment at which it has announced writes that it has not recorded yet; the leases that it has then.
+async fn freeze_while_it_writes(replica: &Replica, db: &mut PgConnection) -> Vec<Uuid> {
+    let began = Instant::now();
+    loop {
+        replica.signal("STOP");
+        // What it had sent by then is done soon.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let leases: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT DISTINCT i.lease_token FROM intents i
+               JOIN jobs j USING (destination, source, lead_id, lease_token) JOIN replicas r ON r.id = j.held_by
+              WHERE i.settled = 0 AND r.name LIKE '%/' || $1",
+        )
+        .bind(replica.process().to_string())
+        .fetch_all(&mut *db)
+        .await
+        .unwrap();
+        if !leases.is_empty() {
+            return leases;
+        }
+        replica.signal("CONT");
+        assert!(began.elapsed() < LONGEST_WAIT, "it is never met while it writes");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// No sender saw a broken connection; any other status ends the test at once.

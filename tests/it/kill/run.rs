@@ -16,6 +16,7 @@ use super::leads::Leads;
 use super::senders::{self, Sent};
 use super::service::Service;
 use super::{edits, report};
+use crate::fuzz::is_long;
 
 /// Webhooks under way at a time.
 const SENDERS: u64 = 6;
@@ -40,8 +41,13 @@ pub struct Load {
     people: JoinSet<()>,
 }
 
+/// How often something happens: as the environment variable `name` says, else, where `LONG=1` is set, as in a long run.
+pub fn times(name: &str, usual: u64, in_a_long_run: u64) -> u64 {
+    number(name).unwrap_or(if is_long() { in_a_long_run } else { usual })
+}
+
 /// The number that an environment variable holds.
-pub fn number(name: &str) -> Option<u64> {
+fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
