@@ -284,7 +284,8 @@ async fn records_whose_keys_were_formed_otherwise_are_told_with_and_without_a_se
     harness.settled().await;
     let store = format!("[store]\nurl = \"sqlite://{}\"\n", file.display());
     let about_keys = |configuration: &str| {
-        let told = warned_of(&format!("{store}{configuration}"));
+        // The CRM is out of reach, and the database is asked all the same.
+        let told = warned_by(&["check", "--json"], 1, &format!("{store}{configuration}"));
         told.into_iter().filter(|told| told.contains("formed otherwise")).collect::<Vec<_>>()
     };
     let expected = "destinations.salesforce: 1 linked lead has a record that carries a key that was formed otherwise than by \
