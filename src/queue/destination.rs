@@ -25,6 +25,7 @@ use crate::domain::company::CompanyObject;
 use crate::domain::envelope::{Reader, TimeFormat};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
+use crate::domain::listed::Listed;
 use crate::domain::mapping::{Covered, Direction, FieldRow, Take};
 use crate::domain::matching::{KeyField, MatchRules, MatchedBy, OnAmbiguous, OnShared, PersonObject};
 use crate::domain::opportunity::OpportunityObject;
@@ -76,10 +77,11 @@ pub struct CompanySettings {
     pub by_contacts: bool,
 }
 
-/// How a source's stored events are read.
+/// How a source's stored events are read, and by what its leads are listed, whichever destination's worker folds them.
 #[derive(Debug)]
 pub struct SourceReading {
     pub reader: Reader,
+    pub listed: Listed,
 }
 
 /// A configured CRM with everything that syncing to it needs.
