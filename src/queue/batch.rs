@@ -9,6 +9,7 @@ use tracing::{debug, error, warn};
 
 use super::beside::Owed;
 use super::calls::counted;
+use super::companies::without_namesakes;
 use super::destination::{Destination, Rules};
 use super::fold;
 use super::keys::{self, Deferred, Hold, InHand};
@@ -254,7 +255,7 @@ impl Batch {
             let (duplicates, assigns) = (self.destination.settings.duplicates, self.destination.settings.auto_assign);
             planned.push(Planned { duplicates, assigns, ..Planned::of(member, plan) });
         }
-        Ok(planned)
+        Ok(without_namesakes(planned, deferred))
     }
 
     pub(super) fn plan_one(

@@ -22,6 +22,7 @@ mod fuzz;
 mod harness;
 mod jwt_login;
 mod kill;
+mod known_companies;
 mod known_people;
 mod missing_fields;
 mod odd_set;
