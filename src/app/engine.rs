@@ -239,8 +239,16 @@ async fn new_gate(
     Ok(gate)
 }
 
-/// Says which leads wait for a destination that is not configured any more.
+/// Says which leads wait for a destination that is not configured any more, and closes what nobody can answer for it.
 async fn tell_of_orphans(config: &Config, store: &dyn Store, clock: &Clock) -> Result<()> {
+    let known: Vec<DestinationName> = config.destinations.keys().cloned().collect();
+    let closed = store.close_orphaned(&known, clock.now()).await?;
+    if closed > 0 {
+        warn!(
+            conflicts = closed,
+            "closed {closed} conflicts of destinations that are not in the configuration any more; one that comes back asks again"
+        );
+    }
     for queue in store.queue_figures(clock.now()).await? {
         let jobs = queue.ready + queue.leased + queue.retrying + queue.held + queue.dead;
         let name = &queue.destination;

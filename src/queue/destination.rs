@@ -193,7 +193,7 @@ impl Destination {
         std::mem::take(&mut *self.ran_out.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn observes(&self) -> bool {
+    pub fn observes(&self) -> bool {
         self.settings.observe
     }
 
@@ -298,9 +298,10 @@ impl Destination {
         }
         let rows = rules_of_all(&rules.sync).flat_map(|(_, rules)| &rules.rows);
         let rows: Vec<FieldName> = rows.map(|row| row.crm.clone()).collect();
-        let closed = self.store.close_vanished(&self.name, &rows, self.clock.now()).await?;
+        let companies = self.settings.company.is_some();
+        let closed = self.store.close_vanished(&self.name, &rows, companies, self.clock.now()).await?;
         if closed > 0 {
-            info!(destination = %self.name, conflicts = closed, "closed {closed} conflicts of {}, since their rows are no longer in the mapping", self.name);
+            info!(destination = %self.name, conflicts = closed, "closed {closed} conflicts of {}, since the mapping has no longer what they are about", self.name);
         }
         let leads = self.store.leads_with_rows_left_out(&self.name, &rules.fingerprint).await?;
         if !leads.is_empty() {

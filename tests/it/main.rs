@@ -5,6 +5,7 @@
 mod bad_crm;
 mod bad_webhooks;
 mod by_hand;
+mod changed_rules;
 mod cli;
 mod companies;
 mod contacts;

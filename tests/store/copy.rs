@@ -139,7 +139,10 @@ fn end(n: usize, mut settlement: Settlement) -> Settlement {
     let refusal = Some(Refusal { fingerprint: "f\0".into(), code: "REFUSED".into(), at: secs(22), tries: 2 });
     let linked = LinkChange::Put { link: link(&format!("record {n}"), true), planned_with: None };
     match n % 4 {
-        0 => Settlement { link: linked, questions: vec![question("a\0 question")], ..settlement },
+        0 => {
+            let left_alone = Some(PlannedBy { fingerprint: "f1".into(), observed: n.is_multiple_of(8) });
+            Settlement { link: linked, left_alone, questions: vec![question("a\0 question")], ..settlement }
+        }
         1 => Settlement {
             end: JobEnd::Held { code: "h".into(), detail: "d\0".into(), look_again_at: again },
             ..settlement

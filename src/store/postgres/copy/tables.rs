@@ -48,7 +48,7 @@ const NO_SLOT: &str = "0 + 0";
 
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
-pub(super) static TABLES: [Table; 24] = [
+pub(super) static TABLES: [Table; 25] = [
     Table {
         name: "events",
         there: "events",
@@ -154,6 +154,18 @@ pub(super) static TABLES: [Table; 24] = [
             column("fingerprint", Text),
             column("revision", Big),
             column("linked_at", Time),
+        ],
+    },
+    Table {
+        name: "left_alone",
+        there: "left_alone",
+        keys: 3,
+        columns: &[
+            column("lead_id", Text),
+            column("source", Text),
+            column("destination", Text),
+            column("fingerprint", Text),
+            column("observed", Bool),
         ],
     },
     Table {
