@@ -119,6 +119,12 @@ impl Config {
             if salesforce.url.scheme() == "http" {
                 warnings.push(format!("destinations.{name}.login: talks plain http to {}", salesforce.url));
             }
+            if destination.records.match_begins_otherwise {
+                warnings.push(format!(
+                    "destinations.{name}.records.match: a record is looked for by its external ID first, wherever that stands; \
+                     write \"external_id\" as the first key"
+                ));
+            }
             if destination.mode == Mode::Observe {
                 warnings.push(format!("destinations.{name}: only observes; nothing is written to the CRM"));
             }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tracing::{debug, warn};
 
 use crate::clock::Clock;
-use crate::domain::envelope::{Reading, Unreadable, remedy};
+use crate::domain::envelope::{BodyKind, Reading, Unreadable, remedy};
 use crate::domain::headers::Headers;
 use crate::domain::ids::{EventId, RequestId};
 use crate::domain::signature::{ProvenBy, SignedRequest, Verdict};
@@ -176,6 +176,8 @@ impl EventStatus {
 pub enum Refusal {
     /// Not proven to be the sender's, or not fresh.
     Unauthorized,
+    /// The sender's, but of a kind of body that the source does not take.
+    Unsupported(BodyKind),
     /// Too much waits already.
     Busy,
     /// Not committed; it may be stored all the same, and sending it again is harmless.
@@ -214,6 +216,10 @@ impl Intake {
     pub async fn accept(&self, source: &SourceRuntime, request: Incoming<'_>) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
         self.verify(source, &request, now)?;
+        let kind = BodyKind::of(request.headers);
+        if !source.takes(kind) {
+            return Err(Refusal::Unsupported(kind));
+        }
         let events = source.read(&request, now);
         self.store(source, events, &request.request_id, now).await
     }

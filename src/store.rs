@@ -101,8 +101,8 @@ pub trait Store: EventLog + Shared + RefusedRequests {
         records: &[RecordRef],
     ) -> StoreResult<Vec<Option<RecordOwner>>>;
 
-    /// Whether a living lead shares each of these records with its owner.
-    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<bool>>;
+    /// Whether living leads share each of these records with its owner.
+    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<Sharing>>;
 
     /// Leads that have rows left out of their record, planned by other rules than those of this fingerprint: a changed
     /// mapping or schema is a reason to try again.
@@ -111,6 +111,14 @@ pub trait Store: EventLog + Shared + RefusedRequests {
         destination: &DestinationName,
         fingerprint: &str,
     ) -> StoreResult<Vec<LeadKey>>;
+
+    /// Living leads that own a record on which `field` carries a key that was formed otherwise than by `form`.
+    async fn count_keys_formed_otherwise(
+        &self,
+        destination: &DestinationName,
+        field: &FieldName,
+        form: &str,
+    ) -> StoreResult<u64>;
 
     /// Creates that may still land, of leads that have no record yet: their attempt ended without an answer, or was
     /// announced and never settled. Not those of batches `at_work` and of living batches in other processes: these have
@@ -246,6 +254,11 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     /// Notes leads whose records may be one person's: none whose question is still open, nor one that is not two records by
     /// now. Of what one search found twice the first counts. Answers how many were noted.
     async fn suspect(&self, suspects: &[Suspect]) -> StoreResult<u64>;
+    /// Notes records of a CRM that may be the person of a lead's record: none that a lead is, nor one that an open question names.
+    /// Answers how many were noted.
+    async fn suspect_strangers(&self, strangers: &[Stranger]) -> StoreResult<u64>;
+    /// The same as [`Store::drop_suspects`] of these.
+    async fn drop_strangers(&self, found_before: Timestamp) -> StoreResult<bool>;
     /// Drops a piece of what no search from this one on found again. `false`: nothing is left to drop.
     async fn drop_suspects(&self, found_before: Timestamp) -> StoreResult<bool>;
     /// Notes that a person told two suspected leads apart, or takes that back. It holds for later searches, until one of

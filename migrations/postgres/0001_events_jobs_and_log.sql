@@ -109,6 +109,8 @@ CREATE TABLE links (
     -- the field, or the field cannot be written. A changed mapping or schema is a reason to try again.
     left_out    json NOT NULL,
     lacks       boolean NOT NULL,                              -- whether any row is left out
+    -- Set while the record may be another person's: the one about which a person was asked, which may have been merged since.
+    in_doubt    text COLLATE "C",
     fingerprint text COLLATE "C" NOT NULL,
     revision    bigint NOT NULL,
     linked_at   timestamptz NOT NULL,
@@ -396,7 +398,26 @@ CREATE INDEX suspects_lead ON suspects (source, lead_id);
 CREATE INDEX suspects_other ON suspects (other_source, other_lead_id);
 CREATE INDEX suspects_open ON suspects (destination) WHERE NOT by_hand;
 
--- Two leads that were suspected and that a person told apart: in either order they are no suspicion any more.
+-- Records of a CRM that no lead is and that may be the person of a lead's record, as the last searches found them.
+CREATE TABLE strangers (
+    destination text COLLATE "C" NOT NULL,
+    source      text COLLATE "C" NOT NULL,
+    lead_id     text COLLATE "C" NOT NULL,
+    record_id   text COLLATE "C" NOT NULL,
+    object      text COLLATE "C" NOT NULL,
+    same        text COLLATE "C" NOT NULL CHECK (same IN ('email', 'name_and_domain')),
+    by_hand     boolean NOT NULL,
+    since       timestamptz NOT NULL,
+    found_at    timestamptz NOT NULL,
+    PRIMARY KEY (destination, source, lead_id, record_id)
+);
+CREATE INDEX strangers_since ON strangers (since, destination, source, lead_id, record_id);
+CREATE INDEX strangers_found ON strangers (found_at);
+CREATE INDEX strangers_lead ON strangers (source, lead_id);
+CREATE INDEX strangers_open ON strangers (destination) WHERE NOT by_hand;
+
+-- Two leads that were suspected and that a person told apart: in either order they are no suspicion any more. Of a record that
+-- no lead is `other_source` is empty and `other_lead_id` the record.
 CREATE TABLE told_apart (
     destination   text COLLATE "C" NOT NULL,
     source        text COLLATE "C" NOT NULL,

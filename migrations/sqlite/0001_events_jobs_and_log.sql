@@ -97,6 +97,8 @@ CREATE TABLE links (
     -- Rows of the mapping that are not written, with the pair of values that the CRM refused; null: the value does not fit
     -- the field, or the field cannot be written. A changed mapping or schema is a reason to try again.
     left_out    TEXT NOT NULL DEFAULT '{}',
+    -- Set while the record may be another person's: the one about which a person was asked, which may have been merged since.
+    in_doubt    TEXT,
     fingerprint TEXT NOT NULL,
     revision    INTEGER NOT NULL,
     linked_at   INTEGER NOT NULL,
@@ -356,7 +358,26 @@ CREATE INDEX suspects_lead ON suspects (source, lead_id);
 CREATE INDEX suspects_other ON suspects (other_source, other_lead_id);
 CREATE INDEX suspects_open ON suspects (destination) WHERE by_hand = 0;
 
--- Two leads that were suspected and that a person told apart: in either order they are no suspicion any more.
+-- Records of a CRM that no lead is and that may be the person of a lead's record, as the last searches found them.
+CREATE TABLE strangers (
+    destination TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    lead_id     TEXT NOT NULL,
+    record_id   TEXT NOT NULL,
+    object      TEXT NOT NULL,
+    same        TEXT NOT NULL CHECK (same IN ('email', 'name_and_domain')),
+    by_hand     INTEGER NOT NULL,
+    since       INTEGER NOT NULL,
+    found_at    INTEGER NOT NULL,
+    PRIMARY KEY (destination, source, lead_id, record_id)
+) WITHOUT ROWID;
+CREATE INDEX strangers_since ON strangers (since);
+CREATE INDEX strangers_found ON strangers (found_at);
+CREATE INDEX strangers_lead ON strangers (source, lead_id);
+CREATE INDEX strangers_open ON strangers (destination) WHERE by_hand = 0;
+
+-- Two leads that were suspected and that a person told apart: in either order they are no suspicion any more. Of a record that
+-- no lead is `other_source` is empty and `other_lead_id` the record.
 CREATE TABLE told_apart (
     destination   TEXT NOT NULL,
     source        TEXT NOT NULL,

@@ -11,11 +11,13 @@ use crate::clock::Clock;
 use crate::config::{Company, Config, DestinationConfig, RecordsConfig};
 use crate::crm::salesforce::remedy;
 use crate::crm::{Call, CallMeter, Crm, CrmError};
-use crate::domain::check::{Finding, Severity, Written, compare, of_delete_flag, of_opportunity, of_people};
+use crate::domain::check::{
+    Finding, Severity, Written, compare, of_company, of_delete_flag, of_opportunity, of_people,
+};
 use crate::domain::divergence::{About, Divergence, DuplicateRule, RuleHolder, rule, words};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::mapping::{Direction, FieldRow, FieldType};
-use crate::domain::matching::{MatchedBy, OnAmbiguous};
+use crate::domain::matching::{KeyField, MatchedBy, OnAmbiguous};
 use crate::domain::plan::OnDelete;
 use crate::domain::record::Schema;
 use crate::queue::destination::{Kinds, objects_read, written_opportunity};
@@ -187,6 +189,12 @@ pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &Kinds) -> Vec<Par
     parts
 }
 
+/// Which field carries our key, and how that is formed.
+pub(super) fn key_of(records: &RecordsConfig) -> (KeyField, String) {
+    let key = KeyField { object: records.object.clone(), field: records.external_id.clone() };
+    (key, records.external_id_value.to_string())
+}
+
 /// What the schema says of the mapping, besides what kept parts of it from being described; the worst first.
 pub(super) fn compared(
     config: &DestinationConfig,
@@ -203,8 +211,12 @@ pub(super) fn compared(
             findings.extend(part.delete_flag.and_then(|flag| of_delete_flag(&part.object, flag, schema)));
         }
     }
+    let people = written_people(config, kinds);
+    if let Some(company) = &kinds.company {
+        findings.extend(of_company(&company.object, &people, &config.fields, schema));
+    }
     if let Some(opportunity) = &kinds.opportunity {
-        findings.extend(of_opportunity(opportunity, &written_people(config, kinds), &config.fields, schema));
+        findings.extend(of_opportunity(opportunity, &people, &config.fields, schema));
     }
     findings.extend(of_people(&kinds.people, &records.match_by, schema));
     findings.sort_by_key(|finding| finding.severity);

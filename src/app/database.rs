@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::open_store;
+use super::{check, open_store};
 use crate::clock::Clock;
 use crate::config::{Config, ServerUrl, StoreUrl};
-use crate::domain::ids::SourceName;
+use crate::domain::check::{Finding, of_former_keys};
+use crate::domain::ids::{DestinationName, SourceName};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::copy::{CopiedTable, Progress, copy_from};
-use crate::store::sqlite::{Options, SqliteStore, back_up as copy_file, seen_fields as read_beside};
+use crate::store::sqlite::{self, Options, SqliteStore, back_up as copy_file};
 use crate::store::{Store, StoreError};
 
 /// Creates the database or brings it to the version that is answered. A file is refused while another process has it open.
@@ -35,31 +37,64 @@ pub async fn back_up(from: &Path, to: &Path) -> Result<()> {
 /// database yet.
 pub async fn seen_fields(config: &Config) -> Result<BTreeMap<SourceName, Vec<String>>> {
     let mut seen = BTreeMap::new();
-    let file = match &config.store.url {
-        StoreUrl::Sqlite(path) if !path.exists() => return Ok(seen),
-        StoreUrl::Sqlite(path) => Some(path),
-        StoreUrl::Postgres(_) => None,
-    };
-    let mut offline = config.clone();
-    offline.store.migrate = false;
-    let store = match open_store(&offline).await {
-        Ok(store) => Some(store),
-        Err(error) if is_empty(&error) => return Ok(seen),
-        Err(error) if is_in_use(&error) => None,
-        Err(error) => return Err(error),
-    };
+    let Some(database) = Readable::open(config).await? else { return Ok(seen) };
     for source in config.sources.keys() {
-        let fields = match (&store, file) {
-            (Some(store), _) => store.seen_fields(source).await?,
-            (None, Some(file)) => read_beside(file, source).await?,
-            (None, None) => Vec::new(),
+        let fields = match &database {
+            Readable::Store(store) => store.seen_fields(source).await?,
+            Readable::Beside(file) => sqlite::seen_fields(file, source).await?,
         };
         seen.insert(source.clone(), fields);
     }
-    if let Some(store) = store {
-        store.close().await;
-    }
+    database.close().await;
     Ok(seen)
+}
+
+/// What is to be said of records whose keys were formed otherwise than they are now, for each destination; read likewise.
+pub async fn former_keys(config: &Config) -> Result<Vec<(DestinationName, Finding)>> {
+    let mut told = Vec::new();
+    let Some(database) = Readable::open(config).await? else { return Ok(told) };
+    for (name, destination) in &config.destinations {
+        let (key, form) = check::key_of(&destination.records);
+        let count = match &database {
+            Readable::Store(store) => store.count_keys_formed_otherwise(name, &key.field, &form).await?,
+            Readable::Beside(file) => sqlite::count_keys_formed_otherwise(file, name, &key.field, &form).await?,
+        };
+        told.extend(of_former_keys(count, &key, &form).map(|finding| (name.clone(), finding)));
+    }
+    database.close().await;
+    Ok(told)
+}
+
+/// A database that is only read.
+enum Readable<'c> {
+    Store(Arc<dyn Store>),
+    /// A file that a service has open.
+    Beside(&'c Path),
+}
+
+impl<'c> Readable<'c> {
+    /// `None`: there is none yet.
+    async fn open(config: &'c Config) -> Result<Option<Self>> {
+        let file = match &config.store.url {
+            StoreUrl::Sqlite(path) if !path.exists() => return Ok(None),
+            StoreUrl::Sqlite(path) => Some(path),
+            StoreUrl::Postgres(_) => None,
+        };
+        let mut offline = config.clone();
+        offline.store.migrate = false;
+        match (open_store(&offline).await, file) {
+            (Ok(store), _) => Ok(Some(Self::Store(store))),
+            (Err(error), _) if is_empty(&error) => Ok(None),
+            (Err(error), Some(file)) if is_in_use(&error) => Ok(Some(Self::Beside(file))),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    async fn close(self) {
+        if let Self::Store(store) = self {
+            store.close().await;
+        }
+    }
 }
 
 fn is_in_use(error: &anyhow::Error) -> bool {

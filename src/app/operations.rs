@@ -21,7 +21,7 @@ use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
 use crate::crm::gate::GateReason;
 use crate::crm::salesforce;
-use crate::domain::check::Finding;
+use crate::domain::check::{Finding, of_former_keys};
 use crate::domain::divergence::Divergence;
 use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef, SourceName};
 use crate::domain::mapping::documented::documented_rows;
@@ -80,6 +80,7 @@ impl AppOperations {
             clock: clock.clone(),
             stopped: stopped.clone(),
             sources: presets.keys().cloned().collect(),
+            destinations: destinations.values().cloned().collect(),
             at_work: Arc::default(),
         });
         Self {
@@ -304,11 +305,9 @@ impl Operations for AppOperations {
     fn kinds_in_question(&self, destination: &DestinationName, kind: ConflictKind) -> Vec<ObjectName> {
         let Some(destination) = self.destinations.get(destination) else { return Vec::new() };
         match kind {
-            ConflictKind::Match | ConflictKind::SharedRecord => {
-                destination.crm.people().into_iter().map(|person| person.object).collect()
-            }
+            ConflictKind::Match => destination.crm.people().into_iter().map(|person| person.object).collect(),
             ConflictKind::Company => vec![destination.crm.companies().object],
-            ConflictKind::Field | ConflictKind::Invalid => Vec::new(),
+            ConflictKind::Field | ConflictKind::SharedRecord | ConflictKind::Invalid => Vec::new(),
         }
     }
 
@@ -318,8 +317,16 @@ impl Operations for AppOperations {
         Some(PlannedBy { fingerprint, observed: destination.observes() })
     }
 
-    fn checks(&self) -> Vec<CheckReport> {
-        self.destinations.values().filter_map(|destination| self.check_now(destination)).collect()
+    async fn checks(&self) -> StoreResult<Vec<CheckReport>> {
+        let mut reports: Vec<CheckReport> =
+            self.destinations.values().filter_map(|destination| self.check_now(destination)).collect();
+        for report in &mut reports {
+            let Some(config) = self.configs.get(&report.destination) else { continue };
+            let (key, form) = check::key_of(&config.records);
+            let count = self.store.count_keys_formed_otherwise(&report.destination, &key.field, &form).await?;
+            report.findings.extend(of_former_keys(count, &key, &form).map(shown));
+        }
+        Ok(reports)
     }
 
     async fn order_link(&self, wish: &LinkWish) -> Result<Ordered, OrderError> {

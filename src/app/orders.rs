@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::crm::CrmError;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
-use crate::http::admin::state::{Erasing, LeadExplained, LinkWish, OrderError};
+use crate::http::admin::state::{Erasing, KeptBack, LeadExplained, LinkWish, OrderError};
+use crate::queue;
 use crate::queue::by_hand::{AtHand, ByHandError};
 use crate::queue::destination::Destination;
 use crate::queue::explain::Explained;
 use crate::queue::keys::Hold;
-use crate::store::{Erasure, LinkOrder, Ordered, Store};
+use crate::store::{Erasure, LinkOrder, Ordered, Sharing, Store};
 
 impl From<ByHandError> for OrderError {
     fn from(error: ByHandError) -> Self {
@@ -34,12 +35,13 @@ pub(super) async fn explain(
     lead: &LeadKey,
 ) -> Result<Option<LeadExplained>, OrderError> {
     let explained = destination.ok_or(OrderError::NotFound)?.explain(lead).await?;
-    Ok(explained.map(|Explained { plan, not_asked, keys, found, waits, api_calls }| LeadExplained {
+    Ok(explained.map(|Explained { plan, not_asked, keys, found, waits, kept_back, api_calls }| LeadExplained {
         plan,
         not_asked,
         keys,
         found,
         waits,
+        kept_back: kept_back.map(|queue::explain::KeptBack { code, until }| KeptBack { code, until }),
         api_calls,
     }))
 }
@@ -86,7 +88,7 @@ async fn link_at_hand(
     }
     let mut log = Vec::new();
     if let Some((left, true, _)) = known.filter(|(left, ..)| Some(left) != record.as_ref())
-        && !store.find_shared(&destination.name, std::slice::from_ref(&left)).await?.remove(0)
+        && store.find_shared(&destination.name, std::slice::from_ref(&left)).await?.remove(0) != Sharing::Surely
     {
         log.extend(at_hand.disown(&wish.lead, &left).await?);
     }
@@ -196,8 +198,12 @@ async fn delete_record(
     let (record, found) = match linked_to(store, destination, lead).await? {
         Some((record, false, _)) => return Ok(Some((record, Some("another lead owns it".to_owned())))),
         Some((record, true, _)) => {
-            if store.find_shared(&destination.name, std::slice::from_ref(&record)).await?.remove(0) {
-                return Ok(Some((record, Some("a living lead shares it and owns it from now on".to_owned()))));
+            match store.find_shared(&destination.name, std::slice::from_ref(&record)).await?.remove(0) {
+                Sharing::Not => {}
+                Sharing::InDoubt => return Ok(Some((record, Some("a living lead may share it".to_owned())))),
+                Sharing::Surely => {
+                    return Ok(Some((record, Some("a living lead shares it and owns it from now on".to_owned()))));
+                }
             }
             let found = at_hand.look_up(&record).await?;
             (record, found)

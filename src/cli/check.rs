@@ -13,6 +13,7 @@ use super::create_missing::{self, FieldReport};
 use super::exit::Exit;
 use super::{mapping, output};
 use crate::app::check::{self, DestinationCheck};
+use crate::app::database;
 use crate::config::{Config, ConfigError, ConfigErrors, DestinationConfig, Unmapped};
 use crate::domain::check::{Finding, Severity};
 use crate::domain::divergence::{Criterion, Divergence};
@@ -24,11 +25,11 @@ pub(super) struct Args {
     /// Ask no CRM. The database is asked either way, if there is one: which fields leads had tells of slips in the mapping.
     #[arg(long)]
     offline: bool,
-    /// Show which custom fields of the mapping the CRM does not have, ask, create them with the rights to read and edit them, and
-    /// check again. Fields that are there are not changed.
+    /// Show which custom fields of the mapping the CRM does not have, ask (at a terminal only), create them with the rights to read
+    /// and edit them, and check again. Fields that are there are not changed.
     #[arg(long, conflicts_with = "offline")]
     create_missing: bool,
-    /// Create them without asking.
+    /// Create them without asking, at a terminal too.
     #[arg(long, requires = "create_missing")]
     yes: bool,
     /// The permission set of the integration user that is given the new fields, where it has several.
@@ -58,6 +59,9 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
     let mut report = Report::of(path, &config, &checks);
     report.ok &= created.iter().flatten().all(FieldReport::is_there);
     report.created = created;
+    for (name, Finding { finding, remedy, .. }) in database::former_keys(&config).await? {
+        report.configuration.warnings.push(format!("destinations.{name}: {finding}; {remedy}"));
+    }
     let sources = mapping::source_fields(&config).await?;
     for (name, destination) in &config.destinations {
         let known = mapping::lead_fields(&sources, destination);

@@ -1,11 +1,10 @@
-//! `leadrelay check --create-missing`: shows which custom fields would be created, asks, and creates them.
+//! `leadrelay check --create-missing`: shows which custom fields would be created, asks at a terminal, and creates them.
 
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::exit::WrongUsage;
 use super::output;
 use crate::app::missing::{self, Found, Lack, Lacking};
 use crate::config::Config;
@@ -31,9 +30,9 @@ impl FieldReport {
     }
 }
 
-/// Creates what is missing once that is confirmed: by `yes`, or by whoever sits at the terminal. What is shown for it goes to
-/// stderr.
+/// Creates what is missing after showing it, on stderr. Whoever sits at a terminal is asked first, unless `yes` is said.
 pub(super) async fn run(config: &Config, yes: bool, permission_set: Option<&str>) -> Result<Vec<FieldReport>> {
+    let asks = !yes && io::stdin().is_terminal();
     let Found { lacking: all, unasked } = missing::find(config, permission_set).await?;
     for (destination, why) in &unasked {
         let (subject, finding) = (&why.subject, output::visible(&why.finding));
@@ -62,7 +61,7 @@ pub(super) async fn run(config: &Config, yes: bool, permission_set: Option<&str>
             lacking.destination,
             output::visible(&holder.name)
         );
-        if !yes && !confirmed(&question)? {
+        if asks && !confirmed(&question)? {
             output::note("nothing was created");
             continue;
         }
@@ -103,12 +102,8 @@ fn counted(fields: &[Lack]) -> String {
     }
 }
 
-/// Asks at the terminal; an error where nobody sits there.
+/// Asks at the terminal.
 fn confirmed(question: &str) -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        let message = "nothing was created: there is no terminal to ask at; see which fields would be created above, and add --yes";
-        return Err(WrongUsage(message.to_owned()).into());
-    }
     let mut answer = String::new();
     let mut asked = io::stderr().lock();
     write!(asked, "{question} [y/N] ").and_then(|()| asked.flush()).context("cannot ask")?;

@@ -48,7 +48,8 @@ pub(super) struct Args {
     /// The certificate's private key (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Let the integration user log in by assertions (JWT bearer) that this certificate or public key (PEM) verifies.
+    /// Take only assertions (JWT bearer) of the integration user that this certificate or public key (PEM) verifies; without it any
+    /// that has not expired.
     #[arg(long, value_name = "FILE")]
     jwt_public_key: Option<PathBuf>,
     /// Print its address as JSON.
@@ -93,7 +94,6 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
     }
     let identity = args.identity()?;
     let login_key = args.login_key()?;
-    let by_assertion = login_key.is_some();
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let options = Options { tls: identity.as_ref(), login_key };
     let started = Sandbox::start_with(args.listen, options).await;
@@ -111,15 +111,11 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
             "The sandbox CRM, a Salesforce org without records, is on {url}\n\
              Log in with any client id and secret: login = {{ flow = \"client_credentials\", url = \"{url}\", client_id = \
              \"any\", client_secret = \"any\" }}\n\
+             Or by assertion: login = {{ flow = \"jwt_bearer\", url = \"{url}\", client_id = \"any\", username = \
+             \"integration.user@sandbox.example\", private_key = \"${{file:key.pem}}\" }}\n\
              Its records: {url}/_sandbox/records?object=Lead\n\
              Ctrl-C ends it, and all that it holds is gone."
         ))?;
-        if by_assertion {
-            output::print(&format!(
-                "Or by assertion: login = {{ flow = \"jwt_bearer\", url = \"{url}\", client_id = \"any\", username = \
-                 \"integration.user@sandbox.example\", private_key = \"${{file:key.pem}}\" }}"
-            ))?;
-        }
         if let Some(certificate) = made {
             output::print(&format!("Its certificate, for clients to trust:\n{certificate}"))?;
         }

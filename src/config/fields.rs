@@ -74,8 +74,10 @@ pub(super) fn read(
 
 const ACCOUNT: &str = "Account";
 const PEOPLE: [&str; 2] = ["Lead", "Contact"];
+/// Kinds of records that are not one lead's alone: only their blanks are filled.
+const SHARED: [&str; 2] = [ACCOUNT, "Opportunity"];
 
-/// Companies that are looked up or made need a name; rows for companies that are not would say nothing.
+/// Companies that are made need a name; rows for companies that are not looked up would say nothing.
 pub(super) fn check_companies(destination: &Table<'_>, company: Company, rows: &[FieldRow]) {
     let is_for = |row: &FieldRow, object: &str| row.on.iter().any(|on| on.as_str() == object);
     if company == Company::Inline {
@@ -88,6 +90,10 @@ pub(super) fn check_companies(destination: &Table<'_>, company: Company, rows: &
         }
         return;
     }
+    // One that is only looked for may be known by its domain.
+    if company == Company::MatchOnly {
+        return;
+    }
     let names_it = |row: &FieldRow| {
         let is_name = is_for(row, ACCOUNT) && row.crm.as_str() == "Name";
         row.direction == Direction::ToCrm && (is_name || row.crm.as_str() == "Company")
@@ -95,7 +101,7 @@ pub(super) fn check_companies(destination: &Table<'_>, company: Company, rows: &
     if !rows.iter().any(names_it) {
         destination.wrong(
             "fields",
-            "no row says what a company is called, which records.company needs",
+            "no row says what a company is called, which records.company = \"account\" needs",
             "write a row with crm = \"Name\", on = [\"Account\"]",
         );
     }
@@ -190,7 +196,9 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
     ]);
     let takes = one_of(&[("first_name", Take::FirstName), ("last_name", Take::LastName), ("domain", Take::Domain)]);
     let direction = table.or("direction", Direction::ToCrm, directions);
-    let conflict = table.or("conflict", ConflictRule::LeadWins, conflicts);
+    let fills_blanks = on.iter().all(|object| SHARED.contains(&object.as_str()));
+    let usual = if fills_blanks { ConflictRule::CrmWins } else { ConflictRule::LeadWins };
+    let conflict = table.or("conflict", usual, conflicts);
     let take = table.optional("take", takes);
     let format = table.optional("format", date_format);
     let values = table.section("values").entries(value_text);
@@ -198,7 +206,7 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
     let country = country(table);
     let clear = table.or("clear", false, Item::flag);
     let enforce = table.or("enforce", false, Item::flag);
-    if enforce && conflict != ConflictRule::LeadWins {
+    if enforce && conflict != ConflictRule::LeadWins && !fills_blanks {
         table.wrong(
             "enforce",
             format!("sets edits in the CRM back, but conflict = {:?} lets them count", conflict.as_str()),
@@ -213,14 +221,6 @@ fn read_row(table: &Table<'_>, object: &ObjectName) -> Option<FieldRow> {
         one_of(&[("skip", OnInvalid::Skip), ("review", OnInvalid::Review), ("hold", OnInvalid::Hold)]),
     );
     let note = table.optional("note", Item::text);
-    let only_companies = on.iter().all(|object| object.as_str() == ACCOUNT);
-    if only_companies && table.has("conflict") && conflict != ConflictRule::CrmWins {
-        table.wrong(
-            "conflict",
-            "does not hold for a company that is there: many people share it, so only its blanks are filled",
-            "write conflict = \"crm_wins\", or leave it out",
-        );
-    }
     let kind = kind?;
     check_options(table, kind, conflict);
     if clear && kind == FieldType::Owner {

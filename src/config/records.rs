@@ -1,5 +1,7 @@
 //! `[destinations.NAME.records]`: which record a lead is.
 
+use std::fmt;
+
 use crate::domain::ids::{FieldName, LeadKey, ObjectName};
 use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::plan::{OnCrmDelete, OnDelete};
@@ -18,6 +20,8 @@ pub struct RecordsConfig {
     pub external_id_value: ExternalIdTemplate,
     /// What a record is recognised by, strongest first; begins with the external ID and never holds the link.
     pub match_by: Vec<MatchedBy>,
+    /// Whether the external ID is the first key although something else is written.
+    pub match_begins_otherwise: bool,
     /// When several records could be the lead; `review` if left out.
     pub on_ambiguous: OnAmbiguous,
     /// When the record belongs to another lead already; `review` if left out.
@@ -137,6 +141,17 @@ impl ExternalIdTemplate {
     }
 }
 
+/// As it is written: `{source}:{lead_id}`.
+impl fmt::Display for ExternalIdTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            TemplatePart::Literal(text) => f.write_str(text),
+            TemplatePart::LeadId => f.write_str("{lead_id}"),
+            TemplatePart::Source => f.write_str("{source}"),
+        })
+    }
+}
+
 /// Reads `[destinations.NAME.records]` of a destination that takes leads from `sources` sources.
 pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
     let object = table.or("object", "Lead", one_of(&[("Lead", "Lead"), ("Contact", "Contact")]));
@@ -151,10 +166,10 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         table.wrong(
             "external_id_value",
             "leads of several sources could get the same key",
-            "write \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads keep the key they have",
+            "write \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads get the new key by a resync",
         );
     }
-    let match_by = match_keys(&table);
+    let (match_by, match_begins_otherwise) = match_keys(&table);
     let on_ambiguous = table.or(
         "on_ambiguous",
         OnAmbiguous::Review,
@@ -208,6 +223,7 @@ pub(super) fn read(table: Table<'_>, sources: usize) -> Option<RecordsConfig> {
         external_id: FieldName::new(external_id?),
         external_id_value,
         match_by,
+        match_begins_otherwise,
         on_ambiguous,
         on_shared,
         company,
@@ -272,7 +288,8 @@ pub(super) fn object_name(item: &Item<'_>) -> Result<&'static str, Wrong> {
     one_of(&[("Lead", "Lead"), ("Contact", "Contact"), ("Account", "Account"), ("Opportunity", "Opportunity")])(item)
 }
 
-fn match_keys(table: &Table<'_>) -> Vec<MatchedBy> {
+/// The keys, the external ID first, and whether something else is written: our own key is the surest.
+fn match_keys(table: &Table<'_>) -> (Vec<MatchedBy>, bool) {
     let keys = table.list(
         "match",
         one_of(&[
@@ -281,15 +298,16 @@ fn match_keys(table: &Table<'_>) -> Vec<MatchedBy> {
             ("name_and_company_domain", MatchedBy::NameAndCompanyDomain),
         ]),
     );
-    let Some(keys) = keys else {
-        return vec![MatchedBy::ExternalId, MatchedBy::Email, MatchedBy::NameAndCompanyDomain];
+    let Some(mut keys) = keys else {
+        return (vec![MatchedBy::ExternalId, MatchedBy::Email, MatchedBy::NameAndCompanyDomain], false);
     };
-    let all_known = table.length("match") == Some(keys.len());
-    if all_known && keys.first() != Some(&MatchedBy::ExternalId) {
-        table.wrong("match", "must begin with \"external_id\"", "put it first: our own key is the surest");
-    }
     if keys.iter().enumerate().any(|(index, key)| keys.iter().take(index).any(|earlier| earlier == key)) {
         table.wrong("match", "names a key twice", "write each key once");
     }
-    keys
+    let begins_otherwise = keys.first() != Some(&MatchedBy::ExternalId);
+    if begins_otherwise {
+        keys.retain(|key| *key != MatchedBy::ExternalId);
+        keys.insert(0, MatchedBy::ExternalId);
+    }
+    (keys, begins_otherwise)
 }

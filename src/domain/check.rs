@@ -168,21 +168,42 @@ pub fn of_opportunity(
             "write rows for that as well, with on = [\"Contact\"]",
         ));
     }
-    for row in rows.iter().filter(|row| row.direction == Direction::ToCrm && row.on == [object.clone()]) {
-        let says_who_wins = !matches!(row.conflict, ConflictRule::LeadWins | ConflictRule::CrmWins);
-        if says_who_wins || row.enforce || row.clear {
-            findings.push(warning(
-                format!("{object}.{}", row.crm),
-                "only what is blank is filled, so `conflict`, `enforce` and `clear` do not hold there",
-                "leave them out of the row",
-            ));
-        }
-    }
+    findings.extend(of_blanks(object, written_people, rows));
     if findings.is_empty() && schema.objects.contains_key(object) {
         findings
             .push(fine(object.to_string(), "filled where it is blank, once a sales rep made one of a lead's record"));
     }
     findings
+}
+
+/// What the rows of companies cannot say.
+pub fn of_company(
+    object: &ObjectName,
+    written_people: &[&ObjectName],
+    rows: &[FieldRow],
+    schema: &Schema,
+) -> Vec<Finding> {
+    let mut findings = of_blanks(object, written_people, rows);
+    if findings.is_empty() && schema.objects.contains_key(object) {
+        findings.push(fine(object.to_string(), "filled where it is blank: many people share one that is there"));
+    }
+    findings
+}
+
+/// Rows that say more of such a record than is done: only its blanks are filled.
+fn of_blanks(object: &ObjectName, written_people: &[&ObjectName], rows: &[FieldRow]) -> Vec<Finding> {
+    let of_object = rows.iter().filter(|row| row.direction == Direction::ToCrm && row.on.contains(object));
+    // A row that people have as well says it of them.
+    let own = of_object.filter(|row| !row.on.iter().any(|on| written_people.contains(&on)));
+    let says_more = own.filter(|row| row.conflict != ConflictRule::CrmWins || row.enforce || row.clear);
+    let told = says_more.map(|row| {
+        warning(
+            format!("{object}.{}", row.crm),
+            "only what is blank is filled, so `conflict`, `enforce` and `clear` do not hold there",
+            "leave them out of the row",
+        )
+    });
+    told.collect()
 }
 
 fn of_object(object: &ObjectSchema, made: bool) -> Vec<Finding> {
@@ -353,6 +374,19 @@ fn of_dependence(object: &ObjectSchema, field: &FieldSchema, subject: &str) -> V
         findings.push(fine(subject.to_owned(), &finding));
     }
     findings
+}
+
+/// Records that carry keys of another form than those of now.
+pub fn of_former_keys(records: u64, key: &KeyField, form: &str) -> Option<Finding> {
+    let leads = if records == 1 {
+        "1 linked lead has a record that carries".to_owned()
+    } else {
+        format!("{records} linked leads have records that carry")
+    };
+    let finding = format!("{leads} a key that was formed otherwise than by records.external_id_value = \"{form}\"");
+    let remedy = "resync them: POST /admin/v1/resync with \"changed\": true. Until then only the database knows whose record \
+                  each is. Why one is left after that, the sync log says";
+    (records > 0).then(|| warning(key.to_string(), &finding, remedy))
 }
 
 fn error(subject: String, finding: &str, remedy: &str) -> Finding {

@@ -11,6 +11,7 @@ mod records;
 mod redact;
 mod rules;
 mod times;
+mod unread;
 mod xml;
 
 use std::borrow::Cow;
@@ -26,12 +27,13 @@ use records::RecordPath;
 
 pub use body::{BodyKind, as_json};
 pub use expression::ExpressionError;
-pub use redact::{without, without_unread};
+pub use redact::without;
 pub use rules::{
     AttributeRules, BodyRules, Effect, Expression, OptionRules, PayloadKind, ReadRules, TemplatePart, Term, TimeFormat,
     TypeTable,
 };
 pub use times::{is_time_pattern, parse_time};
+pub use unread::without_unread;
 
 /// The longest ID of a lead or event, or name of an event type, that is taken for one.
 pub const MAX_ID_BYTES: usize = 512;

@@ -12,6 +12,9 @@ pub fn received_at(headers: &(impl Headers + ?Sized)) -> Option<Timestamp> {
     headers.text(RECEIVED_AT)?.parse().ok().map(Timestamp::from_micros)
 }
 
+/// What HTTP takes for white space in a header.
+pub const HEADER_SPACE: [char; 2] = [' ', '\t'];
+
 /// Looks up a header by its name in any letter case.
 pub trait Headers {
     /// The first value of this header.
@@ -19,7 +22,7 @@ pub trait Headers {
 
     /// The first value of this header as text without white space around it.
     fn text(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.named(name)?).ok().map(str::trim)
+        std::str::from_utf8(self.named(name)?).ok().map(|text| text.trim_matches(HEADER_SPACE))
     }
 }
 

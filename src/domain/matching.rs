@@ -19,6 +19,8 @@ pub struct MatchKeys {
     pub chosen: Option<RecordRef>,
     /// Our key on the record.
     pub external_id: Option<String>,
+    /// Keys of ours that it may carry since they were formed otherwise.
+    pub former_ids: BTreeSet<String>,
     /// Looked up without regard to letter case.
     pub email: Option<String>,
     pub name_and_domain: Option<NameAndDomain>,
@@ -177,6 +179,13 @@ pub struct Person {
     pub last: Option<String>,
 }
 
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = [&self.first, &self.last].into_iter().flatten().map(String::as_str).collect();
+        f.write_str(&names.join(" "))
+    }
+}
+
 /// What the search for the lead's record came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match<'a> {
@@ -299,7 +308,7 @@ fn among<'a>(
         _ => "several records could be this person",
     };
     let place = |hit: &&&Candidate| (hit.record.created_at, hit.record.id.clone());
-    let in_doubt = |hit: &Candidate| doubt(person, &hit.record, by, rules).is_some();
+    let in_doubt = |hit: &Candidate| doubt(person, &person_of(&hit.record, rules), by).is_some();
     let several = hits.len() > 1;
     let eligible = hits.iter().filter(|hit| several && !contradicts(hit));
     let chosen = match rules.on_ambiguous {
@@ -363,7 +372,8 @@ fn ask<'a>(person: &Person, hits: &[&Candidate], rules: &MatchRules, detail: &st
     Match::Ask { candidates, detail: detail.to_owned() }
 }
 
-fn person_of(record: &CrmRecord, rules: &MatchRules) -> Person {
+/// Who a record says it is.
+pub fn person_of(record: &CrmRecord, rules: &MatchRules) -> Person {
     let text = |field: &Option<FieldName>| match field.as_ref().map(|field| record.value(field)) {
         Some(CrmValue::Text(text)) => Some(text.clone()),
         _ => None,
@@ -373,8 +383,8 @@ fn person_of(record: &CrmRecord, rules: &MatchRules) -> Person {
 
 /// Why a record that was recognised so may be another person's all the same: people of one family or firm share addresses.
 /// `None`: nothing speaks against it.
-pub fn doubt(person: &Person, record: &CrmRecord, by: MatchedBy, rules: &MatchRules) -> Option<&'static str> {
-    let differs = by == MatchedBy::Email && compared(person, &person_of(record, rules), names_differ);
+pub fn doubt(person: &Person, record: &Person, by: MatchedBy) -> Option<&'static str> {
+    let differs = by == MatchedBy::Email && compared(person, record, names_differ);
     differs.then_some("the record with this address may be of a person with another name")
 }
 

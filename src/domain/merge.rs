@@ -21,6 +21,17 @@ pub enum LeadSide {
     Invalid { code: &'static str, message: String },
 }
 
+impl LeadSide {
+    /// What is said of this field, as a text that changes with it; empty where nothing is.
+    pub fn said_of(&self, field: &FieldName) -> String {
+        match self {
+            LeadSide::Silent => String::new(),
+            LeadSide::Says(value, _) => format!("{field}={};", value.to_json()),
+            LeadSide::Invalid { message, .. } => format!("{field}!{message};"),
+        }
+    }
+}
+
 /// All that one row's decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct RowView<'a> {

@@ -23,8 +23,12 @@ impl OpportunityObject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpportunityKey {
     Known(RecordRef),
-    /// The linked record may have come of a conversion: of a record with this key of ours on it.
-    OfConverted(String),
+    /// The linked record may have come of a conversion: of a record with this key of ours on it, else of one with the address
+    /// by which the lead was recognised, which need not have been the lead's own.
+    OfConverted {
+        external_id: String,
+        email: Option<String>,
+    },
 }
 
 /// A conversion that made an opportunity.

@@ -9,11 +9,13 @@ mod deleted;
 mod dependent;
 mod doubt;
 mod eligible;
+mod external_id;
 mod gone;
 mod keys;
 mod note;
 mod opportunity;
 mod owners;
+mod rows;
 mod sides;
 mod standing;
 
@@ -22,13 +24,15 @@ pub use company::{CompanyAction, CompanyPlan, CompanyRules};
 pub use decide::{PlanInput, SyncRules, plan_sync};
 pub use deleted::can_flag;
 pub use eligible::{FILTERED, left_alone};
+pub use external_id::OwnKeys;
 pub use gone::OnCrmDelete;
 pub use keys::{create_keys, match_keys};
 pub use opportunity::{OpportunityPlan, OpportunityRules};
+pub use sides::said;
 
 use std::collections::BTreeMap;
 
-use super::ids::{FieldName, LeadKey, ObjectName, RecordRef, RequestId};
+use super::ids::{FieldName, LeadKey, ObjectName, RecordId, RecordRef, RequestId};
 use super::matching::MatchedBy;
 use super::record::CrmValue;
 use super::time::Timestamp;
@@ -59,6 +63,9 @@ pub struct Link {
     /// remembered so that each is logged once.
     pub kept: BTreeMap<FieldName, BasePair>,
     pub left_out: LeftOut,
+    /// Set while the record may be another person's: then nothing of the lead is put there, and the lead never inherits it. It
+    /// is the one about which a person was asked, and which may have been merged into the record since.
+    pub in_doubt: Option<RecordId>,
     /// Of the rows and settings that it was last planned with; empty while it has only been handed the record.
     pub fingerprint: String,
     /// Changes whenever anything above does.
@@ -76,8 +83,8 @@ impl Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub lead: LeadKey,
-    /// The key that its record carries.
-    pub external_id: String,
+    /// Of one that left: by which its record is known as its own.
+    pub keys: OwnKeys,
     /// Whether it was deleted in the lead system.
     pub deleted: bool,
     /// Whether a person excluded it.
@@ -131,7 +138,8 @@ pub enum Rule {
     FilledBlank,
     /// Both differ and the row says `lead_wins`.
     LeadWins,
-    /// Both differ, or only the CRM changed, and the row says `crm_wins`.
+    /// Both differ, or only the CRM changed, and the row says `crm_wins`; or the record is not the lead's alone, so that only
+    /// its blanks are filled.
     CrmWins,
     /// The row says `latest_wins`: the lead changed last, or only the CRM changed.
     LatestWins,
@@ -241,7 +249,9 @@ pub struct Question {
     pub field: Option<FieldName>,
     pub record: Option<RecordRef>,
     pub base: Option<BasePair>,
+    /// What the lead says; for kind `shared_record`, where it is in doubt whether they are one person, the lead's name.
     pub lead: Option<CrmValue>,
+    /// What the CRM holds; for kind `shared_record` the external ID on the record, or where that is in doubt its name.
     pub crm: Option<CrmValue>,
     /// For kinds `match` and `company`: the records in question, and what speaks for and against each.
     pub candidates: Vec<CandidateSummary>,
@@ -267,9 +277,7 @@ impl Question {
         let of_kind = match self.kind {
             ConflictKind::Field => matches!(choice, Choice::Lead | Choice::Crm | Choice::Value(_)),
             ConflictKind::Match | ConflictKind::Company => matches!(choice, Choice::Record(_) | Choice::Create),
-            ConflictKind::SharedRecord => {
-                matches!(choice, Choice::Lead | Choice::Crm | Choice::Record(_) | Choice::Create)
-            }
+            ConflictKind::SharedRecord => matches!(choice, Choice::Lead | Choice::Crm | Choice::Create),
             ConflictKind::Invalid => matches!(choice, Choice::Crm | Choice::Value(_)),
         };
         let Choice::Record(record) = choice else { return of_kind };
@@ -279,9 +287,18 @@ impl Question {
 
     /// The records that may be chosen; if there are none, it may be any.
     pub fn records(&self) -> impl Iterator<Item = &RecordRef> {
-        // A record that is asked about for it is gone is none to choose.
-        let asked_about = self.record.as_ref().filter(|_| self.kind != ConflictKind::Match);
-        self.candidates.iter().map(|candidate| &candidate.record).chain(asked_about)
+        self.candidates.iter().map(|candidate| &candidate.record)
+    }
+
+    /// The sentence for the person who decides: where it is in doubt whether two are one person, with both names. `detail`,
+    /// which the log tells as well, names nobody.
+    pub fn for_deciding(&self) -> String {
+        match (self.kind, &self.lead, &self.crm) {
+            (ConflictKind::SharedRecord, Some(CrmValue::Text(lead)), Some(CrmValue::Text(record))) => {
+                format!("{}: the lead is {lead}, and the record {record}", self.detail)
+            }
+            _ => self.detail.clone(),
+        }
     }
 }
 
@@ -314,6 +331,19 @@ pub enum Choice {
     Create,
 }
 
+impl Choice {
+    /// The word in the API.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Choice::Lead => "lead",
+            Choice::Crm => "crm",
+            Choice::Value(_) => "value",
+            Choice::Record(_) => "record",
+            Choice::Create => "create",
+        }
+    }
+}
+
 /// All that follows from comparing one lead with one CRM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncPlan {
@@ -322,6 +352,8 @@ pub struct SyncPlan {
     pub matched: Option<(RecordRef, MatchedBy)>,
     /// Whether the lead owns that record.
     pub owner: bool,
+    /// Set if the record may be another person's: as the link keeps it.
+    pub in_doubt: Option<RecordId>,
     pub decisions: Vec<Decision>,
     pub questions: Vec<Question>,
     /// The bases as they are if nothing is written, or before the write is read back.
@@ -341,6 +373,13 @@ pub struct SyncPlan {
     pub company: Option<CompanyPlan>,
     /// What is to be done about the opportunity that a sales rep made of the lead's record, where that was looked up.
     pub opportunity: Option<OpportunityPlan>,
+}
+
+impl SyncPlan {
+    /// Whether the person's record is written or deleted.
+    pub fn writes(&self) -> bool {
+        matches!(self.action, Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. })
+    }
 }
 
 /// What becomes of the record of a lead that was deleted in its lead system.

@@ -17,6 +17,8 @@ use crate::store::StoreError;
 pub enum ApiError {
     /// There is no such thing, or no such path.
     NotFound,
+    /// There is no such thing; the text says what there is instead.
+    NoSuch(String),
     /// The path knows these methods only; `None` where the router itself names them.
     MethodNotAllowed(Option<&'static str>),
     /// Not proven to be who may ask, by what such requests are proven.
@@ -78,6 +80,9 @@ impl ApiError {
         let some = |text: &'static str| Some(Cow::Borrowed(text));
         match self {
             ApiError::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here", None),
+            ApiError::NoSuch(detail) => {
+                (StatusCode::NOT_FOUND, "not-found", "There is nothing here", Some(detail.into()))
+            }
             ApiError::MethodNotAllowed(_) => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not know this method", None)
             }

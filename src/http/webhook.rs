@@ -127,8 +127,8 @@ async fn answer(app: PublicState, request_id: RequestId, request: Request) -> Re
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
     let target = Target::of(&mut parts).await;
-    let Some((source, token)) = target.and_then(|target| Some((app.intake.source(&target.source)?, target.token)))
-    else {
+    let known = target.and_then(|target| Some((app.intake.source(&target.source)?, target.token)));
+    let Some((source, token)) = known.filter(|(source, token)| token.is_none() || source.has_token_in_path()) else {
         body::discard(body, app.limits).await;
         return ApiError::NotFound.into_response();
     };
@@ -232,6 +232,10 @@ async fn accept(
         };
         match refusal {
             Refusal::Unauthorized => ApiError::Unauthorized(source.proven_by()),
+            Refusal::Unsupported(kind) => {
+                Refusals::count(&source.refusals.unsupported);
+                unread_form(source, kind)
+            }
             Refusal::Busy => unavailable(1, "Too much waits to be stored; send it again."),
             Refusal::NotCommitted => unavailable(5, "It could not be stored in time; send it again."),
         }
@@ -257,26 +261,20 @@ fn early_refusal<'a>(
         let refusal = ApiError::Unsupported("Send the body uncompressed, without Content-Encoding.");
         return Some((&refusals.unsupported, refusal, still_sending));
     }
-    if let Some(refusal) = unread_form(source, BodyKind::of(&RequestHeaders(headers))) {
-        return Some((&refusals.unsupported, refusal, still_sending));
-    }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let too_large = length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limits.most));
     too_large.then_some((&refusals.too_large, ApiError::TooLarge, still_sending))
 }
 
-/// Which kind the source's bodies may not be of, and what to send instead.
-fn unread_form(source: &SourceRuntime, kind: BodyKind) -> Option<ApiError> {
-    if source.takes(kind) {
-        return None;
-    }
-    Some(ApiError::Unsupported(match kind {
+/// What to send instead of a kind of body that the source does not take.
+fn unread_form(source: &SourceRuntime, kind: BodyKind) -> ApiError {
+    ApiError::Unsupported(match kind {
         BodyKind::Multipart if source.takes(BodyKind::Form) => {
             "Send JSON with Content-Type: application/json, or a form as application/x-www-form-urlencoded."
         }
         BodyKind::Xml => "Send JSON with Content-Type: application/json; this source's preset reads no XML.",
         _ => "Send JSON with Content-Type: application/json; this source's preset reads no such form.",
-    }))
+    })
 }
 
 fn outcome(result: &Result<Receipt, ApiError>) -> Option<WebhookOutcome> {

@@ -2,9 +2,10 @@
 //! again, so that nothing is lost of senders that never repeat a 401.
 //!
 //! Anybody can send what is refused, as fast as they like. So nobody waits for the holding: a request is put into a small
-//! queue, or dropped and counted where that is full, and is written from there by and by.
+//! queue and written from there by and by; where that is full, the oldest in it are dropped and counted.
 
-use std::collections::{HashMap, VecDeque};
+mod waiting;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,11 @@ use tokio::sync::{Notify, watch};
 use tracing::warn;
 use uuid::Uuid;
 
+use self::waiting::Waiting;
 use super::source::SourceRuntime;
 use super::{Incoming, Intake, Receipt, Refusal};
 use crate::clock::Clock;
+use crate::domain::envelope::BodyKind;
 use crate::domain::headers::RECEIVED_AT;
 use crate::domain::ids::SourceName;
 use crate::domain::signature::{Kept, Proof, SignedRequest, Verdict};
@@ -28,11 +31,6 @@ const BOUNDS: RefusedBounds = RefusedBounds { per_source: 1000, bytes: 64 << 20 
 const HELD_FOR: Duration = Duration::from_secs(24 * 3600);
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-/// What waits to be written at most: so many of each source, and of its bytes half of what the others leave of these.
-const MAX_WAITING: usize = 256;
-const MAX_WAITING_BYTES: usize = 8 << 20;
-/// In all. As long as this has room, one request of each source has, however large it is.
-const MAX_WAITING_BYTES_IN_ALL: usize = 64 << 20;
 /// More beside its body than this is no honest sender's.
 const MAX_HEAD: usize = 16 << 10;
 
@@ -52,55 +50,12 @@ pub struct Holding {
     writing: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
-struct Waiting {
-    requests: VecDeque<NewRefused>,
-    by_source: HashMap<SourceName, OfSource>,
-    bytes: usize,
-}
-
-/// What waits of one source.
-#[derive(Clone, Copy, Default)]
-struct OfSource {
-    requests: usize,
-    bytes: usize,
-}
-
-impl Waiting {
-    fn has_room_for(&self, source: &SourceName, bytes: usize) -> bool {
-        let own = self.by_source.get(source).copied().unwrap_or_default();
-        let free = MAX_WAITING_BYTES.saturating_sub(self.bytes.saturating_sub(own.bytes));
-        let fits = own.bytes.saturating_add(bytes) <= free / 2;
-        let is_only = own.requests == 0 && self.bytes.saturating_add(bytes) <= MAX_WAITING_BYTES_IN_ALL;
-        own.requests < MAX_WAITING && (fits || is_only)
-    }
-
-    fn take_batch(&mut self) -> Vec<NewRefused> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = self.requests.front()
-            && batch.len() < BATCH
-            && (batch.is_empty() || bytes + next.size() <= BATCH_BYTES)
-        {
-            bytes += next.size();
-            batch.extend(self.requests.pop_front());
-        }
-        self.bytes = self.bytes.saturating_sub(bytes);
-        for request in &batch {
-            if let Some(waiting) = self.by_source.get_mut(&request.source) {
-                waiting.requests = waiting.requests.saturating_sub(1);
-                waiting.bytes = waiting.bytes.saturating_sub(request.size());
-            }
-        }
-        batch
-    }
-}
-
 impl Holding {
     fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a refused request into the queue, if there is room.
+    /// Puts a refused request into the queue; of too many the oldest go.
     pub(super) fn offer(
         &self,
         source: &SourceRuntime,
@@ -109,31 +64,22 @@ impl Holding {
         verdict: Verdict,
         now: Timestamp,
     ) {
-        let has_room = self.waiting().has_room_for(&source.name, request.body.len());
-        let refused = has_room.then(|| refused(source, request, signed, verdict, now)).flatten();
-        let held = refused.is_some_and(|refused| self.push(refused));
-        metrics::refused_request(&source.name, if held { HoldingOutcome::Held } else { HoldingOutcome::Dropped });
-    }
-
-    fn push(&self, refused: NewRefused) -> bool {
-        let (bytes, mut waiting) = (refused.size(), self.waiting());
-        if !waiting.has_room_for(&refused.source, bytes) {
-            return false;
-        }
-        waiting.bytes += bytes;
-        let own = waiting.by_source.entry(refused.source.clone()).or_default();
-        own.requests += 1;
-        own.bytes += bytes;
-        waiting.requests.push_back(refused);
+        let Some(refused) = refused(source, request, signed, verdict, now) else {
+            metrics::refused_request(&source.name, HoldingOutcome::Dropped);
+            return;
+        };
+        let gone = self.waiting().push(refused);
         self.came.notify_one();
-        true
+        for request in gone {
+            metrics::refused_request(&request.source, HoldingOutcome::Dropped);
+        }
     }
 
     /// Writes what waits now, so that whoever then looks into the store misses nothing of it.
     pub async fn write_out(self: Arc<Self>, store: Arc<dyn Store>) {
         // A task of its own: whoever waits may go, and what is taken out of the queue has to be written.
         let writing = tokio::spawn(async move {
-            let mut left = self.waiting().requests.len();
+            let mut left = self.waiting().len();
             loop {
                 let Some((written, _)) = self.write_batch(&*store).await else { return };
                 left = left.saturating_sub(written);
@@ -156,11 +102,16 @@ impl Holding {
         }
         let bytes = batch.iter().map(NewRefused::size).sum();
         let sources: Vec<SourceName> = batch.iter().map(|request| request.source.clone()).collect();
-        if let Err(error) = store.hold_refused(batch, BOUNDS).await {
-            warn!(requests = sources.len(), "{} refused requests could not be held: {}", sources.len(), error.reason());
-            for source in &sources {
-                metrics::refused_request(source, HoldingOutcome::Lost);
+        let outcome = match store.hold_refused(batch, BOUNDS).await {
+            Ok(()) => HoldingOutcome::Held,
+            Err(error) => {
+                let requests = sources.len();
+                warn!(requests, "{requests} refused requests could not be held: {}", error.reason());
+                HoldingOutcome::Lost
             }
+        };
+        for source in &sources {
+            metrics::refused_request(source, outcome);
         }
         Some((sources.len(), bytes))
     }
@@ -211,7 +162,8 @@ fn refused(
     now: Timestamp,
 ) -> Option<NewRefused> {
     let proof = source.verifier.proof(signed, request.path_and_query, Uuid::new_v4().into_bytes());
-    if proof == Proof::Missing && source.has_secrets_in_body() {
+    let is_unread = !source.takes(BodyKind::of(request.headers));
+    if is_unread || (proof == Proof::Missing && source.has_secrets_in_body()) {
         // It can never be taken in, and strangers are not to have their bodies parsed.
         return None;
     }
@@ -270,40 +222,6 @@ impl Intake {
 mod tests {
     use super::*;
 
-    fn refused(source: &str, bytes: usize) -> NewRefused {
-        NewRefused {
-            source: source.into(),
-            reason: RefusedFor::WrongSignature,
-            received_at: Timestamp::from_seconds(0),
-            request_id: "r".into(),
-            proof: Proof::Missing,
-            headers: Vec::new(),
-            body: Bytes::from(vec![b'x'; bytes]),
-        }
-    }
-
-    #[test]
-    fn one_sources_flood_leaves_room_for_another_source() {
-        let holding = Holding::default();
-        for (bytes, at_most) in [(10, MAX_WAITING), (1 << 20, 4), (5 << 20, 1), (20 << 20, 1)] {
-            let held = (0..1000).filter(|_| holding.push(refused("flooded", bytes))).count();
-            assert_eq!(held, at_most, "of {bytes} bytes");
-            assert!(holding.push(refused("quiet", 1 << 20)), "after {bytes} bytes");
-            let taken = std::iter::from_fn(|| Some(holding.waiting().take_batch()).filter(|batch| !batch.is_empty()));
-            assert_eq!(taken.flatten().count(), held + 1);
-            assert_eq!(holding.waiting().bytes, 0);
-            assert!(holding.waiting().by_source.values().all(|own| (own.requests, own.bytes) == (0, 0)));
-        }
-    }
-
-    #[test]
-    fn what_waits_is_bounded_however_many_sources_are_flooded() {
-        let holding = Holding::default();
-        let held = (0..100).filter(|source| holding.push(refused(&format!("s{source}"), 5 << 20))).count();
-        assert_eq!(held, MAX_WAITING_BYTES_IN_ALL / (5 << 20));
-        assert!(holding.waiting().bytes <= MAX_WAITING_BYTES_IN_ALL);
-    }
-
     #[test]
     fn it_rests_for_as_long_as_what_was_written_is_large() {
         assert_eq!([rest_after(0), rest_after(10_000)], [REST; 2]);
@@ -349,24 +267,11 @@ mod tests {
     fn a_body_is_not_read_for_a_wrong_token_that_stands_elsewhere() {
         let of_salesforce = |content_type: &str, body| held("salesforce", Some("token=wrong"), content_type, body);
         // It could not be held if it had to be read.
-        let broken = of_salesforce("text/xml", b"<a><SessionId>s</SessionId><b>1").expect("held");
-        assert_eq!((broken.reason, &broken.body[..]), (RefusedFor::WrongToken, &b"<a><SessionId></SessionId><b>1"[..]));
+        let broken = of_salesforce("text/xml", b"<a><SessionId>s</SessionId><b>1</b><c>2").expect("held");
+        let kept = &b"<a><SessionId></SessionId><b>1</b><c>"[..];
+        assert_eq!((broken.reason, &broken.body[..]), (RefusedFor::WrongToken, kept));
         assert_eq!(broken.headers, [("content-type".to_owned(), "text/xml".to_owned())]);
-        assert!(of_salesforce("application/json", b"{").is_some_and(|held| &held.body[..] == b"{"));
+        // What is no XML is no message of this sender's.
         assert!(of_salesforce("application/json", br#"{"SessionId":"s"}"#).is_none());
-    }
-
-    #[test]
-    fn a_batch_is_short_and_a_large_request_goes_alone() {
-        let holding = Holding::default();
-        for bytes in [BATCH_BYTES + 1, 10, 10] {
-            assert!(holding.push(refused("klozeo", bytes)));
-        }
-        let sizes = || holding.waiting().take_batch().len();
-        assert_eq!([sizes(), sizes(), sizes()], [1, 2, 0]);
-        for _ in 0..BATCH + 1 {
-            assert!(holding.push(refused("klozeo", 10)));
-        }
-        assert_eq!([sizes(), sizes()], [BATCH, 1]);
     }
 }

@@ -42,6 +42,7 @@ pub struct SourceRuntime {
     secrets_in_body: Vec<String>,
     /// Whether one of them is what proves a request: then the body is read before anything is proven.
     token_in_body: bool,
+    token_in_path: bool,
     pub(super) said_refused: OnceAMinute,
     pub(super) said_quarantined: OnceAMinute,
 }
@@ -95,6 +96,7 @@ impl SourceRuntime {
             kept_headers,
             secrets_in_body,
             token_in_body: token_in_body.is_some(),
+            token_in_path: matches!(verify, VerifyRules::Token(TokenRules { location: TokenLocation::Path })),
             said_refused: OnceAMinute::default(),
             said_quarantined: OnceAMinute::default(),
         })
@@ -109,6 +111,11 @@ impl SourceRuntime {
     /// What its requests are proven by.
     pub fn proven_by(&self) -> ProvenBy {
         self.verifier.proven_by()
+    }
+
+    /// Whether its address ends with its token.
+    pub fn has_token_in_path(&self) -> bool {
+        self.token_in_path
     }
 
     /// Whether its requests may have such a body.
@@ -229,7 +236,14 @@ impl SourceRuntime {
             return StoredForm { body: request.body.clone(), headers, unreadable: None };
         }
         let rules = self.reader.rules();
-        let redacted = as_json(&request.body, &headers, &rules.bodies, &rules.records).and_then(|json| {
+        let as_json = |body: &[u8]| as_json(body, &headers, &rules.bodies, &rules.records).map(Cow::into_owned);
+        let is_xml = BodyKind::of(&headers) == BodyKind::Xml && !rules.not_stored.is_empty();
+        let redacted = as_json(&request.body).and_then(|json| {
+            let json = match is_xml {
+                // The secret may stand elsewhere than its sender puts it.
+                true => as_json(&without_unread(&request.body, &rules.not_stored).unwrap_or_default())?,
+                false => json,
+            };
             let mut text = RawJson::parse(&json)?.text().to_owned();
             for pointer in &self.secrets_in_body {
                 text = without(RawJson::parse(text.as_bytes())?, pointer);
@@ -292,3 +306,6 @@ const CONTENT_TYPE: &str = "content-type";
 fn without_content_type(headers: &[(String, String)]) -> Vec<(String, String)> {
     headers.iter().filter(|(name, _)| name != CONTENT_TYPE).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests;

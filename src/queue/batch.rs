@@ -1,7 +1,6 @@
 //! One batch of claimed jobs: folded, looked up, planned, announced, written, settled.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -9,12 +8,10 @@ use tracing::{debug, error, warn};
 
 use super::beside::Owed;
 use super::calls::counted;
-use super::companies::without_namesakes;
 use super::destination::{Destination, Rules};
 use super::fold;
 use super::keys::{self, Deferred, Hold, InHand};
 use super::lease::Lease;
-use super::left_out::without_known;
 use super::record::{A_MOMENT, A_WHILE};
 use super::settle::Settling;
 use super::suspects::{by_suspicion, died_alone};
@@ -22,14 +19,13 @@ use super::writes::{Call, Sent, announced_write, record_write};
 use crate::clock::SinceBoot;
 use crate::crm::gate::{Permit, outcome_of};
 use crate::crm::{CrmError, FindRequest, OnDuplicate, WriteRequest, WriteResult};
-use crate::domain::ids::{LeadKey, RecordRef, RequestId};
+use crate::domain::ids::{LeadKey, RequestId};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidates, MatchKeys};
-use crate::domain::plan::{Action, Intent, Link, Owner, PlanInput, SyncPlan, match_keys, plan_sync, planned_link};
+use crate::domain::plan::{Link, OwnKeys, SyncPlan, match_keys, planned_link};
 use crate::store::{
-    Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, RecordOwner, StoreResult,
-    Work,
+    Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, StoreResult, Work,
 };
 
 /// Why a lead is held that cannot be planned.
@@ -51,17 +47,11 @@ pub(super) struct Member {
     pub job: ClaimedJob,
     pub lead: Lead,
     pub work: Work,
-    pub external_id: String,
+    pub own: OwnKeys,
     /// By which its record is looked up.
     pub keys: MatchKeys,
     /// What the batch holds for it.
     pub in_hand: Vec<String>,
-}
-
-impl Member {
-    fn planned_link(&self) -> Option<&Link> {
-        planned_link(self.work.link.as_ref(), &self.work.resolutions)
-    }
 }
 
 /// A member with its plan.
@@ -135,12 +125,12 @@ impl Batch {
         let (mut members, mut wants, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
         for (n, (job, lead, work)) in fold::load_folded(&self.destination, jobs).await?.into_iter().enumerate() {
             let_others_run(n).await;
-            let external_id = self.destination.settings.external_id_value.value_for(&job.lead);
+            let own = self.destination.own_keys(&work);
             let times = self.destination.times_of(&job.lead.source);
             let link = planned_link(work.link.as_ref(), &work.resolutions);
-            let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, job.forced, &self.rules.sync);
+            let keys = match_keys(&lead, &own, link, &work.resolutions, times, job.forced, &self.rules.sync);
             let in_hand = keys::of_lead(&keys);
-            let member = Member { job, lead, work, external_id, keys, in_hand: in_hand.clone() };
+            let member = Member { job, lead, work, own, keys, in_hand: in_hand.clone() };
             if member.work.excluded {
                 excluded.push(member);
                 continue;
@@ -155,7 +145,7 @@ impl Batch {
     }
 
     /// Takes in hand what each one wants; whose wants another one has in hand is deferred.
-    async fn reserve<T>(
+    pub(super) async fn reserve<T>(
         &mut self,
         all: Vec<T>,
         wants: Vec<Vec<String>>,
@@ -223,60 +213,6 @@ impl Batch {
         found
     }
 
-    /// Plans each lead; a lead whose record another one has in hand waits.
-    async fn plan(
-        &mut self,
-        members: Vec<Member>,
-        found: &[Candidates],
-        deferred: &mut Deferred,
-    ) -> StoreResult<Vec<Planned>> {
-        let owner_of = owners_of(&self.destination, found).await?;
-        let records_of = |member: &Member, found: &Candidates| {
-            let mut records: Vec<String> =
-                found.found.iter().map(|candidate| keys::of_record(&candidate.record.reference())).collect();
-            let own = member.keys.linked.as_ref().or(member.keys.chosen.as_ref()).map(keys::of_record);
-            records.retain(|record| Some(record) != own.as_ref());
-            records.dedup();
-            records
-        };
-        let shared = self.shared(&members).await?;
-        let mut members: Vec<(Member, &Candidates)> = members.into_iter().zip(found).collect();
-        let wants: Vec<Vec<String>> = members.iter().map(|(member, found)| records_of(member, found)).collect();
-        for ((member, _), records) in members.iter_mut().zip(&wants) {
-            member.in_hand.extend(records.iter().cloned());
-        }
-        let members = self.reserve(members, wants, deferred, |(member, _)| member.job).await?;
-        let mut planned = Vec::with_capacity(members.len());
-        for (n, (member, found)) in members.into_iter().enumerate() {
-            let_others_run(n).await;
-            let shared = shared.contains(&member.lead.key);
-            let plan = self.plan_one(&member, found, shared, &|record| owner_of.get(record).cloned());
-            let plan = self.without_known(&member, plan);
-            let (duplicates, assigns) = (self.destination.settings.duplicates, self.destination.settings.auto_assign);
-            planned.push(Planned { duplicates, assigns, ..Planned::of(member, plan) });
-        }
-        Ok(without_namesakes(planned, deferred))
-    }
-
-    pub(super) fn plan_one(
-        &self,
-        member: &Member,
-        found: &Candidates,
-        shared: bool,
-        owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
-    ) -> SyncPlan {
-        plan_member(&self.destination, &self.rules, member, found, shared, owner_of)
-    }
-
-    /// The plan without what was refused before, unless somebody asked for it, who knows of something that could matter and
-    /// that we cannot see.
-    fn without_known(&self, member: &Member, plan: SyncPlan) -> SyncPlan {
-        match member.job.forced {
-            true => plan,
-            false => without_known(plan, member.work.link.as_ref(), &self.rules.fingerprint),
-        }
-    }
-
     /// Writes what the plans say, in one call, and settles everything.
     pub(super) async fn carry_out(
         &mut self,
@@ -294,11 +230,7 @@ impl Batch {
         for mut planned in planned {
             // The field that points to the company is known only now.
             planned.plan = self.without_known(&planned.member, planned.plan);
-            let writes = matches!(
-                planned.plan.action,
-                Action::Create { .. } | Action::Update { .. } | Action::Delete { gone: false, .. }
-            );
-            if writes && !self.destination.observes() && !settling.is_known_refusal(&planned) {
+            if planned.plan.writes() && !self.destination.observes() && !settling.is_known_refusal(&planned) {
                 writing.push(planned);
             } else {
                 settlements.push(settling.without_write(planned));
@@ -423,57 +355,6 @@ impl Batch {
         self.settle(settlements, &self.lease).await?;
         self.give_back(waiting, A_MOMENT, Some(error)).await
     }
-}
-
-/// Whose the records that were found are among our leads.
-pub(super) async fn owners_of(
-    destination: &Destination,
-    found: &[Candidates],
-) -> StoreResult<BTreeMap<RecordRef, Owner>> {
-    let found = found.iter().flat_map(|candidates| &candidates.found);
-    let records: Vec<RecordRef> = found.map(|candidate| candidate.record.reference()).collect();
-    let owners = destination.store.find_owners(&destination.name, &records).await?;
-    let owner = |RecordOwner { lead, deleted, excluded }| Owner {
-        external_id: destination.settings.external_id_value.value_for(&lead),
-        lead,
-        deleted,
-        excluded,
-    };
-    Ok(records.into_iter().zip(owners).filter_map(|(record, found)| Some((record, owner(found?)))).collect())
-}
-
-/// Plans one lead. A panic is caught: the lead is held, and its neighbours go on.
-pub(super) fn plan_member(
-    destination: &Destination,
-    rules: &Rules,
-    member: &Member,
-    found: &Candidates,
-    shared: bool,
-    owner_of: &dyn Fn(&RecordRef) -> Option<Owner>,
-) -> SyncPlan {
-    // Those of companies say nothing of a person's record.
-    let is_persons = |intent: &&Intent| rules.sync.of(&intent.object).is_some();
-    let intents: Vec<Intent> = member.work.intents.iter().filter(is_persons).cloned().collect();
-    let input = PlanInput {
-        lead: &member.lead,
-        external_id: &member.external_id,
-        times: destination.times_of(&member.lead.key.source),
-        link: member.planned_link(),
-        intents: &intents,
-        answers: &member.work.resolutions,
-        found,
-        company: member.keys.company.as_ref(),
-        asked_for: member.job.forced,
-        shared,
-        owner_of,
-    };
-    catch_unwind(AssertUnwindSafe(|| plan_sync(&input, &rules.sync))).unwrap_or_else(|_| {
-        error!(lead.id = %member.lead.key.id, "planning lead {} failed inside leadrelay; it is held", member.lead.key.id);
-        SyncPlan::without_record(Action::Hold {
-            code: INTERNAL_ERROR,
-            detail: "planning this lead failed inside leadrelay; please report it".to_owned(),
-        })
-    })
 }
 
 /// Lets webhooks in between, which wait for the same threads: every so many leads, since each takes some 0.1 ms.

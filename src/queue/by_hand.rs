@@ -13,7 +13,7 @@ use crate::crm::gate::{Entry, Permit, WorkClass, outcome_of};
 use crate::crm::{CrmError, FindRequest, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::ids::{LeadKey, ObjectName, RecordRef, RequestId};
 use crate::domain::matching::{Candidate, MatchKeys, MatchedBy};
-use crate::domain::plan::{Decision, Rule};
+use crate::domain::plan::{Decision, OwnKeys, Rule};
 use crate::domain::record::{CrmRecord, CrmValue};
 use crate::store::{NewLogRow, Operation, Outcome, Shared, StoreError};
 
@@ -98,14 +98,18 @@ impl AtHand<'_> {
 
     /// The record that itself carries the lead's external ID; of several, one that was converted or merged.
     pub async fn look_for_own(&self, lead: &LeadKey) -> Result<Option<CrmRecord>, ByHandError> {
-        let settings = &self.destination.settings;
-        let external_id = settings.external_id_value.value_for(lead);
-        let ours = CrmValue::Text(external_id.clone());
-        let keys = MatchKeys { external_id: Some(external_id), ..MatchKeys::default() };
+        let field = &self.destination.settings.external_id;
+        let ours = self.own_keys(lead).await?;
+        let (external_id, former_ids) = (Some(ours.now.clone()), ours.former.clone());
+        let keys = MatchKeys { external_id, former_ids, ..MatchKeys::default() };
         let mut own: Vec<CrmRecord> = self.find(keys).await?.into_iter().map(|candidate| candidate.record).collect();
-        own.retain(|record| *record.value(&settings.external_id) == ours);
+        own.retain(|record| ours.contains(record.value(field)));
         own.sort_by_key(|record| record.became.is_none());
         Ok(own.into_iter().next())
+    }
+
+    async fn own_keys(&self, lead: &LeadKey) -> Result<OwnKeys, ByHandError> {
+        Ok(self.destination.load_own_keys(std::slice::from_ref(lead)).await?.remove(lead).unwrap_or_default())
     }
 
     async fn find(&self, keys: MatchKeys) -> Result<Vec<Candidate>, ByHandError> {
@@ -118,16 +122,15 @@ impl AtHand<'_> {
     /// Takes the lead's ID from a record that it is no longer, if it is there; answers what the log is to say of it.
     pub async fn disown(&self, lead: &LeadKey, record: &RecordRef) -> Result<Option<NewLogRow>, ByHandError> {
         let field = &self.destination.settings.external_id;
-        let ours = CrmValue::Text(self.destination.settings.external_id_value.value_for(lead));
+        let ours = self.own_keys(lead).await?;
         let found = self.look_up(record).await?.filter(|found| found.became.is_none());
-        if self.destination.observes() || !found.is_some_and(|found| *found.value(field) == ours) {
-            return Ok(None);
-        }
+        let carried = found.map(|found| found.value(field).clone()).filter(|carried| ours.contains(carried));
+        let Some(carried) = carried.filter(|_| !self.destination.observes()) else { return Ok(None) };
         let decision = Decision {
             field: field.clone(),
             base: None,
             lead: None,
-            crm: Some(ours),
+            crm: Some(carried),
             written: Some(CrmValue::Null),
             rule: Rule::Resolved,
             note: Some("a person unlinked the lead from this record".to_owned()),

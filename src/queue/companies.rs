@@ -13,7 +13,7 @@ use super::refused_companies::remember;
 use super::settle::{Settling, asked_by_duplicate_rule, told_of_rule};
 use crate::crm::{CrmError, OnDuplicate, RecordWrite};
 use crate::domain::ids::{FieldName, RecordRef};
-use crate::domain::plan::{CompanyAction, CompanyRules, ConflictKind, Decision, Question, company};
+use crate::domain::plan::{CompanyAction, CompanyPlan, CompanyRules, ConflictKind, Decision, Question, company};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
 use crate::store::{AnnouncedWrite, IntentId, NewLogRow, Operation, Outcome, StoreResult};
@@ -260,9 +260,10 @@ fn without_task(one: &mut Planned, settling: &Settling<'_>, rules: &CompanyRules
     let Some(of) = one.plan.company.clone() else { return };
     match &of.action {
         CompanyAction::Is { record, by, fields, .. } => {
-            if of.is_new {
+            let untold = of.untold();
+            if of.is_new || !untold.is_empty() {
                 let row = settling.row_beside(&one.member, Operation::AccountMatch);
-                let decisions = vec![of.decision(Some(record), &rules.object)];
+                let decisions = [of.decision(Some(record), &rules.object)].into_iter().chain(untold).collect();
                 let (record, matched_by) = (Some(record.clone()), Some(*by));
                 one.before.push((None, NewLogRow { record, matched_by, decisions, ..row }));
             }
@@ -324,7 +325,9 @@ fn conclude(
         }
         match (sent, &record) {
             (Some((intent, row)), _) => one.before.push((Some(intent), row)),
-            (None, Some(company)) if one.plan.company.as_ref().is_some_and(|of| of.is_new) => {
+            (None, Some(company))
+                if one.plan.company.as_ref().is_some_and(|of| of.is_new || !of.untold().is_empty()) =>
+            {
                 let row = task.row(one, settling, Operation::AccountMatch, Some(company), rules);
                 one.before.push((None, row));
             }
@@ -438,6 +441,7 @@ impl Task {
         if operation != Operation::AccountMatch {
             decisions.extend(self.decisions.iter().cloned());
         }
+        decisions.extend(of.map(CompanyPlan::untold).unwrap_or_default());
         let matched_by = match of.map(|of| &of.action) {
             Some(CompanyAction::Is { by, .. }) => Some(*by),
             _ => None,

@@ -1,10 +1,11 @@
 //! What would be done for a lead now, rule by rule, without doing it: planned by the code that syncs, from what the CRM
 //! answers to the same lookup. Nothing is written, neither there nor here.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::{Member, new_request_id, owners_of, plan_member};
+use super::batch::{Member, new_request_id};
 use super::by_hand::ByHandError;
 use super::calls::counted;
 use super::destination::{Destination, Rules};
@@ -13,20 +14,27 @@ use super::fold;
 use super::gone::{excluded, find_shared};
 use super::keys;
 use super::left_out::without_known;
+use super::ownership::owners_of;
+use super::planning::plan_member;
 use super::refused_companies::do_without;
 use super::settle::asks_about_company;
 use crate::crm::gate::{Entry, Permit, WorkClass};
 use crate::crm::{CrmError, FindRequest};
-use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::ids::{FieldName, LeadKey, RecordRef};
 use crate::domain::job::{Class, Lane};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Direction;
 use crate::domain::matching::{Candidates, MatchedBy};
 use crate::domain::plan::{
-    Action, CompanyAction, ConflictKind, Decision, Rule, SyncPlan, left_alone, match_keys, planned_link,
+    Action, Choice, CompanyAction, ConflictKind, Decision, Question, Rule, SyncPlan, company, left_alone, match_keys,
+    planned_link, said,
 };
+use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
-use crate::store::{ClaimedJob, ConflictRow, OpenConflict, Work};
+use crate::store::{ClaimedJob, ConflictFilter, ConflictRow, ConflictState, OpenConflict, Page, Work};
+
+/// So many of the questions that were ever asked about a lead are looked at.
+const QUESTIONS: u32 = 100;
 
 /// How long it may take until the gate has room.
 const WAIT_FOR: Duration = Duration::from_secs(10);
@@ -73,9 +81,40 @@ pub struct Explained {
     pub keys: Vec<String>,
     /// What answered, and to which of them.
     pub found: Vec<(RecordRef, MatchedBy)>,
-    /// Why it would wait all the same.
+    /// What it waits for.
     pub waits: Option<String>,
+    /// Set where what is planned is not done before something else came.
+    pub kept_back: Option<KeptBack>,
     pub api_calls: u32,
+}
+
+impl Explained {
+    /// What is planned for a lead without a look at the CRM, and why that is enough.
+    fn unasked(plan: SyncPlan, why: &str) -> Self {
+        let waits = holding(&plan).map(str::to_owned);
+        Self { plan: Some(plan), not_asked: Some(why.to_owned()), waits, ..Self::default() }
+    }
+}
+
+/// Why a write that is planned is not done now.
+#[derive(Clone, Debug)]
+pub struct KeptBack {
+    /// Under which word the lead is held, if it is.
+    pub code: Option<String>,
+    /// What has to come first.
+    pub until: String,
+}
+
+/// Something that a lead waits for before it is written.
+struct Wait {
+    code: Option<&'static str>,
+    text: String,
+    until: String,
+}
+
+/// Why planning holds the lead.
+fn holding(plan: &SyncPlan) -> Option<&str> {
+    if let Action::Hold { detail, .. } = &plan.action { Some(detail) } else { None }
 }
 
 impl Destination {
@@ -88,13 +127,9 @@ impl Destination {
         }
         let lead = fold::folded_now(self, &mut work);
         if work.excluded {
-            let not_asked = Some("a person excluded the lead".to_owned());
-            return Ok(Some(Explained { plan: Some(excluded()), not_asked, ..Explained::default() }));
+            return Ok(Some(Explained::unasked(excluded(), "a person excluded the lead")));
         }
-        let mut waits = Vec::new();
-        if work.more_events {
-            waits.push("more events of the lead wait than are looked at here; they are folded first".to_owned());
-        }
+        let more_events = work.more_events;
         let (rules, permit) = match (self.rules(), self.enter().await?) {
             (Some(rules), permit) => (rules, permit),
             (None, Ok(permit)) => (self.first_look().await?, Ok(permit)),
@@ -104,8 +139,8 @@ impl Destination {
         let mut explained = Explained { keys: keys::of_lead(&member.keys), ..Explained::default() };
         if member.lead.is_alive() && left_alone(&member.lead, &rules.sync).is_some() {
             let plan = plan_member(self, &rules, &member, &Candidates::default(), false, &|_| None);
-            let not_asked = Some("the lead is left alone whatever the CRM holds".to_owned());
-            return Ok(Some(Explained { plan: Some(plan), not_asked, ..explained }));
+            let unasked = Explained::unasked(plan, "the lead is left alone whatever the CRM holds");
+            return Ok(Some(Explained { keys: explained.keys, ..unasked }));
         }
         let permit = match permit {
             Ok(permit) => permit,
@@ -119,27 +154,78 @@ impl Destination {
         let shared = find_shared(self, &rules, std::slice::from_ref(&member)).await?.contains(&member.lead.key);
         let plan = plan_member(self, &rules, &member, &found, shared, &|record| owners.get(record).cloned());
         let plan = with_company(plan, &member, &rules, self.clock.now());
-        let mut plan = with_agreed(plan, &found, &rules);
-        waits.extend(self.ask_as_the_crm_did(&mut plan, &member).await?);
-        explained.plan = Some(plan);
-        if wait_for_creates(self, &rules, std::slice::from_ref(&member)).await?.contains(&true) {
-            waits.push(
-                "a write of another lead, of which no answer came, may still make this person's record or company"
-                    .to_owned(),
-            );
+        let why = self.why_left_alone(&plan, &member).await?;
+        let of_its_kind = plan.matched.as_ref().and_then(|(record, _)| rules.sync.of(&record.object));
+        let times = self.times_of(&member.lead.key.source);
+        let says = of_its_kind.map(|of| said(&member.lead, times, &found.owners, of)).unwrap_or_default();
+        let mut plan = with_agreed(plan, &found, &rules, why, &says);
+        let mut waits: Vec<Wait> = self.ask_as_the_crm_did(&mut plan, &member).await?.into_iter().collect();
+        if more_events {
+            waits.push(Wait {
+                code: None,
+                text: "more events of the lead wait than are looked at here; they are folded first".to_owned(),
+                until: "those events are folded, which may change what is planned".to_owned(),
+            });
         }
-        explained.waits = (!waits.is_empty()).then(|| waits.join("; "));
+        if wait_for_creates(self, &rules, std::slice::from_ref(&member)).await?.contains(&true) {
+            let text =
+                "a write of another lead, of which no answer came, may still make this person's record or company";
+            let until = "it is known what that write did, and nothing of this person is found then".to_owned();
+            waits.push(Wait { code: None, text: text.to_owned(), until });
+        }
+        let held = holding(&plan).map(|detail| match asked(&plan, &member) {
+            Some(open) => format!("conflict {} waits for a person's answer: {detail}", open.id),
+            None => detail.to_owned(),
+        });
+        let texts: Vec<String> = held.into_iter().chain(waits.iter().map(|wait| wait.text.clone())).collect();
+        explained.waits = (!texts.is_empty()).then(|| texts.join("; "));
+        explained.kept_back = (plan.writes() && !waits.is_empty()).then(|| KeptBack {
+            code: waits.iter().find_map(|wait| wait.code).map(str::to_owned),
+            until: waits.iter().map(|wait| wait.until.as_str()).collect::<Vec<_>>().join("; "),
+        });
+        explained.plan = Some(plan);
         Ok(Some(explained))
+    }
+
+    /// Why nothing, or nothing but blanks, is written to a record that is not the lead's own: what a person is asked, or
+    /// decided.
+    async fn why_left_alone(&self, plan: &SyncPlan, member: &Member) -> Result<Option<(Rule, String)>, ByHandError> {
+        let Some((record, _)) = plan.matched.as_ref().filter(|_| !plan.owner) else { return Ok(None) };
+        let lead = &member.lead.key;
+        let filter = ConflictFilter {
+            kind: Some(ConflictKind::SharedRecord),
+            source: Some(lead.source.to_string()),
+            lead_id: Some(lead.id.to_string()),
+            destination: Some(self.name.to_string()),
+            ..ConflictFilter::default()
+        };
+        let asked = self.store.list_conflicts(&filter, &Page { limit: QUESTIONS, cursor: None }).await?.items;
+        // It may have been asked about a record that was merged into this one.
+        let is_it = |asked: &RecordRef| asked == record || Some(&asked.id) == plan.in_doubt.as_ref();
+        let newest = asked.into_iter().find(|row| row.question.record.as_ref().is_some_and(is_it));
+        Ok(match newest.map(|row| (row.id, row.state)) {
+            Some((id, ConflictState::Resolved { choice: choice @ Choice::Crm, by, at, .. })) => {
+                let choice = choice.as_str();
+                let said = format!("a person decided so: conflict {id} was answered with `{choice}` by {by} at {at}");
+                Some((Rule::Resolved, said))
+            }
+            Some((id, ConflictState::Open)) if plan.in_doubt.is_some() => {
+                Some((Rule::Review, format!("nothing is written until a person answers conflict {id}")))
+            }
+            _ if plan.in_doubt.is_some() => {
+                Some((Rule::Review, "nothing is written until a person answers the question".to_owned()))
+            }
+            _ => None,
+        })
     }
 
     /// Adds to the plan what the CRM's own duplicate rule asked when this was written last, which no lookup tells, and says
     /// for which answer the lead waits.
-    async fn ask_as_the_crm_did(&self, plan: &mut SyncPlan, member: &Member) -> Result<Option<String>, ByHandError> {
+    async fn ask_as_the_crm_did(&self, plan: &mut SyncPlan, member: &Member) -> Result<Option<Wait>, ByHandError> {
         let mut waits = None;
-        let writes = matches!(plan.action, Action::Create { .. } | Action::Update { .. });
         let of_company = asks_about_company(plan);
         let may_stay = |open: &&OpenConflict| match open.kind {
-            ConflictKind::Match => writes,
+            ConflictKind::Match => matches!(plan.action, Action::Create { .. } | Action::Update { .. }),
             ConflictKind::Company => of_company,
             ConflictKind::Field | ConflictKind::SharedRecord | ConflictKind::Invalid => false,
         };
@@ -151,7 +237,11 @@ impl Destination {
                 continue;
             };
             if open.kind == ConflictKind::Match {
-                waits = Some(format!("conflict {} waits for a person's answer: {}", open.id, question.detail));
+                waits = Some(Wait {
+                    code: Some("match_conflict"),
+                    text: format!("conflict {} waits for a person's answer: {}", open.id, question.detail),
+                    until: passes_the_rule(&question, &plan.action),
+                });
             }
             plan.questions.push(question);
         }
@@ -176,10 +266,11 @@ impl Destination {
 
     /// The lead as a batch would have it, as if it had just become due.
     fn member(&self, lead: Lead, work: Work, rules: &Arc<Rules>) -> Member {
-        let external_id = self.settings.external_id_value.value_for(&lead.key);
+        let own = self.own_keys(&work);
         let (times, link) = (self.times_of(&lead.key.source), planned_link(work.link.as_ref(), &work.resolutions));
-        // Its opportunity is shown even where the lead says nothing new of it.
-        let keys = match_keys(&lead, &external_id, link, &work.resolutions, times, true, &rules.sync);
+        // Its company and its opportunity are shown even where the lead says nothing new of them.
+        let link = link.map(|link| company::looked_at_anew(link, &rules.sync));
+        let keys = match_keys(&lead, &own, link.as_ref(), &work.resolutions, times, true, &rules.sync);
         let job = ClaimedJob {
             lead: lead.key.clone(),
             lane: if work.link.is_some() { Lane::Linked } else { Lane::First },
@@ -194,7 +285,7 @@ impl Destination {
             forced: false,
             lease_expired: false,
         };
-        Member { job, lead, work, external_id, keys, in_hand: Vec::new() }
+        Member { job, lead, work, own, keys, in_hand: Vec::new() }
     }
 
     async fn find_one(&self, member: &Member, rules: &Rules, permit: &Permit) -> Result<Candidates, CrmError> {
@@ -205,8 +296,34 @@ impl Destination {
     }
 }
 
-/// With the rows of which there is nothing to tell, since nothing is done about them.
-fn with_agreed(mut plan: SyncPlan, found: &Candidates, rules: &Rules) -> SyncPlan {
+/// The open question for whose answer planning holds the lead.
+fn asked<'m>(plan: &SyncPlan, member: &'m Member) -> Option<&'m OpenConflict> {
+    let is_asked = plan.questions.iter().any(|question| question.kind == ConflictKind::Match);
+    member.work.open_conflicts.iter().find(|open| is_asked && open.kind == ConflictKind::Match)
+}
+
+/// What lets a write pass the duplicate rule of the CRM that asked this.
+fn passes_the_rule(question: &Question, action: &Action) -> String {
+    let passes = match question.blocks_create() {
+        true => "the rule is changed to an alert in the CRM and the lead is synced",
+        false => "a person answers the conflict with `create`",
+    };
+    let else_what = match action {
+        Action::Create { .. } => "if it is answered with `record` instead, the lead is the record that is chosen",
+        _ => "if it is the record that the rule found, link the lead to that one by hand instead",
+    };
+    format!("{passes}; {else_what}")
+}
+
+/// With the rows of which there is nothing to tell, since nothing is done about them. `why`: why the record is left alone;
+/// `says`: what the lead says by the rows of its kind.
+fn with_agreed(
+    mut plan: SyncPlan,
+    found: &Candidates,
+    rules: &Rules,
+    why: Option<(Rule, String)>,
+    says: &BTreeMap<FieldName, Option<CrmValue>>,
+) -> SyncPlan {
     let (Action::Unchanged | Action::Update { .. }, Some((record, _))) = (&plan.action, &plan.matched) else {
         return plan;
     };
@@ -217,15 +334,21 @@ fn with_agreed(mut plan: SyncPlan, found: &Candidates, rules: &Rules) -> SyncPla
             continue;
         }
         let (base, kept) = (plan.bases.get(&row.crm), plan.kept.get(&row.crm));
-        let (rule, note) = match (kept, base) {
-            (Some(_), _) => (Rule::Drift, Some("left as it is, which was told when it was first seen")),
-            (None, Some(_)) => (Rule::Agreed, None),
-            (None, None) => (Rule::Agreed, Some("the lead says nothing of it")),
+        let (rule, note) = match (kept, base, says.get(&row.crm)) {
+            (Some(_), ..) if !plan.owner => {
+                let owned = "another lead owns the record, and its value stays";
+                (Rule::Shared, Some(why.as_ref().map_or(owned, |(_, why)| why)))
+            }
+            (Some(_), ..) => (Rule::Drift, Some("left as it is, which was told when it was first seen")),
+            (None, Some(_), _) => (Rule::Agreed, None),
+            (None, None, Some(_)) if let Some((rule, why)) = &why => (*rule, Some(why.as_str())),
+            (None, None, _) => (Rule::Agreed, Some("the lead says nothing of it")),
         };
+        let lead = kept.or(base).map(|pair| pair.lead.clone()).or_else(|| says.get(&row.crm).cloned().flatten());
         plan.decisions.push(Decision {
             field: row.crm.clone(),
             base: base.cloned(),
-            lead: kept.or(base).map(|pair| pair.lead.clone()),
+            lead,
             crm: Some(held.value(&row.crm).clone()),
             written: None,
             rule,

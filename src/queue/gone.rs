@@ -7,7 +7,7 @@ use super::destination::{Destination, Rules};
 use super::settle::Settling;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::plan::{Action, OnDelete, SyncPlan};
-use crate::store::StoreResult;
+use crate::store::{Sharing, StoreResult};
 
 impl Batch {
     /// Settles leads that a person excluded: nothing is looked up for them.
@@ -17,7 +17,7 @@ impl Batch {
         self.settle(planned.map(|planned| settling.without_write(planned)).collect(), &self.lease).await
     }
 
-    /// The deleted leads whose record a living one shares.
+    /// The deleted leads whose record a living one shares, or may.
     pub(super) async fn shared(&self, members: &[Member]) -> StoreResult<BTreeSet<LeadKey>> {
         find_shared(&self.destination, &self.rules, members).await
     }
@@ -29,7 +29,7 @@ pub(super) fn excluded() -> SyncPlan {
     SyncPlan::without_record(Action::Skip { code: "lead_excluded", detail })
 }
 
-/// Of these the deleted ones whose record a living one shares.
+/// Of these the deleted ones whose record a living one shares, or may.
 pub(super) async fn find_shared(
     destination: &Destination,
     rules: &Rules,
@@ -46,5 +46,5 @@ pub(super) async fn find_shared(
         return Ok(BTreeSet::new());
     }
     let shared = store.find_shared(name, &records).await?;
-    Ok(leads.into_iter().zip(shared).filter_map(|(lead, shared)| shared.then_some(lead)).collect())
+    Ok(leads.into_iter().zip(shared).filter(|(_, shared)| *shared != Sharing::Not).map(|(lead, _)| lead).collect())
 }

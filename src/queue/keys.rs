@@ -170,15 +170,10 @@ impl Drop for Hold {
 pub fn of_lead(keys: &MatchKeys) -> Vec<String> {
     let person =
         keys.name_and_domain.as_ref().map(|person| format!("name:{}@{}", folded_name(&person.last), person.domain));
-    [
-        keys.linked.as_ref().or(keys.chosen.as_ref()).map(of_record),
-        keys.external_id.as_ref().map(|id| format!("external_id:{id}")),
-        keys.email.as_ref().map(|email| format!("email:{}", email.to_lowercase())),
-        person,
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let own = keys.external_id.iter().chain(&keys.former_ids).map(|id| format!("external_id:{id}"));
+    let known = keys.linked.as_ref().or(keys.chosen.as_ref()).map(of_record);
+    let others = [keys.email.as_ref().map(|email| format!("email:{}", email.to_lowercase())), person];
+    known.into_iter().chain(own).chain(others.into_iter().flatten()).collect()
 }
 
 /// The keys of a company, each in the form in which two leads of one company have one in common.

@@ -6,15 +6,28 @@
 use crate::crm::CrmError;
 use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::mapping::FieldType;
-use crate::domain::plan::{Action, BasePair, Link, Rule, SyncPlan, SyncRules};
+use crate::domain::plan::{Action, BasePair, Decision, Link, Rule, SyncPlan, SyncRules};
 use crate::domain::record::CrmValue;
+
+/// Another record carries the key.
+const TAKEN: &str = "DUPLICATE_VALUE";
 
 /// An owner who is no user any more, be it one that the lead named or one that an assignment rule chose.
 const INACTIVE_OWNER: &str = "INACTIVE_OWNER_OR_USER";
 
-/// The plan without the fields that the CRM refused, if it can do without them. An owner who was refused is left out even
+/// The plan without the fields that the CRM refused, if it can do without them. A new key that another record carries is left
+/// out of a record that carries the one before, which a person has to look at; the values are written. An owner who was refused is left out even
 /// where the answer names no field: the CRM then chooses another.
 pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRules) -> Option<SyncPlan> {
+    if let CrmError::Duplicate { code, message, records, .. } = error
+        && code == TAKEN
+        && changes_key(plan, rules)
+    {
+        let mut plan = plan.clone();
+        let other = records.first().map_or(message.clone(), |other| format!("{} {}", other.object, other.id));
+        leave_out(&mut plan, &rules.external_id, &format!("another record carries this key: {other}"));
+        return Some(plan);
+    }
     let CrmError::Refused { code, fields: refused, message } = error else { return None };
     let (Action::Create { object, .. } | Action::Update { record: RecordRef { object, .. }, .. }) = &plan.action else {
         return None;
@@ -34,6 +47,12 @@ pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRul
         leave_out(&mut plan, field, &format!("refused by the CRM: {message}"));
     }
     Some(plan)
+}
+
+/// Whether a record that carries a key of its lead is to get another, without which it can do.
+fn changes_key(plan: &SyncPlan, rules: &SyncRules) -> bool {
+    let is_change = |decision: &Decision| decision.field == rules.external_id && decision.rule == Rule::LeadChanged;
+    plan.announced.contains_key(&rules.external_id) && plan.decisions.iter().any(is_change)
 }
 
 /// The fields that say whose a record is.

@@ -118,7 +118,7 @@ fn without_fill(one: &mut Planned, settling: &Settling<'_>) {
     if of.is_gone {
         let row = gone(matched(one, of, settling), of);
         one.before.push((None, row));
-    } else if of.is_new {
+    } else if of.is_new || !of.untold().is_empty() {
         let row = matched(one, of, settling);
         one.before.push((None, row));
     }
@@ -126,12 +126,12 @@ fn without_fill(one: &mut Planned, settling: &Settling<'_>) {
     one.owed = owed.or(one.owed.take());
 }
 
-/// The row that tells which opportunity is the lead's.
+/// The row that tells which opportunity is the lead's, and what is not written to it.
 fn matched(one: &Planned, of: &OpportunityPlan, settling: &Settling<'_>) -> NewLogRow {
     NewLogRow {
         record: Some(of.record.clone()),
         matched_by: Some(MatchedBy::Link),
-        decisions: vec![of.decision()],
+        decisions: [of.decision()].into_iter().chain(of.untold()).collect(),
         ..settling.row_beside(&one.member, Operation::OpportunityMatch)
     }
 }
@@ -185,10 +185,11 @@ impl Fill {
     /// The row of the lead in whose name it is done.
     fn row(&self, one: &Planned, settling: &Settling<'_>) -> NewLogRow {
         let known = one.plan.opportunity.iter().map(OpportunityPlan::decision);
+        let untold = one.plan.opportunity.iter().flat_map(OpportunityPlan::untold);
         NewLogRow {
             record: Some(self.record.clone()),
             matched_by: Some(MatchedBy::Link),
-            decisions: known.chain(self.decisions.iter().cloned()).collect(),
+            decisions: known.chain(self.decisions.iter().cloned()).chain(untold).collect(),
             ..settling.row_beside(&one.member, Operation::OpportunityUpdate)
         }
     }
@@ -213,7 +214,7 @@ impl Done<Fill> {
     fn conclude(&self, planned: &mut [Planned], settling: &Settling<'_>) {
         for place in self.task.places.iter().skip(1) {
             let Some(one) = planned.get_mut(*place) else { continue };
-            if let Some(of) = one.plan.opportunity.as_ref().filter(|of| of.is_new) {
+            if let Some(of) = one.plan.opportunity.as_ref().filter(|of| of.is_new || !of.untold().is_empty()) {
                 let row = matched(one, of, settling);
                 one.before.push((None, row));
             }

@@ -78,6 +78,7 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
                     bases,
                     kept,
                     left_out: LeftOut::new(),
+                    in_doubt: None,
                     fingerprint: fingerprint.to_owned(),
                     revision: 0,
                 },
@@ -125,7 +126,7 @@ mod tests {
     use crate::domain::job::{Class, Lane};
     use crate::domain::lead::Lead;
     use crate::domain::matching::MatchKeys;
-    use crate::domain::plan::{BasePair, Intent, SyncPlan};
+    use crate::domain::plan::{BasePair, Intent, OwnKeys, SyncPlan};
     use crate::domain::record::CrmValue;
     use crate::domain::time::Timestamp;
     use crate::queue::batch::Member;
@@ -150,6 +151,7 @@ mod tests {
             bases,
             kept,
             left_out,
+            in_doubt: None,
             fingerprint,
             revision: 7,
         }
@@ -197,9 +199,8 @@ mod tests {
             bases: bases("Bonn"),
             ..SyncPlan::without_record(Action::Update { record: record(), fields: BTreeMap::new() })
         };
-        let external_id = "cl_1".to_owned();
-        let member =
-            Member { job, lead: Lead::new(key), work, external_id, keys: MatchKeys::default(), in_hand: Vec::new() };
+        let own = OwnKeys { now: "cl_1".to_owned(), ..OwnKeys::default() };
+        let member = Member { job, lead: Lead::new(key), work, own, keys: MatchKeys::default(), in_hand: Vec::new() };
         Planned::of(member, plan)
     }
 

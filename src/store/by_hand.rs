@@ -24,6 +24,7 @@ pub(super) fn link_to(record: &RecordRef) -> Link {
         bases: Default::default(),
         kept: Default::default(),
         left_out: Default::default(),
+        in_doubt: None,
         fingerprint: String::new(),
         revision: 0,
     }

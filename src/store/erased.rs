@@ -117,6 +117,15 @@ pub(super) fn renamed(text: &str, lead: &LeadKey, alias: &LeadId) -> Option<Stri
     (told != text).then_some(told)
 }
 
+/// A question about another lead, without what it says of the record that was the erased one's: its key, or a name. `None`:
+/// it is about no such record, or no question at all.
+pub(super) fn without_owner(question: &str, lead: &LeadKey) -> Option<String> {
+    let mut told: Map<String, Json> = serde_json::from_str(question).ok()?;
+    let is_owner = told.get("other") == Some(&Json::from(vec![lead.source.as_str(), lead.id.as_str()]));
+    told.remove("crm").filter(|_| is_owner)?;
+    Some(Json::Object(told).to_string())
+}
+
 /// By which bodies that nobody could read are known to be a lead's: its ID or its address, form-encoded or not.
 pub(super) struct Needles {
     id: Option<String>,

@@ -27,8 +27,8 @@ pub(super) fn cursor<T: Serialize>(place: &T) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
 }
 
-/// Where a page of pairs ended: when, which kind, destination, and lead.
-pub(super) type PairPlace = (i64, String, String, String, String);
+/// Where a page of pairs ended: when, which kind, destination, lead, and the other's record.
+pub(super) type PairPlace = (i64, String, String, String, String, String);
 
 pub(super) fn place_of_pair(pair: &SharedPair) -> PairPlace {
     let lead = &pair.lead.lead;
@@ -38,6 +38,7 @@ pub(super) fn place_of_pair(pair: &SharedPair) -> PairPlace {
         pair.destination.as_str().to_owned(),
         lead.source.as_str().to_owned(),
         lead.id.as_str().to_owned(),
+        if pair.other.lead.is_some() { String::new() } else { pair.other.record.id.as_str().to_owned() },
     )
 }
 

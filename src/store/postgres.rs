@@ -41,6 +41,7 @@ mod people;
 mod prune;
 mod refused;
 mod runs;
+mod strangers;
 
 mod rows;
 mod shared;

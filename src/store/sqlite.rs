@@ -35,6 +35,7 @@ mod private;
 mod prune;
 mod refused;
 mod runs;
+mod strangers;
 
 mod verbs;
 mod walk;
@@ -51,7 +52,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio::sync::watch;
 
 use super::{StoreError, StoreResult, rows};
-use crate::domain::ids::SourceName;
+use crate::domain::ids::{DestinationName, FieldName, SourceName};
 pub use backup::back_up;
 use lock::DatabaseLock;
 use writer::Writer;
@@ -127,6 +128,19 @@ pub async fn seen_fields(path: &Path, source: &SourceName) -> StoreResult<Vec<St
     let seen = leads::seen_fields(&readers, source).await;
     readers.close().await;
     seen
+}
+
+/// How many records carry a key that was formed otherwise, read like the above.
+pub async fn count_keys_formed_otherwise(
+    path: &Path,
+    destination: &DestinationName,
+    field: &FieldName,
+    form: &str,
+) -> StoreResult<u64> {
+    let readers = readers(path, 1).await?;
+    let count = links::count_keys_formed_otherwise(&readers, destination, field, form).await;
+    readers.close().await;
+    count
 }
 
 impl From<rusqlite::Error> for StoreError {

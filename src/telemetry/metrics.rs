@@ -120,7 +120,11 @@ fn describe() {
     describe_gauge!(RETRY_OLDEST, "Time since the longest retrying job first failed");
     describe_gauge!(CONFLICTS_OPEN, "Conflicts that wait for a person");
     describe_counter!(MATCHES, "Leads by how their record was recognised");
-    describe_gauge!(SHARED_RECORDS, "Records that two leads or more match");
+    describe_gauge!(
+        SHARED_RECORDS,
+        "Records that one lead owns and at least one other is linked to as well, each counted once, answered questions \
+         included; a record in doubt that no lead owns is none"
+    );
     describe_gauge!(
         DUPLICATES_SUSPECTED,
         "Records that may be another record's person, as the last daily search found"
@@ -437,6 +441,8 @@ mod tests {
         ] {
             assert!(text.contains(series), "{series} is missing from\n{text}");
         }
+        let counted = "# HELP leadrelay_shared_records Records that one lead owns and at least one other is linked to";
+        assert!(text.contains(counted), "what is counted is not said in\n{text}");
     }
 
     #[test]

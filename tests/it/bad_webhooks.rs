@@ -66,7 +66,8 @@ async fn what_is_not_proven_is_answered_401_and_leaves_nothing_behind() {
     let right = signature(&body);
     let other = signature(b"another body");
     let long = format!("{right}00");
-    let wrong: [&[(&str, &str)]; 9] = [
+    let mixed = format!("{}{}", right[..32].to_uppercase(), &right[32..]);
+    let wrong: [&[(&str, &str)]; 10] = [
         &[],
         &[("X-Klozeo-Signature", "")],
         &[("X-Klozeo-Signature", &other)],
@@ -75,6 +76,7 @@ async fn what_is_not_proven_is_answered_401_and_leaves_nothing_behind() {
         &[("X-Klozeo-Signature", &right[..62])],
         &[("X-Klozeo-Signature", &right[..63])],
         &[("X-Klozeo-Signature", &long)],
+        &[("X-Klozeo-Signature", &mixed)],
         &[("X-Signature", &right)],
     ];
     for headers in wrong {
@@ -84,9 +86,9 @@ async fn what_is_not_proven_is_answered_401_and_leaves_nothing_behind() {
     assert_eq!(harness.post(&[], Vec::new()).await, (401, unauthorized()), "an empty body without a signature");
     neighbours.all_arrived(&harness).await;
     let events = harness.admin("events?limit=500").await;
-    assert_eq!(events["items"].as_array().unwrap().len(), 9, "what is refused is no event");
+    assert_eq!(events["items"].as_array().unwrap().len(), 10, "what is refused is no event");
     let sources = harness.admin("sources").await;
-    assert_eq!(sources["items"][0]["refused"]["unsigned"], 10);
+    assert_eq!(sources["items"][0]["refused"]["unsigned"], 11);
     // The sender signs it right and sends it again; no documentation says in which letter case.
     assert_eq!(harness.post(&[("X-Klozeo-Signature", &right)], body.clone()).await.0, 202);
     assert_eq!(harness.post(&[("x-klozeo-signature", &right.to_uppercase())], body).await.0, 202);

@@ -219,6 +219,30 @@ async fn what_events_had_is_known_while_the_service_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_whose_keys_were_formed_otherwise_are_told_with_and_without_a_service() {
+    let harness = crate::harness::Harness::start(|_| {}).await;
+    let leadrelay::config::StoreUrl::Sqlite(file) = harness.config().store.url.clone() else { return };
+    let lead = serde_json::json!({ "id": "cl_1", "name": "Ada Lovelace" });
+    harness.send(&crate::harness::event("lead.created", 1_767_225_600, &lead)).await;
+    harness.settled().await;
+    let store = format!("[store]\nurl = \"sqlite://{}\"\n", file.display());
+    let about_keys = |configuration: &str| {
+        let told = warned_of(&format!("{store}{configuration}"));
+        told.into_iter().filter(|told| told.contains("formed otherwise")).collect::<Vec<_>>()
+    };
+    let expected = "destinations.salesforce: 1 linked lead has a record that carries a key that was formed otherwise than by \
+                    records.external_id_value = \"{source}:{lead_id}\"; resync them: ";
+    let check = || {
+        assert_eq!(about_keys(CONFIGURATION), Vec::<String>::new());
+        let told = about_keys(&with_forms(CONFIGURATION));
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?}");
+    };
+    check();
+    harness.app.stop().await;
+    check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_hides_people_from_us_is_a_finding_that_ends_with_1() {
     let sandbox = leadrelay::sandbox::Sandbox::start(([127, 0, 0, 1], 0).into()).await.unwrap();
     let shipped = include_str!("../../leadrelay.toml");

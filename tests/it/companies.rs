@@ -150,6 +150,15 @@ async fn a_company_that_is_there_is_found_and_only_its_blanks_are_filled() {
     of_acme["attributes"][1]["value"] = json!(7);
     send(&harness, 60, &of_acme).await;
     assert_eq!(all(&harness, "Account").await[0]["fields"]["NumberOfEmployees"], 120, "many people share it");
+    // That is told, and once.
+    of_acme["phone"] = json!("+49 30 901820");
+    send(&harness, 120, &of_acme).await;
+    let log = harness.admin("sync-log?lead_id=cl_1&operation=account_match").await;
+    assert_eq!(log["items"].as_array().unwrap().len(), 1, "{log}");
+    let entry = harness.admin(&format!("sync-log/{}", log["items"][0]["id"])).await;
+    let stays = |decision: &&Json| decision["field"] == "NumberOfEmployees";
+    let stays = entry["decisions"].as_array().unwrap().iter().find(stays).unwrap();
+    assert_eq!((&stays["rule"], &stays["lead"], &stays["crm"]), (&json!("crm_wins"), &json!("7"), &json!("120")));
     // By name alone, and not at all.
     make(&harness, "Account", json!({ "Name": "Müller & Söhne GmbH" })).await;
     send(&harness, 0, &lead("cl_2", "Bo Li", "bo.li@gmail.com", "Mueller und Soehne")).await;
@@ -161,6 +170,25 @@ async fn a_company_that_is_there_is_found_and_only_its_blanks_are_filled() {
     assert_eq!(log["items"][0]["matched_by"], "company_name", "{log}");
     let entry = harness.admin(&format!("sync-log/{}", log["items"][0]["id"])).await;
     assert!(entry.to_string().contains("found by the name"), "{entry}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_company_that_no_row_names_is_found_by_the_domain_alone() {
+    let harness = Harness::start(|config| {
+        contacts(Company::MatchOnly)(config);
+        for destination in config.destinations.values_mut() {
+            destination.fields.retain(|row| row.crm.as_str() != "Company");
+        }
+    })
+    .await;
+    let acme = make(&harness, "Account", json!({ "Name": "ACME", "Website": "https://www.acme.example" })).await;
+    make(&harness, "Account", json!({ "Name": "Other Ltd" })).await;
+    send(&harness, 0, &lead("cl_1", "Ada Lovelace", "ada@acme.example", "Other Ltd")).await;
+    send(&harness, 0, &lead("cl_2", "Bo Li", "bo.li@gmail.com", "Other Ltd")).await;
+    assert_eq!(contact_of(&harness, "cl_1").await["fields"]["AccountId"], json!(acme));
+    assert!(contact_of(&harness, "cl_2").await["fields"]["AccountId"].is_null());
+    assert_eq!(all(&harness, "Account").await.len(), 2, "none is made");
     harness.stop().await;
 }
 

@@ -220,10 +220,52 @@ async fn a_lead_that_a_rule_holds_is_explained_by_the_question_that_it_waits_for
     assert_eq!((questions.as_array().unwrap().len(), &questions[0]["kind"]), (1, &json!("match")), "{questions}");
     let candidate = &questions[0]["candidates"][0];
     assert_eq!((&candidate["record"]["id"], &candidate["matched_by"]), (&json!(contact), &json!("duplicate_rule")));
+    assert_kept_back(&explained, "a person answers the conflict with `create`");
 
     answer(&harness, json!({ "choose": "create" })).await;
     let explained = harness.admin("leads/klozeo/cl_1/explain").await;
     assert_eq!((&explained["waits"], &explained["plan"]["questions"]), (&Json::Null, &json!([])), "{explained}");
+    assert_eq!((&explained["plan"]["action"], &explained["plan"]["kept_back"]), (&json!("unchanged"), &Json::Null));
+    harness.stop().await;
+}
+
+/// Nothing is promised but what would be done once something else came first.
+fn assert_kept_back(explained: &Json, until: &str) {
+    let plan = &explained["plan"];
+    assert_eq!((&plan["action"], &plan["code"]), (&json!("hold"), &json!("match_conflict")), "{plan}");
+    assert_eq!((&plan["fields"], &plan["decisions"]), (&json!([]), &json!([])), "{plan}");
+    let kept_back = &plan["kept_back"];
+    assert_eq!(kept_back["action"], "create", "{plan}");
+    assert!(kept_back["until"].as_str().unwrap().contains(until), "{plan}");
+    let named = |list: &Json, field: &str| list.as_array().unwrap().iter().any(|entry| entry["field"] == field);
+    assert!(named(&kept_back["fields"], "Lead_System_Id__c") && named(&kept_back["decisions"], "LastName"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_lead_that_a_rule_blocks_is_not_explained_by_a_record_that_nobody_can_make() {
+    let (harness, _) = start("block", with_contacts).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+    assert!(explained["waits"].as_str().unwrap().contains("waits for a person's answer"), "{explained}");
+    assert_kept_back(&explained, "the rule is changed to an alert in the CRM and the lead is synced");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_that_people_dealt_with_is_shown_as_history() {
+    let (harness, _) = start("alert", with_contacts).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    let failed = harness.error("DUPLICATES_DETECTED").await;
+    assert_eq!((&failed["leads"], &failed["open"]), (&json!(1), &json!(1)), "{failed}");
+    answer(&harness, json!({ "choose": "create" })).await;
+    let failed = harness.error("DUPLICATES_DETECTED").await;
+    assert_eq!((&failed["leads"], &failed["open"]), (&json!(1), &json!(0)), "{failed}");
+
+    // A lead that somebody excludes is nobody's work any more either.
+    send(&harness, 0, &ada("cl_2", "+49 30 901822")).await;
+    assert_eq!(harness.error("DUPLICATES_DETECTED").await["open"], 1);
+    harness.admin_post("leads/klozeo/cl_2/exclude", json!({})).await;
+    assert_eq!(harness.error("DUPLICATES_DETECTED").await["open"], 0);
     harness.stop().await;
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leadrelay::clock::Clock;
 use leadrelay::config::Percent;
+use leadrelay::domain::plan::OnCrmDelete;
 use leadrelay::domain::time::Timestamp;
 use serde_json::{Value as Json, json};
 
@@ -185,5 +186,104 @@ async fn the_crms_duplicate_rules_are_asked_for_once_an_hour_even_if_it_does_not
     assert!(harness.admin_text("check").await.contains("INSUFFICIENT_ACCESS"), "kept for an hour");
     harness.advance(hour);
     assert!(!harness.admin_text("check").await.contains("INSUFFICIENT_ACCESS"));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_that_waits_for_a_person_or_was_left_alone_by_one_is_explained_by_that() {
+    let harness = Harness::start(|_| {}).await;
+    let sister =
+        json!({ "FirstName": "Grace", "LastName": "cl_1", "Company": "Acme", "Email": "cl_1@lovelace.example" });
+    harness.order("records", json!({ "object": "Lead", "fields": sister })).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_1", "Berlin"))).await;
+    harness.settled().await;
+    let conflict = harness.admin("conflicts?state=open").await["items"][0].clone();
+    assert_eq!(conflict["kind"], "shared_record", "{conflict}");
+    let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+    let city = decision(&explained["plan"], "City");
+    assert_eq!(
+        (&city["rule"], &city["lead"], &city["crm"]),
+        (&json!("review"), &json!("Berlin"), &json!(null)),
+        "{city}"
+    );
+    let asked = format!("nothing is written until a person answers conflict {}", conflict["id"]);
+    assert_eq!(city["note"], asked);
+
+    harness.admin_post(&format!("conflicts/{}/resolve", conflict["id"]), json!({ "choose": "crm" })).await;
+    harness.settled().await;
+    let at = harness.admin(&format!("conflicts/{}", conflict["id"])).await["resolution"]["at"].clone();
+    let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+    let plan = &explained["plan"];
+    let city = decision(plan, "City");
+    assert_eq!(
+        (&plan["action"], &city["rule"], &city["lead"]),
+        (&json!("unchanged"), &json!("resolved"), &json!("Berlin"))
+    );
+    let note = city["note"].as_str().unwrap();
+    let said = format!("a person decided so: conflict {} was answered with `crm` by made at start", conflict["id"]);
+    assert!(note.starts_with(&said) && note.contains(at.as_str().unwrap()), "{note}");
+    assert_eq!(decision(plan, "Website")["note"], "the lead says nothing of it", "{plan}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_whose_record_is_gone_says_what_it_waits_for_and_what_helps() {
+    for (on, code, helps) in [
+        (OnCrmDelete::Hold, "record_gone", "Restore the record in the CRM and sync the lead; or link it by hand"),
+        (OnCrmDelete::Review, "match_conflict", "Answer the lead's open conflict"),
+    ] {
+        let harness = Harness::start(|config| {
+            config.destinations.values_mut().for_each(|destination| destination.records.on_crm_delete = on);
+        })
+        .await;
+        harness.send(&event("lead.created", CREATED, &person("cl_1", "Berlin"))).await;
+        harness.settled().await;
+        harness.delete_record(harness.record_of("cl_1").await["id"].as_str().unwrap()).await;
+        harness.send(&event("lead.updated", CREATED + 60, &person("cl_1", "Bonn"))).await;
+        harness.settled().await;
+        let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+        assert_eq!((&explained["plan"]["action"], &explained["plan"]["code"]), (&json!("hold"), &json!(code)));
+        let waits = explained["waits"].as_str().unwrap();
+        assert!(waits.contains("was deleted in the CRM") && waits.contains(helps), "{waits}");
+        let conflicts = harness.admin("conflicts?state=open").await;
+        if let Some(open) = conflicts["items"].as_array().unwrap().first() {
+            assert!(waits.starts_with(&format!("conflict {} waits for a person's answer: ", open["id"])), "{waits}");
+        }
+        harness.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_planned_for_a_dead_letter_or_a_held_lead_is_not_promised() {
+    let harness = Harness::start(|_| {}).await;
+    harness.faults(json!([{ "fault": "refuse", "field": "LastName", "when": "cl_1" }])).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_1", "Berlin"))).await;
+    // Two records may be the second lead; then only one is left.
+    let twin = json!({ "FirstName": "Ada", "LastName": "cl_2", "Company": "Acme", "Email": "cl_2@lovelace.example" });
+    let twins = [(); 2].map(|()| harness.order("records", json!({ "object": "Lead", "fields": twin })));
+    let twins = futures_util::future::join_all(twins).await;
+    harness.send(&event("lead.created", CREATED, &person("cl_2", "Bonn"))).await;
+    harness.settled().await;
+    harness.delete_record(twins[0]["id"].as_str().unwrap()).await;
+    for (lead, code, action, until, helps) in [
+        ("cl_1", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "create", "a person's retry", "validation rule"),
+        ("cl_2", "match_conflict", "update", "a person's sync", "Answer the lead's open conflict"),
+    ] {
+        let explained = harness.admin(&format!("leads/klozeo/{lead}/explain")).await;
+        let plan = &explained["plan"];
+        assert_eq!(
+            (&plan["action"], &plan["code"], &plan["fields"]),
+            (&json!("hold"), &json!(code), &json!([])),
+            "{plan}"
+        );
+        assert_eq!(plan["kept_back"]["action"], action, "{plan}");
+        assert!(plan["kept_back"]["until"].as_str().unwrap().contains(until), "{plan}");
+        assert!(explained["waits"].as_str().unwrap().contains(helps), "{explained}");
+    }
+    harness.faults(json!([])).await;
+    harness.admin_post("dead-letters/retry", json!({ "all": true })).await;
+    harness.settled().await;
+    let plan = harness.admin("leads/klozeo/cl_1/explain").await["plan"].clone();
+    assert_eq!((&plan["action"], &plan["kept_back"]), (&json!("unchanged"), &json!(null)));
     harness.stop().await;
 }

@@ -8,9 +8,12 @@ use crate::harness::{Harness, Stage, event};
 
 /// A service that logs in with this key, as this user, to an org that knows the certificate.
 async fn start(key: &str, username: &str) -> Harness {
-    let mut stage = Stage::new().await;
     let login_key = LoginKey::read(include_str!("../support/keys/certificate.pem")).unwrap();
-    let options = Options { login_key: Some(login_key), ..Options::default() };
+    start_at(Options { login_key: Some(login_key), ..Options::default() }, key, username).await
+}
+
+async fn start_at(options: Options<'_>, key: &str, username: &str) -> Harness {
+    let mut stage = Stage::new().await;
     stage.sandbox = Sandbox::start_with(([127, 0, 0, 1], 0).into(), options).await.unwrap();
     let line = stage.text.lines().find(|line| line.starts_with("login = ")).unwrap().to_owned();
     let login = format!(
@@ -35,6 +38,15 @@ async fn a_lead_arrives_by_an_assertion_and_the_next_one_by_another_when_the_ses
     create(&harness, "cl_2").await;
     harness.settled().await;
     harness.record_of("cl_2").await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_sandbox_that_was_given_no_key_takes_any() {
+    let harness = start_at(Options::default(), "other.pem", "whoever@sandbox.example").await;
+    create(&harness, "cl_1").await;
+    harness.settled().await;
+    harness.record_of("cl_1").await;
     harness.stop().await;
 }
 

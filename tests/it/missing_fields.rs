@@ -1,5 +1,6 @@
 //! `check --create-missing`: from an org without the fields to a lead that arrives with them.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -95,25 +96,6 @@ async fn missing_fields_are_shown_created_and_filled() {
     assert_eq!((before.code, before.errors().len()), (1, 10), "{}", before.out);
     assert!(before.errors().contains(&"Lead.Deleted__c".to_owned()), "{}", before.out);
 
-    // Nobody is there to say yes.
-    let asked = check(folder.path(), &["--create-missing"]);
-    assert_eq!(asked.code, 2, "{}", asked.err);
-    for told in [
-        "Lead.Lead_System_Id__c",
-        "text, 64 characters, unique external ID",
-        "case-sensitive",
-        "number, 18 digits, 4 behind the point",
-        "is there already and hidden",
-        "picklist: Cold, Hot",
-        "checkbox",
-        "long text",
-        "add --yes",
-    ] {
-        assert!(asked.err.contains(told), "{told} is not in\n{}", asked.err);
-    }
-    assert!(!asked.err.contains("Other_Type__c"), "a field that is there is not touched: {}", asked.err);
-    assert_eq!(check(folder.path(), &["--json"]).errors(), before.errors(), "nothing was created");
-
     // What an org answers only here is the matter of its operator, or means that the field is there: of one that is hidden.
     for case in crate::error_codes::cases(&["create_missing"]) {
         if case.follows == "shown" {
@@ -130,10 +112,23 @@ async fn missing_fields_are_shown_created_and_filled() {
         assert_eq!(check(folder.path(), &["--json"]).errors(), before.errors(), "nothing was created");
     }
 
-    // One field fails, and the others are created all the same.
+    // Nobody sits at a terminal, so nobody is asked. One field fails, and the others are created all the same.
     let fault = json!({ "rules": [{ "fault": "status", "status": 403, "path": "sobjects/CustomField", "count": 1 }] });
     stage.order("faults", fault).await;
-    let partly = check(folder.path(), &["--create-missing", "--yes", "--json"]);
+    let partly = check(folder.path(), &["--create-missing", "--json"]);
+    for told in [
+        "Lead.Lead_System_Id__c",
+        "text, 64 characters, unique external ID",
+        "case-sensitive",
+        "number, 18 digits, 4 behind the point",
+        "is there already and hidden",
+        "picklist: Cold, Hot",
+        "checkbox",
+        "long text",
+    ] {
+        assert!(partly.err.contains(told), "{told} is not in\n{}", partly.err);
+    }
+    assert!(!partly.err.contains("Other_Type__c"), "a field that is there is not touched: {}", partly.err);
     assert_eq!(partly.code, 1, "{}", partly.err);
     let outcomes = partly.outcomes();
     assert_eq!(outcomes.iter().filter(|told| told.ends_with(" created")).count(), 7, "{outcomes:?}");
@@ -183,6 +178,33 @@ async fn missing_fields_are_shown_created_and_filled() {
     harness.settled().await;
     assert_eq!(harness.record_of("cl_1").await["fields"]["Deleted__c"], json!(true));
     harness.stop().await;
+}
+
+/// The command at a terminal, at which somebody types `answer`; what the terminal shows, and how it ended.
+fn check_at_a_terminal(folder: &Path, arguments: &str, answer: &str) -> Option<(String, i32)> {
+    let command = format!("{} check {arguments}", env!("CARGO_BIN_EXE_leadrelay"));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    script.current_dir(folder).env_remove("LEADRELAY_CONFIG").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = script.spawn().ok()?;
+    running.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+    let output = running.wait_with_output().unwrap();
+    Some((String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sits_at_a_terminal_is_asked_unless_yes_is_said() {
+    let (stage, folder) = without_fields().await;
+    let before = check(folder.path(), &["--json"]).errors();
+    let Some((asked, code)) = check_at_a_terminal(folder.path(), "--create-missing", "n\n") else {
+        println!("skipped: no script");
+        return;
+    };
+    assert!(asked.contains("Create 9 fields in salesforce") && asked.contains("nothing was created"), "{asked}");
+    assert_eq!((code, check(folder.path(), &["--json"]).errors()), (1, before));
+    let (told, _) = check_at_a_terminal(folder.path(), "--create-missing --yes", "n\n").unwrap();
+    assert!(!told.contains("[y/N]") && told.contains("Lead.Lead_System_Id__c created"), "{told}");
+    drop(stage);
 }
 
 #[tokio::test(flavor = "multi_thread")]

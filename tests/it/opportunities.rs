@@ -1,7 +1,7 @@
 //! Opportunities that a sales rep makes by converting a lead: known by the conversion, filled where they are blank.
 
 use leadrelay::config::{Config, Mode};
-use leadrelay::domain::mapping::FieldRow;
+use leadrelay::domain::mapping::{ConflictRule, FieldRow, FieldType};
 use serde_json::{Value as Json, json};
 
 use crate::contacts::with_contacts;
@@ -19,6 +19,7 @@ fn with_opportunities(config: &mut Config) {
             lead: lead.to_owned(),
             crm: crm.into(),
             on: vec!["Opportunity".into()],
+            conflict: ConflictRule::CrmWins,
             ..text.clone()
         };
         destination.fields.extend([row("attributes.wants", "NextStep"), row("attributes.why", "Description")]);
@@ -107,6 +108,69 @@ async fn the_opportunity_of_a_converted_lead_gets_what_is_blank_there() {
     let explained = harness.admin("leads/klozeo/cl_1/explain").await;
     assert_eq!(explained["plan"]["opportunity"]["fields"][0]["value"], "A quote", "{explained}");
     assert_eq!(next_step(&harness).await, Json::Null, "a look writes nothing");
+    harness.stop().await;
+}
+
+/// The decision on a field, as a list of them tells it: rule, note, and both sides.
+fn decided(decisions: &Json, field: &str) -> [Json; 4] {
+    let decision = decisions.as_array().unwrap().iter().find(|decision| decision["field"] == field).unwrap();
+    ["rule", "note", "lead", "crm"].map(|part| decision[part].clone())
+}
+
+#[tokio::test]
+async fn what_is_not_written_to_an_opportunity_is_told_with_the_reason_and_told_once() {
+    let harness = Harness::start(|config| {
+        with_opportunities(config);
+        for destination in config.destinations.values_mut() {
+            let wants = destination.fields.iter().find(|row| row.crm.as_str() == "NextStep").unwrap().clone();
+            let worth = "attributes.worth".to_owned();
+            destination.fields.push(FieldRow { lead: worth, crm: "Amount".into(), kind: FieldType::Currency, ..wants });
+        }
+    })
+    .await;
+    let lead = |phone: &str, wants: &str, worth: &str| {
+        let mut lead = ada(phone, wants);
+        lead["attributes"].as_array_mut().unwrap().push(json!({ "name": "worth", "value": worth }));
+        lead
+    };
+    send(&harness, 0, &lead("+49 30 901820", "A call", "a lot")).await;
+    let made = convert(&harness, true).await;
+    harness.edit_record(made["opportunity_id"].as_str().unwrap(), json!({ "Description": "Met at the fair." })).await;
+    send(&harness, 60, &lead("+49 30 901820", "A call", "a lot")).await;
+    let newest = async || {
+        let log = harness.admin("sync-log?lead_id=cl_1").await;
+        let of_opportunity = |row: &&Json| row["operation"].as_str().unwrap().starts_with("opportunity_");
+        let row = log["items"].as_array().unwrap().iter().find(of_opportunity).unwrap()["id"].clone();
+        harness.admin(&format!("sync-log/{row}")).await["decisions"].clone()
+    };
+    let stays = |lead: &str, crm: &str| {
+        let why = "what stands here stays: only what is blank is filled";
+        [json!("crm_wins"), json!(why), json!(lead), json!(crm)]
+    };
+    let decisions = newest().await;
+    assert_eq!(decided(&decisions, "NextStep")[0], "filled_blank", "{decisions}");
+    assert_eq!(decided(&decisions, "Description"), stays("The engine is slow.", "Met at the fair."), "{decisions}");
+    let [rule, note, ..] = decided(&decisions, "Amount");
+    assert!(rule == "invalid" && note.as_str().is_some_and(|note| note.contains("number")), "{decisions}");
+
+    // A change that is not written is told, though nothing is sent.
+    send(&harness, 120, &lead("+49 30 901820", "A visit", "a lot")).await;
+    assert_eq!(decided(&newest().await, "NextStep"), stays("A visit", "A call"));
+    let all_told = ["opportunity_update ok null", "opportunity_match ok null"];
+    assert_eq!(told(&harness).await, all_told);
+    // Nothing new is said of it, by an event or by whoever asks for a sync.
+    send(&harness, 180, &lead("+49 30 901821", "A visit", "a lot")).await;
+    harness.admin_post("leads/klozeo/cl_1/sync", json!({})).await;
+    harness.settled().await;
+    assert_eq!(told(&harness).await, all_told);
+    let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+    let decisions = &explained["plan"]["opportunity"]["decisions"];
+    assert_eq!(decided(decisions, "NextStep"), stays("A visit", "A call"), "{explained}");
+    assert_eq!(decided(decisions, "Amount")[0], "invalid", "{explained}");
+    // Nor is a value that comes to be unfit passed over in silence.
+    send(&harness, 240, &lead("+49 30 901821", "A visit", "100")).await;
+    send(&harness, 300, &lead("+49 30 901821", "A visit", "less")).await;
+    assert_eq!(decided(&newest().await, "Amount")[0], "invalid");
     harness.stop().await;
 }
 

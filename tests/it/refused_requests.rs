@@ -1,7 +1,10 @@
 //! A secret was rotated wrongly: what was refused meanwhile is held, and taken in once the secret is mended.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, stream};
 use leadrelay::config::{Config, Secret};
 use serde_json::{Value as Json, json};
 
@@ -80,6 +83,55 @@ async fn a_wrong_rotation_loses_nothing_even_if_the_sender_never_repeats() {
             && entry["detail"].as_str().is_some_and(|said| said.starts_with('3'))
     });
     assert_eq!(told.unwrap()["by"], "made at start", "{audit}");
+    harness.stop().await;
+}
+
+/// Sends wrongly signed requests of these numbers at once.
+async fn burst(harness: &Harness, numbers: Range<usize>) {
+    let sent = numbers.map(|number| async move {
+        let id = named(number);
+        let body = event("lead.created", CREATED, &person(&id, "Berlin"));
+        let wrong = "0".repeat(64);
+        let (status, _) = harness.post(&[("X-Klozeo-Signature", &*wrong), ("X-Request-Id", &*id)], body).await;
+        assert_eq!(status, 401);
+    });
+    stream::iter(sent).buffer_unordered(200).collect::<()>().await;
+}
+
+fn named(number: usize) -> String {
+    format!("burst-{number:04}")
+}
+
+/// Which requests are held, by the IDs that they came with.
+async fn held_ids(harness: &Harness) -> BTreeSet<String> {
+    let (mut ids, mut cursor) = (BTreeSet::new(), String::new());
+    loop {
+        let page = harness.admin(&format!("refused-requests?limit=500{cursor}")).await;
+        let of_page = page["items"].as_array().unwrap().iter();
+        ids.extend(of_page.map(|item| item["request_id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { return ids };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_burst_the_newest_thousand_are_held_within_seconds() {
+    let harness = Harness::start(|_| {}).await;
+    burst(&harness, 0..200).await;
+    burst(&harness, 200..1200).await;
+    let newest: BTreeSet<String> = (200..1200).map(named).collect();
+    let until = Instant::now() + Duration::from_secs(15);
+    loop {
+        let held = held_ids(&harness).await;
+        if held == newest {
+            break;
+        }
+        let missing = newest.difference(&held).count();
+        assert!(Instant::now() < until, "{} are held, {missing} of the newest are not", held.len());
+        // Webhooks are taken meanwhile.
+        harness.send(&event("lead.updated", CREATED, &person("cl_1", "Berlin"))).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     harness.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! The filter, computed values, and attributes without a row, from webhook to record.
 
+use leadrelay::config::Mode;
+use leadrelay::domain::mapping::ConflictRule;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Harness, Stage, event};
@@ -127,4 +129,36 @@ async fn a_lead_who_is_a_contact_has_its_attributes_noted_there_too_where_the_fi
         (&json!("+4930901820"), &json!("not_writable"))
     );
     harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_first_contact_overwrites_what_people_wrote_only_by_lead_wins_and_never_while_observing() {
+    let cases = [
+        (Mode::Live, ConflictRule::LeadWins, "Bonn", 0),
+        (Mode::Live, ConflictRule::CrmWins, "Rome", 0),
+        (Mode::Live, ConflictRule::Review, "Rome", 1),
+        (Mode::Observe, ConflictRule::LeadWins, "Rome", 0),
+    ];
+    for (mode, rule, expected, asked) in cases {
+        let harness = Harness::start(|config| {
+            for destination in config.destinations.values_mut() {
+                destination.mode = mode;
+                destination.fields.iter_mut().filter(|row| row.lead == "city").for_each(|row| row.conflict = rule);
+            }
+        })
+        .await;
+        let (first, last, email) = ("Ada", "Lovelace", "ada@lovelace.example");
+        let fields =
+            json!({ "FirstName": first, "LastName": last, "Email": email, "Company": "Engines", "City": "Rome" });
+        harness.order("records", json!({ "object": "Lead", "fields": fields })).await;
+        harness.send(&event("lead.created", CREATED, &ada(None, "Bonn", "1"))).await;
+        harness.settled().await;
+        let records = harness.records().await;
+        let conflicts = harness.admin("conflicts?state=open").await["items"].as_array().unwrap().len();
+        assert_eq!((records.len(), conflicts), (1, asked), "{mode:?} {rule:?}: {records:?}");
+        let (city, key) = (&records[0]["fields"]["City"], &records[0]["fields"]["Lead_System_Id__c"]);
+        let expected_key = if mode == Mode::Live { json!("cl_1") } else { Json::Null };
+        assert_eq!((city, key), (&json!(expected), &expected_key), "{mode:?} {rule:?}");
+        harness.stop().await;
+    }
 }

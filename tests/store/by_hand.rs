@@ -160,9 +160,9 @@ async fn a_deleted_record_is_nobodys_any_more(fixture: Fixture) {
     linked(&fixture, "bob", "r1", false, 20).await;
     let shared =
         async |fixture: &Fixture| fixture.store.find_shared(&crm(), &[record("r1"), record("r2")]).await.unwrap();
-    assert_eq!(shared(&fixture).await, [true, false]);
+    assert_eq!(shared(&fixture).await, [Sharing::Surely, Sharing::Not]);
     fixture.execute("UPDATE leads SET deleted = true").await;
-    assert_eq!(shared(&fixture).await, [false, false]);
+    assert_eq!(shared(&fixture).await, [Sharing::Not, Sharing::Not]);
     let (token, job) = fixture.claimed("ada", 30).await;
     let stale = LinkChange::Drop { record: record("r1"), planned_with: Some(7) };
     let settled = fixture.settle(Settlement { link: stale, ..settlement(token, &job, 31) }).await;

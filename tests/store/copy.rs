@@ -6,7 +6,7 @@ use std::time::Duration;
 use leadrelay::domain::ids::EventId;
 use leadrelay::domain::job::Class;
 use leadrelay::domain::lead::Lead;
-use leadrelay::domain::plan::{Decision, Rule};
+use leadrelay::domain::plan::{Decision, Link, Rule};
 use leadrelay::domain::record::CrmValue;
 use leadrelay::store::postgres::copy::{CopiedTable, copy_from};
 use leadrelay::store::postgres::{self, PostgresStore};
@@ -67,6 +67,10 @@ impl Old {
             found_at: secs(22),
         };
         assert_eq!(store.suspect(&[suspect]).await.unwrap(), 1);
+        let (destination, record) = (crm(), record("a stranger's"));
+        let stranger = Stranger { destination, lead: lead.clone(), record, same: Same::Email, found_at: secs(22) };
+        assert_eq!(store.suspect_strangers(&[stranger]).await.unwrap(), 1);
+        let other = Compared::Lead(other);
         assert!(store.tell_apart(&ToldApart { destination: crm(), lead, other, apart: true }).await.unwrap());
         let mark = DirtyMark {
             destination: crm(),
@@ -137,7 +141,8 @@ fn end(n: usize, mut settlement: Settlement) -> Settlement {
     }
     let again = Some(secs(90_000));
     let refusal = Some(Refusal { fingerprint: "f\0".into(), code: "REFUSED".into(), at: secs(22), tries: 2 });
-    let linked = LinkChange::Put { link: link(&format!("record {n}"), true), planned_with: None };
+    let linked = Link { in_doubt: Some("r0".into()), ..link(&format!("record {n}"), true) };
+    let linked = LinkChange::Put { link: linked, planned_with: None };
     match n % 4 {
         0 => {
             let left_alone = Some(PlannedBy { fingerprint: "f1".into(), observed: n.is_multiple_of(8) });

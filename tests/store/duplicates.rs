@@ -12,6 +12,7 @@ use crate::rows::*;
 on_both_stores! {
     records_that_share_an_address_or_a_name_at_a_company_are_suspected,
     what_a_rule_asked_or_a_person_decided_is_no_suspicion,
+    two_leads_on_one_record_are_decided_by_hand_once_a_person_answered_for_that_record,
     pairs_are_read_page_by_page_and_found_by_every_filter,
     no_order_of_texts_in_the_database_loses_a_pair_between_pages,
     what_is_not_found_again_is_dropped_and_what_is_keeps_its_time,
@@ -51,7 +52,13 @@ async fn pairs(fixture: &Fixture, filter: SharedFilter) -> Vec<String> {
 
 fn told(pair: &SharedPair) -> String {
     let hand = if pair.by_hand { " by hand" } else { "" };
-    format!("{} {} {} {}{hand}", pair.kind.as_str(), pair.lead.lead.id, pair.other.lead.id, pair.by)
+    format!(
+        "{} {} {} {}{hand}",
+        pair.kind.as_str(),
+        pair.lead.lead.id,
+        pair.other.lead.as_ref().map_or(pair.other.record.id.as_str(), |lead| lead.id.as_str()),
+        pair.by
+    )
 }
 
 async fn records_that_share_an_address_or_a_name_at_a_company_are_suspected(fixture: Fixture) {
@@ -116,6 +123,36 @@ async fn what_a_rule_asked_or_a_person_decided_is_no_suspicion(fixture: Fixture)
     fixture.execute("UPDATE links SET record_id = '00Q-d1', owner = false WHERE lead_id = 'd2'").await;
     let of_d = SharedFilter { lead_id: text("d2"), ..Default::default() };
     assert_eq!(pairs(&fixture, of_d).await, ["shared d2 d1 email"]);
+}
+
+async fn two_leads_on_one_record_are_decided_by_hand_once_a_person_answered_for_that_record(fixture: Fixture) {
+    person(&fixture, "a0", "A", "a@x.example").await;
+    for (id, lead, kind, state, record) in [
+        (1, "a1", "shared_record", "open", "00Q-a0"),
+        (2, "a2", "shared_record", "resolved", "00Q-a0"),
+        (3, "a3", "match", "resolved", "00Q-a0"),
+        (4, "a4", "shared_record", "resolved", "00Q-a01"),
+        (5, "a5", "field", "resolved", "00Q-a0"),
+        (6, "a6", "shared_record", "moot", "00Q-a0"),
+    ] {
+        insert_lead(&fixture, lead, "A", "a@x.example").await;
+        insert_link(&fixture, lead, "00Q-a0", false).await;
+        let insert = format!(
+            "INSERT INTO conflicts (id, destination, source, lead_id, kind, field, state, revision, question, opened_at, updated_at)
+             VALUES ({id}, 'crm', 'klozeo', '{lead}', '{kind}', '', '{state}', 1,
+                     '{{\"record\":{{\"object\":\"Lead\",\"id\":\"{record}\"}},\"detail\":\"?\"}}', us(5), us(5))"
+        );
+        fixture.execute(&insert).await;
+    }
+    let decided = async |by_hand| {
+        let filter = SharedFilter { by_hand: Some(by_hand), ..SharedFilter::default() };
+        let mut pairs = pairs(&fixture, filter).await;
+        pairs.sort();
+        pairs
+    };
+    assert_eq!(decided(true).await, ["shared a2 a0 email by hand", "shared a3 a0 email by hand"]);
+    let open = ["a1", "a4", "a5", "a6"].map(|lead| format!("shared {lead} a0 email"));
+    assert_eq!(decided(false).await, open);
 }
 
 async fn pairs_are_read_page_by_page_and_found_by_every_filter(fixture: Fixture) {
@@ -196,7 +233,7 @@ async fn what_a_person_told_apart_stays_so_in_whatever_order_it_is_found(fixture
     let told = |lead: &str, other: &str, apart| ToldApart {
         destination: "crm".into(),
         lead: key(lead),
-        other: key(other),
+        other: Compared::Lead(key(other)),
         apart,
     };
     let found = async || {
@@ -208,7 +245,7 @@ async fn what_a_person_told_apart_stays_so_in_whatever_order_it_is_found(fixture
     for nobody in [told("a1", "a2", true), told("a3", "a2", true), told("a2\0", "a1", true)].into_iter().chain([
         ToldApart { destination: "crm\0".into(), ..told("a2", "a1", true) },
         ToldApart { lead: LeadKey::new("klozeo\0", "a2"), ..told("a2", "a1", true) },
-        ToldApart { other: LeadKey::new("klozeo\0", "a1"), ..told("a2", "a1", true) },
+        ToldApart { other: Compared::Lead(LeadKey::new("klozeo\0", "a1")), ..told("a2", "a1", true) },
     ]) {
         assert!(!fixture.store.tell_apart(&nobody).await.unwrap(), "{nobody:?} is not listed");
     }
@@ -243,7 +280,7 @@ async fn nothing_is_left_of_an_erased_lead(fixture: Fixture) {
     assert_eq!(search(&fixture, 100).await, 2);
     for group in ["a", "b"] {
         let (lead, other) = (key(&format!("{group}2")), key(&format!("{group}1")));
-        let told = ToldApart { destination: "crm".into(), lead, other, apart: true };
+        let told = ToldApart { destination: "crm".into(), lead, other: Compared::Lead(other), apart: true };
         assert!(fixture.store.tell_apart(&told).await.unwrap());
     }
     // One of each place in the pair.

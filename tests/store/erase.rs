@@ -155,6 +155,8 @@ async fn the_record_of_an_erased_lead_goes_to_its_sharer_who_is_not_told_its_id(
         field: None,
         other: Some(key("ada_1")),
         record: Some(record("r1")),
+        lead: Some(CrmValue::Text("Bob Byron".to_owned())),
+        crm: Some(CrmValue::Text("Ada Lovelace".to_owned())),
         ..question("the record belongs to lead klozeo/ada_1 already")
     };
     let row = NewLogRow { error: text(&shared.detail), record: Some(record("r1")), ..log_row(&key("bob"), 21) };
@@ -167,6 +169,8 @@ async fn the_record_of_an_erased_lead_goes_to_its_sharer_who_is_not_told_its_id(
     let question =
         fixture.store.list_conflicts(&ConflictFilter::default(), &page(9, None)).await.unwrap().items.remove(0);
     assert_eq!(question.question.other, Some(erased.known_as));
+    let bob = Some(CrmValue::Text("Bob Byron".to_owned()));
+    assert_eq!((question.question.lead, question.question.crm), (bob, None), "whose record it was is not told");
     let named = "SELECT (SELECT count(*) FROM sync_log WHERE error LIKE '%ada!_1%' ESCAPE '!')
                       + (SELECT count(*) FROM conflicts WHERE cast(question AS text) LIKE '%ada!_1%' ESCAPE '!')";
     assert_eq!(fixture.count(named).await, 0);

@@ -427,6 +427,7 @@ pub fn link(record_id: &str, owner: bool) -> Link {
         bases: Default::default(),
         kept: Default::default(),
         left_out: Default::default(),
+        in_doubt: None,
         fingerprint: "f1".to_owned(),
         revision: 0,
     }

@@ -31,6 +31,7 @@ mod refused_requests;
 mod rows;
 mod settle;
 mod shared;
+mod strangers;
 mod sync_log;
 mod values;
 mod work;

@@ -1,6 +1,7 @@
 //! Whose a record is.
 
-use leadrelay::domain::plan::Link;
+use leadrelay::domain::plan::{BasePair, ConflictKind, Link, Question};
+use leadrelay::domain::record::CrmValue;
 use leadrelay::store::*;
 
 use crate::fixture::*;
@@ -9,9 +10,11 @@ on_both_stores! {
     a_record_has_one_owner_and_the_second_lead_is_planned_again,
     a_link_that_moved_meanwhile_stands,
     a_released_record_goes_to_the_oldest_living_sharer,
+    a_record_never_goes_to_a_lead_that_may_be_another_person,
     a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too,
     a_deleted_lead_keeps_its_record_until_another_one_takes_it,
     leads_with_rows_left_out_are_found_once_other_rules_hold,
+    keys_that_were_formed_otherwise_are_counted,
 }
 
 async fn a_record_has_one_owner_and_the_second_lead_is_planned_again(fixture: Fixture) {
@@ -50,6 +53,55 @@ async fn a_released_record_goes_to_the_oldest_living_sharer(fixture: Fixture) {
     assert_eq!(owners, [None, Some(false), Some(true)]);
     assert_eq!(fixture.claim(41).await[0].lead, key("cy"), "the new owner has to be synced");
     assert_eq!(fixture.count("SELECT count(*) FROM sync_log WHERE error_code = 'became_owner'").await, 1);
+}
+
+/// Links leads to one record: its owner, and sharers of whom it is not settled whether they are that person.
+async fn with_sharers_in_doubt(fixture: &Fixture, leads: &[(&str, bool)]) {
+    for (nth, (lead, in_doubt)) in leads.iter().enumerate() {
+        let second = 10 * (1 + nth as i64);
+        let (token, job) = fixture.claimed(lead, second).await;
+        fixture.store.save_leads(&[folded(&fixture.work(lead).await)]).await.unwrap();
+        let link = Link { in_doubt: in_doubt.then(|| "r0".into()), ..link("r1", nth == 0) };
+        let put = LinkChange::Put { link, planned_with: None };
+        let questions = if *in_doubt {
+            let shared = Question { kind: ConflictKind::SharedRecord, field: None, ..question("another?") };
+            vec![shared]
+        } else {
+            Vec::new()
+        };
+        fixture.settle(Settlement { link: put, questions, ..settlement(token, &job, second + 1) }).await;
+    }
+}
+
+async fn a_record_never_goes_to_a_lead_that_may_be_another_person(fixture: Fixture) {
+    with_sharers_in_doubt(&fixture, &[("ada", false), ("bob", true), ("cy", false)]).await;
+    let stands = async || {
+        let shared = fixture.store.find_shared(&crm(), &[record("r1"), record("r2")]).await.unwrap();
+        let keys = [key("ada"), key("bob"), key("cy")];
+        let work = fixture.store.load_work(&crm(), &keys).await.unwrap();
+        let owns = |work: &Work| work.link.as_ref().map(|link| (link.owner, link.in_doubt.is_some()));
+        (shared, work.iter().map(owns).collect::<Vec<_>>())
+    };
+    let all = vec![Some((true, false)), Some((false, true)), Some((false, false))];
+    assert_eq!(stands().await, (vec![Sharing::Surely, Sharing::Not], all));
+    let gone = async |lead: &str| {
+        let exclusion = Exclusion { lead: key(lead), excluded: true, destinations: Vec::new(), now: secs(50) };
+        assert!(fixture.store.set_excluded(&exclusion).await.unwrap());
+    };
+    gone("ada").await;
+    assert_eq!(stands().await.1, [None, Some((false, true)), Some((true, false))]);
+    // Nobody else is left: it stays with the one that is gone, until a person says that it is bob's.
+    assert_eq!(stands().await.0[0], Sharing::InDoubt);
+    gone("cy").await;
+    assert_eq!(stands().await.1, [None, Some((false, true)), Some((true, false))]);
+    fixture.execute("UPDATE conflicts SET state = 'moot'").await;
+    assert_eq!(stands().await.0[0], Sharing::Not, "nobody is asked any more");
+    let second = claim(60);
+    fixture.accept(event("bob", "{}")).await;
+    let job = fixture.store.claim_jobs(&second).await.unwrap().remove(0);
+    let taken = LinkChange::Put { link: link("r1", true), planned_with: Some(1) };
+    fixture.settle(Settlement { link: taken, ..settlement(second.token, &job, 61) }).await;
+    assert_eq!(stands().await.1, [None, Some((true, false)), None]);
 }
 
 async fn a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too(fixture: Fixture) {
@@ -113,4 +165,39 @@ async fn leads_with_rows_left_out_are_found_once_other_rules_hold(fixture: Fixtu
     let found = async |fingerprint| fixture.store.leads_with_rows_left_out(&crm(), fingerprint).await.unwrap();
     assert_eq!(found("f1").await, []);
     assert_eq!(found("f2").await, [key("ada")]);
+}
+
+async fn keys_that_were_formed_otherwise_are_counted(fixture: Fixture) {
+    let (before, now) = ("{lead_id}", "{source}:{lead_id}");
+    let formed_by = |form: Option<&str>| {
+        let text = |text: &str| CrmValue::Text(text.to_owned());
+        form.map(|form| ("Key__c".into(), BasePair { lead: text(form), crm: text("key") })).into_iter().collect()
+    };
+    for (second, lead, owner, agreed, left_as_it_is) in [
+        (10, "ada", true, Some(before), None),
+        (20, "bob", true, Some(now), None),
+        (30, "cy", true, Some(before), Some(now)),
+        (40, "dee", true, Some(before), Some(before)),
+        (50, "eve", true, None, None),
+        (60, "fay", false, Some(before), None),
+        (70, "deleted", true, Some(before), None),
+        (80, "excluded", true, Some(before), None),
+    ] {
+        let (token, job) = fixture.claimed(lead, second).await;
+        let (bases, kept) = (formed_by(agreed), formed_by(left_as_it_is));
+        let put = LinkChange::Put { link: Link { bases, kept, ..link(lead, owner) }, planned_with: None };
+        fixture.settle(Settlement { link: put, ..settlement(token, &job, second + 1) }).await;
+        let flags = format!("{}, {}", lead == "deleted", lead == "excluded");
+        fixture
+            .execute(&format!(
+                "INSERT INTO leads (source, lead_id, revision, document, deleted, excluded, updated_at)
+                 VALUES ('klozeo', '{lead}', 1, '{{}}', {flags}, us(1))"
+            ))
+            .await;
+    }
+    let count =
+        async |form: &str| fixture.store.count_keys_formed_otherwise(&crm(), &"Key__c".into(), form).await.unwrap();
+    assert_eq!((count(now).await, count(before).await), (2, 1), "ada and dee; bob");
+    let elsewhere = fixture.store.count_keys_formed_otherwise(&crm(), &"Other__c".into(), now).await.unwrap();
+    assert_eq!(elsewhere, 0, "another field");
 }

@@ -54,7 +54,7 @@ async fn links_intents_and_decisions_come_back_with_every_value(fixture: Fixture
     announcement.writes[0].decisions = decisions();
     fixture.store.announce(&announcement).await.unwrap();
     let left_out = pairs().into_iter().map(|(field, pair)| (field, Some(pair))).collect();
-    let link = Link { bases: pairs(), kept: pairs(), left_out, ..link("r1", true) };
+    let link = Link { bases: pairs(), kept: pairs(), left_out, in_doubt: Some("r0".into()), ..link("r1", true) };
     let put = LinkChange::Put { link: link.clone(), planned_with: None };
     let log =
         NewLogRow { decisions: decisions(), request: text("{}"), response: text("no\0"), ..log_row(&key("ada"), 12) };

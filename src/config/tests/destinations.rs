@@ -1,7 +1,7 @@
 //! Mistakes in destinations, their records and their mapping rows.
 
 use super::mistakes::{check, check_added};
-use super::{LEAST, changed, messages, parse};
+use super::{LEAST, changed, destination, messages, parse};
 use crate::domain::mapping::Computed;
 
 #[test]
@@ -60,7 +60,7 @@ fn a_destination_fits_its_sources_and_its_limits() {
     check_added(
         "[sources.other]\npreset = \"klozeo\"\nsecrets = [\"${HOOK_SECRET}\"]\n",
         "9: destinations.salesforce.records.external_id_value: leads of several sources could get the same key; write \
-         \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads keep the key they have",
+         \"{source}:{lead_id}\", or name one source in `sources`; records of linked leads get the new key by a resync",
     );
     let lease = "the lease must be at least twice `limits.timeout`; lengthen `retry.lease` or shorten `limits.timeout`";
     check_added(
@@ -95,10 +95,6 @@ fn the_record_of_a_lead_is_told_by_a_key_of_its_own() {
     check_records(
         "external_id_value = \"{id}\"",
         &format!("external_id_value: \"{{id}}\" cannot be filled in; {remedy}"),
-    );
-    check_records(
-        "match = [\"email\"]",
-        "match: must begin with \"external_id\"; put it first: our own key is the surest",
     );
     check_records("match = [\"external_id\", \"email\", \"email\"]", "match: names a key twice; write each key once");
     check_records("object = \"lead\"", "object: \"lead\" is not known here; did you mean \"Lead\"?");
@@ -228,21 +224,59 @@ fn rows_for_companies_and_the_setting_that_they_belong_to_go_together() {
          \"account\" or \"match_only\" in `records`, or leave Account out of the row's `on`",
     );
     let key = "external_id = \"Lead_System_Id__c\"\n";
-    let with_companies = |rows: &str| changed(key, &format!("{key}company = \"account\"\n")) + rows;
+    let with = |company: &str, rows: &str| changed(key, &format!("{key}company = \"{company}\"\n")) + rows;
+    let with_companies = |rows: &str| with("account", rows);
     assert_eq!(
         messages(&with_companies("")),
         ["etc/leadrelay.toml:13: destinations.salesforce.fields: no row says what a company is called, which \
-          records.company needs; write a row with crm = \"Name\", on = [\"Account\"]"]
+          records.company = \"account\" needs; write a row with crm = \"Name\", on = [\"Account\"]"]
     );
     assert!(parse(&with_companies(account)).is_ok());
-    let overwrites = format!("{account}conflict = \"lead_wins\"\n");
-    assert_eq!(
-        messages(&with_companies(&overwrites)),
-        [
-            "etc/leadrelay.toml:22: destinations.salesforce.fields[2].conflict: does not hold for a company that is there: many \
-          people share it, so only its blanks are filled; write conflict = \"crm_wins\", or leave it out"
-        ]
-    );
+    // One that is only looked for may be known by its domain alone.
+    assert_eq!(messages(&with("match_only", "")), [""; 0]);
+}
+
+#[test]
+fn rows_of_what_many_people_share_may_have_any_rule_and_keep_what_is_there_if_they_have_none() {
+    let key = "external_id = \"Lead_System_Id__c\"\n";
+    let rule = |on: &str, more: &str| {
+        let row = format!(
+            "[[destinations.salesforce.fields]]\nlead = \"tags\"\ncrm = \"Tags__c\"\ntype = \"multi_picklist\"\non = [{on}]\n"
+        );
+        let text = changed(key, &format!("{key}company = \"match_only\"\n")) + &row + more;
+        destination(&parse(&text).unwrap_or_else(|errors| panic!("{on} {more}: {errors}"))).fields[1].conflict.as_str()
+    };
+    for shared in ["\"Account\"", "\"Opportunity\"", "\"Account\", \"Opportunity\""] {
+        for written in ["lead_wins", "crm_wins", "latest_wins", "review", "merge"] {
+            assert_eq!(rule(shared, &format!("conflict = \"{written}\"\n")), written);
+        }
+        assert_eq!(rule(shared, ""), "crm_wins", "of {shared} only blanks are filled");
+        assert_eq!(rule(shared, "enforce = true\n"), "crm_wins");
+    }
+    assert_eq!(rule("\"Account\", \"Lead\"", ""), "lead_wins");
+}
+
+#[test]
+fn a_record_is_looked_for_by_our_own_key_first_whatever_else_is_written() {
+    use crate::domain::matching::MatchedBy::{Email, ExternalId, NameAndCompanyDomain};
+    let key = "external_id = \"Lead_System_Id__c\"\n";
+    let told = "destinations.salesforce.records.match: a record is looked for by its external ID first, wherever that stands; \
+                write \"external_id\" as the first key";
+    for (written, keys, warnings) in [
+        ("\"external_id\", \"email\"", &[ExternalId, Email][..], &[][..]),
+        ("\"email\"", &[ExternalId, Email], &[told]),
+        ("\"email\", \"external_id\"", &[ExternalId, Email], &[told]),
+        (
+            "\"name_and_company_domain\", \"external_id\", \"email\"",
+            &[ExternalId, NameAndCompanyDomain, Email],
+            &[told],
+        ),
+        ("", &[ExternalId], &[told]),
+    ] {
+        let config = parse(&changed(key, &format!("{key}match = [{written}]\n"))).unwrap();
+        assert_eq!(destination(&config).records.match_by, keys, "{written}");
+        assert_eq!(config.warnings(), warnings, "{written}");
+    }
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::domain::ids::{FieldName, RecordRef};
 /// More logins than the user may make.
 const LOGIN_RATE: &str = "LOGIN_RATE_EXCEEDED";
 
+/// What a save is refused with that a duplicate rule finds the like of.
+const DUPLICATES_DETECTED: &str = "DUPLICATES_DETECTED";
+
 /// What an error code means and what a person can do, in plain words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remedy {
@@ -101,16 +104,37 @@ pub(super) fn classify(status: u16, retry_after: Option<Duration>, errors: &[Api
     match worst {
         Some(CrmError::Refused { code, message, .. }) => {
             let mut fields: Vec<FieldName> = Vec::new();
-            for field in errors.iter().flat_map(|error| &error.fields) {
-                let field = FieldName::new(field.as_str());
-                if !fields.contains(&field) {
-                    fields.push(field);
-                }
-            }
+            add_new(&mut fields, errors.iter().flat_map(|error| &error.fields).map(|name| name.as_str().into()));
             CrmError::Refused { code, message, fields }
         }
+        Some(CrmError::Duplicate { code, .. }) if code == DUPLICATES_DETECTED => found_by_rules(errors),
         Some(error) => error,
         None => without_code(status),
+    }
+}
+
+/// All that the duplicate rules found: each that found something tells in an element of its own.
+fn found_by_rules(errors: &[ApiError]) -> CrmError {
+    let (mut messages, mut records, mut rules) = (Vec::new(), Vec::new(), Vec::new());
+    let mut blocks = false;
+    for error in errors.iter().filter(|error| error.code == DUPLICATES_DETECTED) {
+        add_new(&mut messages, [without_query(&error.message)]);
+        add_new(&mut records, duplicates_of(error));
+        if let Some(said) = &error.duplicate {
+            add_new(&mut rules, said.duplicate_rule.clone());
+            blocks |= said.allow_save == Some(false);
+        }
+    }
+    let rule = (!rules.is_empty()).then(|| rules.join(" and "));
+    CrmError::Duplicate { code: DUPLICATES_DETECTED.to_owned(), message: messages.join(" "), records, rule, blocks }
+}
+
+/// Adds what is not there yet.
+fn add_new<T: PartialEq>(known: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for one in more {
+        if !known.contains(&one) {
+            known.push(one);
+        }
     }
 }
 
@@ -227,14 +251,7 @@ fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) ->
         }
         Class::Schema => CrmError::SchemaDrift { code, field: drifted_field(error), message },
         Class::Duplicate => {
-            let said = error.duplicate.as_ref();
-            CrmError::Duplicate {
-                code,
-                message,
-                records: duplicates_of(error),
-                rule: said.and_then(|said| said.duplicate_rule.clone()),
-                blocks: said.is_some_and(|said| said.allow_save == Some(false)),
-            }
+            CrmError::Duplicate { code, message, records: duplicates_of(error), rule: None, blocks: false }
         }
         Class::Gone => CrmError::Gone { code, merged_into: None },
         Class::Changed => CrmError::Changed { code },
@@ -331,12 +348,8 @@ fn duplicates_of(error: &ApiError) -> Vec<RecordRef> {
         }
     };
     let mut found: Vec<RecordRef> = Vec::new();
-    for record in listed.filter_map(reference) {
-        // Two of a rule's matching rules may find the same one.
-        if !found.contains(&record) {
-            found.push(record);
-        }
-    }
+    // Two of a rule's matching rules may find the same one.
+    add_new(&mut found, listed.filter_map(reference));
     if found.is_empty() {
         let tail = error.message.rsplit_once(':').map(|(_, tail)| tail.trim().trim_end_matches('.'));
         found.extend(tail.and_then(record_named));

@@ -114,7 +114,8 @@ impl<'a> Query<'a> {
 fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys], fewer: bool) -> Result<Vec<Query<'a>>, CrmError> {
     let unlinked = || keys.iter().filter(|keys| keys.linked.is_none());
     let external_ids = || {
-        unlinked().filter_map(|keys| keys.external_id.as_deref()).map(|text| Key::ExternalId(text.trim().to_owned()))
+        let own = unlinked().flat_map(|keys| keys.external_id.iter().chain(&keys.former_ids));
+        own.map(|text| Key::ExternalId(text.trim().to_owned()))
     };
     let emails: BTreeSet<Key> =
         unlinked().filter_map(|keys| keys.email.as_deref()).map(lower).map(Key::Email).collect();
@@ -329,8 +330,9 @@ impl Found {
             let listed = |map: &'_ HashMap<String, Vec<usize>>, key: Option<String>| {
                 key.and_then(|key| map.get(&key).cloned()).unwrap_or_default()
             };
-            let external_id = keys.external_id.as_deref().map(|text| self.external_id_key(text));
-            add(&listed(&self.by_external_id, external_id), MatchedBy::ExternalId);
+            for own in keys.external_id.iter().chain(&keys.former_ids) {
+                add(self.with_our_key(own), MatchedBy::ExternalId);
+            }
             add(&listed(&self.by_email, keys.email.as_deref().map(lower)), MatchedBy::Email);
             if let Some(name) = &keys.name_and_domain {
                 let mut namesakes = listed(&self.by_last_name, Some(folded_name(&name.last)));
@@ -354,6 +356,11 @@ impl Found {
     /// The records that carry this key of ours.
     pub fn with_our_key(&self, external_id: &str) -> &[usize] {
         self.by_external_id.get(&self.external_id_key(external_id)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The records with this address.
+    pub fn with_address(&self, email: &str) -> &[usize] {
+        self.by_email.get(&lower(email)).map_or(&[], Vec::as_slice)
     }
 
     pub fn place(&self, record: &RecordRef) -> Option<usize> {
@@ -382,7 +389,7 @@ fn spellings(name: &NameAndDomain) -> Vec<NameAtDomain> {
     spellings_of_name(&name.last).into_iter().flat_map(at).collect()
 }
 
-fn lower(text: &str) -> String {
+pub(super) fn lower(text: &str) -> String {
     text.trim().to_lowercase()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::find::{Found, Query};
+use super::find::{Found, Query, lower};
 use super::rows::Reader;
 use super::soql::{self, Key};
 use super::wire::full_id;
@@ -23,26 +23,40 @@ pub(super) fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) ->
     queries.map(|soql| Query::live(reader, soql)).collect()
 }
 
-/// The keys of records that may have been converted: one keeps our key, though its lead goes on as another record.
+/// The keys of records that may have been converted: one keeps our key and its address, though its lead goes on as another
+/// record.
 pub(super) fn of_converted(keys: &[MatchKeys]) -> impl Iterator<Item = Key> {
-    keys.iter().filter_map(|keys| match &keys.opportunity {
-        Some(OpportunityKey::OfConverted(external_id)) => Some(Key::ExternalId(external_id.trim().to_owned())),
-        _ => None,
+    keys.iter().flat_map(|keys| match &keys.opportunity {
+        Some(OpportunityKey::OfConverted { external_id, email }) => {
+            let email = email.as_deref().map(|email| Key::Email(lower(email)));
+            [Key::ExternalId(external_id.trim().to_owned())].into_iter().chain(email).collect()
+        }
+        _ => Vec::new(),
     })
 }
 
 /// What conversions made of the records that one lead's keys found, or of the one with its key: as the strongest key tells.
 pub(super) fn conversions(found: &Found, keys: &MatchKeys, hits: &[(usize, MatchedBy)]) -> Vec<Conversion> {
-    let (mut known, mut with_our_key): (_, &[usize]) = (None, &[]);
+    let (mut known, mut with_our_key, mut with_address): (_, &[usize], &[usize]) = (None, &[], &[]);
     match &keys.opportunity {
         Some(OpportunityKey::Known(opportunity)) => known = keys.linked.as_ref().zip(Some(opportunity)),
-        Some(OpportunityKey::OfConverted(external_id)) => with_our_key = found.with_our_key(external_id),
+        Some(OpportunityKey::OfConverted { external_id, email }) => {
+            with_our_key = found.with_our_key(external_id);
+            with_address = email.as_deref().map_or(&[], |email| found.with_address(email));
+        }
         None => {}
     }
+    // Another person's of this address was made another Contact.
+    let is_the_linked_one = |place: &usize| {
+        let end = end_of(found, *place);
+        keys.linked.as_ref().is_some_and(|linked| end.is_some_and(|end| end.id == full_id(linked.id.as_str())))
+    };
+    let with_address: Vec<usize> = with_address.iter().copied().filter(is_the_linked_one).collect();
     let mut made: Vec<(MatchedBy, usize, &RecordRef)> = hits
         .iter()
         .copied()
         .chain(with_our_key.iter().map(|place| (*place, MatchedBy::ExternalId)))
+        .chain(with_address.into_iter().map(|place| (place, MatchedBy::Email)))
         .filter_map(|(place, by)| Some((by, place, found.opportunities.get(&place)?)))
         .chain(known.and_then(|(link, opportunity)| Some((MatchedBy::Link, found.place(link)?, opportunity))))
         .collect();

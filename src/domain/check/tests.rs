@@ -212,22 +212,43 @@ fn the_note_may_be_missing_where_leads_are_another_kind_of_record() {
 }
 
 #[test]
-fn rows_of_opportunities_that_say_more_than_is_done_are_told_of() {
-    let converted = KeyField { object: "Lead".into(), field: "ConvertedOpportunityId".into() };
-    let opportunity = OpportunityObject { object: "Opportunity".into(), converted };
+fn rows_of_what_many_people_share_that_say_more_than_is_done_are_told_of() {
+    let made = KeyField { object: "Lead".into(), field: "ConvertedOpportunityId".into() };
+    let opportunity = OpportunityObject { object: "Opportunity".into(), converted: made };
     let (lead, contact) = (ObjectName::from("Lead"), ObjectName::from("Contact"));
-    let described = ObjectSchema { name: "Opportunity".into(), createable: true, updateable: true, fields: [].into() };
-    let schema = Schema { objects: [("Opportunity".into(), described)].into() };
-    let told_by = |schema: &Schema, conflict: ConflictRule, people: &[&ObjectName]| {
-        let row = samples::row(FieldType::Text);
-        let row = FieldRow { crm: "NextStep".into(), on: vec!["Opportunity".into()], conflict, ..row };
-        let findings = of_opportunity(&opportunity, people, &[row], schema);
-        findings.iter().map(|found| format!("{} {}", found.severity.as_str(), found.subject)).collect::<Vec<_>>()
+    let described =
+        |object: &str| ObjectSchema { name: object.into(), createable: true, updateable: true, fields: [].into() };
+    let schema = Schema {
+        objects: ["Account", "Opportunity"].map(|object| (ObjectName::from(object), described(object))).into(),
     };
-    let told = |conflict, people: &[&ObjectName]| told_by(&schema, conflict, people);
-    assert_eq!(told(ConflictRule::LeadWins, &[&lead, &contact]), ["ok Opportunity"]);
+    let check = |change: &dyn Fn(&mut FieldRow), expected: Severity| {
+        for object in ["Account", "Opportunity"] {
+            let kind = FieldType::MultiPicklist;
+            let mut row = FieldRow { crm: "Tags__c".into(), on: vec![object.into()], ..samples::row(kind) };
+            row.conflict = ConflictRule::CrmWins;
+            change(&mut row);
+            let findings = match object {
+                "Account" => of_company(&object.into(), &[&lead, &contact], &[row], &schema),
+                _ => of_opportunity(&opportunity, &[&lead, &contact], &[row], &schema),
+            };
+            let [found] = &findings[..] else { panic!("{findings:?}") };
+            let subject = if expected == Severity::Ok { object.to_owned() } else { format!("{object}.Tags__c") };
+            assert_eq!((found.severity, &found.subject), (expected, &subject), "{found:?}");
+            assert!(found.finding.contains("blank"), "{found:?}");
+        }
+    };
+    check(&|_| {}, Severity::Ok);
+    check(&|row| row.on.push("Lead".into()), Severity::Ok);
+    for rule in [ConflictRule::LeadWins, ConflictRule::LatestWins, ConflictRule::Review, ConflictRule::Merge] {
+        check(&|row| row.conflict = rule, Severity::Warning);
+    }
+    check(&|row| row.enforce = true, Severity::Warning);
+    check(&|row| row.clear = true, Severity::Warning);
+    let row = || FieldRow { on: vec!["Opportunity".into()], ..samples::row(FieldType::Text) };
     // One that our user may not see is told of elsewhere, and nothing is fine about it.
-    assert_eq!(told_by(&Schema::default(), ConflictRule::LeadWins, &[&lead, &contact]), [""; 0]);
-    assert_eq!(told(ConflictRule::Review, &[&lead, &contact]), ["warning Opportunity.NextStep"]);
-    assert_eq!(told(ConflictRule::LeadWins, &[&lead]), ["warning Opportunity"]);
+    let hidden = FieldRow { conflict: ConflictRule::CrmWins, ..row() };
+    assert_eq!(of_opportunity(&opportunity, &[&lead, &contact], std::slice::from_ref(&hidden), &Schema::default()), []);
+    let findings = of_opportunity(&opportunity, &[&lead], &[hidden], &schema);
+    assert_eq!(findings.iter().map(|found| found.subject.as_str()).collect::<Vec<_>>(), ["Opportunity"]);
+    assert_eq!(findings[0].severity, Severity::Warning);
 }

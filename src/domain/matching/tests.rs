@@ -166,6 +166,7 @@ fn a_linked_lead_is_its_record_whatever_else_is_found() {
         bases: Default::default(),
         kept: Default::default(),
         left_out: Default::default(),
+        in_doubt: None,
         fingerprint: String::new(),
         revision: 1,
     };

@@ -1,6 +1,6 @@
 //! Questions for a person, and what the answers mean for the next plan.
 
-use crate::domain::ids::RecordRef;
+use crate::domain::ids::{RecordId, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{FieldRow, OnInvalid};
 use crate::domain::matching::Candidates;
@@ -9,6 +9,7 @@ use crate::domain::record::{CrmRecord, CrmValue};
 use crate::domain::value::Value;
 
 use super::computed;
+use super::doubt::Doubt;
 use super::standing::{Carries, Standing};
 use super::{BasePair, Choice, ConflictKind, Link, Question, Resolution, SyncRules};
 
@@ -41,10 +42,18 @@ pub(super) fn answer_on_sharing<'a>(record: &RecordRef, answers: &'a [Resolution
         .map(|answer| &answer.choice)
 }
 
+/// Whether a person said of two leads on this record that it stays as it is; the newest answer counts.
+pub(super) fn was_told_apart(record: &RecordId, answers: &[Resolution]) -> bool {
+    let about = |answer: &&Resolution| {
+        answer.kind == ConflictKind::SharedRecord && answer.seen_records.iter().any(|seen| seen.id == *record)
+    };
+    answers.iter().rev().find(about).is_some_and(|answer| answer.choice == Choice::Crm)
+}
+
 /// Whether a person said that the lead is this record; the newest answer counts.
 pub(super) fn is_said_to_be(record: &RecordRef, answers: &[Resolution]) -> bool {
     let said = answers.iter().rev().find_map(|answer| match (answer.kind, &answer.choice) {
-        (ConflictKind::Match | ConflictKind::SharedRecord, Choice::Record(chosen)) => Some(chosen == record),
+        (ConflictKind::Match, Choice::Record(chosen)) => Some(chosen == record),
         (ConflictKind::SharedRecord, choice) if answer.seen_records.contains(record) => Some(*choice == Choice::Lead),
         _ => None,
     });
@@ -118,7 +127,7 @@ pub(super) fn answer_on_invalid<'a>(
 
 pub(super) fn shared_question(
     standing: &Standing,
-    doubt: Option<&str>,
+    doubt: Option<&Doubt>,
     record: &CrmRecord,
     rules: &SyncRules,
 ) -> Question {
@@ -130,14 +139,15 @@ pub(super) fn shared_question(
         }
         None => None,
     };
-    let why: Vec<String> = whose.into_iter().chain(doubt.map(str::to_owned)).collect();
+    let why: Vec<String> = whose.into_iter().chain(doubt.and_then(|doubt| doubt.why).map(str::to_owned)).collect();
+    let external_id = record.value(&rules.external_id);
     Question {
         kind: ConflictKind::SharedRecord,
         field: None,
         record: Some(record.reference()),
         base: None,
-        lead: None,
-        crm: Some(record.value(&rules.external_id).clone()),
+        lead: doubt.map(|doubt| CrmValue::Text(doubt.lead.clone())),
+        crm: Some(doubt.map_or_else(|| external_id.clone(), |doubt| CrmValue::Text(doubt.record.clone()))),
         candidates: Vec::new(),
         other,
         duplicate_rule: None,

@@ -11,13 +11,13 @@ use crate::domain::lead::Lead;
 use crate::domain::mapping::domain::{company_domain, company_domain_of_site};
 use crate::domain::mapping::{FieldType, Given};
 use crate::domain::matching::{Candidate, MatchedBy};
-use crate::domain::merge::{LeadSide, RowOutcome};
+use crate::domain::merge::RowOutcome;
 use crate::domain::record::{CrmRecord, CrmValue};
 use crate::domain::time::Timestamp;
 
 use super::ask::Blanks;
 use super::create::create;
-use super::decide::one_row;
+use super::rows::one_row;
 use super::sides::{Sides, sides_of, text_of};
 use super::{
     Action, BasePair, CandidateSummary, Choice, ConflictKind, Decision, Link, PlanInput, Question, Resolution, Rule,
@@ -51,6 +51,8 @@ pub struct CompanyPlan {
     pub link_field: FieldName,
     /// Whether it is news that this is the lead's company.
     pub is_new: bool,
+    /// Whether the lead says nothing new of it since it was looked at.
+    pub is_told: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,9 +112,14 @@ impl SyncPlan {
         if of.lookup.as_ref().is_some_and(|(lookup, _)| lookup == field)
             && let Some(base) = self.bases.get_mut(&of.link_field)
         {
-            base.lead = CrmValue::Text(format!("{} #", of.keys.identity()));
+            base.lead = CrmValue::Text(looked_at(&of.keys.said));
         }
     }
+}
+
+/// How a link keeps in mind what the lead said of its company where that is to be looked at again all the same.
+fn looked_at(said: &str) -> String {
+    format!("{said}+")
 }
 
 impl CompanyPlan {
@@ -131,6 +138,17 @@ impl CompanyPlan {
             note: Some(reason.clone()),
         }
     }
+}
+
+/// The link as if nothing were known of what the lead said of its company: so that it is looked up whatever the lead says.
+pub fn looked_at_anew(link: &Link, rules: &SyncRules) -> Link {
+    let mut link = link.clone();
+    if let Some(company) = rules.company.as_deref()
+        && let Some(BasePair { lead: CrmValue::Text(said), .. }) = link.bases.get_mut(&company.object.link_field())
+    {
+        *said = looked_at(said);
+    }
+    link
 }
 
 /// The keys of the lead's company, unless it is known and the lead says nothing new of it.
@@ -184,9 +202,7 @@ fn said(
         hash.update(format!("{person}.{field};"));
     }
     for (row, side) in sides {
-        if let LeadSide::Says(value, _) = side {
-            hash.update(format!("{}={};", row.crm, value.to_json()));
-        }
+        hash.update(side.said_of(&row.crm));
     }
     format!("{} #{}", keys.identity(), hex::encode(&hash.finalize()[..8]))
 }
@@ -235,10 +251,13 @@ pub(super) fn add(
         lookup: field.filter(|_| is_ours).map(|field| (field.clone(), stands.clone())),
         link_field: company.object.link_field(),
         is_new: true,
+        is_told: false,
     };
     match &mut plan_of.action {
         CompanyAction::Is { record, fields, .. } => {
             plan_of.is_new = base.is_none_or(|base| base.crm != CrmValue::Text(record.id.to_string()));
+            let said = base.map(|base| &base.lead);
+            plan_of.is_told = !plan_of.is_new && said == Some(&CrmValue::Text(looked_at(&plan_of.keys.said)));
             if let Some(hit) = candidates.iter().find(|hit| hit.record.id == record.id) {
                 plan_of.modified_at = hit.record.modified_at;
                 (*fields, plan_of.decisions) = filled(input, &sides, &hit.record, &company.rows);
@@ -319,7 +338,11 @@ fn asked(candidates: Vec<CandidateSummary>, detail: String, keys: &CompanyKeys) 
     }
 }
 
+/// Why a value of the lead is not written to a record that is not the lead's alone.
+const STAYS: &str = "what stands here stays: only what is blank is filled";
+
 /// What a company's record, or an opportunity's, lacks and the lead knows: it is not the lead's alone, so its values stay.
+/// With the decision on each row of which the lead says anything.
 pub(super) fn filled(
     input: &PlanInput<'_>,
     sides: &Sides<'_>,
@@ -332,12 +355,40 @@ pub(super) fn filled(
     let mut fields = BTreeMap::new();
     for (row, side) in sides {
         let outcome = one_row(&input, row, side, record, &BTreeMap::new(), true, rules, &mut scratch);
-        if let Some(RowOutcome { write: Some(value), decision, .. }) = outcome {
-            fields.insert(row.crm.clone(), value);
-            scratch.decisions.extend(decision);
-        }
+        let Some(RowOutcome { write, decision, base, .. }) = outcome else { continue };
+        fields.extend(write.map(|value| (row.crm.clone(), value)));
+        let agreed = base.map(|BasePair { lead, crm }| Decision {
+            field: row.crm.clone(),
+            base: None,
+            lead: Some(lead),
+            crm: Some(crm),
+            written: None,
+            rule: Rule::Agreed,
+            note: None,
+        });
+        scratch.decisions.extend(decision.map(of_shared).or(agreed));
     }
     (fields, scratch.decisions)
+}
+
+/// Where nothing but blanks is filled there is no first lead whose value stays.
+fn of_shared(decision: Decision) -> Decision {
+    match decision.rule {
+        Rule::Shared => Decision { rule: Rule::CrmWins, note: Some(STAYS.to_owned()), ..decision },
+        _ => decision,
+    }
+}
+
+/// The decisions of which a log tells: those on rows that the two sides do not agree on.
+pub(super) fn telling(decisions: &[Decision]) -> impl Iterator<Item = &Decision> {
+    decisions.iter().filter(|decision| decision.rule != Rule::Agreed && decision.written.is_none())
+}
+
+impl CompanyPlan {
+    /// Why values of the lead are not written to the company, as long as that was not told before.
+    pub fn untold(&self) -> Vec<Decision> {
+        if self.is_told { Vec::new() } else { telling(&self.decisions).cloned().collect() }
+    }
 }
 
 /// A company's record as it is made, with the strongest of its keys.

@@ -10,9 +10,9 @@ use crate::domain::record::CrmValue;
 use crate::domain::value::Value;
 
 use super::ask::{self, Blanks};
-use super::decide::{chosen_value, has_something, is_note, not_writable};
+use super::rows::{chosen_value, has_something, is_note, not_writable};
 use super::sides::{Sides, side};
-use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules, dependent, note};
+use super::{Action, BasePair, Decision, PlanInput, Rule, SyncPlan, SyncRules, dependent, external_id, note};
 
 /// The plan for a lead that no record is yet: it is written as it is now. What it took back before is not, and is kept in
 /// mind, so that the next look does not add it.
@@ -99,7 +99,9 @@ pub(super) fn create(input: &PlanInput<'_>, sides: &Sides<'_>, lasting: &Sides<'
         };
         return plan;
     }
-    fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));
+    let key = external_id::agreed(input, rules);
+    fields.insert(rules.external_id.clone(), key.crm.clone());
+    plan.announced.insert(rules.external_id.clone(), key);
     plan.action = Action::Create { object: object.clone(), fields };
     plan
 }

@@ -1,38 +1,34 @@
 //! From one lead, what is known of it and what was found, to a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::domain::cel::Expression;
 use crate::domain::company::CompanyKeys;
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, ObjectName, RecordRef};
 use crate::domain::lead::Lead;
-use crate::domain::mapping::{Computed, ConflictRule, Covered, FieldRow, FieldType, OnInvalid, Take};
+use crate::domain::mapping::{Covered, FieldRow, FieldType, OnInvalid, Take};
 use crate::domain::matching::{Candidate, Candidates, Match, MatchRules, OnShared, Person, choose};
-use crate::domain::merge::{self, LeadSide, RowOutcome, RowView};
-use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema, same_value};
-use crate::domain::value::Value;
+use crate::domain::merge::{self, LeadSide};
+use crate::domain::record::{CrmFieldKind, CrmRecord, CrmValue, Schema};
 
 use super::{
     Action, BasePair, Choice, ConflictKind, Decision, Intent, LeftOut, Link, OnDelete, Owner, Question, Resolution,
-    Rule, SyncPlan,
+    SyncPlan,
     ask::{self, Blanks},
     company::{self, CompanyRules},
-    computed::{self, VALUE_ERROR},
+    computed::VALUE_ERROR,
     create::create,
     deleted, dependent, doubt,
     eligible::left_alone,
+    external_id,
     gone::{OnCrmDelete, gone},
-    note,
     opportunity::{self, OpportunityRules},
-    sides::{Sides, side, sides_of, text_of},
-    standing::{Carries, Standing},
+    rows::{apply, one_row, yields_to_people},
+    sides::{Sides, sides_of, text_of},
+    standing::Standing,
 };
-
-/// Times of two systems that are closer than this do not say which came first.
-const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(120);
 
 /// What one destination's mapping document and settings say.
 #[derive(Clone, Debug)]
@@ -45,6 +41,8 @@ pub struct SyncRules {
     pub rows: Vec<FieldRow>,
     /// The field that carries our key.
     pub external_id: FieldName,
+    /// How our keys are formed, as the configuration says it.
+    pub key_form: String,
     pub matching: MatchRules,
     pub on_shared: OnShared,
     /// When the linked record was deleted in the CRM.
@@ -71,8 +69,10 @@ impl SyncRules {
 #[derive(Clone, Copy)]
 pub struct PlanInput<'a> {
     pub lead: &'a Lead,
-    /// The key that the lead's record carries.
+    /// The key that the lead's record is to carry.
     pub external_id: &'a str,
+    /// Keys that it carries or may carry instead, by our own doing.
+    pub former_ids: &'a BTreeSet<String>,
     /// How the lead's source writes times.
     pub times: TimeFormat,
     pub link: Option<&'a Link>,
@@ -85,7 +85,7 @@ pub struct PlanInput<'a> {
     pub company: Option<&'a CompanyKeys>,
     /// Whether a person asked for this attempt, or something else that could matter and that we cannot see.
     pub asked_for: bool,
-    /// Whether a living lead shares the record of a deleted one.
+    /// Whether a living lead shares the record of a deleted one, or may.
     pub shared: bool,
     /// Which of our leads owns a record.
     pub owner_of: &'a dyn Fn(&RecordRef) -> Option<Owner>,
@@ -167,8 +167,8 @@ fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, before: &PlanIn
     if let Some(plan) = held_by_invalid_value(&lasting) {
         return plan;
     }
-    if let Some(why) = doubt::of(input, candidate, &now, rules) {
-        return doubt::linked_only(input, candidate, why, rules);
+    if let Some(doubt) = doubt::of(input, candidate, before.link, &now, rules) {
+        return doubt.linked_only(input, candidate, &lasting, rules);
     }
     let plan = into_record(input, candidate, &now, &lasting, rules);
     opportunity::add(company::add(plan, input, Some(&candidate.record), rules), before, all)
@@ -211,7 +211,7 @@ fn into_record(
     let said = ask::answer_on_sharing(&reference, input.answers);
     let standing = Standing::of(input, record, rules);
     let input = &PlanInput { link: input.link.filter(|_| !standing.takes_over), ..*input };
-    let known = bases_known(input, record, standing.carries == Carries::Ours, rules);
+    let known = bases_known(input, record, standing.carries.is_its_own(), rules);
     let mut plan = SyncPlan::without_record(Action::Unchanged);
     plan.matched = Some((reference.clone(), candidate.by));
     plan.owner = standing.owner;
@@ -233,18 +233,7 @@ fn into_record(
     if standing.owner {
         deleted::take_flag_back(record, standing.was_a_deleted_leads(), rules, &mut fields, &mut plan);
     }
-    if standing.owner && standing.write_id {
-        fields.insert(rules.external_id.clone(), CrmValue::Text(input.external_id.to_owned()));
-        plan.decisions.push(Decision {
-            field: rules.external_id.clone(),
-            base: None,
-            lead: Some(CrmValue::Text(input.external_id.to_owned())),
-            crm: Some(record.value(&rules.external_id).clone()),
-            written: Some(CrmValue::Text(input.external_id.to_owned())),
-            rule: if standing.carries == Carries::Nothing { Rule::FilledBlank } else { Rule::LeadWins },
-            note: standing.note(),
-        });
-    }
+    external_id::decide(input, &standing, record, rules, &mut fields, &mut plan);
     if !standing.owner && !sharing && !fields.is_empty() {
         plan.decisions.push(standing.written_by_a_sharer(input, record, rules));
     }
@@ -289,157 +278,6 @@ pub(super) fn bases_known(
     merge::bases_after_intents(bases, input.intents, record, carries_our_id, &kind_of)
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of one row's surroundings, named")]
-pub(super) fn one_row(
-    input: &PlanInput<'_>,
-    row: &FieldRow,
-    side: &LeadSide,
-    record: &CrmRecord,
-    known: &BTreeMap<FieldName, BasePair>,
-    sharing: bool,
-    rules: &SyncRules,
-    plan: &mut SyncPlan,
-) -> Option<RowOutcome> {
-    let crm = record.value(&row.crm);
-    let base = known.get(&row.crm);
-    let (lead, note) = match side {
-        LeadSide::Silent => return None,
-        // It takes back what the lead said before, and no value that came from elsewhere.
-        LeadSide::Says(CrmValue::Null, _) if !row.clear && (sharing || base.is_none()) => return None,
-        LeadSide::Invalid { code, message } => {
-            let mut decision = merge::invalid(row, message, crm, base);
-            let shown = ask::unstorable(row, input.lead, Blanks::Yield);
-            let answer = ask::answer_on_invalid(row, shown.as_ref(), input.answers);
-            if answer.is_none() {
-                plan.questions.extend(ask::invalid_question(row, message, shown, Some(crm)));
-            }
-            let given = answer.and_then(|answer| chosen_value(input, row, answer, rules));
-            if given.is_none() {
-                plan.leave_out_invalid(row, code, message);
-            }
-            let chosen = given.filter(|value| !same_value(row.kind.crm_kind(), value, crm));
-            decision.written = chosen.clone();
-            decision.rule = if chosen.is_some() { Rule::Resolved } else { Rule::Invalid };
-            return Some(RowOutcome {
-                write: chosen,
-                base: base.cloned(),
-                decision: Some(decision),
-                ..RowOutcome::default()
-            });
-        }
-        LeadSide::Says(value, note) => (value, note),
-    };
-    let schema = rules.schema.field(&rules.matching.object, &row.crm);
-    if !schema.is_some_and(|field| field.updateable) {
-        if has_something(row, side) {
-            plan.leave_out(not_writable(row, schema.is_some()));
-        }
-        return None;
-    }
-    let answer = input
-        .answers
-        .iter()
-        .rev()
-        .find(|answer| answer.kind == ConflictKind::Field && answer.field.as_ref() == Some(&row.crm));
-    let chosen = answer.and_then(|answer| chosen_value(input, row, answer, rules));
-    let reference = record.reference();
-    let view = RowView {
-        row,
-        lead,
-        note: note.as_ref(),
-        crm,
-        base,
-        kept: input.link.and_then(|link| link.kept.get(&row.crm)),
-        answer,
-        chosen: chosen.as_ref(),
-        record: &reference,
-        lead_is_newer: is_newer(row, input.lead, record),
-    };
-    if is_note(row) {
-        return Some(note::decide(&view, sharing, schema));
-    }
-    Some(if sharing { merge::decide_shared(&view) } else { merge::decide(&view) })
-}
-
-/// Whether the lead has anything that the record would lack without the row.
-pub(super) fn has_something(row: &FieldRow, side: &LeadSide) -> bool {
-    match side {
-        LeadSide::Silent => false,
-        LeadSide::Says(value, _) => !value.is_null() || row.clear,
-        LeadSide::Invalid { .. } => true,
-    }
-}
-
-/// Whether a value that a person wrote may count for more than the lead's: then it must not be overwritten unread.
-fn yields_to_people(row: &FieldRow) -> bool {
-    row.conflict != ConflictRule::LeadWins || is_note(row)
-}
-
-pub(super) fn is_note(row: &FieldRow) -> bool {
-    matches!(row.computed, Some(Computed::Unmapped(_)))
-}
-
-/// Whether the lead changed later than the record, by more than clocks may differ. The stamp of our own last write says
-/// nothing of when a person changed it.
-fn is_newer(row: &FieldRow, lead: &Lead, record: &CrmRecord) -> bool {
-    let edited_at = record.modified_at.filter(|_| record.modified_by_us != Some(true));
-    let (Some(lead_at), Some(edited_at)) = (computed::changed_at(row, lead), edited_at) else { return false };
-    lead_at > edited_at.after(CLOCKS_DIFFER_BY)
-}
-
-pub(super) fn chosen_value(
-    input: &PlanInput<'_>,
-    row: &FieldRow,
-    answer: &Resolution,
-    rules: &SyncRules,
-) -> Option<CrmValue> {
-    let Choice::Value(text) = &answer.choice else { return None };
-    let plain = FieldRow { take: None, values: Vec::new(), computed: None, ..row.clone() };
-    let text = Value::Text(text.clone());
-    match side(&plain, &|path| (path == plain.lead).then_some(&text), input.given_in(TimeFormat::Rfc3339), rules) {
-        LeadSide::Says(value, _) => Some(value),
-        LeadSide::Silent => Some(CrmValue::Null),
-        LeadSide::Invalid { .. } => None,
-    }
-}
-
-fn apply(
-    row: &FieldRow,
-    side: &LeadSide,
-    outcome: RowOutcome,
-    fields: &mut BTreeMap<FieldName, CrmValue>,
-    plan: &mut SyncPlan,
-) {
-    match outcome.base {
-        Some(base) => plan.bases.insert(row.crm.clone(), base),
-        None => plan.bases.remove(&row.crm),
-    };
-    if let Some(kept) = outcome.kept {
-        plan.kept.insert(row.crm.clone(), kept);
-    }
-    plan.decisions.extend(outcome.decision);
-    plan.questions.extend(outcome.question);
-    if let Some(value) = outcome.write {
-        let lead = if let LeadSide::Says(lead, _) = side { lead.clone() } else { CrmValue::Null };
-        plan.announced.insert(row.crm.clone(), BasePair { lead, crm: value.clone() });
-        fields.insert(row.crm.clone(), value);
-    }
-}
-
-pub(super) fn not_writable(row: &FieldRow, exists: bool) -> Decision {
-    let why =
-        if exists { "the CRM does not let us write this field" } else { "the CRM has no such field, or hides it" };
-    Decision {
-        field: row.crm.clone(),
-        base: None,
-        lead: None,
-        crm: None,
-        written: None,
-        rule: Rule::NotWritable,
-        note: Some(why.to_owned()),
-    }
-}
-
 impl SyncPlan {
     /// Notes why a row is not written, and that another mapping or schema may change that.
     pub(super) fn leave_out(&mut self, decision: Decision) {
@@ -450,6 +288,11 @@ impl SyncPlan {
     /// Notes that a row's value cannot be stored; of an owner also who it is that is left out.
     pub(super) fn leave_out_invalid(&mut self, row: &FieldRow, code: &'static str, message: &str) {
         self.left_out.insert(row.crm.clone(), None);
+        self.tell_of_owner(row, code, message);
+    }
+
+    /// Says for the log who an owner is that cannot be stored; of other rows nothing.
+    pub(super) fn tell_of_owner(&mut self, row: &FieldRow, code: &'static str, message: &str) {
         if row.kind != FieldType::Owner {
             return;
         }
@@ -468,6 +311,7 @@ impl SyncPlan {
             action,
             matched: None,
             owner: false,
+            in_doubt: None,
             decisions: Vec::new(),
             questions: Vec::new(),
             bases: BTreeMap::new(),

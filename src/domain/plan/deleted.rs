@@ -50,7 +50,7 @@ pub(super) fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
         return skipped("its record is another lead's and is left as it is");
     }
     if input.shared {
-        return skipped("a living lead shares its record and owns it from now on");
+        return skipped("a living lead shares its record, or may: it is left as it is");
     }
     let Some(candidate) = input.found.found.iter().find(|found| found.record.id == link.record.id) else {
         return match rules.on_delete {
@@ -63,7 +63,8 @@ pub(super) fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
         };
     };
     // Inherited, and nobody was asked yet.
-    if doubt::of(input, candidate, &sides_of(input.lead, Blanks::Count, input.given(), rules), rules).is_some() {
+    let now = sides_of(input.lead, Blanks::Count, input.given(), rules);
+    if doubt::of(input, candidate, input.link, &now, rules).is_some() {
         return skipped("its record may be another person's and is left as it is");
     }
     of_record(input, candidate, rules).unwrap_or_else(|| skipped("its record is left as it is"))
@@ -74,7 +75,8 @@ fn is_its_own(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRules) -
     let record = &candidate.record;
     candidate.by == MatchedBy::ExternalId
         && rules.matching.writes(&record.object)
-        && matches!(record.value(&rules.external_id), CrmValue::Text(text) if text == input.external_id)
+        && matches!(record.value(&rules.external_id), CrmValue::Text(text)
+            if text == input.external_id || input.former_ids.contains(text))
 }
 
 /// The delete or the flag; `None`: the record is left as it is.

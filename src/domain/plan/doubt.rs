@@ -1,37 +1,85 @@
 //! A record that was recognised and may be another person's all the same.
 
+use crate::domain::ids::RecordId;
 use crate::domain::matching::{self, Candidate};
+use crate::domain::merge::LeadSide;
 
 use super::decide::person;
 use super::sides::Sides;
 use super::standing::Standing;
-use super::{Action, Choice, PlanInput, SyncPlan, SyncRules, ask};
+use super::{Action, Link, PlanInput, SyncPlan, SyncRules, ask};
 
-/// Why the record may be another person's, unless somebody settled that.
+/// That the record may be another person's, and the names of both.
+pub(super) struct Doubt {
+    /// Why a person is asked; `None`: a person said that it is another one's.
+    pub why: Option<&'static str>,
+    pub lead: String,
+    pub record: String,
+    /// About which record: this one, or one that was merged into it.
+    about: RecordId,
+}
+
+/// Whether the record may be another person's, unless somebody settled that. `before`: the lead's link, which may be to a record
+/// that was merged into this one.
+///
+/// Whom a person told apart stays so for good, in the record that the other one is merged into as well. Only of a survivor
+/// that has no other name than the lead a person is asked anew: nobody said of that one that it is another person.
 pub(super) fn of(
     input: &PlanInput<'_>,
     candidate: &Candidate,
+    before: Option<&Link>,
     now: &Sides<'_>,
     rules: &SyncRules,
-) -> Option<&'static str> {
-    let by = input.link.map_or(candidate.by, |link| link.matched_by);
+) -> Option<Doubt> {
+    let record = candidate.record.reference();
     // Whoever inherited the record was not asked.
     let is_owner = input.link.is_some_and(|link| link.owner && !link.is_inherited());
-    if is_owner || ask::is_said_to_be(&candidate.record.reference(), input.answers) {
+    if is_owner || ask::is_said_to_be(&record, input.answers) {
         return None;
     }
-    matching::doubt(&person(now), &candidate.record, by, &rules.matching)
+    let by = input.link.map_or(candidate.by, |link| link.matched_by);
+    let (person, other) = (person(now), matching::person_of(&candidate.record, &rules.matching));
+    let differs = matching::doubt(&person, &other, by);
+    let doubt = |why, about| Some(Doubt { why, lead: person.to_string(), record: other.to_string(), about });
+    let is_apart = |id: &&RecordId| ask::was_told_apart(id, input.answers);
+    let doubted = before.and_then(|link| link.in_doubt.as_ref());
+    if doubted.is_some() || differs.is_some() {
+        if is_apart(&&record.id) {
+            return doubt(None, record.id);
+        }
+        let linked = before.filter(|link| link.in_doubt.is_some()).map(|link| &link.record.id);
+        if let Some(apart) = doubted.into_iter().chain(linked).find(is_apart) {
+            let anew = "a person said that the lead is another person than a record that was merged into this one";
+            return doubt(differs.is_none().then_some(anew), apart.clone());
+        }
+    }
+    differs.and_then(|why| doubt(Some(why), record.id))
 }
 
-/// The lead is linked to the record, which is left as it is: nothing of the lead is put among what may be another person's,
-/// nor into the company or the opportunity that the record has.
-pub(super) fn linked_only(input: &PlanInput<'_>, candidate: &Candidate, why: &str, rules: &SyncRules) -> SyncPlan {
-    let record = &candidate.record;
-    let standing = Standing::of(input, record, rules);
-    let mut plan = SyncPlan::without_record(Action::Unchanged);
-    plan.matched = Some((record.reference(), candidate.by));
-    if !matches!(ask::answer_on_sharing(&record.reference(), input.answers), Some(Choice::Crm)) {
-        plan.questions.push(ask::shared_question(&standing, Some(why), record, rules));
+impl Doubt {
+    /// The lead is linked to the record, which is left as it is: nothing of the lead is put among what may be another
+    /// person's, nor into the company or the opportunity that the record has.
+    pub fn linked_only(
+        self,
+        input: &PlanInput<'_>,
+        candidate: &Candidate,
+        sides: &Sides<'_>,
+        rules: &SyncRules,
+    ) -> SyncPlan {
+        let record = &candidate.record;
+        let mut plan = SyncPlan::without_record(Action::Unchanged);
+        plan.matched = Some((record.reference(), candidate.by));
+        if self.why.is_some() {
+            let standing = Standing::of(input, record, rules);
+            plan.questions.push(ask::shared_question(&standing, Some(&self), record, rules));
+        }
+        plan.in_doubt = Some(self.about);
+        // Whoever mends the address of an owner need not wait for the answer.
+        for (row, side) in sides {
+            if let LeadSide::Invalid { code, message } = side {
+                plan.tell_of_owner(row, code, message);
+            }
+        }
+        plan
     }
-    plan
 }

@@ -13,12 +13,12 @@ use crate::domain::merge::LeadSide;
 use super::ask::Blanks;
 use super::decide::{SyncRules, person};
 use super::sides::{Sides, sides_of, text_of};
-use super::{BasePair, Link, Resolution, company, opportunity, owners};
+use super::{BasePair, Link, OwnKeys, Resolution, company, opportunity, owners};
 
 /// The keys by which the lead's record is looked up. `asked_for`: what is taken to be known beside it is looked up, too.
 pub fn match_keys(
     lead: &Lead,
-    external_id: &str,
+    own: &OwnKeys,
     link: Option<&Link>,
     answers: &[Resolution],
     times: TimeFormat,
@@ -28,14 +28,15 @@ pub fn match_keys(
     let company = company::keys(lead, link, answers, times, rules);
     let owners = owners::addresses(lead, answers, rules);
     if let Some(link) = link {
-        let opportunity = opportunity::key(lead, external_id, link, times, asked_for, rules);
+        let opportunity = opportunity::key(lead, own, link, times, asked_for, rules);
         return MatchKeys { linked: Some(link.record.clone()), company, opportunity, owners, ..MatchKeys::default() };
     }
     MatchKeys {
         company,
         owners,
         chosen: chosen_record(answers, &rules.matching),
-        external_id: Some(external_id.to_owned()),
+        external_id: Some(own.now.clone()),
+        former_ids: own.former.clone(),
         ..person_keys(&sides_of(lead, Blanks::Count, Given::times(times), rules), rules)
     }
 }
@@ -61,6 +62,7 @@ fn person_keys(sides: &Sides<'_>, rules: &SyncRules) -> MatchKeys {
         linked: None,
         chosen: None,
         external_id: None,
+        former_ids: BTreeSet::new(),
         company: None,
         opportunity: None,
         owners: BTreeSet::new(),

@@ -10,16 +10,16 @@ use sha2::{Digest, Sha256};
 use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::lead::Lead;
-use crate::domain::mapping::Given;
-use crate::domain::merge::LeadSide;
+use crate::domain::mapping::{FieldRow, Given};
+use crate::domain::matching::MatchedBy;
 use crate::domain::opportunity::{Conversion, OpportunityKey, OpportunityObject};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
 
 use super::ask::Blanks;
-use super::company::filled;
-use super::sides::sides_of;
-use super::{Action, BasePair, ConflictKind, Decision, Link, PlanInput, Rule, SyncPlan, SyncRules};
+use super::company::{filled, telling};
+use super::sides::{sides_of, text_of};
+use super::{Action, BasePair, ConflictKind, Decision, Link, OwnKeys, PlanInput, Rule, SyncPlan, SyncRules};
 
 /// What a destination writes to the opportunities of converted leads.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct OpportunityPlan {
     pub decisions: Vec<Decision>,
     /// Whether it is news that this is the lead's opportunity.
     pub is_new: bool,
+    /// Whether the lead says nothing new of it since it was looked at.
+    pub is_told: bool,
     /// Under which a link keeps which opportunity it is.
     pub link_field: FieldName,
     /// All that the lead says of it: with the same words there is nothing to look at again.
@@ -60,6 +62,11 @@ impl SyncPlan {
 }
 
 impl OpportunityPlan {
+    /// Why values of the lead are not written to it, as long as that was not told before.
+    pub fn untold(&self) -> Vec<Decision> {
+        if self.is_told && !self.is_new { Vec::new() } else { telling(&self.decisions).cloned().collect() }
+    }
+
     /// Why it is this opportunity, for the log.
     pub fn decision(&self) -> Decision {
         Decision {
@@ -89,7 +96,7 @@ fn known(link: &Link, rules: &SyncRules) -> Option<RecordRef> {
 /// asked. A record that is not converted has none, and one that is says so itself.
 pub(super) fn key(
     lead: &Lead,
-    external_id: &str,
+    own: &OwnKeys,
     link: &Link,
     times: TimeFormat,
     asked_for: bool,
@@ -105,7 +112,15 @@ pub(super) fn key(
         return (is_news || asked_for).then_some(OpportunityKey::Known(opportunity));
     }
     let is_to_be_found = (base.is_none() || asked_for) && shows_conversions(of, rules);
-    is_to_be_found.then(|| OpportunityKey::OfConverted(external_id.to_owned()))
+    let email = || {
+        let sides = sides_of(lead, Blanks::Yield, Given::times(times), rules);
+        text_of(&sides, FieldRow::is_address).filter(|_| rules.matching.by.contains(&MatchedBy::Email))
+    };
+    is_to_be_found.then(|| OpportunityKey::OfConverted {
+        // A converted record is not written any more: it carries the key as it was then.
+        external_id: own.former.first().unwrap_or(&own.now).clone(),
+        email: if link.matched_by == MatchedBy::Email { email() } else { None },
+    })
 }
 
 /// Whether the CRM shows us which opportunity was made of a record.
@@ -118,8 +133,8 @@ fn said(lead: &Lead, times: TimeFormat, of: &OpportunityRules) -> String {
     let mut hash = Sha256::new();
     for (row, side) in sides_of(lead, Blanks::Yield, Given::times(times), &of.rows) {
         let schema = of.rows.schema.field(&of.object.object, &row.crm);
-        if let (LeadSide::Says(value, _), true) = (side, schema.is_some_and(|schema| schema.updateable)) {
-            hash.update(format!("{}={};", row.crm, value.to_json()));
+        if schema.is_some_and(|schema| schema.updateable) {
+            hash.update(side.said_of(&row.crm));
         }
     }
     hex::encode(&hash.finalize()[..8])
@@ -170,6 +185,7 @@ pub(super) fn add(mut plan: SyncPlan, input: &PlanInput<'_>, rules: &SyncRules) 
         });
         return plan;
     }
+    let said = said(input.lead, input.times, of);
     let (fields, decisions) = conversion.record.as_ref().map_or_else(Default::default, |record| {
         filled(input, &sides_of(input.lead, Blanks::Yield, input.given(), &of.rows), record, &of.rows)
     });
@@ -179,9 +195,10 @@ pub(super) fn add(mut plan: SyncPlan, input: &PlanInput<'_>, rules: &SyncRules) 
         modified_at: conversion.record.as_ref().and_then(|record| record.modified_at),
         fields,
         decisions,
-        is_new: base.is_none_or(|base| base.crm != CrmValue::Text(conversion.opportunity.id.to_string())),
+        is_new: base.as_ref().is_none_or(|base| base.crm != CrmValue::Text(conversion.opportunity.id.to_string())),
+        is_told: base.is_some_and(|base| base.lead == CrmValue::Text(said.clone())),
         link_field,
-        said: said(input.lead, input.times, of),
+        said,
     });
     plan
 }

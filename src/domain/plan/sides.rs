@@ -1,8 +1,11 @@
 //! What a lead says of each mapped field.
 
+use std::collections::BTreeMap;
+
 use crate::domain::envelope::TimeFormat;
+use crate::domain::ids::FieldName;
 use crate::domain::lead::Lead;
-use crate::domain::mapping::{self, Converted, Direction, FieldRow, Given, Take};
+use crate::domain::mapping::{self, Converted, Direction, FieldRow, Given, Owners, Take};
 use crate::domain::merge::LeadSide;
 use crate::domain::record::{CrmValue, FieldSchema, controlling_text};
 use crate::domain::value::Value;
@@ -32,6 +35,22 @@ pub(super) fn sides_of<'a>(lead: &Lead, blanks: Blanks, given: Given<'_>, rules:
         .filter(|row| row.direction == Direction::ToCrm)
         .map(|row| (row, computed::side_of(row, lead, blanks, given, rules)))
         .collect()
+}
+
+/// What a lead says of each field of a record that is there; `None`: a value that cannot be stored there.
+pub fn said(
+    lead: &Lead,
+    times: TimeFormat,
+    owners: &Owners,
+    rules: &SyncRules,
+) -> BTreeMap<FieldName, Option<CrmValue>> {
+    let sides = sides_of(lead, Blanks::Yield, Given { times, owners, controlling: None }, rules);
+    let said = |(row, side): (&FieldRow, LeadSide)| match side {
+        LeadSide::Silent => None,
+        LeadSide::Says(value, _) => (!value.is_null()).then(|| (row.crm.clone(), Some(value))),
+        LeadSide::Invalid { .. } => Some((row.crm.clone(), None)),
+    };
+    sides.into_iter().filter_map(said).collect()
 }
 
 pub(super) fn side<'v>(

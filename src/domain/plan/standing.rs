@@ -20,9 +20,18 @@ pub(super) struct Standing {
 pub(super) enum Carries {
     Nothing,
     Ours,
+    /// One that we gave this lead while keys were formed otherwise.
+    Former,
     /// The key of a lead of ours that was deleted or excluded.
     Left,
     Another,
+}
+
+impl Carries {
+    /// Whether it is a key of this lead.
+    pub fn is_its_own(&self) -> bool {
+        matches!(self, Carries::Ours | Carries::Former)
+    }
 }
 
 impl Standing {
@@ -31,11 +40,8 @@ impl Standing {
         let carries = match record.value(&rules.external_id) {
             CrmValue::Null => Carries::Nothing,
             CrmValue::Text(text) if text == input.external_id => Carries::Ours,
-            CrmValue::Text(text)
-                if other.as_ref().is_some_and(|owner| owner.has_left() && owner.external_id == *text) =>
-            {
-                Carries::Left
-            }
+            CrmValue::Text(text) if input.former_ids.contains(text) => Carries::Former,
+            key if other.as_ref().is_some_and(|owner| owner.has_left() && owner.keys.contains(key)) => Carries::Left,
             _ => Carries::Another,
         };
         let free = carries != Carries::Another && other.as_ref().is_none_or(Owner::has_left);
@@ -43,7 +49,11 @@ impl Standing {
             // Made owner when the one before it went: its key replaces the old one.
             Some(link) if link.owner => Self {
                 owner: true,
-                write_id: carries == Carries::Nothing || (carries == Carries::Another && link.is_inherited()),
+                write_id: match carries {
+                    Carries::Nothing | Carries::Former => true,
+                    Carries::Another => link.is_inherited(),
+                    Carries::Ours | Carries::Left => false,
+                },
                 carries,
                 other: None,
                 takes_over: false,

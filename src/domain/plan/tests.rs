@@ -15,6 +15,7 @@ use crate::domain::value::Value;
 mod blanks;
 mod computed;
 mod dependent;
+mod external_id;
 mod invalid;
 mod opportunities;
 mod others;
@@ -60,6 +61,7 @@ fn rules(conflict: ConflictRule) -> SyncRules {
         refuses_beside: None,
         rows: vec![first, last, email, row("city", "City", conflict)],
         external_id: ID_FIELD.into(),
+        key_form: "{lead_id}".to_owned(),
         matching: MatchRules {
             object: "Lead".into(),
             others: BTreeSet::new(),
@@ -117,6 +119,14 @@ fn record(id: &str, city: Option<&str>) -> CrmRecord {
     }
 }
 
+fn own() -> OwnKeys {
+    OwnKeys { now: OUR_ID.to_owned(), ..OwnKeys::default() }
+}
+
+fn own_keys(lead: LeadKey, link: Option<&Link>, intents: &[Intent]) -> OwnKeys {
+    OwnKeys::of(&lead, OUR_ID.to_owned(), link, intents, &ID_FIELD.into())
+}
+
 fn pair(lead: &str, crm: &str) -> BasePair {
     BasePair { lead: text(lead), crm: text(crm) }
 }
@@ -133,6 +143,7 @@ fn link(city: Option<BasePair>) -> Link {
         bases,
         kept: BTreeMap::new(),
         left_out: BTreeMap::new(),
+        in_doubt: None,
         fingerprint: "f".to_owned(),
         revision: 1,
     }
@@ -172,9 +183,11 @@ impl Case {
 
     fn plan(&self) -> SyncPlan {
         let found = self.found.iter().cloned().map(|(record, by)| Candidate { record, by }).collect();
+        let own = own_keys(self.lead.key.clone(), self.link.as_ref(), &self.intents);
         let input = PlanInput {
             lead: &self.lead,
             external_id: OUR_ID,
+            former_ids: &own.former,
             times: TimeFormat::UnixSeconds,
             link: self.link.as_ref(),
             intents: &self.intents,
@@ -296,7 +309,7 @@ fn an_unsettled_write_that_landed_is_ours_and_no_edit() {
 #[test]
 fn a_create_is_known_by_the_keys_that_its_lead_was_looked_up_by() {
     let case = Case::unlinked(Vec::new());
-    let sought = match_keys(&case.lead, OUR_ID, None, &[], TimeFormat::UnixSeconds, false, &case.rules);
+    let sought = match_keys(&case.lead, &own(), None, &[], TimeFormat::UnixSeconds, false, &case.rules);
     let made = create_keys(&case.plan().announced, &case.rules);
     assert!(made.email.is_some() && made.name_and_domain.is_some());
     assert_eq!((made.email, made.name_and_domain), (sought.email, sought.name_and_domain));
@@ -446,6 +459,11 @@ fn a_deleted_lead_owns_the_record_that_it_is_found_to_have_made() {
     assert_eq!(case.plan().matched, None, "it may be anybody's");
     case.found[0].1 = MatchedBy::ExternalId;
     let heir = LeadKey::new("klozeo", "cl_heir");
-    case.owner = Some(Owner { lead: heir, external_id: "cl_heir".to_owned(), deleted: false, excluded: false });
+    case.owner = Some(Owner {
+        lead: heir,
+        keys: OwnKeys { now: "cl_heir".to_owned(), ..own() },
+        deleted: false,
+        excluded: false,
+    });
     assert_eq!(case.plan().matched, None, "another lead has it already");
 }

@@ -14,10 +14,11 @@ use super::{
     Algorithm, Encoding, HmacRules, Judgement, Message, SecretEncoding, SignatureFormat, SignedRequest, TimestampFrom,
     TimestampUnit, Verdict, VerifierError,
 };
+use crate::domain::headers::HEADER_SPACE;
 use crate::domain::time::Timestamp;
 
-/// Base64 with or without its padding: senders differ.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+/// Of secrets, with or without padding: they are written by people. Signatures have one spelling.
+const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -145,21 +146,27 @@ impl HmacVerifier {
                 .filter_map(|item| item.split_once(',').filter(|(known, _)| known == version).map(|(_, text)| text))
                 .collect(),
         };
-        texts.into_iter().filter_map(|text| self.decoded(text.trim())).collect()
+        texts.into_iter().filter_map(|text| self.decoded(text)).collect()
     }
 
+    /// A signature has one spelling, so that none in which anything was changed is taken; hex has one in either letter case.
     fn decoded(&self, text: &str) -> Option<Vec<u8>> {
         if text.is_empty() || text.len() > LONGEST_SIGNATURE {
             return None;
         }
         match self.rules.encoding {
-            Encoding::Hex => hex::decode(text).ok(),
-            Encoding::Base64 => BASE64.decode(text).ok(),
+            Encoding::Hex => {
+                let has = |is_case: fn(&u8) -> bool| text.as_bytes().iter().any(is_case);
+                let is_mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+                if is_mixed { None } else { hex::decode(text).ok() }
+            }
+            Encoding::Base64 => STANDARD.decode(text).ok(),
         }
     }
 
     fn moment(&self, text: &str) -> Option<Timestamp> {
-        let number: i64 = text.parse().ok()?;
+        // Without a plus sign or leading zeros.
+        let number: i64 = text.parse().ok().filter(|number: &i64| number.to_string() == text)?;
         let in_micros = match self.rules.timestamp_unit {
             TimestampUnit::Seconds => 1_000_000,
             TimestampUnit::Milliseconds => 1_000,
@@ -212,10 +219,11 @@ fn timestamp_text<'a>(from: &TimestampFrom, header: &'a str, request: &SignedReq
     (!text.is_empty()).then_some(text)
 }
 
+/// The values of a key in a comma list; lists may have white space behind a comma.
 fn key_values<'a>(header: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
     header.split(',').filter_map(move |item| {
-        let (known, value) = item.split_once('=')?;
-        (known.trim() == key).then_some(value.trim())
+        let (known, value) = item.trim_start_matches(HEADER_SPACE).split_once('=')?;
+        (known == key).then_some(value)
     })
 }
 
@@ -224,7 +232,7 @@ fn key_bytes(secret: &str, encoding: &SecretEncoding, number: usize) -> Result<V
         SecretEncoding::Utf8 => Ok(secret.as_bytes().to_vec()),
         SecretEncoding::Base64 { strip } => {
             let text = secret.strip_prefix(strip.as_str()).unwrap_or(secret);
-            match BASE64.decode(text.trim()) {
+            match SECRET_BASE64.decode(text.trim()) {
                 Ok(key) if key.is_empty() => Err(VerifierError::EmptySecret(number)),
                 Ok(key) => Ok(key),
                 Err(_) => Err(VerifierError::SecretNotBase64(number)),

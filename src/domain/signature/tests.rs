@@ -220,6 +220,101 @@ fn what_a_source_would_send_is_valid_in_every_format() {
     }
 }
 
+/// A header as its bytes, which need not be text.
+struct Sent(Vec<(String, Vec<u8>)>);
+
+impl Headers for Sent {
+    fn named(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &value[..])
+    }
+}
+
+#[test]
+fn a_signature_with_any_bit_flipped_or_any_character_left_out_is_refused() {
+    let now = Timestamp::from_seconds(1_767_225_600);
+    let message = Message { method: "POST", url: "https://x.example/in", timestamp: now, id: "msg_1", body: BODY };
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha1] {
+        for encoding in [Encoding::Hex, Encoding::Base64] {
+            for format in ["plain", "prefix:sha256=", "optional-prefix:hmac=", "kv:v1", "list:v1"] {
+                let is_pair = format.starts_with("kv");
+                let rules = HmacRules {
+                    algorithm,
+                    encoding,
+                    signature_format: SignatureFormat::parse(format).unwrap(),
+                    signed_content: if is_pair { "{timestamp}.{body}" } else { "{body}" }.into(),
+                    timestamp_from: is_pair.then(|| TimestampFrom::KeyValue("t".into())),
+                    ..hmac_rules()
+                };
+                let verifier = verifier(rules, &["a secret"]).unwrap();
+                let signed = verifier.sign(&message).remove(0).1;
+                let signed = if format.starts_with("optional") { format!("hmac={signed}") } else { signed };
+                let verdict = |value: Vec<u8>| {
+                    let headers = Sent(vec![("X-Signature".to_owned(), value)]);
+                    let request = SignedRequest {
+                        method: "POST",
+                        url: Some("https://x.example/in"),
+                        headers: &headers,
+                        query: None,
+                        path_token: None,
+                        body: BODY,
+                    };
+                    verifier.verify(&request, now).verdict
+                };
+                assert_eq!(verdict(signed.clone().into_bytes()), Verdict::Valid, "{format} {signed}");
+                for at in 0..signed.len() {
+                    for bit in 0..8 {
+                        let mut bytes = signed.clone().into_bytes();
+                        bytes[at] ^= 1 << bit;
+                        let shown = String::from_utf8_lossy(&bytes).into_owned();
+                        assert_eq!(verdict(bytes), Verdict::Invalid, "{format} {shown:?} for {signed:?}");
+                    }
+                    let mut bytes = signed.clone().into_bytes();
+                    bytes.remove(at);
+                    let shown = String::from_utf8_lossy(&bytes).into_owned();
+                    assert_eq!(verdict(bytes), Verdict::Invalid, "{format} {shown:?} for {signed:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_signature_is_taken_in_one_spelling_only() {
+    let now = Timestamp::from_seconds(1_767_225_600);
+    let message = Message { method: "POST", url: "", timestamp: now, id: "", body: BODY };
+    // A SHA-256 takes 44 characters of base64, of which one is padding.
+    let check = |encoding, format: &str, respelt: &dyn Fn(&str) -> String, expected| {
+        let format = SignatureFormat::parse(format).unwrap();
+        let at = matches!(format, SignatureFormat::KeyValue(_)).then(|| TimestampFrom::KeyValue("t".into()));
+        let rules = HmacRules { encoding, signature_format: format, timestamp_from: at, ..hmac_rules() };
+        let verifier = verifier(rules, &["a secret"]).unwrap();
+        let signed = respelt(&verifier.sign(&message).remove(0).1);
+        let headers = vec![("X-Signature".to_owned(), signed.clone())];
+        assert_eq!(verifier.verify(&request(&headers, None, None), now).verdict, expected, "{signed:?}");
+    };
+    use Encoding::{Base64, Hex};
+    use Verdict::{Invalid, Valid};
+    check(Hex, "plain", &|signed| signed.to_uppercase(), Valid);
+    check(Hex, "plain", &|signed| format!("{}{}", signed[..32].to_uppercase(), &signed[32..]), Invalid);
+    check(Hex, "plain", &|signed| format!(" \t{signed} "), Valid);
+    check(Hex, "plain", &|signed| format!("\u{a0}{signed}\u{2003}"), Invalid);
+    check(Hex, "prefix:sha256=", &|signed| signed.replace("sha", "SHA"), Invalid);
+    check(Hex, "prefix:sha256=", &|signed| signed.replace('=', "= "), Invalid);
+    check(Hex, "optional-prefix:hmac=", &|signed| format!("hmac= {signed}"), Invalid);
+    check(Base64, "plain", &|signed| signed.trim_end_matches('=').to_owned(), Invalid);
+    check(Base64, "plain", &|signed| format!("{signed}="), Invalid);
+    check(Base64, "list:v1", &|signed| signed.trim_end_matches('=').to_owned(), Invalid);
+    check(Base64, "list:v1", &|signed| format!("v0,AAAA {signed} v1,AAAA"), Valid);
+    check(Hex, "kv:v1", &|signed| format!("v0=00,{signed},v1=00"), Valid);
+    check(Hex, "kv:v1", &|signed| signed.replace(',', ", "), Valid);
+    check(Hex, "kv:v1", &|signed| signed.replace("v1=", "v1 ="), Invalid);
+    check(Hex, "kv:v1", &|signed| signed.replace("v1=", "v1= "), Invalid);
+    check(Hex, "kv:v1", &|signed| signed.replace("t=", "t= "), Invalid);
+    check(Hex, "kv:v1", &|signed| signed.replace("t=", "t=+"), Invalid);
+    check(Hex, "kv:v1", &|signed| signed.replace("t=", "t=0"), Invalid);
+    check(Hex, "kv:v1", &|signed| signed.replace(",v1", " ,v1"), Invalid);
+}
+
 #[test]
 fn any_of_several_secrets_may_match() {
     let now = Timestamp::default();
@@ -255,6 +350,7 @@ fn a_timestamp_without_end_is_refused_and_overflows_nothing() {
         ("", Verdict::Invalid),
         ("300", Verdict::Valid),
         ("-301", Verdict::Stale),
+        ("-0", Verdict::Invalid),
     ] {
         let headers = vec![("x-signature".to_owned(), format!("t={timestamp},{signature}"))];
         assert_eq!(

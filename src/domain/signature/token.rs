@@ -10,6 +10,7 @@ use subtle::{Choice, ConstantTimeEq};
 use super::proof::{Proof, SALT};
 use super::{SignedRequest, TokenLocation, TokenRules};
 use crate::domain::envelope::{BodyRules, as_json};
+use crate::domain::headers::HEADER_SPACE;
 use crate::domain::value::raw::RawJson;
 
 const BASIC: &str = "Basic ";
@@ -91,5 +92,5 @@ fn salted(salt: &[u8; SALT], digest: &[u8; 32]) -> [u8; 32] {
 /// HTTP takes the word before a token in any letter case.
 fn without_prefix<'a>(value: &'a str, prefix: &str) -> Option<&'a str> {
     let (start, rest) = value.split_at_checked(prefix.len())?;
-    start.eq_ignore_ascii_case(prefix).then(|| rest.trim())
+    start.eq_ignore_ascii_case(prefix).then(|| rest.trim_matches(HEADER_SPACE))
 }

@@ -11,7 +11,7 @@ use super::audit::{Change, record};
 use super::query::{self, Body, ListOf, Named, Params};
 use super::shown::{Base, Record, Shown, Time};
 use super::state::AdminState;
-use crate::domain::ids::{ObjectName, RecordRef};
+use crate::domain::ids::{LeadKey, ObjectName, RecordRef};
 use crate::domain::plan::{Choice, ConflictKind, Question, RuleAction};
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
@@ -55,9 +55,9 @@ pub struct ConflictView {
     record: Option<Record>,
     /// What both sides last agreed on.
     base: Option<Base>,
-    /// What the lead says.
+    /// What the lead says; of kind shared_record its name, where it is in doubt whether the record is its.
     lead: Option<Shown>,
-    /// What the CRM holds.
+    /// What the CRM holds; of kind shared_record the external ID on the record, or its name where that is in doubt.
     crm: Option<Shown>,
     /// For kinds match and company: the records in question.
     candidates: Vec<CandidateView>,
@@ -104,14 +104,14 @@ fn choices(question: &Question) -> &'static [&'static str] {
         ConflictKind::Invalid => &["crm", "value"],
         ConflictKind::Match | ConflictKind::Company if question.blocks_create() => &["record"],
         ConflictKind::Match | ConflictKind::Company => &["record", "create"],
-        ConflictKind::SharedRecord => &["lead", "crm", "record", "create"],
+        ConflictKind::SharedRecord => &["lead", "crm", "create"],
     }
 }
 
 impl From<ConflictRow> for ConflictView {
     fn from(row: ConflictRow) -> Self {
         let question = row.question;
-        let choices = choices(&question).to_vec();
+        let (choices, detail) = (choices(&question).to_vec(), question.for_deciding());
         let candidate = |found: crate::domain::plan::CandidateSummary| CandidateView {
             record: found.record.into(),
             matched_by: found.by.as_str(),
@@ -124,7 +124,12 @@ impl From<ConflictRow> for ConflictView {
                 ("moot", Some((nothing, at)))
             }
             ConflictState::Resolved { choice, by, at, note } => {
-                let (word, value, record) = parts(choice);
+                let word = choice.as_str();
+                let (value, record) = match choice {
+                    Choice::Value(value) => (Some(value), None),
+                    Choice::Record(record) => (None, Some(record)),
+                    Choice::Lead | Choice::Crm | Choice::Create => (None, None),
+                };
                 ("resolved", Some(((Some(word), value, record, Some(by), note), at)))
             }
         };
@@ -151,22 +156,12 @@ impl From<ConflictRow> for ConflictView {
             candidates: question.candidates.into_iter().map(candidate).collect(),
             other_lead: question.other.map(|lead| lead.to_string()),
             duplicate_rule: question.duplicate_rule.map(RuleAction::as_str),
-            detail: question.detail,
+            detail,
             choices,
             resolution,
             opened_at: row.opened_at.into(),
             updated_at: row.updated_at.into(),
         }
-    }
-}
-
-fn parts(choice: Choice) -> (&'static str, Option<String>, Option<RecordRef>) {
-    match choice {
-        Choice::Lead => ("lead", None, None),
-        Choice::Crm => ("crm", None, None),
-        Choice::Value(value) => ("value", Some(value), None),
-        Choice::Record(record) => ("record", None, Some(record)),
-        Choice::Create => ("create", None, None),
     }
 }
 
@@ -227,7 +222,8 @@ pub struct Resolve {
     value: Option<serde_json::Value>,
     /// With `record`: the CRM's ID of the record that is this lead; one of the conflict's, where it names any.
     record_id: Option<String>,
-    /// With `record`: its kind. Needed only where the conflict names no record and the ID does not tell the kind.
+    /// With `record`: its kind. Needed only where the conflict names no record and the ID does not tell the kind; one that
+    /// contradicts the ID is refused.
     #[schema(example = "Lead")]
     object: Option<String>,
     /// Shown with the resolution.
@@ -290,21 +286,22 @@ impl Resolve {
         };
         let told = named(id);
         let full = told.as_ref().map_or(id, |record| record.id.as_str());
-        if let Some(known) = question.records().find(|record| record.id.as_str() == id || record.id.as_str() == full) {
-            return Ok(known.clone());
+        let candidate = question.records().find(|record| record.id.as_str() == id || record.id.as_str() == full);
+        let object = self.object.as_deref().filter(|object| !object.is_empty());
+        if let (Some(object), Some(is)) = (object, candidate.or(told.as_ref()))
+            && is.object.as_str() != object
+        {
+            let told = contradicts(object, id, &is.object);
+            return Err(ApiError::Invalid(format!("{told}; write that, or leave `object` out")));
+        }
+        if let Some(candidate) = candidate {
+            return Ok(candidate.clone());
         }
         let known: Vec<&str> = question.records().map(|record| record.id.as_str()).collect();
         if !known.is_empty() {
             return Err(ApiError::Invalid(format!("record_id: write one of {}", known.join(", "))));
         }
-        let object = self.object.as_deref().filter(|object| !object.is_empty());
         let record = match (told, object) {
-            (Some(told), Some(object)) if told.object.as_str() != object => {
-                return Err(ApiError::Invalid(format!(
-                    "object: {id} is the ID of a record of kind {}; write that, or leave `object` out",
-                    told.object
-                )));
-            }
             (Some(told), _) => told,
             (None, Some(object)) => RecordRef { object: object.into(), id: id.into() },
             (None, None) => {
@@ -323,6 +320,21 @@ impl Resolve {
         }
         Ok(record)
     }
+}
+
+/// What is wrong with a kind of record that is not the one of the ID beside it.
+pub(super) fn contradicts(object: &str, id: &str, is: &ObjectName) -> String {
+    format!("object: {object} is written, and {id} is the ID of a record of kind {is}")
+}
+
+/// A second lead on a record is that record, none, or one of its own: of another one the answer could say nothing.
+fn is_linked_instead(seen: &ConflictRow) -> ApiError {
+    let (LeadKey { source, id }, destination) = (&seen.lead, &seen.destination);
+    let takes = choices(&seen.question).join(", ");
+    ApiError::Invalid(format!(
+        "choose: a conflict of kind shared_record takes one of {takes}. If the lead is another record than the conflict's, link \
+         it to that one by hand, which closes the conflict: PUT /admin/v1/leads/{source}/{id}/links/{destination}"
+    ))
 }
 
 /// Resolves a conflict: the answer holds for the values that were seen, and the lead is synced at once.
@@ -352,10 +364,13 @@ pub(super) async fn resolve(
         Some(tag) if tag.as_bytes() == b"*" => None,
         Some(tag) => Some(revision(tag).ok_or_else(changed)?),
     };
+    if answer.choose == "record" && seen.question.kind == ConflictKind::SharedRecord {
+        return Err(is_linked_instead(&seen));
+    }
     let named = |id: &str| app.operations.record_named(&seen.destination, id);
     let kinds = app.operations.kinds_in_question(&seen.destination, seen.question.kind);
     let choice = answer.choice(&seen.question, &named, &kinds)?;
-    let detail = format!("choose {}", parts(choice.clone()).0);
+    let detail = format!("choose {}", choice.as_str());
     // What the person answered is the question as it stood; without If-Match, as it stands.
     let revision = revision.or(Some(seen.revision));
     let answer =

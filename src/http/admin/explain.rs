@@ -9,13 +9,14 @@ use super::destinations::{DestinationView, one};
 use super::leads::JobView;
 use super::query::{Named, Params};
 use super::shown::{Record, Shown};
-use super::state::{AdminState, LeadExplained};
+use super::state::{AdminState, KeptBack, LeadExplained};
 use super::sync_log::FieldDecision;
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{Action, CompanyAction, CompanyPlan, OpportunityPlan, Question, SyncPlan};
 use crate::domain::record::CrmValue;
 use crate::http::error::{ApiError, Problem};
+use crate::store::JobRow;
 
 /// Which CRM.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -42,7 +43,7 @@ pub struct ExplanationView {
     found: Vec<FoundView>,
     /// Why the CRM was not asked.
     not_asked: Option<String>,
-    /// Why the lead would wait all the same.
+    /// What the lead waits for, and what helps.
     waits: Option<String>,
     /// Null where the CRM could not be asked.
     plan: Option<PlanView>,
@@ -71,8 +72,10 @@ pub struct PlanView {
     matched_by: Option<&'static str>,
     /// Whether the record carries, or will carry, this lead's external ID.
     owner: bool,
-    /// What would be sent.
+    /// What would be sent now.
     fields: Vec<FieldView>,
+    /// What is not sent now, since the lead waits for something else first.
+    kept_back: Option<KeptBackView>,
     /// One per mapping row that was looked at: what each side holds, the base, the rule, and what would be written.
     decisions: Vec<FieldDecision>,
     /// Fields of the mapping that are not written; `decisions` says why.
@@ -81,6 +84,19 @@ pub struct PlanView {
     questions: Vec<QuestionView>,
     company: Option<CompanyView>,
     opportunity: Option<OpportunityView>,
+}
+
+/// A write that is planned, and not done before something else came.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeptBackView {
+    /// What has to come first.
+    until: String,
+    /// `create`, `update` or `delete`
+    action: &'static str,
+    /// What would be sent then.
+    fields: Vec<FieldView>,
+    /// One per mapping row that was looked at, with what would be written then.
+    decisions: Vec<FieldDecision>,
 }
 
 /// A field and its value.
@@ -131,6 +147,24 @@ fn shown<'a>(fields: impl IntoIterator<Item = (&'a FieldName, &'a CrmValue)>) ->
     fields.into_iter().map(shown).collect()
 }
 
+impl PlanView {
+    /// The plan, without what is kept back: that is shown apart, so that nothing is promised.
+    fn of(plan: SyncPlan, kept_back: Option<KeptBack>, waits: Option<&str>) -> Self {
+        let planned = Self::from(plan);
+        let Some(KeptBack { code, until }) = kept_back else { return planned };
+        let Self { action, fields, decisions, .. } = planned;
+        Self {
+            action: "hold",
+            code,
+            detail: waits.map(str::to_owned),
+            fields: Vec::new(),
+            decisions: Vec::new(),
+            kept_back: Some(KeptBackView { until, action, fields, decisions }),
+            ..planned
+        }
+    }
+}
+
 impl From<SyncPlan> for PlanView {
     fn from(plan: SyncPlan) -> Self {
         let said = |code: &str, detail: String| (Some(code.to_owned()), Some(detail));
@@ -161,6 +195,7 @@ impl From<SyncPlan> for PlanView {
             matched_by: matched_by.map(MatchedBy::as_str),
             owner: plan.owner,
             fields,
+            kept_back: None,
             decisions: plan.decisions.into_iter().map(Into::into).collect(),
             left_out: plan.left_out.keys().map(ToString::to_string).collect(),
             questions: plan.questions.into_iter().map(Into::into).collect(),
@@ -187,10 +222,11 @@ impl From<Question> for QuestionView {
             record: candidate.record.into(),
             matched_by: candidate.by.as_str(),
         };
+        let detail = question.for_deciding();
         Self {
             kind: question.kind.as_str(),
             field: question.field.map(|field| field.to_string()),
-            detail: question.detail,
+            detail,
             candidates: question.candidates.into_iter().map(candidate).collect(),
         }
     }
@@ -240,8 +276,9 @@ pub(super) async fn explain(
     let known = app.store.load_lead(&key).await?.ok_or(ApiError::NotFound)?;
     let destination = which(&app, &key, params.destination.as_deref())?;
     let explained = app.operations.explain_lead(&destination, &key).await?.ok_or(ApiError::NotFound)?;
-    let LeadExplained { plan, not_asked, keys, found, waits, api_calls } = explained;
     let job = known.jobs.into_iter().find(|job| job.destination == destination);
+    let explained = with_remedy(explained, job.as_ref(), &|code| app.operations.explain(&destination, code).remedy);
+    let LeadExplained { plan, not_asked, keys, found, waits, kept_back, api_calls } = explained;
     let found = found.into_iter().map(|(record, by)| FoundView { record: record.into(), matched_by: by.as_str() });
     Ok(Json(ExplanationView {
         source,
@@ -251,10 +288,42 @@ pub(super) async fn explain(
         looked_up_by: keys,
         found: found.collect(),
         not_asked,
+        plan: plan.map(|plan| PlanView::of(plan, kept_back, waits.as_deref())),
         waits,
-        plan: plan.map(Into::into),
         api_calls,
     }))
+}
+
+/// With what helps a lead that planning holds; and with why one that is held or dead is not written now, whatever is planned.
+fn with_remedy(
+    explained: LeadExplained,
+    job: Option<&JobRow>,
+    remedy_for: &dyn Fn(&str) -> &'static str,
+) -> LeadExplained {
+    let Some(plan) = &explained.plan else { return explained };
+    if let Action::Hold { code, .. } = plan.action {
+        let waits = explained.waits.map(|waits| format!("{}. {}", waits.trim_end_matches('.'), remedy_for(code)));
+        return LeadExplained { waits, ..explained };
+    }
+    let is_open = plan.writes() && explained.kept_back.is_none();
+    let Some((waits, kept_back)) = job.filter(|_| is_open).and_then(|job| not_due(job, remedy_for)) else {
+        return explained;
+    };
+    LeadExplained { waits: Some(waits), kept_back: Some(kept_back), ..explained }
+}
+
+fn not_due(job: &JobRow, remedy_for: &dyn Fn(&str) -> &'static str) -> Option<(String, KeptBack)> {
+    let (what, until) = match job.state {
+        "held" => ("held", "the lead is synced: by a person's sync, by an event of it, or by the daily look"),
+        "dead" => {
+            ("a dead letter", "the lead is tried again: by a person's retry, by an event of it, or by itself in days")
+        }
+        _ => return None,
+    };
+    let (code, detail) = (job.code.as_deref().unwrap_or_default(), job.detail.as_deref().unwrap_or_default());
+    let kept_back = KeptBack { code: job.code.clone(), until: until.to_owned() };
+    let why = detail.trim_end_matches('.');
+    Some((format!("the lead is {what} ({code}): {why}. {}", remedy_for(code)), kept_back))
 }
 
 /// The destination that is meant, if it gets this source's leads.

@@ -135,7 +135,7 @@ impl From<CheckReport> for CheckView {
 pub(super) async fn check(State(app): State<AdminState>) -> Result<Json<ListOf<CheckView>>, ApiError> {
     let mut views = Vec::new();
     let known = app.operations.destinations();
-    for report in app.operations.checks() {
+    for report in app.operations.checks().await? {
         let destination = report.destination.clone();
         let mut view = CheckView::from(report);
         if let Some(divergence) = app.operations.divergence(&destination).await {

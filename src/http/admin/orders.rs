@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::audit::{Change, record};
-use super::conflicts::revision;
+use super::conflicts::{contradicts, revision};
 use super::leads::LeadDetail;
 use super::query::{Body, Named, Params};
 use super::shown::Record;
@@ -126,6 +126,12 @@ pub(super) async fn link(
                 "{name}: write it as the CRM does, such as Lead and 00Q5g00000AbCdEEAV"
             )));
         }
+    }
+    if let Some(is) = app.operations.record_named(&destination.as_str().into(), &request.record_id)
+        && is.object.as_str() != request.object
+    {
+        let told = contradicts(&request.object, &request.record_id, &is.object);
+        return Err(ApiError::Invalid(format!("{told}; write that, or the ID of another record")));
     }
     let record = RecordRef { object: request.object.as_str().into(), id: request.record_id.as_str().into() };
     let lead = LeadKey::new(source.as_str(), lead_id.as_str());

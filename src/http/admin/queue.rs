@@ -146,6 +146,9 @@ pub struct ErrorView {
     count: u64,
     /// Distinct leads.
     leads: u64,
+    /// How many of these it still keeps from being synced, or waits to be decided for; 0: the group is history, and nothing is
+    /// left to do.
+    open: u64,
     first_seen: Time,
     last_seen: Time,
     meaning: &'static str,
@@ -161,6 +164,7 @@ impl ErrorView {
             code: group.code,
             count: group.count,
             leads: group.leads,
+            open: group.open,
             first_seen: group.first_seen.into(),
             last_seen: group.last_seen.into(),
             meaning,
@@ -171,7 +175,7 @@ impl ErrorView {
 
 const ERRORS_SINCE: Duration = Duration::from_secs(24 * 3600);
 
-/// Groups failures by destination and cause, with what each means and what to do.
+/// Groups failures by destination and cause, with what each means and what to do. First come those that are still open.
 #[utoipa::path(
     get, path = "/errors", tag = "operation", params(ErrorQuery),
     responses((status = 200, body = ListOf<ErrorView>), (status = 422, body = Problem, content_type = "application/problem+json"))

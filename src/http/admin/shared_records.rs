@@ -11,9 +11,16 @@ use super::query::{self, Body, ListOf, Params};
 use super::shown::{Record, Time};
 use super::state::AdminState;
 use crate::domain::ids::LeadKey;
+use crate::domain::plan::ConflictKind;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
-use crate::store::{PairedLead, SharedFilter, SharedKind, SharedPair, ToldApart};
+use crate::store::{
+    Compared, ConflictFilter, ConflictRow, ConflictState, Page, PairedLead, PairedOther, SharedFilter, SharedKind,
+    SharedPair, StoreResult, ToldApart,
+};
+
+/// A lead that owns more shared records, or was asked about more often, is told of in general words.
+const MOST_LOOKED_AT: u32 = 500;
 
 /// Filters; all can be combined. `source`, `lead_id` and `record_id` may be those of either lead.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -34,7 +41,7 @@ pub struct SharedQuery {
     cursor: Option<String>,
 }
 
-/// Two leads of one destination.
+/// Two leads of one destination, or a lead and a record of the CRM that no lead is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SharedPairView {
     /// `shared`: both are one record. `suspected`: they are two records that have something in common and that no rule
@@ -51,8 +58,9 @@ pub struct SharedPairView {
     /// When the lead came to share the record, or was first suspected.
     since: Time,
     lead: PairedLeadView,
-    /// The owner of the record, or the lead that it is compared with: of many with one address, the first.
-    other: PairedLeadView,
+    /// The owner of the record, or the lead that it is compared with: of many with one address, the first. Without `source` and
+    /// `lead_id`: a record of the CRM that no lead is, such as a sales rep's own.
+    other: PairedOtherView,
 }
 
 /// One of them, and the record that it is.
@@ -63,6 +71,23 @@ pub struct PairedLeadView {
     name: Option<String>,
     email: Option<String>,
     record: Record,
+}
+
+/// With which it is compared, and the record that it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PairedOtherView {
+    source: Option<String>,
+    lead_id: Option<String>,
+    name: Option<String>,
+    email: Option<String>,
+    record: Record,
+}
+
+impl From<PairedOther> for PairedOtherView {
+    fn from(other: PairedOther) -> Self {
+        let (source, lead_id) = other.lead.map(|lead| (lead.source.to_string(), lead.id.to_string())).unzip();
+        Self { source, lead_id, name: other.name, email: other.email, record: other.record.into() }
+    }
 }
 
 impl From<PairedLead> for PairedLeadView {
@@ -147,7 +172,7 @@ pub struct SuspectedPair {
     #[schema(example = "salesforce")]
     destination: String,
     lead: NamedLead,
-    other: NamedLead,
+    other: NamedOther,
     /// Shown in the audit log.
     note: Option<String>,
 }
@@ -158,6 +183,29 @@ pub struct NamedLead {
     #[schema(example = "klozeo")]
     source: String,
     lead_id: String,
+}
+
+/// A lead, or a record that no lead is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedOther {
+    source: Option<String>,
+    lead_id: Option<String>,
+    /// Instead of both
+    #[schema(example = "00Q5e000001AbCdEAK")]
+    record_id: Option<String>,
+}
+
+impl NamedOther {
+    fn compared(self) -> Result<Compared, ApiError> {
+        match (self.source, self.lead_id, self.record_id) {
+            (Some(source), Some(lead), None) => Ok(Compared::Lead(LeadKey::new(source.as_str(), lead.as_str()))),
+            (None, None, Some(record)) => Ok(Compared::Record(record.as_str().into())),
+            _ => Err(ApiError::Invalid(
+                "`other` names a lead by `source` and `lead_id`, or a record by `record_id`.".to_owned(),
+            )),
+        }
+    }
 }
 
 impl From<NamedLead> for LeadKey {
@@ -172,7 +220,7 @@ impl From<NamedLead> for LeadKey {
     post, path = "/shared-records/dismiss", tag = "leads", request_body = SuspectedPair,
     responses(
         (status = 204, description = "Dismissed"), (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "The two are not suspected", body = Problem, content_type = "application/problem+json")
+        (status = 404, description = "The two are not suspected; `detail` says what they are, and what helps instead", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn dismiss(
@@ -188,7 +236,7 @@ pub(super) async fn dismiss(
     post, path = "/shared-records/reopen", tag = "leads", request_body = SuspectedPair,
     responses(
         (status = 204, description = "Suspected again"), (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "The two are not suspected", body = Problem, content_type = "application/problem+json")
+        (status = 404, description = "The two are not suspected; `detail` says what they are, and what helps instead", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn reopen(
@@ -200,14 +248,15 @@ pub(super) async fn reopen(
 }
 
 async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: bool) -> Result<StatusCode, ApiError> {
-    let (lead, other) = (LeadKey::from(pair.lead), LeadKey::from(pair.other));
+    let (lead, other) = (LeadKey::from(pair.lead), pair.other.compared()?);
     let told = ToldApart { destination: pair.destination.as_str().into(), lead, other, apart };
     if !app.store.tell_apart(&told).await? {
-        return Err(ApiError::NotFound);
+        return Err(ApiError::NoSuch(instead(app, &told).await?));
     }
     let action = if apart { "duplicates.dismiss" } else { "duplicates.reopen" };
     // Each lead's row names it alone, so that it goes with its lead when that is erased.
-    for lead in [&told.lead, &told.other] {
+    let other = if let Compared::Lead(other) = &told.other { Some(other) } else { None };
+    for lead in [&told.lead].into_iter().chain(other) {
         let mut change = Change::new(action, format!("lead {lead}")).of_lead(lead);
         if let Some(note) = &pair.note {
             change = change.saying(note);
@@ -215,4 +264,66 @@ async fn tell(app: &AdminState, caller: &Caller, pair: SuspectedPair, apart: boo
         record(app, caller, change).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What two are that are not suspected, and what can be done about that.
+async fn instead(app: &AdminState, told: &ToldApart) -> StoreResult<String> {
+    let shared = match &told.other {
+        Compared::Lead(other) => find_shared(app, told, other).await?.map(|pair| (pair, other)),
+        Compared::Record(_) => None,
+    };
+    let Some((pair, other)) = shared else {
+        return Ok(
+            "The two are not suspected, or not in this order; GET /admin/v1/shared-records?kind=suspected lists \
+                   the pairs that are, as they have to be written."
+                .to_owned(),
+        );
+    };
+    let (lead, destination) = (&pair.lead.lead, &pair.destination);
+    let of_both = if lead == other { &told.lead } else { other };
+    let what = format!("{lead} and {of_both} are one record, a pair of kind `shared`");
+    let unlink = format!("DELETE /admin/v1/leads/{}/{}/links/{destination}", lead.source, lead.id);
+    let apart = format!("If they are two people, unlink {lead}: {unlink}");
+    Ok(match newest_question(app, &pair).await?.map(|row| (row.id, row.state)) {
+        Some((id, ConflictState::Open)) => format!(
+            "{what}. Answer the question about it: POST /admin/v1/conflicts/{id}/resolve, where `create` says that they are \
+             two people."
+        ),
+        Some((id, ConflictState::Resolved { choice, .. })) => {
+            format!("{what}; conflict {id} was answered with `{}`. {apart}.", choice.as_str())
+        }
+        Some((_, ConflictState::Moot { .. })) | None => format!("{what}. {apart}."),
+    })
+}
+
+/// The two as leads of one record, in whatever order they are named.
+async fn find_shared(app: &AdminState, told: &ToldApart, other: &LeadKey) -> StoreResult<Option<SharedPair>> {
+    for (lead, other) in [(&told.lead, other), (other, &told.lead)] {
+        let filter = SharedFilter {
+            kind: Some(SharedKind::Shared),
+            destination: Some(told.destination.to_string()),
+            source: Some(lead.source.to_string()),
+            lead_id: Some(lead.id.to_string()),
+            ..SharedFilter::default()
+        };
+        let listed = app.store.list_shared(&filter, &Page { limit: MOST_LOOKED_AT, cursor: None }).await?;
+        let is_it = |pair: &SharedPair| pair.lead.lead == *lead && pair.other.lead.as_ref() == Some(other);
+        if let Some(pair) = listed.items.into_iter().find(is_it) {
+            return Ok(Some(pair));
+        }
+    }
+    Ok(None)
+}
+
+/// What a person was asked last about the lead's being this record.
+async fn newest_question(app: &AdminState, pair: &SharedPair) -> StoreResult<Option<ConflictRow>> {
+    let filter = ConflictFilter {
+        kind: Some(ConflictKind::SharedRecord),
+        source: Some(pair.lead.lead.source.to_string()),
+        lead_id: Some(pair.lead.lead.id.to_string()),
+        destination: Some(pair.destination.to_string()),
+        ..ConflictFilter::default()
+    };
+    let listed = app.store.list_conflicts(&filter, &Page { limit: MOST_LOOKED_AT, cursor: None }).await?;
+    Ok(listed.items.into_iter().find(|row| row.question.record.as_ref() == Some(&pair.lead.record)))
 }

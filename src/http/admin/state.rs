@@ -71,7 +71,7 @@ pub trait Operations: Send + Sync {
     fn planned_by(&self, destination: &DestinationName) -> Option<PlannedBy>;
 
     /// What the newest preflight of each destination found.
-    fn checks(&self) -> Vec<CheckReport>;
+    async fn checks(&self) -> StoreResult<Vec<CheckReport>>;
 
     /// Who takes what for a duplicate: the lead systems, leadrelay and the CRM. `None`: no such destination. The CRM is asked
     /// at most once an hour, whatever it answers, and sooner again only if it did not answer.
@@ -83,7 +83,7 @@ pub trait Operations: Send + Sync {
     /// The record that an ID of this destination's CRM is of, where the ID tells its kind.
     fn record_named(&self, destination: &DestinationName, id: &str) -> Option<RecordRef>;
 
-    /// The kinds of records that a question of this kind is about; empty: it is about none, or nobody knows.
+    /// The kinds of records that a question of this kind may be answered with; empty: with none, or nobody knows.
     fn kinds_in_question(&self, destination: &DestinationName, kind: ConflictKind) -> Vec<ObjectName>;
 
     /// Carries out a person's order about which record a lead is.
@@ -124,6 +124,15 @@ pub struct LinkWish {
     pub by: String,
 }
 
+/// Why a write that is planned is not done now.
+#[derive(Clone, Debug)]
+pub struct KeptBack {
+    /// Under which word the lead is held, if it is.
+    pub code: Option<String>,
+    /// What has to come first.
+    pub until: String,
+}
+
 /// What would be done for a lead now, and from what that was planned.
 #[derive(Clone, Debug)]
 pub struct LeadExplained {
@@ -135,8 +144,10 @@ pub struct LeadExplained {
     pub keys: Vec<String>,
     /// What answered, and to which of them.
     pub found: Vec<(RecordRef, MatchedBy)>,
-    /// Why it would wait all the same.
+    /// What it waits for.
     pub waits: Option<String>,
+    /// Set where what is planned is not done before something else came.
+    pub kept_back: Option<KeptBack>,
     pub api_calls: u32,
 }
 

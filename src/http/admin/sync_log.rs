@@ -30,7 +30,8 @@ pub struct LogQuery {
     record_id: Option<String>,
     source: Option<String>,
     destination: Option<String>,
-    /// create, update, unchanged, convert, delete, write_back, hold or skip
+    /// create, update, unchanged, delete, hold, skip, account_match, account_create, account_update, opportunity_match or
+    /// opportunity_update
     operation: Option<String>,
     /// ok, retry, refused, conflict, dead, unknown or planned
     outcome: Option<String>,
@@ -40,7 +41,8 @@ pub struct LogQuery {
     to: Option<String>,
     /// An error code.
     error: Option<String>,
-    /// link, external_id, email or name_and_company_domain
+    /// link, external_id, email, name_and_company_domain, duplicate_rule; of companies company_domain, company_name or
+    /// company_contacts
     matched_by: Option<String>,
     /// The `x-request-id` of the write, as the CRM saw it.
     request_id: Option<String>,

@@ -63,8 +63,8 @@ impl Operations for Quiet {
         None
     }
 
-    fn checks(&self) -> Vec<CheckReport> {
-        Vec::new()
+    async fn checks(&self) -> StoreResult<Vec<CheckReport>> {
+        Ok(Vec::new())
     }
 
     async fn divergence(&self, _: &DestinationName) -> Option<Divergence> {

@@ -15,8 +15,8 @@ use crate::clock::Clock;
 use crate::domain::envelope::{Expression, ReadRules, TimeFormat, TypeTable};
 use crate::domain::ids::EventId;
 use crate::domain::signature::{
-    Algorithm, Encoding, HmacRules, Message, SecretEncoding, SignatureFormat, TimestampFrom, TimestampUnit, Verifier,
-    VerifyRules,
+    Algorithm, Encoding, HmacRules, Message, SecretEncoding, SignatureFormat, TimestampFrom, TimestampUnit,
+    TokenLocation, TokenRules, Verifier, VerifyRules,
 };
 use crate::domain::time::Timestamp;
 use crate::http::{BodyLimits, public_router};
@@ -25,7 +25,7 @@ use crate::store::{EventLog, EventReceipt, NewEvent, StoreError, StoreResult};
 
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub const MAX_BODY: usize = 4096;
-const SECRET: &str = "a secret of more than 16 bytes";
+pub const SECRET: &str = "a secret of more than 16 bytes";
 
 /// Remembers what was accepted; a sender's ID that it knows is a duplicate.
 #[derive(Default)]
@@ -93,13 +93,15 @@ fn read_rules() -> ReadRules {
     }
 }
 
-/// The sources `klozeo` and, disabled, `asleep`.
+/// The sources `klozeo` and, disabled, `asleep`; and `with_key`, whose token stands in the body as `key`.
 pub fn intake(log: Arc<dyn EventLog>) -> Arc<Intake> {
-    let source = |name: &str, enabled| {
+    let source = |name: &str, enabled, verify: &VerifyRules| {
         let secrets = [SECRET.to_owned()];
-        SourceRuntime::new(name.into(), enabled, &verify_rules(), &secrets, read_rules(), vec!["crm".into()]).unwrap()
+        SourceRuntime::new(name.into(), enabled, verify, &secrets, read_rules(), vec!["crm".into()]).unwrap()
     };
-    let sources = vec![source("klozeo", true), source("asleep", false)];
+    let (signed, location) = (verify_rules(), TokenLocation::Body { pointer: "/key".to_owned() });
+    let with_key = source("with_key", true, &VerifyRules::Token(TokenRules { location }));
+    let sources = vec![source("klozeo", true, &signed), source("asleep", false, &signed), with_key];
     Arc::new(Intake::new(log, sources, None, Clock::manual(NOW), Arc::default()))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use axum::http::Request;
 use serde_json::json;
 
-use super::fixtures::{MAX_BODY, MemoryLog, NOW, Trouble, ask, intake, lead, post, public, signature, signed};
+use super::fixtures::{MAX_BODY, MemoryLog, NOW, SECRET, Trouble, ask, intake, lead, post, public, signature, signed};
 use crate::domain::time::Timestamp;
 use crate::http::{BodyLimits, public_router};
 use crate::store::EventState;
@@ -103,9 +103,17 @@ async fn unknown_sources_and_unknown_paths_look_the_same() {
     let router = public(&Arc::default());
     let body = lead("cl_1", "e1");
     let mut texts = Vec::new();
-    for path in
-        ["/webhooks/nobody", "/webhooks/nobody/token", "/webhooks/%ff", "/webhooks", "/", "/admin/v1/queue", "/metrics"]
-    {
+    for path in [
+        "/webhooks/nobody",
+        "/webhooks/nobody/token",
+        // Its requests carry no token there.
+        "/webhooks/klozeo/token",
+        "/webhooks/%ff",
+        "/webhooks",
+        "/",
+        "/admin/v1/queue",
+        "/metrics",
+    ] {
         let answer = ask(&router, post(path, &signature(&body, NOW), body.clone())).await;
         assert_eq!(answer.problem(), (404, "not-found".to_owned()), "{path}");
         texts.push(answer.text);
@@ -159,6 +167,32 @@ async fn compressed_bodies_and_forms_are_not_taken() {
     check("Content-Type", "multipart/form-data; boundary=x", 415).await;
     check("Content-Encoding", "Identity", 202).await;
     check("Content-Type", "application/cloudevents+json", 202).await;
+}
+
+#[tokio::test]
+async fn a_form_is_proven_before_it_is_told_that_forms_are_not_taken() {
+    let log = Arc::new(MemoryLog::default());
+    let router = public(&log);
+    let body = lead("cl_1", "e1");
+    for kind in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/xml"] {
+        let form = |headers: &[(String, String)]| {
+            let mut headers = headers.to_vec();
+            headers.push(("Content-Type".to_owned(), kind.to_owned()));
+            post("/webhooks/klozeo", &headers, body.clone())
+        };
+        assert_eq!(ask(&router, form(&[])).await.problem(), (401, "unauthorized".to_owned()), "{kind}");
+        let wrong = signature(b"other", NOW);
+        assert_eq!(ask(&router, form(&wrong)).await.problem(), (401, "unauthorized".to_owned()), "{kind}");
+        let genuine = ask(&router, form(&signature(&body, NOW))).await;
+        assert_eq!(genuine.problem(), (415, "unsupported".to_owned()), "{kind}");
+    }
+    // So is a form in which the token stands itself.
+    for (key, status) in [("wrong", 401), (SECRET, 415)] {
+        let kind = ("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned());
+        let body = format!("id=cl_1&key={}", key.replace(' ', "+"));
+        assert_eq!(ask(&router, post("/webhooks/with_key", &[kind], body)).await.status, status, "{key}");
+    }
+    assert!(log.events.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CompanySettings, DestinationSettings, rules_for};
+use super::rules::rules_for;
+use super::{CompanySettings, DestinationSettings};
 use crate::crm::{Crm, OpportunityReading};
 use crate::domain::company::CompanyObject;
 use crate::domain::ids::{FieldName, ObjectName};

@@ -37,6 +37,7 @@ impl Settling<'_> {
             bases,
             kept: plan.kept.clone(),
             left_out: plan.left_out.clone(),
+            in_doubt: plan.in_doubt.clone(),
             fingerprint: self.batch.rules.fingerprint.clone(),
             revision: known.map_or(0, |link| link.revision),
         };

@@ -5,21 +5,21 @@
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
 
-use super::PostgresStore;
 use super::by_hand::DESTINATIONS;
 use super::cells::Cells;
 use super::rows::{cannot_be, columns};
 use super::time::Time;
+use super::{PostgresStore, strangers};
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
 use crate::store::paging::{PairPlace, cut, limit, place, place_of_pair};
 use crate::store::{
-    LinkedPerson, Listed, Page, PairedLead, People, PersonPlace, PersonRow, Same, SharedFilter, SharedKind, SharedPair,
-    StoreResult, Suspect, ToldApart,
+    Compared, LinkedPerson, Listed, Page, PairedLead, PairedOther, People, PersonPlace, PersonRow, Same, SharedFilter,
+    SharedKind, SharedPair, StoreResult, Suspect, ToldApart,
 };
 
 /// How many rows one step drops.
-const PIECE: i64 = 500;
+pub(super) const PIECE: i64 = 500;
 
 pub(super) async fn people_after(
     store: &PostgresStore,
@@ -152,8 +152,12 @@ pub(super) async fn suspect(store: &PostgresStore, suspects: &[Suspect]) -> Stor
 pub(super) async fn tell_apart(store: &PostgresStore, told: &ToldApart) -> StoreResult<bool> {
     const PAIR: &str =
         "u.destination = $1 AND u.source = $2 AND u.lead_id = $3 AND u.other_source = $4 AND u.other_lead_id = $5";
+    let other = match &told.other {
+        Compared::Lead(other) => other,
+        Compared::Record(record) => return strangers::tell_apart(store, told, record).await,
+    };
     let of_lead = |lead: &LeadKey| cannot_be(lead.source.as_str()) || cannot_be(lead.id.as_str());
-    if cannot_be(told.destination.as_str()) || of_lead(&told.lead) || of_lead(&told.other) {
+    if cannot_be(told.destination.as_str()) || of_lead(&told.lead) || of_lead(other) {
         return Ok(false);
     }
     let tell = if told.apart {
@@ -182,8 +186,8 @@ pub(super) async fn tell_apart(store: &PostgresStore, told: &ToldApart) -> Store
             .bind(told.destination.as_str())
             .bind(told.lead.source.as_str())
             .bind(told.lead.id.as_str())
-            .bind(told.other.source.as_str())
-            .bind(told.other.id.as_str())
+            .bind(other.source.as_str())
+            .bind(other.id.as_str())
             .execute(&mut *tx)
             .await?;
         if step == 0 && done.rows_affected() == 0 {
@@ -206,12 +210,20 @@ pub(super) async fn drop_before(store: &PostgresStore, found_before: Timestamp) 
     Ok(dropped.rows_affected() > 0)
 }
 
-const SHARED: &str = "SELECT 'shared' AS kind, k.destination AS destination, k.matched_by AS by,
-        (k.matched_by = 'link' OR o.matched_by = 'link') AS by_hand, k.linked_at AS at,
-        k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
-        o.source AS other_source, o.lead_id AS other_lead_id, o.object AS other_object, o.record_id AS other_record
-   FROM links k JOIN links o ON o.destination = k.destination AND o.record_id = k.record_id AND o.owner
-  WHERE NOT k.owner";
+/// Whether a person linked one of the two to their record, or answered the question that the second one's match with it put.
+const DECIDED: &str = "(k.matched_by = 'link' OR o.matched_by = 'link' OR EXISTS (SELECT 1 FROM conflicts c
+     WHERE c.source = k.source AND c.lead_id = k.lead_id AND c.destination = k.destination AND c.state = 'resolved'
+       AND c.kind IN ('match', 'shared_record') AND strpos(c.question::text, '\"' || k.record_id || '\"') > 0))";
+
+fn shared() -> String {
+    format!(
+        "SELECT 'shared' AS kind, k.destination AS destination, k.matched_by AS by, {DECIDED} AS by_hand, k.linked_at AS at,
+                k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
+                o.source AS other_source, o.lead_id AS other_lead_id, o.object AS other_object, o.record_id AS other_record
+           FROM links k JOIN links o ON o.destination = k.destination AND o.record_id = k.record_id AND o.owner
+          WHERE NOT k.owner"
+    )
+}
 
 const SUSPECTED: &str = "SELECT 'suspected' AS kind, s.destination AS destination, s.same AS by, s.by_hand AS by_hand,
         s.since AS at, k.source AS source, k.lead_id AS lead_id, k.object AS object, k.record_id AS record_id,
@@ -231,15 +243,16 @@ pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Pa
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT p.*, a.name AS name, a.email AS email, b.name AS other_name, b.email AS other_email FROM (",
     );
-    for (number, kind) in [SharedKind::Shared, SharedKind::Suspected].into_iter().enumerate() {
+    for (number, part) in PARTS.iter().enumerate() {
         query.push(if number == 0 { "(" } else { " UNION ALL (" });
-        push_kind(&mut query, kind, filter, place.as_ref());
+        push_part(&mut query, part, filter, place.as_ref());
         query.push(" LIMIT ").push_bind(limit as i64 + 1).push(")");
     }
     query.push(
         ") p LEFT JOIN leads a ON a.source = p.source AND a.lead_id = p.lead_id
              LEFT JOIN leads b ON b.source = p.other_source AND b.lead_id = p.other_lead_id
-           ORDER BY p.at DESC, p.kind DESC, p.destination DESC, p.source DESC, p.lead_id DESC LIMIT ",
+           ORDER BY p.at DESC, p.kind DESC, p.destination DESC, p.source DESC, p.lead_id DESC,
+                    CASE WHEN p.other_source IS NULL THEN p.other_record ELSE '' END DESC LIMIT ",
     );
     query.push_bind(limit as i64 + 1);
     let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
@@ -247,12 +260,52 @@ pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Pa
     Ok(cut(items, limit, place_of_pair))
 }
 
-fn push_kind(query: &mut QueryBuilder<Postgres>, kind: SharedKind, filter: &SharedFilter, place: Option<&PairPlace>) {
-    let (select, at, by_hand, row) = match kind {
-        SharedKind::Shared => (SHARED, "k.linked_at", "(k.matched_by = 'link' OR o.matched_by = 'link')", "k"),
-        SharedKind::Suspected => (SUSPECTED, "s.since", "s.by_hand", "s"),
-    };
-    query.push(select);
+/// One of the lists that the list of pairs is made of.
+struct Part {
+    kind: SharedKind,
+    select: fn() -> String,
+    at: &'static str,
+    by_hand: &'static str,
+    /// Of which rows there is one each, and which names the other side.
+    row: &'static str,
+    other: &'static str,
+    /// What tells pairs of one lead apart, where it may have several.
+    last: &'static str,
+}
+
+const PARTS: [Part; 3] = [
+    Part {
+        kind: SharedKind::Shared,
+        select: shared,
+        at: "k.linked_at",
+        by_hand: DECIDED,
+        row: "k",
+        other: "o",
+        last: "''",
+    },
+    Part {
+        kind: SharedKind::Suspected,
+        select: || SUSPECTED.to_owned(),
+        at: "s.since",
+        by_hand: "s.by_hand",
+        row: "s",
+        other: "o",
+        last: "''",
+    },
+    Part {
+        kind: SharedKind::Suspected,
+        select: || strangers::SUSPECTED.to_owned(),
+        at: "s.since",
+        by_hand: "s.by_hand",
+        row: "s",
+        other: "s",
+        last: "s.record_id",
+    },
+];
+
+fn push_part(query: &mut QueryBuilder<Postgres>, part: &Part, filter: &SharedFilter, place: Option<&PairPlace>) {
+    let Part { kind, select, at, by_hand, row, other, last } = *part;
+    query.push(select());
     if filter.kind.is_some_and(|wanted| wanted != kind) {
         query.push(" AND false");
     }
@@ -265,21 +318,30 @@ fn push_kind(query: &mut QueryBuilder<Postgres>, kind: SharedKind, filter: &Shar
     for (text, column) in [(&filter.source, "source"), (&filter.lead_id, "lead_id"), (&filter.record_id, "record_id")] {
         if let Some(text) = text {
             query.push(format!(" AND (k.{column} = ")).push_bind(text.clone());
-            query.push(format!(" OR o.{column} = ")).push_bind(text.clone()).push(")");
+            query.push(format!(" OR {other}.{column} = ")).push_bind(text.clone()).push(")");
         }
     }
-    if let Some((when, of_kind, destination, source, lead_id)) = place {
+    if let Some((when, of_kind, destination, source, lead_id, of_other)) = place {
         let when = Time(Timestamp::from_micros(*when));
         query.push(" AND ").push(at).push(" <= ").push_bind(when);
-        query.push(format!(" AND ({at}, '{}', {row}.destination, {row}.source, {row}.lead_id) < (", kind.as_str()));
+        query.push(format!(
+            " AND ({at}, '{}', {row}.destination, {row}.source, {row}.lead_id, {last}) < (",
+            kind.as_str()
+        ));
         query.push_bind(when).push(", ").push_bind(of_kind.clone()).push(", ").push_bind(destination.clone());
-        query.push(", ").push_bind(source.clone()).push(", ").push_bind(lead_id.clone()).push(")");
+        query.push(", ").push_bind(source.clone()).push(", ").push_bind(lead_id.clone());
+        query.push(", ").push_bind(of_other.clone()).push(")");
     }
     query.push(format!(" ORDER BY {at} DESC, {row}.destination DESC, {row}.source DESC, {row}.lead_id DESC"));
+    if last != "''" {
+        query.push(format!(", {last} DESC"));
+    }
 }
 
 fn read_pair(row: &PgRow) -> StoreResult<SharedPair> {
     let cells = Cells::new(row, "suspects", "?");
+    let (other_source, other_lead): (Option<&str>, Option<&str>) =
+        (cells.get("other_source")?, cells.get("other_lead_id")?);
     Ok(SharedPair {
         kind: cells.word("kind", SharedKind::parse)?,
         destination: cells.get::<&str>("destination")?.into(),
@@ -292,8 +354,8 @@ fn read_pair(row: &PgRow) -> StoreResult<SharedPair> {
             name: cells.get("name")?,
             email: cells.get("email")?,
         },
-        other: PairedLead {
-            lead: LeadKey::new(cells.get::<&str>("other_source")?, cells.get::<&str>("other_lead_id")?),
+        other: PairedOther {
+            lead: other_source.zip(other_lead).map(|(source, id)| LeadKey::new(source, id)),
             record: record(&cells, "other_object", "other_record")?,
             name: cells.get("other_name")?,
             email: cells.get("other_email")?,

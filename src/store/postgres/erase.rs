@@ -7,12 +7,12 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::by_hand::{DESTINATIONS, HEIRS, append_all};
 use super::dirty::{self, Why};
 use super::rows::cannot_be;
-use super::settle::links::{Parting, find_heir, hand_over};
+use super::settle::heirs::{Parting, find_heir, hand_over};
 use super::time::Time;
 use super::{PostgresStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef};
 use crate::domain::job::Class;
-use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed, without_data};
+use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed, without_data, without_owner};
 use crate::store::requests::IntakeRequest;
 use crate::store::{Erased, Erasure, EventState, StoreError, StoreResult};
 
@@ -180,7 +180,7 @@ async fn erase_one(
     rename_in_others(db, lead, &new.id).await?;
     let found = part(db, erasure, &new, heirs).await?;
     runs::forget_lead(db, lead).await?;
-    for table in ["jobs", "intents", "conflicts", "left_alone", "leads"] {
+    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers"] {
         run(db, &format!("DELETE FROM {table} WHERE source = $1 AND lead_id = $2"), lead).await?;
     }
     for table in ["suspects", "told_apart"] {
@@ -332,7 +332,7 @@ async fn rename_in_others(db: &mut PgConnection, lead: &LeadKey, new: &LeadId) -
             .fetch_all(&mut *db)
             .await?;
         for (id, text) in rows {
-            let replaced = text.replace(&old_pair, &new_pair);
+            let replaced = without_owner(&text, lead).unwrap_or_else(|| text.clone()).replace(&old_pair, &new_pair);
             let told = renamed(&replaced, lead, new).or_else(|| (replaced != text).then_some(replaced));
             if let Some(told) = told {
                 sqlx::query(update).bind(id).bind(told).execute(&mut *db).await?;

@@ -95,27 +95,47 @@ pub(super) async fn queue(store: &PostgresStore, _now: Timestamp) -> StoreResult
     Ok(figures.into_values().collect())
 }
 
-/// Failures since then, the most frequent group first; of each outcome the newest 25,000 at most.
+/// Whether a row `l` tells of what is still so: no later one tells of the same record of its lead, or that nothing is done for
+/// the lead any more; and of a conflict, that it is open, or that the lead waits. `|| ''` keeps the planner from the index of
+/// sources and destinations, which it takes for a narrow one as long as it knows nothing of a table that was just filled.
+const STANDS: &str =
+    "(EXISTS (SELECT 1 FROM leads e WHERE e.source = l.source AND e.lead_id = l.lead_id AND NOT e.excluded)
+    AND (l.outcome <> 'conflict'
+         OR EXISTS (SELECT 1 FROM conflicts c WHERE c.destination = l.destination AND c.source = l.source
+                       AND c.lead_id = l.lead_id AND c.state = 'open')
+         OR EXISTS (SELECT 1 FROM jobs j WHERE j.destination = l.destination AND j.source = l.source
+                       AND j.lead_id = l.lead_id))
+    AND NOT EXISTS (SELECT 1 FROM sync_log n
+         WHERE n.lead_id = l.lead_id AND n.id > l.id AND n.source || '' = l.source
+           AND n.destination || '' = l.destination
+           AND (n.operation IN ('skip', 'delete')
+                OR (n.operation LIKE 'account%') = (l.operation LIKE 'account%')
+                   AND (n.operation LIKE 'opportunity%') = (l.operation LIKE 'opportunity%'))))";
+
+/// Failures since then, first the groups that stand for most leads, then the most frequent; of each outcome the newest
+/// 25,000 at most.
 pub(super) async fn errors(store: &PostgresStore, since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
     let (lowest, highest): (Option<i64>, Option<i64>) = sqlx::query_as(LOG.bounds).fetch_one(&store.pool).await?;
     let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
     let first = LOG.find(&store.pool, lowest, highest, since).await?.before();
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT destination, error_code, sum(n)::bigint AS n, count(*) AS leads, min(first_seen) AS first_seen,
-                max(last_seen) AS last_seen
-           FROM (SELECT destination, error_code, count(*) AS n, min(at) AS first_seen, max(at) AS last_seen FROM (",
+                max(last_seen) AS last_seen, count(*) FILTER (WHERE stands) AS open
+           FROM (SELECT destination, error_code, count(*) AS n, min(at) AS first_seen, max(at) AS last_seen,
+                        bool_or(stands) AS stands FROM (",
     );
     let failures = [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown, Outcome::Conflict];
     for (number, outcome) in failures.into_iter().enumerate() {
         query.push(if number == 0 { "(" } else { " UNION ALL (" });
-        query.push("SELECT destination, error_code, source, lead_id, at FROM sync_log WHERE outcome = ");
+        query.push(format!("SELECT destination, error_code, source, lead_id, at, {STANDS} AS stands FROM sync_log l"));
+        query.push(" WHERE outcome = ");
         query.push_bind(outcome.as_str()).push(" AND outcome <> 'ok' AND id >= ").push_bind(first);
         query.push(" AND at >= ").push_bind(Time(since)).push(" ORDER BY id DESC LIMIT ");
         query.push_bind(MOST_FAILURES).push(")");
     }
     query.push(
         ") AS failures WHERE error_code IS NOT NULL GROUP BY destination, error_code, source, lead_id) AS leads
-          GROUP BY destination, error_code ORDER BY n DESC, destination, error_code",
+          GROUP BY destination, error_code ORDER BY open DESC, n DESC, destination, error_code",
     );
     let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
     let groups = rows.iter().map(|row| {
@@ -125,6 +145,7 @@ pub(super) async fn errors(store: &PostgresStore, since: Timestamp) -> StoreResu
             code: cells.get("error_code")?,
             count: cells.count("n")?,
             leads: cells.count("leads")?,
+            open: cells.count("open")?,
             first_seen: cells.time("first_seen")?,
             last_seen: cells.time("last_seen")?,
         })
@@ -154,7 +175,7 @@ pub(super) async fn outcomes(store: &PostgresStore, since: Timestamp) -> StoreRe
 }
 
 /// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer`,
-/// `suspects_open` and `events_quarantined`.
+/// `suspects_open`, `strangers_open` and `events_quarantined`.
 pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigures> {
     let mut figures = StandingFigures::default();
     let open: Vec<(String, String, i64)> = sqlx::query_as(
@@ -182,10 +203,15 @@ pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigur
     .await?;
     figures.shared_records =
         shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
-    let suspected: Vec<(String, i64)> =
-        sqlx::query_as("SELECT destination, count(*) FROM suspects WHERE NOT by_hand GROUP BY destination")
-            .fetch_all(&store.pool)
-            .await?;
+    let suspected: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT destination, sum(n)::bigint FROM (
+             SELECT destination, count(*) AS n FROM suspects WHERE NOT by_hand GROUP BY destination
+             UNION ALL
+             SELECT destination, count(*) FROM strangers WHERE NOT by_hand GROUP BY destination) s
+          GROUP BY destination",
+    )
+    .fetch_all(&store.pool)
+    .await?;
     figures.duplicates_suspected =
         suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let quarantined: Vec<(String, i64)> =

@@ -14,7 +14,7 @@ use super::people::AUDIT;
 use super::rows::cannot_be;
 use super::time::Time;
 use super::{conflicts, events, log, people};
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
+use crate::domain::ids::{DestinationName, LeadKey, RecordId, RecordRef, SourceName};
 use crate::domain::job::Class;
 use crate::domain::lead::Lead;
 use crate::domain::matching::MatchedBy;
@@ -173,7 +173,7 @@ async fn load_links(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<(De
             SELECT (SELECT min(destination) FROM links WHERE destination > names.destination)
               FROM names WHERE names.destination IS NOT NULL)
          SELECT l.destination, l.object, l.record_id, l.matched_by, l.owner, l.bases::text AS bases, l.kept::text AS kept,
-                l.left_out::text AS left_out, l.fingerprint, l.revision
+                l.left_out::text AS left_out, l.in_doubt, l.fingerprint, l.revision
            FROM names JOIN links l ON l.destination = names.destination AND l.source = $1 AND l.lead_id = $2
           ORDER BY l.destination",
     )
@@ -193,6 +193,7 @@ async fn load_links(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<(De
             bases: pairs_from_json(cells.get("bases")?).map_err(|_| cells.corrupt("bases"))?,
             kept: pairs_from_json(cells.get("kept")?).map_err(|_| cells.corrupt("kept"))?,
             left_out: left_out_from_json(cells.get("left_out")?).map_err(|_| cells.corrupt("left_out"))?,
+            in_doubt: cells.get::<Option<&str>>("in_doubt")?.map(RecordId::from),
             fingerprint: cells.get("fingerprint")?,
             revision: cells.get("revision")?,
         };

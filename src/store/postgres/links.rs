@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use super::PostgresStore;
 use super::rows::cannot_be;
 use super::time::Time;
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
+use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
 use crate::store::stored::pairs_from_json;
-use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreError, StoreResult};
+use crate::store::{LeaseToken, OpenCreate, RecordOwner, Sharing, StoreError, StoreResult};
 
 pub(super) async fn find_owners(
     store: &PostgresStore,
@@ -32,23 +33,30 @@ pub(super) async fn find_owners(
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
-/// Whether a living lead shares each of these records with its owner.
+/// Whether living leads share each of these records with its owner.
 pub(super) async fn find_shared(
     store: &PostgresStore,
     destination: &DestinationName,
     records: &[RecordRef],
-) -> StoreResult<Vec<bool>> {
-    let shared = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-                         WHERE l.destination = $1 AND l.record_id = u.id AND NOT l.owner
-                           AND NOT d.deleted AND NOT d.excluded)
-           FROM unnest($2::text[]) WITH ORDINALITY AS u (id, place) ORDER BY u.place",
+) -> StoreResult<Vec<Sharing>> {
+    let shared: Vec<(bool, bool)> = sqlx::query_as(
+        "SELECT s.surely, s.in_doubt
+           FROM unnest($2::text[]) WITH ORDINALITY AS u (id, place)
+          CROSS JOIN LATERAL (
+                SELECT coalesce(bool_or(l.in_doubt IS NULL), false) AS surely, count(c.id) > 0 AS in_doubt
+                  FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+                  LEFT JOIN conflicts c ON l.in_doubt IS NOT NULL AND c.source = l.source AND c.lead_id = l.lead_id
+                                       AND c.destination = l.destination AND c.kind = $3 AND c.state = 'open'
+                 WHERE l.destination = $1 AND l.record_id = u.id AND NOT l.owner
+                   AND NOT d.deleted AND NOT d.excluded) s
+          ORDER BY u.place",
     )
     .bind(destination.as_str())
     .bind(records.iter().map(|record| record.id.as_str()).collect::<Vec<_>>())
+    .bind(ConflictKind::SharedRecord.as_str())
     .fetch_all(&store.pool)
     .await?;
-    Ok(shared)
+    Ok(shared.into_iter().map(|(surely, in_doubt)| Sharing::of(surely, in_doubt)).collect())
 }
 
 /// Leads with rows left out by other rules than these, in key order.
@@ -66,6 +74,26 @@ pub(super) async fn with_rows_left_out(
     .fetch_all(&store.pool)
     .await?;
     Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+}
+
+/// Living leads that own a record whose key was formed otherwise. What was left as it is, since it is no key of ours, is none.
+pub(super) async fn count_keys_formed_otherwise(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    field: &FieldName,
+    form: &str,
+) -> StoreResult<u64> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+          WHERE l.destination = $1 AND l.owner AND NOT d.deleted AND NOT d.excluded
+            AND l.bases #>> $2 <> $3 AND l.kept #>> $2 IS DISTINCT FROM $3",
+    )
+    .bind(destination.as_str())
+    .bind([field.as_str(), "lead", "text"])
+    .bind(form)
+    .fetch_one(&store.pool)
+    .await?;
+    Ok(count.unsigned_abs())
 }
 
 /// Creates that may still land, of leads without a record: without an answer, or of batches that ended without settling.

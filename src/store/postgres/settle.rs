@@ -3,6 +3,7 @@
 //! Every transaction locks the jobs first, in key order, and whatever changes a lead's link, conflicts or intents holds its
 //! job: so settlements neither overtake nor entangle one another.
 
+pub(super) mod heirs;
 mod intents;
 pub(super) mod jobs;
 mod left_alone;

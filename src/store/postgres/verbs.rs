@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore, announce, append, by_hand, claim, conflicts, dead_letters, dirty, duplicates, erase, events,
-    figures, fold, gates, leads, leases, links, log, people, prune, recover, replay, replicas, runs, settle, work,
+    figures, fold, gates, leads, leases, links, log, people, prune, recover, replay, replicas, runs, settle, strangers,
+    work,
 };
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -82,7 +83,7 @@ impl Store for PostgresStore {
         links::find_owners(self, destination, records).await
     }
 
-    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<bool>> {
+    async fn find_shared(&self, destination: &DestinationName, records: &[RecordRef]) -> StoreResult<Vec<Sharing>> {
         links::find_shared(self, destination, records).await
     }
 
@@ -92,6 +93,15 @@ impl Store for PostgresStore {
         fingerprint: &str,
     ) -> StoreResult<Vec<LeadKey>> {
         links::with_rows_left_out(self, destination, fingerprint).await
+    }
+
+    async fn count_keys_formed_otherwise(
+        &self,
+        destination: &DestinationName,
+        field: &FieldName,
+        form: &str,
+    ) -> StoreResult<u64> {
+        links::count_keys_formed_otherwise(self, destination, field, form).await
     }
 
     async fn find_open_creates(
@@ -291,6 +301,14 @@ impl Store for PostgresStore {
 
     async fn suspect(&self, suspects: &[Suspect]) -> StoreResult<u64> {
         duplicates::suspect(self, suspects).await
+    }
+
+    async fn suspect_strangers(&self, strangers: &[Stranger]) -> StoreResult<u64> {
+        strangers::suspect(self, strangers).await
+    }
+
+    async fn drop_strangers(&self, found_before: Timestamp) -> StoreResult<bool> {
+        strangers::drop_before(self, found_before).await
     }
 
     async fn drop_suspects(&self, found_before: Timestamp) -> StoreResult<bool> {

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row};
 use super::time::Time;
 use super::{PostgresStore, erase, rows};
 use crate::domain::headers::{RECEIVED_AT, received_at};
-use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordId, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::plan::{ConflictKind, Intent, Link};
 use crate::domain::time::Timestamp;
@@ -214,7 +214,7 @@ async fn load_links(
 ) -> StoreResult<()> {
     let sql =
         "SELECT k.place, l.object, l.record_id, l.matched_by, l.owner, l.bases::text, l.kept::text, l.fingerprint,
-                      l.revision, l.left_out::text
+                      l.revision, l.left_out::text, l.in_doubt
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(source, lead_id, place)
                  JOIN links l ON l.destination = $3 AND l.source = k.source AND l.lead_id = k.lead_id";
     for row in sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).bind(destination.as_str()).fetch_all(db).await? {
@@ -228,6 +228,7 @@ async fn load_links(
             bases: rows::read(pairs_from_json(row.try_get(5)?).ok(), "links", "bases", &key)?,
             kept: rows::read(pairs_from_json(row.try_get(6)?).ok(), "links", "kept", &key)?,
             left_out: rows::read(left_out_from_json(row.try_get(9)?).ok(), "links", "left_out", &key)?,
+            in_doubt: row.try_get::<Option<&str>, _>(10)?.map(RecordId::from),
             fingerprint: row.try_get(7)?,
             revision: row.try_get(8)?,
         });

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::settle::links::{Parting, find_heir, hand_over, unlink};
 use super::{SqliteStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef, SourceName};
-use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed};
+use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed, without_owner};
 use crate::store::{Erased, Erasure, StoreError, StoreResult};
 
 /// How many bodies that nobody could read are looked through at once.
@@ -135,7 +135,7 @@ fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<
     rename_in_others(db, lead, &new.id)?;
     part(db, erasure, &new)?;
     runs::forget_lead(db, lead)?;
-    for table in ["jobs", "intents", "conflicts", "left_alone", "leads"] {
+    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE source = ?1 AND lead_id = ?2"))?.execute(of_lead)?;
     }
     for table in ["suspects", "told_apart"] {
@@ -248,7 +248,7 @@ fn rename_in_others(db: &Connection, lead: &LeadKey, new: &LeadId) -> StoreResul
         let rows: Vec<(i64, String)> =
             select.query_map(of_lead, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
         for (id, text) in rows {
-            let replaced = text.replace(&old_pair, &new_pair);
+            let replaced = without_owner(&text, lead).unwrap_or_else(|| text.clone()).replace(&old_pair, &new_pair);
             let told = renamed(&replaced, lead, new).or_else(|| (replaced != text).then_some(replaced));
             if let Some(told) = told {
                 db.prepare_cached(update)?.execute(params![id, told])?;

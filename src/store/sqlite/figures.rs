@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sqlx::QueryBuilder;
+use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::SqliteStore;
 use super::log::LOG;
@@ -92,42 +92,69 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
     Ok(figures.into_values().collect())
 }
 
-/// Failures since then, the most frequent group first; of each outcome the newest 25,000 at most.
+/// Whether a row `l` tells of what is still so: no later one tells of the same record of its lead, or that nothing is done for
+/// the lead any more; and of a conflict, that it is open, or that the lead waits.
+const STANDS: &str =
+    "(EXISTS (SELECT 1 FROM leads e WHERE e.source = l.source AND e.lead_id = l.lead_id AND e.excluded = 0)
+    AND (l.outcome <> 'conflict'
+         OR EXISTS (SELECT 1 FROM conflicts c WHERE c.destination = l.destination AND c.source = l.source
+                       AND c.lead_id = l.lead_id AND c.state = 'open')
+         OR EXISTS (SELECT 1 FROM jobs j WHERE j.destination = l.destination AND j.source = l.source
+                       AND j.lead_id = l.lead_id))
+    AND NOT EXISTS (SELECT 1 FROM sync_log n
+         WHERE n.lead_id = l.lead_id AND n.id > l.id AND n.source = l.source AND n.destination = l.destination
+           AND (n.operation IN ('skip', 'delete')
+                OR (n.operation LIKE 'account%') = (l.operation LIKE 'account%')
+                   AND (n.operation LIKE 'opportunity%') = (l.operation LIKE 'opportunity%'))))";
+
+/// Failures since then, first the groups that stand for most leads, then the most frequent; of each outcome the newest
+/// 25,000 at most.
 pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult<Vec<ErrorGroup>> {
     let (lowest, highest): (Option<i64>, Option<i64>) = sqlx::query_as(LOG.bounds).fetch_one(&store.readers).await?;
     let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(Vec::new()) };
     let first = LOG.find(&store.readers, lowest, highest, since).await?.before();
-    let mut groups: BTreeMap<(String, String), (ErrorGroup, Leads)> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, String), (ErrorGroup, Leads, Leads)> = BTreeMap::new();
+    let sql = format!(
+        "SELECT id, at, source, lead_id, destination, error_code, {STANDS} AS stands FROM sync_log l
+          WHERE outcome = ? AND outcome <> 'ok' AND id >= ? AND +at >= ? AND +error_code IS NOT NULL
+          ORDER BY id DESC LIMIT ?"
+    );
     for outcome in [Outcome::Retry, Outcome::Refused, Outcome::Dead, Outcome::Unknown, Outcome::Conflict] {
-        let rows = sqlx::query(
-            "SELECT id, at, source, lead_id, destination, error_code FROM sync_log
-              WHERE outcome = ? AND outcome <> 'ok' AND id >= ? AND +at >= ? AND +error_code IS NOT NULL
-              ORDER BY id DESC LIMIT ?",
-        )
-        .bind(outcome.as_str())
-        .bind(first)
-        .bind(since.as_micros())
-        .bind(MOST_FAILURES)
-        .fetch_all(&store.readers)
-        .await?;
+        let rows = sqlx::query(AssertSqlSafe(sql.as_str()))
+            .bind(outcome.as_str())
+            .bind(first)
+            .bind(since.as_micros())
+            .bind(MOST_FAILURES)
+            .fetch_all(&store.readers)
+            .await?;
         for row in &rows {
             let (cells, _) = Cells::numbered(row, "sync_log")?;
             let at = cells.time("at")?;
             let (destination, code): (String, String) = (cells.get("destination")?, cells.get("error_code")?);
-            let (group, leads) = groups.entry((destination, code)).or_insert_with_key(|(destination, code)| {
+            let (group, leads, open) = groups.entry((destination, code)).or_insert_with_key(|(destination, code)| {
                 let destination = DestinationName::from(destination.as_str());
                 let code = code.clone();
-                (ErrorGroup { destination, code, count: 0, leads: 0, first_seen: at, last_seen: at }, HashSet::new())
+                let group =
+                    ErrorGroup { destination, code, count: 0, leads: 0, open: 0, first_seen: at, last_seen: at };
+                (group, HashSet::new(), HashSet::new())
             });
             group.count += 1;
             group.first_seen = group.first_seen.min(at);
             group.last_seen = group.last_seen.max(at);
-            leads.insert((cells.get("source")?, cells.get("lead_id")?));
+            let lead: (String, String) = (cells.get("source")?, cells.get("lead_id")?);
+            if cells.get("stands")? {
+                open.insert(lead.clone());
+            }
+            leads.insert(lead);
         }
     }
-    let mut groups: Vec<ErrorGroup> =
-        groups.into_values().map(|(group, leads)| ErrorGroup { leads: leads.len() as u64, ..group }).collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    let counted = |(group, leads, open): (ErrorGroup, Leads, Leads)| ErrorGroup {
+        leads: leads.len() as u64,
+        open: open.len() as u64,
+        ..group
+    };
+    let mut groups: Vec<ErrorGroup> = groups.into_values().map(counted).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse((group.open, group.count)));
     Ok(groups)
 }
 
@@ -153,7 +180,7 @@ pub(super) async fn outcomes(store: &SqliteStore, since: Timestamp) -> StoreResu
 }
 
 /// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer`,
-/// `suspects_open` and `events_quarantined`.
+/// `suspects_open`, `strangers_open` and `events_quarantined`.
 pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures> {
     let mut figures = StandingFigures::default();
     let open: Vec<(String, String, i64)> = sqlx::query_as(
@@ -180,7 +207,11 @@ pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures
     figures.shared_records =
         shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let suspected: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT destination, count(*) FROM suspects INDEXED BY suspects_open WHERE by_hand = 0 GROUP BY destination",
+        "SELECT destination, sum(n) FROM (
+             SELECT destination, count(*) AS n FROM suspects INDEXED BY suspects_open WHERE by_hand = 0 GROUP BY destination
+             UNION ALL
+             SELECT destination, count(*) FROM strangers INDEXED BY strangers_open WHERE by_hand = 0 GROUP BY destination)
+          GROUP BY destination",
     )
     .fetch_all(&store.readers)
     .await?;

@@ -12,7 +12,7 @@ use super::log::{LOG, push_email};
 use super::people::AUDIT;
 use super::walk::Cells;
 use super::{conflicts, events, log, people};
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef, SourceName};
+use crate::domain::ids::{DestinationName, LeadKey, RecordId, RecordRef, SourceName};
 use crate::domain::job::Class;
 use crate::domain::lead::Lead;
 use crate::domain::matching::MatchedBy;
@@ -165,7 +165,8 @@ fn time_of(entry: &TimelineEntry) -> (Timestamp, u8, i64) {
 
 async fn load_links(store: &SqliteStore, key: &LeadKey) -> StoreResult<Vec<(DestinationName, Link)>> {
     let rows = sqlx::query(
-        "SELECT destination, object, record_id, matched_by, owner, bases, kept, left_out, fingerprint, revision FROM links
+        "SELECT destination, object, record_id, matched_by, owner, bases, kept, left_out, in_doubt, fingerprint,
+                revision FROM links
           WHERE destination IN (SELECT DISTINCT destination FROM job_counts) AND source = ? AND lead_id = ?
           ORDER BY destination",
     )
@@ -185,6 +186,7 @@ async fn load_links(store: &SqliteStore, key: &LeadKey) -> StoreResult<Vec<(Dest
             bases: pairs_from_json(cells.get("bases")?).map_err(|_| cells.corrupt("bases"))?,
             kept: pairs_from_json(cells.get("kept")?).map_err(|_| cells.corrupt("kept"))?,
             left_out: left_out_from_json(cells.get("left_out")?).map_err(|_| cells.corrupt("left_out"))?,
+            in_doubt: cells.get::<Option<&str>>("in_doubt")?.map(RecordId::from),
             fingerprint: cells.get("fingerprint")?,
             revision: cells.get("revision")?,
         };

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::{SqliteStore, rows};
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
+use crate::domain::plan::ConflictKind;
 use crate::store::stored::pairs_from_json;
-use crate::store::{LeaseToken, OpenCreate, RecordOwner, StoreResult};
+use crate::store::{LeaseToken, OpenCreate, RecordOwner, Sharing, StoreResult};
 
 /// Bound values in one statement.
 const MOST: usize = 500;
@@ -39,24 +40,27 @@ pub(super) async fn find_owners(
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
-/// Whether a living lead shares each of these records with its owner.
+/// Whether living leads share each of these records with its owner.
 pub(super) async fn find_shared(
     store: &SqliteStore,
     destination: &DestinationName,
     records: &[RecordRef],
-) -> StoreResult<Vec<bool>> {
+) -> StoreResult<Vec<Sharing>> {
     let mut shared = Vec::with_capacity(records.len());
     for record in records {
-        let found: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-                             WHERE l.destination = ? AND l.record_id = ? AND l.owner = 0
-                               AND d.deleted = 0 AND d.excluded = 0)",
+        let (surely, in_doubt): (bool, bool) = sqlx::query_as(
+            "SELECT coalesce(max(l.in_doubt IS NULL), 0), count(c.id) > 0
+               FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+               LEFT JOIN conflicts c ON l.in_doubt IS NOT NULL AND c.source = l.source AND c.lead_id = l.lead_id
+                                    AND c.destination = l.destination AND c.kind = ? AND c.state = 'open'
+              WHERE l.destination = ? AND l.record_id = ? AND l.owner = 0 AND d.deleted = 0 AND d.excluded = 0",
         )
+        .bind(ConflictKind::SharedRecord.as_str())
         .bind(destination.as_str())
         .bind(record.id.as_str())
         .fetch_one(&store.readers)
         .await?;
-        shared.push(found);
+        shared.push(Sharing::of(surely, in_doubt));
     }
     Ok(shared)
 }
@@ -76,6 +80,26 @@ pub(super) async fn with_rows_left_out(
     .fetch_all(&store.readers)
     .await?;
     Ok(rows.into_iter().map(|(source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect())
+}
+
+/// Living leads that own a record whose key was formed otherwise. What was left as it is, since it is no key of ours, is none.
+pub(super) async fn count_keys_formed_otherwise(
+    readers: &SqlitePool,
+    destination: &DestinationName,
+    field: &FieldName,
+    form: &str,
+) -> StoreResult<u64> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+          WHERE l.destination = ?1 AND l.owner = 1 AND d.deleted = 0 AND d.excluded = 0
+            AND json_extract(l.bases, ?2) <> ?3 AND json_extract(l.kept, ?2) IS NOT ?3",
+    )
+    .bind(destination.as_str())
+    .bind(format!("$.\"{field}\".lead.text"))
+    .bind(form)
+    .fetch_one(readers)
+    .await?;
+    Ok(count.unsigned_abs())
 }
 
 /// Creates that may still land, of leads without a record: without an answer, or of batches that ended without settling.

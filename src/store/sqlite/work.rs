@@ -7,7 +7,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 
 use super::{SqliteStore, rows};
 use crate::domain::headers::{RECEIVED_AT, received_at};
-use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordId, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::plan::{ConflictKind, Intent, Link};
 use crate::domain::time::Timestamp;
@@ -174,7 +174,7 @@ async fn load_links(
 ) -> StoreResult<()> {
     let sql = format!(
         "SELECT k.key, l.object, l.record_id, l.matched_by, l.owner, l.bases, l.kept, l.fingerprint, l.revision,
-                l.left_out
+                l.left_out, l.in_doubt
            FROM {KEYS} links l
           WHERE l.destination = ?2 AND l.source = k.value ->> 0 AND l.lead_id = k.value ->> 1"
     );
@@ -189,6 +189,7 @@ async fn load_links(
             bases: rows::read(pairs_from_json(row.try_get(5)?).ok(), "links", "bases", &key)?,
             kept: rows::read(pairs_from_json(row.try_get(6)?).ok(), "links", "kept", &key)?,
             left_out: rows::read(left_out_from_json(row.try_get(9)?).ok(), "links", "left_out", &key)?,
+            in_doubt: row.try_get::<Option<&str>, _>(10)?.map(RecordId::from),
             fingerprint: row.try_get(7)?,
             revision: row.try_get(8)?,
         });

@@ -1,6 +1,6 @@
 //! Leads that share a record, and records that may be one person's.
 
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, LeadKey, RecordId, RecordRef};
 use crate::domain::time::Timestamp;
 
 /// What two leads have in common that no rule brought together.
@@ -75,13 +75,32 @@ pub struct Suspect {
     pub found_at: Timestamp,
 }
 
-/// What a person says of two leads that are suspected to be one person.
+/// A record of a CRM that no lead is and that may be the person of a lead's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    pub destination: DestinationName,
+    pub lead: LeadKey,
+    pub record: RecordRef,
+    pub same: Same,
+    /// When the search began that found it.
+    pub found_at: Timestamp,
+}
+
+/// With what a lead is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compared {
+    Lead(LeadKey),
+    /// One that no lead is.
+    Record(RecordId),
+}
+
+/// What a person says of two leads that are suspected to be one person, or of a lead and a record of none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldApart {
     pub destination: DestinationName,
     /// As they are listed.
     pub lead: LeadKey,
-    pub other: LeadKey,
+    pub other: Compared,
     /// Whether they are two people; else nothing is said of them any more.
     pub apart: bool,
 }
@@ -122,7 +141,7 @@ impl SharedKind {
     }
 }
 
-/// Two leads of one destination.
+/// Two leads of one destination, or a lead and a record of none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedPair {
     pub kind: SharedKind,
@@ -134,13 +153,22 @@ pub struct SharedPair {
     /// When it began to share the record, or was first suspected.
     pub since: Timestamp,
     pub lead: PairedLead,
-    /// The record's owner, or the lead that it is compared with.
-    pub other: PairedLead,
+    /// The record's owner, or what it is compared with.
+    pub other: PairedOther,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairedLead {
     pub lead: LeadKey,
+    pub record: RecordRef,
+    pub name: Option<String>,
+    pub email: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairedOther {
+    /// `None`: a record that no lead is.
+    pub lead: Option<LeadKey>,
     pub record: RecordRef,
     pub name: Option<String>,
     pub email: Option<String>,

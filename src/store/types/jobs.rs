@@ -106,6 +106,28 @@ impl RecordOwner {
     }
 }
 
+/// Whether living leads share a record with its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// None does, but for those that a person told apart from it.
+    Not,
+    /// Some may, of which a person is still asked. None of them inherits it.
+    InDoubt,
+    /// Some do, and the oldest of them inherits it.
+    Surely,
+}
+
+impl Sharing {
+    /// `surely`: some do; `in_doubt`: some may.
+    pub(in crate::store) fn of(surely: bool, in_doubt: bool) -> Self {
+        match (surely, in_doubt) {
+            (true, _) => Self::Surely,
+            (false, true) => Self::InDoubt,
+            (false, false) => Self::Not,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct FoldedLead {
     pub lead: Lead,

@@ -44,6 +44,8 @@ pub struct ErrorGroup {
     pub code: String,
     pub count: u64,
     pub leads: u64,
+    /// Leads of which it is still so.
+    pub open: u64,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
 }

@@ -4,6 +4,8 @@ import json
 import sys
 
 import requests
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from requests.adapters import HTTPAdapter
 from simple_salesforce import Salesforce, SalesforceLogin
 from simple_salesforce.exceptions import (
@@ -68,6 +70,15 @@ try:
     raise AssertionError("a wrong secret opened the org")
 except SalesforceAuthenticationFailed as err:
     assert err.code == "invalid_client", err
+
+# login by a signed assertion
+key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+signed = Salesforce(
+    username="someone@example.com", consumer_key="app", privatekey=pem.decode(), domain="sandbox-org", session=session, version="62.0"
+)
+me = app.restful("query", params={"q": "SELECT Id FROM User WHERE Username = 'integration.user@sandbox.example'"})["records"][0]["Id"]
+assert signed.Lead.get(signed.Lead.create({"LastName": "L", "Company": "C"})["id"])["CreatedById"] == me
 
 # describe
 assert {"Lead", "Contact", "Account", "Opportunity", "User"} <= {item["name"] for item in sf.describe()["sobjects"]}
@@ -152,6 +163,34 @@ late = refused(
 )
 assert sf.Contact.update(contact, {"Title": "x"}, headers={"If-Unmodified-Since": "Thu, 01 Jan 2099 00:00:00 GMT"}) == 204
 
+parts = [
+    {
+        "method": "PATCH",
+        "url": f"/services/data/v62.0/sobjects/Contact/{contact}",
+        "referenceId": reference,
+        "httpHeaders": {"If-Unmodified-Since": f"Thu, 01 Jan {year} 00:00:00 GMT", "Sforce-Auto-Assign": "FALSE"},
+        "body": {"Title": reference},
+    }
+    for reference, year in [("early", 2099), ("late", 2015)]
+]
+answer = sf.restful("composite", method="POST", json={"collateSubrequests": False, "compositeRequest": parts})["compositeResponse"]
+assert [part["httpStatusCode"] for part in answer] == [204, 412], answer
+assert answer[1]["body"][0]["errorCode"] == "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE", answer
+assert sf.Contact.get(contact)["Title"] == "early"
+
+# what has not changed since is not said again
+assert sf.Lead.describe(headers={"If-Modified-Since": "Thu, 01 Jan 2015 00:00:00 GMT"})["name"] == "Lead"
+try:
+    sf.Lead.describe(headers={"If-Modified-Since": "Thu, 01 Jan 2099 00:00:00 GMT"})
+    raise AssertionError("it was said again")
+except SalesforceGeneralError as err:
+    assert err.status == 304, err
+
+# assignment rules run on create, unless told otherwise
+queue = sf.query("SELECT Id FROM Group WHERE Type = 'Queue'")["records"][0]["Id"]
+assert sf.Lead.get(sf.Lead.create(lead)["id"])["OwnerId"] == queue
+assert sf.Lead.get(sf.Lead.create(lead, headers={"Sforce-Auto-Assign": "FALSE"})["id"])["OwnerId"] == me
+
 # duplicate rules
 sf.Lead.create({**lead, "Email": "twin@poems.example"})
 control("duplicate-rules", {"rules": [{"object": "Lead", "match": "email", "action": "alert"}]})
@@ -159,13 +198,19 @@ twin = {**lead, "Email": "twin@poems.example"}
 found = refused(SalesforceMalformedRequest, "DUPLICATES_DETECTED", lambda: sf.Lead.create(twin))
 assert found["duplicateResut"]["allowSave"] is True, found
 assert sf.Lead.create(twin, headers={"Sforce-Duplicate-Rule-Header": "allowSave=true"})["success"]
+matching = sf.query("SELECT Id, SobjectType FROM MatchingRule WHERE RuleStatus = 'Active'")["records"][0]
+items = sf.query("SELECT MatchingRuleId, SortOrder, Field, MatchingMethod FROM MatchingRuleItem ORDER BY SortOrder")["records"]
+compared = [item["Field"] for item in items if item["MatchingRuleId"] == matching["Id"]]
+assert (matching["SobjectType"], compared) == ("Lead", ["Email"]), items
 
 # a field made by the Tooling API, and the permission that shows it
 field = {"FullName": "Lead.Shoe_Size__c", "Metadata": {"type": "Number", "label": "Shoe size", "precision": 4, "scale": 1}}
 assert sf.toolingexecute("sobjects/CustomField", method="POST", data=field)["success"]
 refused(SalesforceMalformedRequest, "DUPLICATE_DEVELOPER_NAME", lambda: sf.toolingexecute("sobjects/CustomField", method="POST", data=field))
 refused(SalesforceMalformedRequest, "INVALID_FIELD", lambda: sf.Lead.create({**lead, "Shoe_Size__c": 46}))
-chosen = sf.query("SELECT Id FROM PermissionSet WHERE Name = 'Integration'")["records"][0]["Id"]
+assigned = sf.query(f"SELECT PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId = '{me}'")["records"]
+sets = ", ".join(f"'{row['PermissionSetId']}'" for row in assigned)
+chosen = sf.query(f"SELECT Id FROM PermissionSet WHERE Id IN ({sets}) AND IsOwnedByProfile = false")["records"][0]["Id"]
 sf.FieldPermissions.create(
     {"ParentId": chosen, "SobjectType": "Lead", "Field": "Lead.Shoe_Size__c", "PermissionsRead": True, "PermissionsEdit": True}
 )

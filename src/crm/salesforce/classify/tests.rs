@@ -168,15 +168,19 @@ fn the_query_with_peoples_data_is_no_part_of_the_text() {
     assert!(rule.ends_with("Line one\nline two"), "{rule}");
 }
 
-#[test]
-fn the_records_that_are_there_already_are_read() {
-    let all = |errors: &[ApiError]| match classify(400, None, errors) {
+/// The records that are there already, the rules that found them, and whether one blocks.
+fn all(errors: &[ApiError]) -> (Vec<String>, Option<String>, bool) {
+    match classify(400, None, errors) {
         CrmError::Duplicate { records, rule, blocks, .. } => {
             let told = |record: RecordRef| format!("{} {}", record.object, record.id);
-            (records.into_iter().map(told).collect::<Vec<_>>(), rule, blocks)
+            (records.into_iter().map(told).collect(), rule, blocks)
         }
         other => panic!("{other:?}"),
-    };
+    }
+}
+
+#[test]
+fn the_records_that_are_there_already_are_read() {
     let of = |errors: &[ApiError]| all(errors).0.pop();
     let text = "duplicate value found: Ext__c duplicates value on record with id: 00Q5g00000KabcD";
     assert_eq!(of(&[error("DUPLICATE_VALUE", text, &[])]).map(|told| told.len()), Some("Lead ".len() + 18));
@@ -199,6 +203,24 @@ fn the_records_that_are_there_already_are_read() {
     assert_eq!((rule.as_deref(), blocks), (Some("No_Twins"), true));
     let (.., blocks) = all(&read_errors(body));
     assert!(!blocks, "an alert may be overruled");
+}
+
+#[test]
+fn what_each_of_several_rules_found_is_told_together() {
+    let of_rule = |rule: &str, save: bool, ids: [&str; 2]| {
+        let records = ids.map(|id| format!(r#"{{"record":{{"Id":"{id}"}}}}"#)).join(",");
+        format!(
+            r#"{{"duplicateResut":{{"allowSave":{save},"duplicateRule":"{rule}","matchResults":[{{"matchRecords":[{records}]}}]}},
+                "errorCode":"DUPLICATES_DETECTED","message":"m"}}"#
+        )
+    };
+    let (first, second, both) = ("00Q5g00000AbCdEEAV", "0035g00000AbCdEAAV", "00Q5g00000FgHiJEAV");
+    for (saves, blocks) in [([true, true], false), ([true, false], true), ([false, true], true)] {
+        let of = [of_rule("Leads", saves[0], [first, both]), of_rule("Contacts", saves[1], [both, second])];
+        let told = all(&read_errors(format!("[{}]", of.join(",")).as_bytes()));
+        let records = [format!("Lead {first}"), format!("Lead {both}"), format!("Contact {second}")];
+        assert_eq!(told, (records.to_vec(), Some("Leads and Contacts".to_owned()), blocks));
+    }
 }
 
 #[test]

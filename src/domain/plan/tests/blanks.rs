@@ -102,7 +102,7 @@ fn a_cleared_address_is_neither_looked_up_nor_known_as_that_of_a_create() {
     case.lead.lasting.insert("email".to_owned(), field.clone());
     field.value = Value::Null;
     case.lead.fields.insert("email".to_owned(), field);
-    let sought = match_keys(&case.lead, OUR_ID, None, &[], TimeFormat::UnixSeconds, false, &case.rules);
+    let sought = match_keys(&case.lead, &own(), None, &[], TimeFormat::UnixSeconds, false, &case.rules);
     assert_eq!((sought.email, sought.name_and_domain), (None, None));
     let plan = case.plan();
     assert_eq!(written(&plan, "Email"), None);

@@ -41,7 +41,7 @@ fn a_value_that_cannot_be_computed_holds_the_lead_under_its_own_code() {
     assert_eq!(plan.decisions[0].rule, Rule::Invalid);
     let unlinked = Case { link: None, found: Vec::new(), ..greeted("absent + city") };
     assert!(matches!(unlinked.plan().action, Action::Hold { code: "value_error", .. }));
-    let keys = match_keys(&unlinked.lead, OUR_ID, None, &[], TimeFormat::UnixSeconds, false, &unlinked.rules);
+    let keys = match_keys(&unlinked.lead, &own(), None, &[], TimeFormat::UnixSeconds, false, &unlinked.rules);
     assert!(keys.email.is_some(), "the lead is looked up by what is known");
 }
 

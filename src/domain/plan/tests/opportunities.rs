@@ -60,6 +60,7 @@ fn planned_by(
     let input = PlanInput {
         lead,
         external_id: OUR_ID,
+        former_ids: &own_keys(lead.key.clone(), link, &[]).former,
         times: TimeFormat::UnixSeconds,
         link,
         intents: &[],
@@ -78,7 +79,13 @@ fn key(lead: &Lead, link: &Link) -> Option<OpportunityKey> {
 }
 
 fn key_by(rules: &SyncRules, lead: &Lead, link: &Link, asked_for: bool) -> Option<OpportunityKey> {
-    match_keys(lead, OUR_ID, Some(link), &[], TimeFormat::UnixSeconds, asked_for, rules).opportunity
+    let own = own_keys(lead.key.clone(), Some(link), &[]);
+    match_keys(lead, &own, Some(link), &[], TimeFormat::UnixSeconds, asked_for, rules).opportunity
+}
+
+fn of_converted(email: Option<&str>) -> Option<OpportunityKey> {
+    let email = email.map(str::to_owned);
+    Some(OpportunityKey::OfConverted { external_id: OUR_ID.to_owned(), email })
 }
 
 fn linked_to(record: &CrmRecord, plan: &SyncPlan) -> Link {
@@ -102,7 +109,11 @@ fn the_opportunity_of_a_converted_lead_is_filled_where_it_is_blank_and_kept_in_m
     assert_eq!(plan.moved_from.as_ref().map(|from| from.id.as_str()), Some("00Q1"));
     let of = plan.opportunity.as_ref().unwrap();
     assert_eq!((filled(&plan), of.is_new, of.is_gone), (vec!["NextStep"], true, false), "its city stays");
-    assert_eq!(of.decisions[0].rule, Rule::FilledBlank);
+    let rule = |of: &OpportunityPlan, field: &str| {
+        of.decisions.iter().find(|decision| decision.field.as_str() == field).map(|decision| decision.rule)
+    };
+    assert_eq!((rule(of, "NextStep"), rule(of, "City")), (Some(Rule::FilledBlank), Some(Rule::CrmWins)));
+    assert_eq!(of.untold().iter().map(|decision| decision.field.as_str()).collect::<Vec<_>>(), ["City"]);
     plan.know_opportunity(true);
     assert_eq!(kept(&plan), Some(&text("0061")));
 
@@ -113,7 +124,11 @@ fn the_opportunity_of_a_converted_lead_is_filled_where_it_is_blank_and_kept_in_m
     assert_eq!((&again.opportunity, kept(&again)), (&None, Some(&text("0061"))));
     assert_eq!(key(&ada_of("Visit"), &link), Some(OpportunityKey::Known(made.reference())));
     let again = planned(&ada_of("Visit"), &link, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
-    assert!(!again.opportunity.unwrap().is_new);
+    let of = again.opportunity.unwrap();
+    assert_eq!((of.is_new, of.untold().len()), (false, 1), "it is new what is said of it");
+    let asked = planned(&ada_of("Call"), &link, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
+    let of = asked.opportunity.unwrap();
+    assert_eq!((of.untold().len(), rule(&of, "City")), (0, Some(Rule::CrmWins)), "it was told before");
     // What was not dealt with is looked at again.
     plan.know_opportunity(false);
     assert_eq!(key(&ada_of("Call"), &linked_to(&now, &plan)), Some(OpportunityKey::Known(made.reference())));
@@ -158,7 +173,12 @@ fn where_no_opportunity_was_made_none_is_written_and_none_asked_for_again() {
     assert_eq!(key(&ada_of("Visit"), &linked_to(&now, &plan)), None);
     // Of a link from before there were rows nothing is known: the record with our key tells.
     let before = Link { record: now.reference(), ..link(None) };
-    assert_eq!(key(&ada_of("Call"), &before), Some(OpportunityKey::OfConverted(OUR_ID.to_owned())));
+    assert_eq!(key(&ada_of("Call"), &before), of_converted(None));
+    // It keeps the key that it had when it was converted, however keys are formed since.
+    let mut formed_otherwise = before.clone();
+    formed_otherwise.bases.insert(ID_FIELD.into(), pair("{lead_id}", "before/1"));
+    let by_old_key = OpportunityKey::OfConverted { external_id: "before/1".to_owned(), email: None };
+    assert_eq!(key(&ada_of("Call"), &formed_otherwise), Some(by_old_key));
 
     let (one, two) = (opportunity("0061", None), opportunity("0062", None));
     let several = vec![conversion(&now, &one, true), conversion(&now, &two, true)];
@@ -187,13 +207,14 @@ fn that_there_is_no_opportunity_is_kept_only_where_the_crm_would_show_it_and_who
     assert_eq!(kept(&plan), None);
     let linked = linked_to(&now, &plan);
     assert_eq!(key_by(&hiding, &ada_of("Call"), &linked, true), None, "nothing would tell");
-    let of_converted = Some(OpportunityKey::OfConverted(OUR_ID.to_owned()));
-    assert_eq!(key(&ada_of("Call"), &linked), of_converted, "it is shown by now");
+    assert_eq!(key(&ada_of("Call"), &linked), of_converted(None), "it is shown by now");
+    let by_address = Link { matched_by: MatchedBy::Email, ..linked.clone() };
+    assert_eq!(key(&ada_of("Call"), &by_address), of_converted(Some("ada@lovelace.example")));
 
     let none = linked_to(&now, &planned(&ada_of("Call"), &link(None), &found, Vec::new()));
     let rules = rules_with_opportunities();
     assert_eq!(key(&ada_of("Call"), &none), None);
-    assert_eq!(key_by(&rules, &ada_of("Call"), &none, true), of_converted);
+    assert_eq!(key_by(&rules, &ada_of("Call"), &none, true), of_converted(None));
     let made = opportunity("0061", None);
     let plan = planned(&ada_of("Call"), &none, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
     assert!(plan.opportunity.is_some_and(|of| of.is_new));

@@ -225,13 +225,14 @@ fn planned_by(
     found: Option<CrmRecord>,
     companies: Vec<Candidate>,
 ) -> Option<SyncPlan> {
-    let keys = match_keys(lead, OUR_ID, link, &[], TimeFormat::UnixSeconds, false, rules);
+    let keys = match_keys(lead, &own(), link, &[], TimeFormat::UnixSeconds, false, rules);
     let by = if link.is_some() { MatchedBy::Link } else { MatchedBy::Email };
     let found = found.into_iter().map(|record| Candidate { record, by }).collect();
     keys.company.as_ref()?;
     let input = PlanInput {
         lead,
         external_id: OUR_ID,
+        former_ids: &own_keys(lead.key.clone(), link, &[]).former,
         times: TimeFormat::UnixSeconds,
         link,
         intents: &[],
@@ -261,10 +262,10 @@ fn a_company_that_is_there_is_filled_and_pointed_to_once() {
     assert!(planned(&ada_of("Engine Ltd"), Some(&link), None, Vec::new()).is_none());
     let mut moved = ada_of("Engine Ltd");
     moved.fields.insert("city".into(), LeadField { value: Value::Text("Bonn".into()), ..moved.fields["city"].clone() });
-    let keys = match_keys(&moved, OUR_ID, Some(&link), &[], TimeFormat::UnixSeconds, false, &with_companies());
+    let keys = match_keys(&moved, &own(), Some(&link), &[], TimeFormat::UnixSeconds, false, &with_companies());
     assert_eq!(keys.company.unwrap().known.unwrap().id.as_str(), "0011");
     let keys =
-        match_keys(&ada_of("Tabulator"), OUR_ID, Some(&link), &[], TimeFormat::UnixSeconds, false, &with_companies());
+        match_keys(&ada_of("Tabulator"), &own(), Some(&link), &[], TimeFormat::UnixSeconds, false, &with_companies());
     assert_eq!(keys.company.unwrap().known, None, "another company");
 }
 

@@ -24,6 +24,7 @@ fn carried_out(case: &Case, plan: &SyncPlan, rewrites: bool) -> Case {
         bases,
         kept: plan.kept.clone(),
         left_out: plan.left_out.clone(),
+        in_doubt: plan.in_doubt.clone(),
         ..known
     };
     Case {

@@ -5,7 +5,12 @@ use super::*;
 const OTHER_ID: &str = "cl_other";
 
 fn other(deleted: bool) -> Owner {
-    Owner { lead: LeadKey::new("klozeo", OTHER_ID), external_id: OTHER_ID.to_owned(), deleted, excluded: false }
+    Owner {
+        lead: LeadKey::new("klozeo", OTHER_ID),
+        keys: OwnKeys { now: OTHER_ID.to_owned(), ..own() },
+        deleted,
+        excluded: false,
+    }
 }
 
 /// A record that carries another lead's ID, in another city.
@@ -170,6 +175,8 @@ fn a_record_that_may_be_another_persons_is_asked_about_left_alone_and_not_taken(
     let case = Case { owner: Some(other(false)), ..Case::unlinked(vec![(sister, MatchedBy::Email)]) };
     let told = &case.plan().questions[0];
     assert!(told.detail.starts_with("the record belongs to lead klozeo/cl_other already, and "), "{}", told.detail);
+    let asked = told.for_deciding();
+    assert_eq!(asked, format!("{}: the lead is Ada Lovelace, and the record Grace Lovelace", told.detail));
 }
 
 #[test]

@@ -40,6 +40,13 @@ fn an_answer_has_to_fit_its_question() {
     check(ConflictKind::Match, r#"{"choose":"record","record_id":"003A"}"#, Ok(record("Contact", "003A")));
     check(ConflictKind::Match, r#"{"choose":"record","record_id":"00QB"}"#, Err("003A"));
     check(ConflictKind::Match, r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#, Err("003A"));
+    let contradicts = "object: Lead is written, and 003A is the ID of a record of kind Contact";
+    check(ConflictKind::Match, r#"{"choose":"record","record_id":"003A","object":"Lead"}"#, Err(contradicts));
+    check(
+        ConflictKind::Match,
+        r#"{"choose":"record","record_id":"003A","object":"Contact"}"#,
+        Ok(record("Contact", "003A")),
+    );
     check(ConflictKind::Match, r#"{"choose":"record"}"#, Err("record_id"));
     check(ConflictKind::Match, r#"{"choose":"create"}"#, Ok(Choice::Create));
 }
@@ -60,7 +67,10 @@ fn the_id_tells_the_kind_of_a_record_where_the_conflict_names_none() {
         };
         check(r#"{"choose":"record","record_id":"00QB"}"#, Ok(("Lead", "00QBfull")));
         check(r#"{"choose":"record","record_id":"00QB","object":"Lead"}"#, Ok(("Lead", "00QBfull")));
-        check(r#"{"choose":"record","record_id":"00QB","object":"Contact"}"#, Err("object: 00QB is the ID of"));
+        check(
+            r#"{"choose":"record","record_id":"00QB","object":"Contact"}"#,
+            Err("object: Contact is written, and 00QB is the ID of a record of kind Lead"),
+        );
         check(r#"{"choose":"record","record_id":"a0BX"}"#, Err("object:"));
         check(r#"{"choose":"record","record_id":"a0BX","object":"Person__c"}"#, Ok(("Person__c", "a0BX")));
     }

@@ -48,7 +48,7 @@ const NO_SLOT: &str = "0 + 0";
 
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
-pub(super) static TABLES: [Table; 25] = [
+pub(super) static TABLES: [Table; 26] = [
     Table {
         name: "events",
         there: "events",
@@ -151,6 +151,7 @@ pub(super) static TABLES: [Table; 25] = [
             column("kept", Json),
             column("left_out", Json),
             made("lacks", Bool, "left_out <> '{}'"),
+            column("in_doubt", Text),
             column("fingerprint", Text),
             column("revision", Big),
             column("linked_at", Time),
@@ -178,6 +179,22 @@ pub(super) static TABLES: [Table; 25] = [
             column("lead_id", Text),
             column("other_source", Text),
             column("other_lead_id", Text),
+            column("same", Text),
+            column("by_hand", Bool),
+            column("since", Time),
+            column("found_at", Time),
+        ],
+    },
+    Table {
+        name: "strangers",
+        there: "strangers",
+        keys: 4,
+        columns: &[
+            column("destination", Text),
+            column("source", Text),
+            column("lead_id", Text),
+            column("record_id", Text),
+            column("object", Text),
             column("same", Text),
             column("by_hand", Bool),
             column("since", Time),

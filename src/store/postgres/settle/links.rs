@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::{Connection, PgConnection};
 
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
-use crate::domain::plan::{ConflictKind, Link};
+use super::heirs::{Parting, find_heir, hand_over, unlink};
+use crate::domain::ids::{DestinationName, LeadKey, RecordId, RecordRef};
+use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
 use crate::store::postgres::keys::JobKeys;
 use crate::store::postgres::time::Time;
 use crate::store::stored::{left_out_to_json, pairs_to_json};
-use crate::store::{LinkChange, NewLogRow, Operation, Outcome, Settlement, StoreResult};
+use crate::store::{LinkChange, NewLogRow, Settlement, StoreResult};
 
 /// Another row has that key already.
 const UNIQUE_VIOLATION: &str = "23505";
@@ -57,6 +58,7 @@ struct Columns<'a> {
     kept: Vec<String>,
     left_out: Vec<String>,
     lacks: Vec<bool>,
+    in_doubt: Vec<Option<&'a str>>,
     fingerprints: Vec<&'a str>,
 }
 
@@ -72,6 +74,7 @@ impl<'a> Columns<'a> {
             kept: new.iter().map(|new| pairs_to_json(&new.link.kept)).collect(),
             left_out: new.iter().map(|new| left_out_to_json(&new.link.left_out)).collect(),
             lacks: new.iter().map(|new| !new.link.left_out.is_empty()).collect(),
+            in_doubt: new.iter().map(|new| in_doubt(new.link)).collect(),
             fingerprints: new.iter().map(|new| new.link.fingerprint.as_str()).collect(),
         }
     }
@@ -123,13 +126,13 @@ pub(in crate::store::postgres) async fn insert_all(
     let columns = Columns::of(&in_order);
     let inserted: Vec<(String, String, String)> = sqlx::query_as(
         "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept, left_out,
-                            lacks, fingerprint, revision, linked_at)
+                            lacks, in_doubt, fingerprint, revision, linked_at)
          SELECT destination, source, lead_id, object, record_id, matched_by, owner, bases::json, kept::json,
-                left_out::json, lacks, fingerprint, 1, linked_at
+                left_out::json, lacks, in_doubt, fingerprint, 1, linked_at
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[],
-                       $8::text[], $9::text[], $10::text[], $11::boolean[], $12::text[], $13::timestamptz[])
+                       $8::text[], $9::text[], $10::text[], $11::boolean[], $12::text[], $13::text[], $14::timestamptz[])
              AS u (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept, left_out, lacks,
-                   fingerprint, linked_at)
+                   in_doubt, fingerprint, linked_at)
          ON CONFLICT DO NOTHING
          RETURNING destination, source, lead_id",
     )
@@ -144,6 +147,7 @@ pub(in crate::store::postgres) async fn insert_all(
     .bind(columns.kept)
     .bind(columns.left_out)
     .bind(columns.lacks)
+    .bind(columns.in_doubt)
     .bind(columns.fingerprints)
     .bind(in_order.iter().map(|new| Time(new.now)).collect::<Vec<_>>())
     .fetch_all(db)
@@ -165,12 +169,13 @@ async fn update_all(db: &mut PgConnection, new: &[(&NewLink<'_>, i64)]) -> Store
     let updated: Vec<i64> = sqlx::query_scalar(
         "UPDATE links l
             SET object = u.object, matched_by = u.matched_by, bases = u.bases::json, kept = u.kept::json,
-                left_out = u.left_out::json, lacks = u.lacks, fingerprint = u.fingerprint, revision = l.revision + 1
+                left_out = u.left_out::json, lacks = u.lacks, in_doubt = u.in_doubt, fingerprint = u.fingerprint,
+                revision = l.revision + 1
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[],
-                       $8::text[], $9::text[], $10::text[], $11::boolean[], $12::text[], $13::bigint[])
+                       $8::text[], $9::text[], $10::text[], $11::boolean[], $12::text[], $13::text[], $14::bigint[])
                 WITH ORDINALITY
              AS u (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept, left_out, lacks,
-                   fingerprint, revision, n)
+                   in_doubt, fingerprint, revision, n)
           WHERE l.destination = u.destination AND l.source = u.source AND l.lead_id = u.lead_id
             AND l.revision = u.revision AND l.record_id = u.record_id AND l.owner = u.owner
       RETURNING u.n",
@@ -186,6 +191,7 @@ async fn update_all(db: &mut PgConnection, new: &[(&NewLink<'_>, i64)]) -> Store
     .bind(columns.kept)
     .bind(columns.left_out)
     .bind(columns.lacks)
+    .bind(columns.in_doubt)
     .bind(columns.fingerprints)
     .bind(new.iter().map(|(_, revision)| *revision).collect::<Vec<_>>())
     .fetch_all(db)
@@ -276,7 +282,8 @@ async fn update(db: &mut PgConnection, new: &NewLink<'_>, revision: i64) -> Stor
     let mut attempt = db.begin().await?;
     let updated = sqlx::query(
         "UPDATE links SET object = $5, record_id = $6, matched_by = $7, owner = $8, bases = $9::json, kept = $10::json,
-                          left_out = $11::json, lacks = $12, fingerprint = $13, revision = revision + 1
+                          left_out = $11::json, lacks = $12, in_doubt = $13, fingerprint = $14,
+                          revision = revision + 1
           WHERE destination = $1 AND source = $2 AND lead_id = $3 AND revision = $4",
     )
     .bind(new.destination.as_str())
@@ -291,6 +298,7 @@ async fn update(db: &mut PgConnection, new: &NewLink<'_>, revision: i64) -> Stor
     .bind(pairs_to_json(&new.link.kept))
     .bind(left_out_to_json(&new.link.left_out))
     .bind(!new.link.left_out.is_empty())
+    .bind(in_doubt(new.link))
     .bind(&new.link.fingerprint)
     .execute(&mut *attempt)
     .await;
@@ -305,6 +313,10 @@ async fn update(db: &mut PgConnection, new: &NewLink<'_>, revision: i64) -> Stor
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn in_doubt(link: &Link) -> Option<&str> {
+    link.in_doubt.as_ref().map(RecordId::as_str)
 }
 
 async fn remove(db: &mut PgConnection, settlement: &Settlement, revision: i64) -> StoreResult<bool> {
@@ -346,7 +358,7 @@ async fn take_from_deleted(
     Ok(taken.rows_affected() == 1)
 }
 
-/// Unlinks the lead and hands its record to the oldest living sharer. Without one it stays linked: whoever comes next finds
+/// Unlinks the lead and hands its record to its heir. Without one it stays linked: whoever comes next finds
 /// whose the record was.
 async fn release(
     db: &mut PgConnection,
@@ -409,82 +421,4 @@ async fn drop_links(
     .execute(db)
     .await?;
     Ok(true)
-}
-
-/// A lead that is gone, and where.
-pub(in crate::store::postgres) struct Parting<'a> {
-    pub destination: &'a DestinationName,
-    pub lead: &'a LeadKey,
-    pub now: Timestamp,
-}
-
-/// The oldest living sharer of a record.
-pub(in crate::store::postgres) async fn find_heir(
-    db: &mut PgConnection,
-    destination: &DestinationName,
-    record: &RecordRef,
-) -> StoreResult<Option<LeadKey>> {
-    let heir: Option<(String, String)> = sqlx::query_as(
-        r#"SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-            WHERE l.destination = $1 AND l.record_id = $2 AND NOT l.owner AND NOT d.deleted AND NOT d.excluded
-            ORDER BY l.linked_at, l.source COLLATE "C", l.lead_id COLLATE "C" LIMIT 1"#,
-    )
-    .bind(destination.as_str())
-    .bind(record.id.as_str())
-    .fetch_optional(db)
-    .await?;
-    Ok(heir.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())))
-}
-
-/// Deletes a lead's link.
-pub(in crate::store::postgres) async fn unlink(
-    db: &mut PgConnection,
-    destination: &DestinationName,
-    lead: &LeadKey,
-) -> StoreResult<()> {
-    sqlx::query("DELETE FROM links WHERE destination = $1 AND source = $2 AND lead_id = $3")
-        .bind(destination.as_str())
-        .bind(lead.source.as_str())
-        .bind(lead.id.as_str())
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-/// Makes `heir`, whose job was made due before, the record's owner, without a base: what the record holds came from the
-/// other lead. The empty fingerprint says that its key is to replace the other's.
-pub(in crate::store::postgres) async fn hand_over(
-    db: &mut PgConnection,
-    parting: &Parting<'_>,
-    record: RecordRef,
-    heir: &LeadKey,
-) -> StoreResult<NewLogRow> {
-    let Parting { destination, lead, now } = *parting;
-    sqlx::query(
-        "UPDATE links SET owner = true, bases = '{}', kept = '{}', left_out = '{}', lacks = false, fingerprint = '',
-                          revision = revision + 1
-          WHERE destination = $1 AND source = $2 AND lead_id = $3",
-    )
-    .bind(destination.as_str())
-    .bind(heir.source.as_str())
-    .bind(heir.id.as_str())
-    .execute(&mut *db)
-    .await?;
-    sqlx::query(
-        "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = $5, closed_at = $5
-          WHERE destination = $1 AND source = $2 AND lead_id = $3 AND kind = $4 AND state = 'open'",
-    )
-    .bind(destination.as_str())
-    .bind(heir.source.as_str())
-    .bind(heir.id.as_str())
-    .bind(ConflictKind::SharedRecord.as_str())
-    .bind(Time(now))
-    .execute(&mut *db)
-    .await?;
-    Ok(NewLogRow {
-        record: Some(record),
-        error_code: Some("became_owner".to_owned()),
-        error: Some(format!("owns the record from now on, since lead {lead} is gone")),
-        ..NewLogRow::note(now, heir.clone(), destination.clone(), Operation::Skip, Outcome::Ok)
-    })
 }

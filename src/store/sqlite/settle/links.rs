@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, LeadKey, RecordId, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::plan::{ConflictKind, Link};
 use crate::domain::time::Timestamp;
@@ -48,8 +48,8 @@ pub(in crate::store::sqlite) fn insert_new(
     let inserted = db
         .prepare_cached(
             "INSERT INTO links (destination, source, lead_id, object, record_id, matched_by, owner, bases, kept,
-                                fingerprint, left_out, revision, linked_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1, ?12)
+                                fingerprint, left_out, in_doubt, revision, linked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 1, ?13)
              ON CONFLICT DO NOTHING",
         )?
         .execute(params![
@@ -64,6 +64,7 @@ pub(in crate::store::sqlite) fn insert_new(
             pairs_to_json(&link.kept),
             link.fingerprint,
             left_out_to_json(&link.left_out),
+            in_doubt(link),
             now.as_micros(),
         ])?;
     Ok(inserted == 1)
@@ -72,7 +73,7 @@ pub(in crate::store::sqlite) fn insert_new(
 fn update(db: &Connection, settlement: &Settlement, link: &Link, revision: i64) -> StoreResult<bool> {
     let mut update = db.prepare_cached(
         "UPDATE OR IGNORE links SET object = ?5, record_id = ?6, matched_by = ?7, owner = ?8, bases = ?9, kept = ?10,
-                                    fingerprint = ?11, left_out = ?12, revision = revision + 1
+                                    fingerprint = ?11, left_out = ?12, in_doubt = ?13, revision = revision + 1
           WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND revision = ?4",
     )?;
     let link_values = params![
@@ -88,11 +89,16 @@ fn update(db: &Connection, settlement: &Settlement, link: &Link, revision: i64) 
         pairs_to_json(&link.kept),
         link.fingerprint,
         left_out_to_json(&link.left_out),
+        in_doubt(link),
     ];
     if update.execute(link_values)? == 1 {
         return Ok(true);
     }
     Ok(take_from_deleted(db, settlement, link, revision)? && update.execute(link_values)? == 1)
+}
+
+fn in_doubt(link: &Link) -> Option<&str> {
+    link.in_doubt.as_ref().map(RecordId::as_str)
 }
 
 fn remove(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResult<bool> {
@@ -122,7 +128,7 @@ fn take_from_deleted(db: &Connection, settlement: &Settlement, link: &Link, revi
     Ok(taken == 1)
 }
 
-/// Unlinks the lead and hands its record to the oldest living sharer. Without one it stays linked: whoever comes next finds
+/// Unlinks the lead and hands its record to its heir. Without one it stays linked: whoever comes next finds
 /// whose the record was.
 fn release(db: &Connection, settlement: &Settlement, revision: i64) -> StoreResult<bool> {
     let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
@@ -179,7 +185,7 @@ pub(in crate::store::sqlite) struct Parting<'a> {
     pub now: Timestamp,
 }
 
-/// The oldest living sharer of a record.
+/// The oldest living sharer of a record, of those who are surely that person.
 pub(in crate::store::sqlite) fn find_heir(
     db: &Connection,
     destination: &DestinationName,
@@ -188,7 +194,8 @@ pub(in crate::store::sqlite) fn find_heir(
     let heir = db
         .prepare_cached(
             "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-              WHERE l.destination = ?1 AND l.record_id = ?2 AND l.owner = 0 AND d.deleted = 0 AND d.excluded = 0
+              WHERE l.destination = ?1 AND l.record_id = ?2 AND l.owner = 0 AND l.in_doubt IS NULL
+                AND d.deleted = 0 AND d.excluded = 0
               ORDER BY l.linked_at, l.source, l.lead_id LIMIT 1",
         )?
         .query_row(params![destination.as_str(), record.id.as_str()], |row| {

@@ -1,5 +1,6 @@
 //! What makes a mapping another one.
 
+use super::super::*;
 use super::*;
 use crate::domain::mapping::FieldType;
 use crate::domain::mapping::convert::tests as samples;
