@@ -224,7 +224,7 @@ pub struct Written {
 pub enum CrmError {
     /// Too much at once; the same request later.
     #[error("the CRM limits the rate of calls")]
-    Throttled { retry_after: Option<Duration> },
+    Throttled { code: &'static str, retry_after: Option<Duration> },
     /// The daily allowance of calls is used up, ours or the organisation's.
     #[error("the daily allowance of API calls is used up ({code})")]
     BudgetSpent { code: String, until: Option<Timestamp> },
@@ -289,6 +289,11 @@ impl CrmError {
         CrmError::Unavailable { code: TOO_LATE.to_owned(), detail: "the batch took too long to prepare".to_owned() }
     }
 
+    /// Too much at once of whatever it is.
+    pub const fn throttled(retry_after: Option<Duration>) -> Self {
+        CrmError::Throttled { code: "throttled", retry_after }
+    }
+
     /// Whether it is [`Self::too_late`], which says nothing of the CRM.
     pub fn is_too_late(&self) -> bool {
         matches!(self, CrmError::Unavailable { code, .. } if code == TOO_LATE)
@@ -323,7 +328,7 @@ impl CrmError {
     /// The stable word under which the log, the API and metrics group this error: the CRM's own code where it gave one.
     pub fn code(&self) -> &str {
         match self {
-            CrmError::Throttled { .. } => "throttled",
+            CrmError::Throttled { code, .. } => code,
             CrmError::Unknown { .. } => "no_answer",
             CrmError::Converted { .. } => "converted",
             CrmError::BudgetSpent { code, .. }

@@ -15,6 +15,7 @@ pub mod cel;
 pub mod check;
 pub mod company;
 pub mod divergence;
+pub mod listed;
 pub mod mapping;
 pub mod missing;
 pub mod opportunity;

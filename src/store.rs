@@ -176,13 +176,20 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     /// conflict is open and still at this revision.
     async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered>;
 
-    /// Closes open questions about fields that are none of these: their rows are no longer in the mapping. Answers how many.
+    /// Closes open questions about fields that are none of these: their rows are no longer in the mapping. So, too, those about
+    /// companies, unless `companies` are looked up. Answers how many. Leads of which that was done to a question that can be
+    /// answered again are owed, behind live work: what still stands is asked again.
     async fn close_vanished(
         &self,
         destination: &DestinationName,
         fields: &[FieldName],
+        companies: bool,
         now: Timestamp,
     ) -> StoreResult<u64>;
+
+    /// Closes the open questions of every destination but these, and answers how many. Leads of which that was done while their
+    /// destination was away are owed there, behind live work: what still stands is asked again.
+    async fn close_orphaned(&self, destinations: &[DestinationName], now: Timestamp) -> StoreResult<u64>;
 
     /// Links a lead to a record by a person's order, or unlinks it. What it owned before goes to its heir; the lead's open
     /// conflicts there close; it is owed now, whatever refused it before. A lead that is unlinked is not taken for that

@@ -127,6 +127,17 @@ CREATE INDEX links_sharer ON links (destination, record_id) WHERE NOT owner;
 CREATE INDEX links_shared ON links (linked_at, destination, source, lead_id) WHERE NOT owner;
 CREATE INDEX links_lacking ON links (destination, fingerprint) WHERE lacks;
 
+-- By which rules a lead was planned last that owes nothing, where its link does not tell: it has none, since the filter
+-- leaves it alone, or its destination only observed.
+CREATE TABLE left_alone (
+    destination text COLLATE "C" NOT NULL,
+    source      text COLLATE "C" NOT NULL,
+    lead_id     text COLLATE "C" NOT NULL,
+    fingerprint text NOT NULL,
+    observed    boolean NOT NULL,
+    PRIMARY KEY (lead_id, source, destination)
+);
+
 -- What is owed: one row per lead and destination, gone when both agree. Neither here nor in `events` are there constraints
 -- or columns that the server computes: both are written for each webhook, and the server reads such rules anew each time.
 CREATE TABLE jobs (
@@ -252,6 +263,7 @@ CREATE TABLE conflicts (
 CREATE UNIQUE INDEX conflicts_open ON conflicts (destination, source, lead_id, kind, field) WHERE state = 'open';
 CREATE INDEX conflicts_lead ON conflicts (source, lead_id, id);
 CREATE INDEX conflicts_state ON conflicts (state, id);
+CREATE INDEX conflicts_closed ON conflicts (closed_why, destination) WHERE closed_why IS NOT NULL;
 
 -- What was done, append only. By month, as `events`.
 CREATE SEQUENCE sync_log_ids;

@@ -110,6 +110,17 @@ CREATE INDEX links_sharer ON links (destination, record_id) WHERE owner = 0;
 CREATE INDEX links_shared ON links (linked_at) WHERE owner = 0;
 CREATE INDEX links_left_out ON links (destination, fingerprint) WHERE left_out <> '{}';
 
+-- By which rules a lead was planned last that owes nothing, where its link does not tell: it has none, since the filter
+-- leaves it alone, or its destination only observed.
+CREATE TABLE left_alone (
+    destination TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    lead_id     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    observed    INTEGER NOT NULL,
+    PRIMARY KEY (lead_id, source, destination)
+) WITHOUT ROWID;
+
 -- What is owed: one row per lead and destination, gone when both agree.
 CREATE TABLE jobs (
     id              INTEGER PRIMARY KEY,                       -- jobs that came together lie together: claims touch few pages
@@ -210,6 +221,7 @@ CREATE TABLE conflicts (
 CREATE UNIQUE INDEX conflicts_open ON conflicts (destination, source, lead_id, kind, field) WHERE state = 'open';
 CREATE INDEX conflicts_lead ON conflicts (source, lead_id, id);
 CREATE INDEX conflicts_state ON conflicts (state, id);
+CREATE INDEX conflicts_closed ON conflicts (closed_why, destination) WHERE closed_why IS NOT NULL;
 
 -- What was done, append only.
 CREATE TABLE sync_log (

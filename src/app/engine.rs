@@ -20,6 +20,7 @@ use crate::crm::salesforce::ENDPOINTS;
 use crate::crm::{CallMeter, OnDuplicate};
 use crate::domain::envelope::Reader;
 use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::listed::Listed;
 use crate::http;
 use crate::http::admin::state::{AdminParts, AdminState};
 use crate::http::figures::Figures;
@@ -153,7 +154,9 @@ impl Engine {
 fn source_readings(config: &Config) -> Result<Arc<BTreeMap<SourceName, SourceReading>>> {
     let reading = |(name, source): (&SourceName, &crate::config::SourceConfig)| {
         let reader = Reader::new(source.read.clone()).with_context(|| format!("source {name}"))?;
-        Ok((name.clone(), SourceReading { reader }))
+        let fed = config.destinations.values().filter(|destination| destination.sources.contains(name));
+        let listed = Listed::by(fed.flat_map(|destination| &destination.fields));
+        Ok((name.clone(), SourceReading { reader, listed }))
     };
     config.sources.iter().map(reading).collect::<Result<_>>().map(Arc::new)
 }
@@ -236,8 +239,16 @@ async fn new_gate(
     Ok(gate)
 }
 
-/// Says which leads wait for a destination that is not configured any more.
+/// Says which leads wait for a destination that is not configured any more, and closes what nobody can answer for it.
 async fn tell_of_orphans(config: &Config, store: &dyn Store, clock: &Clock) -> Result<()> {
+    let known: Vec<DestinationName> = config.destinations.keys().cloned().collect();
+    let closed = store.close_orphaned(&known, clock.now()).await?;
+    if closed > 0 {
+        warn!(
+            conflicts = closed,
+            "closed {closed} conflicts of destinations that are not in the configuration any more; one that comes back asks again"
+        );
+    }
     for queue in store.queue_figures(clock.now()).await? {
         let jobs = queue.ready + queue.leased + queue.retrying + queue.held + queue.dead;
         let name = &queue.destination;

@@ -34,7 +34,7 @@ use crate::http::admin::state::{
 use crate::intake::Holding;
 use crate::queue::destination::{Destination, Undescribed};
 use crate::source;
-use crate::store::{NewRun, Ordered, Page, ResyncScope, RunProgress, RunRow, Store, StoreResult};
+use crate::store::{NewRun, Ordered, Page, PlannedBy, ResyncScope, RunProgress, RunRow, Store, StoreResult};
 use crate::telemetry::Sparsely;
 
 /// How often the CRM's schema is looked at again.
@@ -311,8 +311,10 @@ impl Operations for AppOperations {
         }
     }
 
-    fn fingerprint(&self, destination: &DestinationName) -> Option<String> {
-        Some(self.destinations.get(destination)?.rules()?.fingerprint.clone())
+    fn planned_by(&self, destination: &DestinationName) -> Option<PlannedBy> {
+        let destination = self.destinations.get(destination)?;
+        let fingerprint = destination.rules()?.fingerprint.clone();
+        Some(PlannedBy { fingerprint, observed: destination.observes() })
     }
 
     async fn checks(&self) -> StoreResult<Vec<CheckReport>> {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::domain::ids::{DestinationName, SourceName};
 use crate::domain::job::Class;
-use crate::store::{DirtyMark, ResyncScope, RunProgress, RunRow, Store, StoreResult};
+use crate::store::{DirtyMark, PlannedBy, ResyncScope, RunProgress, RunRow, Store, StoreResult};
 
 /// How many leads are marked in one transaction.
 const STEP: u32 = 500;
@@ -30,19 +30,25 @@ struct Told {
     q: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     planned_otherwise_than: Option<String>,
+    /// Of those rules.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    observed: bool,
 }
 
 /// Writes a scope for the run.
 pub(super) fn scope_to_json(scope: &ResyncScope) -> String {
     let sources = scope.sources.iter().map(ToString::to_string).collect();
     let ResyncScope { email, q, planned_otherwise_than, .. } = scope.clone();
-    let told = Told { destination: scope.destination.to_string(), sources, email, q, planned_otherwise_than };
+    let (planned_otherwise_than, observed) = planned_otherwise_than.map(|by| (by.fingerprint, by.observed)).unzip();
+    let (destination, observed) = (scope.destination.to_string(), observed.unwrap_or_default());
+    let told = Told { destination, sources, email, q, planned_otherwise_than, observed };
     serde_json::to_string(&told).expect("texts can be written")
 }
 
 /// Reads what [`scope_to_json`] wrote.
 pub(super) fn scope_from_json(text: &str) -> Option<ResyncScope> {
-    let Told { destination, sources, email, q, planned_otherwise_than } = serde_json::from_str(text).ok()?;
+    let Told { destination, sources, email, q, planned_otherwise_than, observed } = serde_json::from_str(text).ok()?;
+    let planned_otherwise_than = planned_otherwise_than.map(|fingerprint| PlannedBy { fingerprint, observed });
     let sources = sources.into_iter().map(SourceName::new).collect();
     Some(ResyncScope { destination: DestinationName::new(destination), sources, email, q, planned_otherwise_than })
 }

@@ -436,7 +436,7 @@ mod tests {
         let (gate, clock) = gate();
         let first = permit(&gate);
         assert!(matches!(gate.enter(WorkClass::Live), Entry::Busy));
-        first.answered(Err(&CrmError::Throttled { retry_after: Some(Duration::from_secs(60)) }));
+        first.answered(Err(&CrmError::throttled(Some(Duration::from_secs(60)))));
         drop(first);
         let Entry::Closed { until, why: GateReason::Throttled } = gate.enter(WorkClass::Live) else { panic!("open") };
         assert_eq!(until, Some(clock.now().after(Duration::from_secs(60))));

@@ -144,4 +144,4 @@ impl Wrong {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

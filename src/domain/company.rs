@@ -126,9 +126,12 @@ impl Facts {
             CrmValue::Text(text) => Some(text.as_str()),
             _ => None,
         };
+        let external_id = external_id.and_then(text);
+        // One that was made by our key has no website where the lead named none.
+        let of_key = || external_id?.strip_prefix("domain:").filter(|domain| domain.contains('.')).map(str::to_owned);
         Self {
-            external_id: external_id.and_then(text).map(str::to_owned),
-            domain: text(&object.website).and_then(of_text).filter(|domain| !is_free_mail(domain)),
+            external_id: external_id.map(str::to_owned),
+            domain: text(&object.website).and_then(of_text).filter(|domain| !is_free_mail(domain)).or_else(of_key),
             forms: text(&object.name).map(forms).unwrap_or_default(),
         }
     }
@@ -182,10 +185,7 @@ pub fn choose<'a>(
         };
     }
     let by_name: Vec<&(&Candidate, Facts)> = all.iter().filter(|(_, facts)| has_name(facts)).collect();
-    let fits = |facts: &Facts| match &facts.domain {
-        Some(domain) if !keys.domains.is_empty() => keys.domains.iter().any(|own| label(own) == label(domain)),
-        _ => true,
-    };
+    let fits = |facts: &Facts| !are_apart(&keys.domains, &facts.domain.iter().cloned().collect());
     let fitting: Vec<&&(&Candidate, Facts)> = by_name.iter().filter(|(_, facts)| fits(facts)).collect();
     match (&by_name[..], &fitting[..]) {
         ([], _) => {}
@@ -213,11 +213,17 @@ fn ask<'a>(hits: &[&(&Candidate, Facts)], by: MatchedBy, detail: &str) -> Compan
         record: hit.record.reference(),
         by,
         speaks: match &facts.domain {
-            Some(domain) => format!("found by {}; its website is at {domain}", by.as_str()),
+            Some(domain) => format!("found by {}; it is at {domain}", by.as_str()),
             None => format!("found by {}; it has no website", by.as_str()),
         },
     };
     CompanyMatch::Ask { candidates: hits.iter().map(candidate).collect(), detail: detail.to_owned() }
+}
+
+/// Whether companies of one name are not taken for one, since they are at other domains.
+pub fn are_apart(one: &BTreeSet<String>, other: &BTreeSet<String>) -> bool {
+    let meet = || one.iter().any(|domain| other.iter().any(|other| label(domain) == label(other)));
+    !one.is_empty() && !other.is_empty() && !meet()
 }
 
 /// The part of a domain that is a name: `acme` of `acme.co.uk`.

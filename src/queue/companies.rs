@@ -4,7 +4,7 @@ mod groups;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use self::groups::{Group, groups};
+use self::groups::{Group, groups, namesakes};
 use super::batch::{Batch, Member, Planned, Report};
 use super::beside::{Done, Owed};
 use super::keys::{self, Deferred, InHand};
@@ -191,6 +191,24 @@ impl Batch {
             decisions: task.decisions.clone(),
         }
     }
+}
+
+/// The plans but those whose company is to be made, and may be another one than that of the same name which is made before it:
+/// those leads wait, and find that one.
+pub(super) fn without_namesakes(planned: Vec<Planned>, deferred: &mut Deferred) -> Vec<Planned> {
+    let made = planned.iter().enumerate().filter_map(|(place, one)| {
+        let of = one.plan.company.as_ref()?;
+        matches!(of.action, CompanyAction::Create { .. }).then_some((place, &of.keys))
+    });
+    let waiting = namesakes(made);
+    let mut kept = Vec::with_capacity(planned.len());
+    for (place, one) in planned.into_iter().enumerate() {
+        match waiting.contains(&place) {
+            true => deferred.add(one.member.job, InHand::Neighbours),
+            false => kept.push(one),
+        }
+    }
+    kept
 }
 
 /// The companies to be made: one for all leads whose keys meet, even if a person said of each that it is another company than

@@ -25,6 +25,7 @@ use crate::domain::cel::Expression;
 use crate::domain::envelope::{Reader, TimeFormat};
 use crate::domain::ids::{DestinationName, FieldName, ObjectName, SourceName};
 use crate::domain::job::Class;
+use crate::domain::listed::Listed;
 use crate::domain::mapping::FieldRow;
 use crate::domain::matching::{MatchedBy, OnAmbiguous, OnShared};
 use crate::domain::plan::{OnCrmDelete, OnDelete};
@@ -75,10 +76,11 @@ pub struct CompanySettings {
     pub by_contacts: bool,
 }
 
-/// How a source's stored events are read.
+/// How a source's stored events are read, and by what its leads are listed, whichever destination's worker folds them.
 #[derive(Debug)]
 pub struct SourceReading {
     pub reader: Reader,
+    pub listed: Listed,
 }
 
 /// A configured CRM with everything that syncing to it needs.
@@ -177,7 +179,7 @@ impl Destination {
         std::mem::take(&mut *self.ran_out.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn observes(&self) -> bool {
+    pub fn observes(&self) -> bool {
         self.settings.observe
     }
 
@@ -282,9 +284,10 @@ impl Destination {
         }
         let rows = rules_of_all(&rules.sync).flat_map(|(_, rules)| &rules.rows);
         let rows: Vec<FieldName> = rows.map(|row| row.crm.clone()).collect();
-        let closed = self.store.close_vanished(&self.name, &rows, self.clock.now()).await?;
+        let companies = self.settings.company.is_some();
+        let closed = self.store.close_vanished(&self.name, &rows, companies, self.clock.now()).await?;
         if closed > 0 {
-            info!(destination = %self.name, conflicts = closed, "closed {closed} conflicts of {}, since their rows are no longer in the mapping", self.name);
+            info!(destination = %self.name, conflicts = closed, "closed {closed} conflicts of {}, since the mapping has no longer what they are about", self.name);
         }
         let leads = self.store.leads_with_rows_left_out(&self.name, &rules.fingerprint).await?;
         if !leads.is_empty() {

@@ -8,7 +8,6 @@ use crate::domain::envelope::{Reader, Unreadable};
 use crate::domain::headers::received_at;
 use crate::domain::ids::LeadKey;
 use crate::domain::lead::{Arrival, Change, Lead};
-use crate::domain::value::Value;
 use crate::store::{ClaimedJob, EventState, FoldedLead, StoreResult, StoredEvent, Work};
 
 /// Loads the jobs' leads, folds what is not folded yet and saves the result.
@@ -37,8 +36,9 @@ pub(super) async fn load_folded(
                 done.push((job, lead, work));
                 continue;
             }
-            let email = text(&lead, "email").map(|email| email.to_lowercase());
-            let name = full_name(&lead);
+            let listed = destination.sources.get(&lead.key.source).map(|source| &source.listed);
+            let email = listed.and_then(|listed| listed.email(&lead));
+            let name = listed.and_then(|listed| listed.name(&lead));
             folded.push(FoldedLead { lead, expected, events, email, name });
             changed.push((job, work));
         }
@@ -65,20 +65,6 @@ pub(super) fn folded_now(destination: &Destination, work: &mut Work) -> Lead {
         fold_event(destination, &mut lead, event);
     }
     lead
-}
-
-/// The name that the lead is listed by.
-fn full_name(lead: &Lead) -> Option<String> {
-    let part = |field: &str| text(lead, field).filter(|text| !text.is_empty());
-    let parts = || {
-        let parts: Vec<String> = ["first_name", "last_name"].into_iter().filter_map(part).collect();
-        (!parts.is_empty()).then(|| parts.join(" "))
-    };
-    part("name").or_else(parts)
-}
-
-fn text(lead: &Lead, field: &str) -> Option<String> {
-    lead.get(field).and_then(Value::scalar_text).map(|text| text.trim().to_owned())
 }
 
 /// Folds one event. One that today's settings cannot read is put aside, not lost.

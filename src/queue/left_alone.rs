@@ -23,10 +23,12 @@ impl Batch {
         for member in left {
             let plan = self.plan_one(&member, &Candidates::default(), false, &|_| None);
             let is_filtered = matches!(plan.action, Action::Skip { code: FILTERED, .. });
-            if is_filtered && !member.job.forced && self.was_told(&member).await? {
-                told.push(settling.told_before(&member));
+            let told_before = is_filtered && !member.job.forced && self.was_told(&member).await?;
+            let one = Planned::of(member, plan);
+            if told_before {
+                told.push(settling.told_before(&one));
             } else {
-                planned.push(Planned::of(member, plan));
+                planned.push(one);
             }
         }
         self.settle(told, &self.lease).await?;

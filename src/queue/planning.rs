@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::error;
 
 use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, let_others_run};
+use super::companies::without_namesakes;
 use super::destination::{Destination, Rules};
 use super::keys::{self, Deferred};
 use super::left_out::without_known;
@@ -53,7 +54,7 @@ impl Batch {
             let (duplicates, assigns) = (self.destination.settings.duplicates, self.destination.settings.auto_assign);
             planned.push(Planned { duplicates, assigns, ..Planned::of(member, plan) });
         }
-        Ok(planned)
+        Ok(without_namesakes(planned, deferred))
     }
 
     pub(super) fn plan_one(

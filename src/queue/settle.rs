@@ -16,13 +16,13 @@ use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refu
 use super::writes::{Sent, known_before};
 use crate::crm::{CrmError, WriteResult};
 use crate::domain::job::MAY_LAND_FOR;
-use crate::domain::plan::{Action, ConflictKind, LeftOut, Link, SyncPlan};
+use crate::domain::plan::{Action, ConflictKind, FILTERED, LeftOut, Link, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
+    ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, PlannedBy, Refusal, Settlement,
 };
 use crate::telemetry::metrics;
-use conflicts::moot;
+use conflicts::{OUT_OF_THE_FILTER, moot};
 pub(super) use conflicts::{asked_by_duplicate_rule, asks_about_company};
 pub(super) use duplicates::told_of_rule;
 use duplicates::{linked_elsewhere, past_the_rule};
@@ -112,6 +112,7 @@ impl Settling<'_> {
         if matches!((&plan.action, &settlement.link), (Action::Skip { .. }, LinkChange::Keep)) {
             settlement.link = self.planned_by_these_rules(&member);
         }
+        settlement.left_alone = self.left_alone(&member, &plan.action);
         if observes {
             row.outcome = Outcome::Planned;
             settlement.link = LinkChange::Keep;
@@ -124,13 +125,27 @@ impl Settling<'_> {
         settlement
     }
 
-    /// Settles a lead of which there is nothing new to tell.
-    pub fn told_before(&self, member: &Member) -> Settlement {
-        metrics::sync_delay(
-            &self.batch.destination.name,
-            self.batch.destination.clock.now().since(member.job.owed_since),
-        );
-        Settlement { link: self.planned_by_these_rules(member), ..self.blank_settlement(&member.job) }
+    /// Settles a lead of which there is nothing new to tell: it is left alone as this says.
+    pub fn told_before(&self, Planned { member, plan, .. }: &Planned) -> Settlement {
+        let destination = &self.batch.destination;
+        metrics::sync_delay(&destination.name, destination.clock.now().since(member.job.owed_since));
+        let left_alone = self.left_alone(member, &plan.action);
+        match destination.observes() {
+            true => Settlement { left_alone, ..self.blank_settlement(&member.job) },
+            false => {
+                let link = self.planned_by_these_rules(member);
+                Settlement { link, left_alone, ..self.settlement(member, plan) }
+            }
+        }
+    }
+
+    /// What is noted of these rules where the lead's link does not tell that it was planned by them.
+    fn left_alone(&self, member: &Member, action: &Action) -> Option<PlannedBy> {
+        let observes = self.batch.destination.observes();
+        let skipped = matches!(action, Action::Skip { .. });
+        let left = observes || skipped && member.work.link.is_none();
+        let fingerprint = || self.batch.rules.fingerprint.clone();
+        left.then(|| PlannedBy { fingerprint: fingerprint(), observed: observes && !skipped })
     }
 
     /// Notes in the link that these rules ask for nothing, and that what others left out has not been tried by them.
@@ -441,6 +456,7 @@ impl Settling<'_> {
         Settlement {
             questions: plan.questions.clone(),
             moot: moot(&member.work.open_conflicts, plan),
+            moot_why: matches!(plan.action, Action::Skip { code: FILTERED, .. }).then_some(OUT_OF_THE_FILTER),
             ..self.blank_settlement(&member.job)
         }
     }
@@ -454,8 +470,10 @@ impl Settling<'_> {
             wanted: job.wanted,
             end: JobEnd::Done,
             link: LinkChange::Keep,
+            left_alone: None,
             questions: Vec::new(),
             moot: Vec::new(),
+            moot_why: None,
             intents: Vec::new(),
             log: Vec::new(),
             wrote: false,

@@ -81,7 +81,7 @@ pub fn after_error(
         CrmError::Unavailable { code, .. } if BROKEN.contains(&code.as_str()) && job.attempt > BROKEN_FOR => {
             operator(SOME_HOURS)
         }
-        CrmError::Throttled { retry_after } => retry(*retry_after, Outcome::Retry),
+        CrmError::Throttled { retry_after, .. } => retry(*retry_after, Outcome::Retry),
         CrmError::Unknown { .. } => retry(None, Outcome::Unknown),
         CrmError::Unavailable { .. }
         | CrmError::Changed { .. }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn no_delay_undercuts_what_the_crm_asked_for() {
-        let error = CrmError::Throttled { retry_after: Some(Duration::from_secs(90)) };
+        let error = CrmError::throttled(Some(Duration::from_secs(90)));
         let Verdict::End(JobEnd::Retry { due_at, .. }, Outcome::Retry) = verdict(&error, &job(1)) else {
             panic!("a throttled lead must be retried")
         };

@@ -10,6 +10,9 @@ use crate::domain::plan::{CandidateSummary, Choice, ConflictKind, Link, Question
 pub(super) const LINKED_BY_HAND: &str = "a person said which record the lead is";
 pub(super) const UNLINKED_BY_HAND: &str = "a person unlinked the lead";
 pub(super) const VANISHED: &str = "its row is no longer in the mapping";
+pub(super) const NO_COMPANIES: &str = "companies are not looked up any more";
+pub(super) const NO_DESTINATION: &str = "its destination is not in the configuration any more";
+pub(super) const ASKED_AGAIN: &str = "it could not be answered for a while; what still stands is asked again";
 pub(super) const EXCLUDED: &str = "a person excluded the lead from syncing";
 
 /// The link that a person ordered: nothing is agreed on yet, and the record gets the lead's key.

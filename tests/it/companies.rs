@@ -13,12 +13,12 @@ use crate::harness::{Harness, event};
 
 const CREATED: i64 = 1_767_225_600;
 
-fn lead(id: &str, name: &str, email: &str, company: &str) -> Json {
+pub fn lead(id: &str, name: &str, email: &str, company: &str) -> Json {
     json!({ "id": id, "name": name, "email": email, "attributes": [{ "name": "company", "value": company }] })
 }
 
 /// Leads become Contacts of an Account; what says how large a company is goes to the Account.
-fn contacts(company: Company) -> impl Fn(&mut Config) {
+pub fn contacts(company: Company) -> impl Fn(&mut Config) {
     move |config| {
         for destination in config.destinations.values_mut() {
             destination.records.object = "Contact".into();
@@ -39,22 +39,22 @@ fn contacts(company: Company) -> impl Fn(&mut Config) {
     }
 }
 
-async fn make(harness: &Harness, object: &str, fields: Json) -> String {
+pub async fn make(harness: &Harness, object: &str, fields: Json) -> String {
     let made = harness.order("records", json!({ "object": object, "fields": fields })).await;
     made["id"].as_str().unwrap().to_owned()
 }
 
-async fn all(harness: &Harness, object: &str) -> Vec<Json> {
+pub async fn all(harness: &Harness, object: &str) -> Vec<Json> {
     harness.control(&format!("records?object={object}")).await["items"].as_array().unwrap().clone()
 }
 
-async fn send(harness: &Harness, after: i64, lead: &Json) {
+pub async fn send(harness: &Harness, after: i64, lead: &Json) {
     let kind = if after == 0 { "lead.created" } else { "lead.updated" };
     harness.send(&event(kind, CREATED + after, lead)).await;
     harness.settled().await;
 }
 
-async fn contact_of(harness: &Harness, lead: &str) -> Json {
+pub async fn contact_of(harness: &Harness, lead: &str) -> Json {
     let mut contacts = all(harness, "Contact").await;
     contacts.retain(|contact| contact["fields"]["Lead_System_Id__c"] == lead);
     assert_eq!(contacts.len(), 1, "{lead} must be one Contact");

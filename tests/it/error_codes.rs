@@ -13,22 +13,35 @@ const AT: i64 = 1_767_225_600;
 
 /// One line of the list.
 #[derive(Clone, Copy)]
-struct Case {
-    code: &'static str,
+pub struct Case {
+    pub code: &'static str,
+    class: &'static str,
     call: &'static str,
-    follows: &'static str,
+    pub follows: &'static str,
     remedy: &'static str,
 }
 
 impl Case {
     /// The code under which it is logged.
     fn logged(&self) -> &'static str {
-        if self.follows == "converted" {
-            "converted"
-        } else if self.follows == "throttled" {
-            "throttled"
-        } else {
-            self.code
+        if self.follows == "converted" { "converted" } else { self.code }
+    }
+
+    /// What may follow from a code of its class.
+    fn follows_from_class(&self) -> &'static [&'static str] {
+        match self.class {
+            "auth" => &["waits login_refused", "held"],
+            "operator" => &["stopped lookup_refused", "held", "failed"],
+            "throttle" => &["waits allowance_spent", "throttled"],
+            "retry" => &["stopped failing", "owed"],
+            "restart" => &["stopped failing"],
+            "permanent" => &["dead"],
+            "mapping" => &["owed", "stopped lookup_refused"],
+            "conflict" => &["gone", "sought", "asked", "converted", "owed", "held"],
+            "collateral" => &["owed"],
+            "bug" => &["waits login_refused", "stopped lookup_refused", "stopped failing", "owed", "dead"],
+            "done" => &["shown"],
+            other => panic!("{other}"),
         }
     }
 
@@ -63,12 +76,14 @@ impl Case {
 }
 
 /// The lines whose code is answered to one of these calls.
-fn cases(calls: &[&str]) -> Vec<Case> {
+pub fn cases(calls: &[&str]) -> Vec<Case> {
     let lines = include_str!("error_codes/codes.txt").lines().filter(|line| !line.starts_with('#'));
     let cases = lines.map(|line| {
-        let [code, _, call, follows, remedy] =
+        let [code, class, call, follows, remedy] =
             line.split(" | ").collect::<Vec<_>>().try_into().unwrap_or_else(|parts| panic!("{parts:?}"));
-        Case { code, call, follows, remedy }
+        let case = Case { code, class, call, follows, remedy };
+        assert!(case.follows_from_class().contains(&follows), "{line}");
+        case
     });
     let cases: Vec<Case> = cases.filter(|case| calls.contains(&case.call)).collect();
     assert!(!cases.is_empty());
@@ -235,4 +250,23 @@ async fn codes_of_lookups_and_batches_end_as_their_class_says() {
         json!({ "fault": "error", "code": case.code, "level": "part", "path": path })
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_error_inside_of_the_crm_is_tried_a_few_times_and_then_an_operators_matter_with_its_number() {
+    let harness = start().await;
+    for code in ["UNKNOWN_EXCEPTION", "INTERNAL_ERROR"] {
+        let case = Case { code, class: "retry", call: "create", follows: "owed", remedy: "If it does not stop" };
+        let rule = json!({ "fault": "error", "code": code, "level": "record", "when": { "LastName": code } });
+        harness.faults(json!([rule])).await;
+        send(&harness, &case, "lead.created", AT, "Bonn").await;
+        let is_held = |lead: &Json| lead["jobs"][0]["state"] == "held";
+        let job = until(&harness, &format!("leads/klozeo/{}", case.lead()), is_held).await["jobs"][0].clone();
+        assert_eq!(job["code"], code, "{job}");
+        assert!(job["attempt"].as_u64().unwrap() > 3 && job["detail"].as_str().unwrap().contains("ErrorId"), "{job}");
+        harness.faults(json!([])).await;
+        harness.admin_post(&format!("leads/klozeo/{}/sync", case.lead()), json!({})).await;
+        arrived(&harness, &[case], "Bonn").await;
+    }
+    harness.stop().await;
 }

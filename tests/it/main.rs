@@ -5,6 +5,7 @@
 mod bad_crm;
 mod bad_webhooks;
 mod by_hand;
+mod changed_rules;
 mod cli;
 mod companies;
 mod contacts;
@@ -25,6 +26,7 @@ mod harness;
 mod jwt_login;
 mod keys;
 mod kill;
+mod known_companies;
 mod known_people;
 mod missing_fields;
 mod odd_set;

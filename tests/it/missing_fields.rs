@@ -96,6 +96,22 @@ async fn missing_fields_are_shown_created_and_filled() {
     assert_eq!((before.code, before.errors().len()), (1, 10), "{}", before.out);
     assert!(before.errors().contains(&"Lead.Deleted__c".to_owned()), "{}", before.out);
 
+    // What an org answers only here is the matter of its operator, or means that the field is there: of one that is hidden.
+    for case in crate::error_codes::cases(&["create_missing"]) {
+        if case.follows == "shown" {
+            assert_eq!(case.code, "DUPLICATE_DEVELOPER_NAME");
+            continue;
+        }
+        let fault = json!({ "fault": "error", "level": "call", "code": case.code, "path": "sobjects/CustomField" });
+        stage.order("faults", json!({ "rules": [fault] })).await;
+        let told = check(folder.path(), &["--create-missing", "--yes", "--json"]);
+        assert_eq!(told.code, 1, "{}", told.err);
+        assert!(told.outcomes().iter().all(|outcome| outcome.ends_with(" failed")), "{:?}", told.outcomes());
+        let error = told.report()["created"][0]["error"].clone();
+        assert!(error.as_str().unwrap().contains(case.code), "{error}");
+        assert_eq!(check(folder.path(), &["--json"]).errors(), before.errors(), "nothing was created");
+    }
+
     // Nobody sits at a terminal, so nobody is asked. One field fails, and the others are created all the same.
     let fault = json!({ "rules": [{ "fault": "status", "status": 403, "path": "sobjects/CustomField", "count": 1 }] });
     stage.order("faults", fault).await;

@@ -355,3 +355,34 @@ async fn who_shows_a_wrong_token_is_told_of_tokens_and_taken_in_once_it_is_mende
     assert!(!harness.admin_text(&format!("events/{}", event.as_str().unwrap())).await.contains("live.session"));
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn leads_of_every_preset_are_listed_by_address_and_name_wherever_the_sender_puts_them() {
+    for mapped in [true, false] {
+        let configured = |sample: &Sample| {
+            configured(sample.preset, sample.preset, sample.settings, if mapped { sample.rows } else { &[] })
+        };
+        let harness = service(&SAMPLES.iter().map(configured).collect::<Vec<_>>()).await;
+        for sample in SAMPLES {
+            send(&harness, sample, sample.body).await;
+        }
+        harness.settled().await;
+        for sample in SAMPLES {
+            let End::Lead(_, values) = &sample.end else { continue };
+            let of = |field: &str| values.iter().find(|(name, _)| *name == field).map(|(_, value)| *value);
+            let lead = harness.admin(&format!("leads?source={}", sample.preset)).await["items"][0].clone();
+            let name: Vec<&str> = [of("FirstName"), of("LastName")].into_iter().flatten().collect();
+            // Without rows, what no field is called by is not known.
+            if mapped || sample.preset != "github" {
+                let listed = lead["name"].as_str().unwrap_or_default();
+                assert!(listed == name.join(" ") || !mapped && listed.contains(name[0]), "{}: {lead}", sample.preset);
+            }
+            assert_eq!(lead["email"].as_str(), of("Email"), "{}: {lead}", sample.preset);
+            if let Some(email) = of("Email") {
+                let found = harness.admin(&format!("leads?email={email}")).await;
+                assert_eq!(found["items"][0]["source"], sample.preset, "{email}: {found}");
+            }
+        }
+        harness.stop().await;
+    }
+}

@@ -1,5 +1,7 @@
 //! People's orders for single leads.
 
+use leadrelay::domain::ids::DestinationName;
+use leadrelay::domain::job::Class;
 use leadrelay::domain::plan::{Choice, ConflictKind, Question};
 use leadrelay::store::*;
 
@@ -15,6 +17,9 @@ on_both_stores! {
     a_deleted_record_is_nobodys_any_more,
     questions_about_rows_that_vanished_close_and_others_stay,
     a_resync_of_what_was_planned_otherwise_leaves_the_rest_alone,
+    a_resync_knows_by_which_rules_a_lead_was_left_alone,
+    questions_of_a_destination_that_went_close_and_are_asked_again_once_it_is_back,
+    questions_about_companies_close_where_none_are_looked_up,
 }
 
 fn order(lead: &str, record_id: Option<&str>) -> LinkOrder {
@@ -177,32 +182,120 @@ async fn questions_about_rows_that_vanished_close_and_others_stay(fixture: Fixtu
     let which = Question { kind: ConflictKind::Match, field: None, ..question("which?") };
     let questions = vec![question("which address?"), city, which];
     fixture.settle(Settlement { questions, ..settlement(token, &job, 11) }).await;
-    assert_eq!(fixture.store.close_vanished(&crm(), &["Email".into()], secs(20)).await.unwrap(), 1);
+    assert_eq!(fixture.store.close_vanished(&crm(), &["Email".into()], true, secs(20)).await.unwrap(), 1);
     let open = ConflictFilter { state: text("open"), ..ConflictFilter::default() };
     let open = fixture.store.list_conflicts(&open, &page(9, None)).await.unwrap().items;
     assert_eq!(open.iter().map(|row| row.question.detail.as_str()).collect::<Vec<_>>(), ["which?", "which address?"]);
-    assert_eq!(fixture.store.close_vanished(&crm(), &[], secs(21)).await.unwrap(), 1);
+    assert_eq!(fixture.store.close_vanished(&crm(), &[], true, secs(21)).await.unwrap(), 1);
 }
 
 async fn a_resync_of_what_was_planned_otherwise_leaves_the_rest_alone(fixture: Fixture) {
     linked(&fixture, "ada", "r1", true, 10).await;
     linked(&fixture, "bob", "r2", true, 20).await;
     fixture.execute("UPDATE links SET fingerprint = 'f2' WHERE lead_id = 'bob'").await;
-    for (fingerprint, expected) in [(None, vec!["ada", "bob"]), (text("f1"), vec!["bob"]), (text("f2"), vec!["ada"])] {
-        let scope =
-            ResyncScope { planned_otherwise_than: fingerprint, ..ResyncScope::of(crm(), vec!["klozeo".into()]) };
+    for (fingerprint, expected) in [(None, vec!["ada", "bob"]), (Some("f1"), vec!["bob"]), (Some("f2"), vec!["ada"])] {
+        let scope = planned_otherwise_than(fingerprint, false);
         let leads = fixture.store.leads_after(&scope, None, 9).await.unwrap();
         assert_eq!(leads.iter().map(|lead| lead.id.as_str()).collect::<Vec<_>>(), expected);
         assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), expected.len() as u64);
     }
     for gone in ["deleted", "excluded"] {
         fixture.execute(&format!("UPDATE leads SET {gone} = true WHERE lead_id = 'ada'")).await;
-        for (fingerprint, expected) in [(None, 2), (text("another"), 1)] {
-            let scope =
-                ResyncScope { planned_otherwise_than: fingerprint, ..ResyncScope::of(crm(), vec!["klozeo".into()]) };
+        for (fingerprint, expected) in [(None, 2), (Some("another"), 1)] {
+            let scope = planned_otherwise_than(fingerprint, false);
             assert_eq!(fixture.store.leads_after(&scope, None, 9).await.unwrap().len(), expected, "{gone}");
             assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), expected as u64, "{gone}");
         }
         fixture.execute(&format!("UPDATE leads SET {gone} = false WHERE lead_id = 'ada'")).await;
+    }
+}
+
+fn planned_otherwise_than(fingerprint: Option<&str>, observed: bool) -> ResyncScope {
+    let rules = fingerprint.map(|fingerprint| PlannedBy { fingerprint: fingerprint.to_owned(), observed });
+    ResyncScope { planned_otherwise_than: rules, ..ResyncScope::of(crm(), vec!["klozeo".into()]) }
+}
+
+async fn a_resync_knows_by_which_rules_a_lead_was_left_alone(fixture: Fixture) {
+    let planned = async |lead: &str, at: i64, left_alone: Option<PlannedBy>, end: JobEnd| {
+        let (token, job) = fixture.claimed(lead, at).await;
+        fixture.store.save_leads(&[folded(&fixture.work(lead).await)]).await.unwrap();
+        fixture.settle(Settlement { left_alone, end, ..settlement(token, &job, at + 1) }).await;
+    };
+    let by = |fingerprint: &str, observed| Some(PlannedBy { fingerprint: fingerprint.to_owned(), observed });
+    let check = async |fingerprint: &str, observed: bool, expected: &[&str]| {
+        let scope = planned_otherwise_than(Some(fingerprint), observed);
+        let leads = fixture.store.leads_after(&scope, None, 9).await.unwrap();
+        assert_eq!(leads.iter().map(|lead| lead.id.as_str()).collect::<Vec<_>>(), expected, "{fingerprint} {observed}");
+        assert_eq!(fixture.store.count_leads(&scope).await.unwrap(), expected.len() as u64);
+        let q = ResyncScope { q: text("b"), ..scope };
+        assert_eq!(fixture.store.count_leads(&q).await.unwrap(), u64::from(expected.contains(&"bob")));
+    };
+    linked(&fixture, "ada", "r1", true, 10).await;
+    planned("bob", 20, by("f1", false), JobEnd::Done).await;
+    planned("cleo", 30, by("f1", true), JobEnd::Done).await;
+    planned("dora", 40, None, JobEnd::Done).await;
+    check("f1", true, &[]).await;
+    check("f1", false, &["cleo"]).await;
+    check("f2", true, &["ada", "bob", "cleo"]).await;
+    // What was only observed comes after what the link tells.
+    planned("ada", 50, by("f2", false), JobEnd::Done).await;
+    check("f1", false, &["ada", "cleo"]).await;
+    // An attempt that is made again says nothing; one that ended for good does.
+    let retry = JobEnd::Retry { due_at: secs(900), error: "away".to_owned(), failed: true };
+    planned("ada", 60, None, retry).await;
+    check("f1", false, &["ada", "cleo"]).await;
+    let held = JobEnd::Held { code: "match_conflict".to_owned(), detail: String::new(), look_again_at: None };
+    planned("cleo", 70, None, held).await;
+    check("f1", false, &["ada"]).await;
+    fixture.execute("UPDATE leads SET excluded = true WHERE lead_id = 'ada'").await;
+    check("f1", false, &[]).await;
+}
+
+async fn questions_of_a_destination_that_went_close_and_are_asked_again_once_it_is_back(fixture: Fixture) {
+    let (token, job) = fixture.claimed("ada", 10).await;
+    let which = Question { kind: ConflictKind::Match, field: None, ..question("which?") };
+    fixture
+        .settle(Settlement { questions: vec![question("which address?"), which], ..settlement(token, &job, 11) })
+        .await;
+    let follow = async |known: &[&str], at: i64| {
+        let known: Vec<DestinationName> = known.iter().map(|name| (*name).into()).collect();
+        fixture.store.close_orphaned(&known, secs(at)).await.unwrap()
+    };
+    assert_eq!(follow(&["crm", "other"], 20).await, 0);
+    assert_eq!((follow(&["other"], 30).await, follow(&["other"], 31).await), (2, 0));
+    assert_eq!(fixture.store.standing_figures().await.unwrap().open_conflicts, []);
+    assert!(fixture.claim(32).await.is_empty(), "nothing is owed to one that is away");
+    assert_eq!(follow(&["crm", "other"], 40).await, 0);
+    let claim = claim(41);
+    let owed = fixture.store.claim_jobs(&claim).await.unwrap();
+    assert_eq!((owed.len(), owed[0].class), (1, Class::Backfill), "it is planned, and asks what still stands");
+    fixture.settle(settlement(claim.token, &owed[0], 42)).await;
+    assert_eq!(follow(&["crm", "other"], 50).await, 0);
+    assert!(fixture.claim(51).await.is_empty(), "once");
+}
+
+async fn questions_about_companies_close_where_none_are_looked_up(fixture: Fixture) {
+    let (token, job) = fixture.claimed("ada", 10).await;
+    let of = |kind, field: Option<&str>| Question { kind, field: field.map(Into::into), ..question("?") };
+    let questions = vec![of(ConflictKind::Company, None), of(ConflictKind::Match, None), question("which address?")];
+    fixture.settle(Settlement { questions, ..settlement(token, &job, 11) }).await;
+    let email = ["Email".into()];
+    assert_eq!(fixture.store.close_vanished(&crm(), &email, true, secs(20)).await.unwrap(), 0);
+    assert_eq!(fixture.store.close_vanished(&crm(), &email, false, secs(20)).await.unwrap(), 1);
+    let closed = ConflictFilter { state: text("moot"), ..ConflictFilter::default() };
+    let closed = fixture.store.list_conflicts(&closed, &page(9, None)).await.unwrap().items;
+    assert_eq!(closed[0].question.kind, ConflictKind::Company);
+    let ConflictState::Moot { why: Some(why), .. } = &closed[0].state else { panic!("{:?}", closed[0]) };
+    assert_eq!(why, "companies are not looked up any more");
+    assert_eq!(fixture.store.close_vanished(&crm(), &[], false, secs(21)).await.unwrap(), 1);
+    assert!(fixture.claim(22).await.is_empty());
+    for (fields, companies, owed) in [(&email[..], false, 1), (&email[..0], true, 1), (&email[..], true, 0)] {
+        fixture.store.close_vanished(&crm(), fields, companies, secs(30)).await.unwrap();
+        let claim = claim(31);
+        let jobs = fixture.store.claim_jobs(&claim).await.unwrap();
+        assert_eq!(jobs.len(), owed, "what can be answered again is looked at again, once");
+        for job in &jobs {
+            fixture.settle(settlement(claim.token, job, 32)).await;
+        }
     }
 }

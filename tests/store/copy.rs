@@ -144,7 +144,10 @@ fn end(n: usize, mut settlement: Settlement) -> Settlement {
     let linked = Link { in_doubt: Some("r0".into()), ..link(&format!("record {n}"), true) };
     let linked = LinkChange::Put { link: linked, planned_with: None };
     match n % 4 {
-        0 => Settlement { link: linked, questions: vec![question("a\0 question")], ..settlement },
+        0 => {
+            let left_alone = Some(PlannedBy { fingerprint: "f1".into(), observed: n.is_multiple_of(8) });
+            Settlement { link: linked, left_alone, questions: vec![question("a\0 question")], ..settlement }
+        }
         1 => Settlement {
             end: JobEnd::Held { code: "h".into(), detail: "d\0".into(), look_again_at: again },
             ..settlement

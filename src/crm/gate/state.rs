@@ -123,7 +123,7 @@ impl GateState {
     /// Hears how a lookup or a write ended as a whole; a record that was refused is an answer like any other.
     pub fn answered(&mut self, now: Timestamp, probe: Option<Batch>, outcome: Result<(), &CrmError>, jitter: f64) {
         match outcome {
-            Err(CrmError::Throttled { retry_after }) => {
+            Err(CrmError::Throttled { retry_after, .. }) => {
                 self.throttle.trip(now, (), retry_after.unwrap_or_default(), jitter);
             }
             Err(CrmError::BudgetSpent { code, until }) => {

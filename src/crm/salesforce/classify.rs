@@ -11,6 +11,9 @@ use super::wire::full_id;
 use crate::crm::CrmError;
 use crate::domain::ids::{FieldName, RecordRef};
 
+/// More logins than the user may make.
+const LOGIN_RATE: &str = "LOGIN_RATE_EXCEEDED";
+
 /// What a save is refused with that a duplicate rule finds the like of.
 const DUPLICATES_DETECTED: &str = "DUPLICATES_DETECTED";
 
@@ -95,7 +98,7 @@ pub(super) fn read_errors(body: &[u8]) -> Vec<ApiError> {
 /// Of several errors the one that needs most counts; the fields that they name are put together.
 pub(super) fn classify(status: u16, retry_after: Option<Duration>, errors: &[ApiError]) -> CrmError {
     if status == 429 {
-        return CrmError::Throttled { retry_after };
+        return CrmError::throttled(retry_after);
     }
     let worst = errors.iter().map(|error| classify_one(status, retry_after, error)).max_by_key(weight);
     match worst {
@@ -172,7 +175,7 @@ pub(super) fn classify_login(status: u16, retry_after: Option<Duration>, body: &
         error_description: String,
     }
     if status == 429 {
-        return CrmError::Throttled { retry_after };
+        return CrmError::throttled(retry_after);
     }
     let Ok(LoginError { error, error_description }) = serde_json::from_slice(body) else {
         return match read_errors(body) {
@@ -181,10 +184,8 @@ pub(super) fn classify_login(status: u16, retry_after: Option<Duration>, body: &
             _ => unreadable(status),
         };
     };
-    if error.eq_ignore_ascii_case("LOGIN_RATE_EXCEEDED")
-        || error_description.eq_ignore_ascii_case("login rate exceeded")
-    {
-        return CrmError::Throttled { retry_after };
+    if error.eq_ignore_ascii_case(LOGIN_RATE) || error_description.eq_ignore_ascii_case("login rate exceeded") {
+        return CrmError::Throttled { code: LOGIN_RATE, retry_after };
     }
     if status >= 500 {
         return CrmError::Unavailable { code: error, detail: error_description };
@@ -239,9 +240,9 @@ fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) ->
     };
     match known.class {
         Class::Login => CrmError::Unauthorised { code, detail: message },
-        Class::RequestLimit if message.contains("Concurrent") => CrmError::Throttled { retry_after },
+        Class::RequestLimit if message.contains("Concurrent") => CrmError::throttled(retry_after),
         Class::RequestLimit => CrmError::BudgetSpent { code, until: None },
-        Class::Throttle => CrmError::Throttled { retry_after },
+        Class::Throttle => CrmError::Throttled { code: known.name, retry_after },
         Class::Retry | Class::TooMuch => CrmError::Unavailable { code, detail: message },
         Class::Trigger if names_a_passing_cause(&message) => CrmError::Unavailable { code, detail: message },
         Class::Refused if says_that_the_record_is_missing(error) => CrmError::Gone { code, merged_into: None },

@@ -82,17 +82,7 @@ impl<'a> Companies<'a> {
         let companies = request.keys.iter().filter_map(|keys| keys.company.as_ref());
         let unknown = companies.filter(|keys| self.candidates(keys).is_empty());
         let domains: BTreeSet<String> = unknown.flat_map(|keys| keys.domains.iter().cloned()).collect();
-        let queries = soql::find_colleagues(&contacts.target_with(ACCOUNT), ACCOUNT, &domains);
-        let queries: Vec<Query<'_>> = queries.into_iter().map(|soql| Query::live(contacts, soql)).collect();
-        let mut people: BTreeMap<(String, RecordId), usize> = BTreeMap::new();
-        for (_, rows) in run_all(crm, request, &queries).await? {
-            for row in &rows {
-                let domain = text(row, EMAIL).and_then(of_text).filter(|domain| domains.contains(domain));
-                if let (Some(domain), Some(account)) = (domain, text(row, ACCOUNT)) {
-                    *people.entry((domain, full_id(account))).or_default() += 1;
-                }
-            }
-        }
+        let people = count_people(crm, request, contacts, &domains).await?;
         for domain in &domains {
             let of_domain = || people.iter().filter(|((of, _), _)| of == domain);
             let Some(((_, most), n)) = of_domain().max_by_key(|(_, n)| **n) else { continue };
@@ -109,4 +99,39 @@ impl<'a> Companies<'a> {
         }
         Ok(())
     }
+}
+
+/// How many people of each domain belong to which Account. Domains whose people are more than one look reads are asked about
+/// apart; of one that alone has so many nothing is known, since the rows that are read may be any.
+async fn count_people(
+    crm: &Salesforce,
+    request: &FindRequest,
+    contacts: &Reader<'_>,
+    domains: &BTreeSet<String>,
+) -> Result<BTreeMap<(String, RecordId), usize>, CrmError> {
+    let mut people: BTreeMap<(String, RecordId), usize> = BTreeMap::new();
+    let mut open: Vec<Vec<String>> = vec![domains.iter().cloned().collect()];
+    while !open.is_empty() {
+        let target = contacts.target_with(ACCOUNT);
+        let asked = std::mem::take(&mut open);
+        let asked = asked.iter().flat_map(|part| soql::find_colleagues(&target, ACCOUNT, part));
+        let (parts, queries): (Vec<Vec<String>>, Vec<Query<'_>>) =
+            asked.map(|(part, soql)| (part, Query::live(contacts, soql))).unzip();
+        for (mut part, (_, rows)) in parts.into_iter().zip(run_all(crm, request, &queries).await?) {
+            if rows.len() >= soql::MOST_COLLEAGUES {
+                if part.len() > 1 {
+                    let half = part.split_off(part.len() / 2);
+                    open.extend([part, half]);
+                }
+                continue;
+            }
+            for row in &rows {
+                let domain = text(row, EMAIL).and_then(of_text).filter(|domain| part.contains(domain));
+                if let (Some(domain), Some(account)) = (domain, text(row, ACCOUNT)) {
+                    *people.entry((domain, full_id(account))).or_default() += 1;
+                }
+            }
+        }
+    }
+    Ok(people)
 }

@@ -14,8 +14,8 @@ const LEAST_ROOM: usize = 4_000;
 /// Salesforce takes no longer text in a condition; nothing longer can be stored in a field that may be searched.
 const LONGEST_TEXT: usize = 4_000;
 
-/// As many people of a company as say which company that is.
-const MOST_COLLEAGUES: usize = 2_000;
+/// As many people of a company as say which company that is: one page of rows.
+pub(super) const MOST_COLLEAGUES: usize = 2_000;
 
 /// Everything that means something in a URL, so also `+`, `&`, `%` and quotes.
 const IN_A_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -140,11 +140,20 @@ pub(super) fn spellings_of_domain(domain: &str) -> Vec<String> {
     [domain.to_owned()].into_iter().chain(written).collect()
 }
 
-/// The queries that find the people at one of these domains who belong to a company.
-pub(super) fn find_colleagues(target: &Target<'_>, lookup: &str, domains: &BTreeSet<String>) -> Vec<String> {
-    let at = |domain: &String| format!("Email LIKE '%{}'", escape_like(domain));
-    let people = find_where(target, domains.iter().filter(|domain| is_searchable(domain)).map(at));
-    people.into_iter().map(|query| format!("{query} AND {lookup} != null LIMIT {MOST_COLLEAGUES}")).collect()
+/// The queries that find the people at one of these domains who belong to a company, and the domains of each. An answer with
+/// [`MOST_COLLEAGUES`] rows may be cut off.
+pub(super) fn find_colleagues(target: &Target<'_>, lookup: &str, domains: &[String]) -> Vec<(Vec<String>, String)> {
+    let select = select_from(target);
+    let room = LONGEST_QUERY.saturating_sub(select.len()).max(LEAST_ROOM);
+    let searchable = domains.iter().filter(|domain| is_searchable(domain));
+    let at = searchable.map(|domain| (domain.clone(), format!("Email LIKE '%{}'", escape_like(domain))));
+    let chunks = in_chunks(at, |(_, condition)| condition.chars().count() + 4, room);
+    let query = |chunk: Vec<(String, String)>| {
+        let (domains, conditions): (Vec<String>, Vec<String>) = chunk.into_iter().unzip();
+        let conditions = conditions.join(" OR ");
+        (domains, format!("{select}({conditions}) AND {lookup} != null LIMIT {MOST_COLLEAGUES}"))
+    };
+    chunks.into_iter().map(query).collect()
 }
 
 /// The queries that tell which of these records were merged into another.

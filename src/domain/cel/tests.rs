@@ -8,7 +8,7 @@ use crate::domain::ids::{EventId, LeadKey};
 use crate::domain::lead::{LeadField, Stamp, Version, VersionElement};
 use crate::domain::time::Timestamp;
 
-fn lead(json: &str) -> Lead {
+pub(crate) fn lead(json: &str) -> Lead {
     let stamp = Stamp {
         version: Version { elements: Vec::new(), rest: VersionElement::At(Timestamp::default()) },
         arrived_at: Timestamp::default(),

@@ -142,7 +142,7 @@ pub(super) async fn check(State(app): State<AdminState>) -> Result<Json<ListOf<C
             view = view.with(divergence);
         }
         let sources = known.iter().find(|state| state.name == destination).map(|state| state.sources.clone());
-        let planned_otherwise_than = app.operations.fingerprint(&destination);
+        let planned_otherwise_than = app.operations.planned_by(&destination);
         if let (Some(sources), true) = (sources, planned_otherwise_than.is_some()) {
             let scope = ResyncScope { planned_otherwise_than, ..ResyncScope::of(destination, sources) };
             view.findings.extend(planned_otherwise(app.store.count_leads(&scope).await?));
@@ -157,7 +157,9 @@ fn planned_otherwise(leads: u64) -> Option<FindingView> {
     (leads > 0).then(|| FindingView {
         severity: "warning",
         subject: "leads".to_owned(),
-        finding: format!("{leads} were last planned by another mapping, other settings or other fields of the CRM"),
+        finding: format!(
+            "{leads} were last planned by another mapping, other settings or other fields of the CRM, or only observed"
+        ),
         remedy: Some("see how many, and sync them again, with POST /admin/v1/resync and \"changed\": true".to_owned()),
     })
 }

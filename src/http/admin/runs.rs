@@ -108,7 +108,8 @@ pub struct ResyncRequest {
     email: Option<String>,
     /// Only leads whose ID, address or name begins so; all of them, however many.
     q: Option<String>,
-    /// Only leads that were last planned by other rules: another mapping, other settings, other fields in the CRM.
+    /// Only leads that were last planned by other rules: another mapping, another filter, other settings, other fields in the
+    /// CRM; also those that were only observed, once the destination is live. Leads that it never planned are not among them.
     #[serde(default)]
     changed: bool,
     /// Only count them.
@@ -121,7 +122,7 @@ pub struct ResyncRequest {
 pub struct ResyncView {
     dry_run: bool,
     leads: u64,
-    /// Of these, with `dry_run`: how many were last planned by other rules; null while the CRM was not described yet.
+    /// Of these, with `dry_run`: how many `changed` takes; null while the CRM was not described yet.
     planned_otherwise: Option<u64>,
     /// Null with `dry_run`.
     run: Option<i64>,
@@ -158,8 +159,9 @@ pub(super) async fn resync(
         },
     };
     let destination: DestinationName = destination.name.clone();
-    let fingerprint = app.operations.fingerprint(&destination);
-    if request.changed && fingerprint.is_none() {
+    let planned_otherwise_than = app.operations.planned_by(&destination);
+    let is_described = planned_otherwise_than.is_some();
+    if request.changed && !is_described {
         return Err(ApiError::Conflict("The CRM's fields were not looked at yet; try again in a moment.".to_owned()));
     }
     if [&request.email, &request.q].into_iter().flatten().any(|text| text.trim().is_empty()) {
@@ -169,12 +171,11 @@ pub(super) async fn resync(
         return Err(ApiError::Invalid("email, q: no lead's text has the character U+0000; leave it out".to_owned()));
     }
     let (email, q) = (request.email, request.q);
-    let planned_otherwise_than = fingerprint.clone();
     let mut scope = ResyncScope { destination: destination.clone(), sources, email, q, planned_otherwise_than };
     if request.dry_run {
-        let planned_otherwise = match fingerprint {
-            Some(_) => Some(app.store.count_leads(&scope).await?),
-            None => None,
+        let planned_otherwise = match is_described {
+            true => Some(app.store.count_leads(&scope).await?),
+            false => None,
         };
         let leads = match planned_otherwise.filter(|_| request.changed) {
             Some(leads) => leads,

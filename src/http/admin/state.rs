@@ -14,7 +14,7 @@ use crate::domain::plan::{ConflictKind, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::http::figures::Figures;
 use crate::intake::Intake;
-use crate::store::{Erased, Ordered, Pause, Replica, ResyncScope, Store, StoreError, StoreResult};
+use crate::store::{Erased, Ordered, Pause, PlannedBy, Replica, ResyncScope, Store, StoreError, StoreResult};
 use crate::telemetry::metrics::Exposition;
 
 /// Everything a handler may reach; cheap to clone.
@@ -67,8 +67,8 @@ pub trait Operations: Send + Sync {
     /// The mapping document: every row, then every lead field seen without one.
     async fn mapping(&self) -> StoreResult<Vec<MappingEntry>>;
 
-    /// Of the rules that the destination's leads are planned by; `None`: its CRM was not described yet.
-    fn fingerprint(&self, destination: &DestinationName) -> Option<String>;
+    /// The rules by which the destination's leads are planned now; `None`: its CRM was not described yet.
+    fn planned_by(&self, destination: &DestinationName) -> Option<PlannedBy>;
 
     /// What the newest preflight of each destination found.
     async fn checks(&self) -> StoreResult<Vec<CheckReport>>;

@@ -23,8 +23,8 @@ use crate::http::figures::Figures;
 use crate::http::{BodyLimits, admin_router, openapi, public_router};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{
-    Claim, JobEnd, LinkChange, NewLogRow, Operation, Ordered, Outcome, Replica, ResyncScope, Settlement, Store,
-    StoreResult,
+    Claim, JobEnd, LinkChange, NewLogRow, Operation, Ordered, Outcome, PlannedBy, Replica, ResyncScope, Settlement,
+    Store, StoreResult,
 };
 use crate::telemetry::metrics;
 
@@ -51,7 +51,6 @@ impl Operations for Quiet {
     }
 
     fn wake(&self, _: &DestinationName) {}
-
     fn paused(&self, _: &crate::store::Pause) {}
 
     fn resumed(&self, _: &DestinationName) {}
@@ -60,7 +59,7 @@ impl Operations for Quiet {
         Ok(Vec::new())
     }
 
-    fn fingerprint(&self, _: &DestinationName) -> Option<String> {
+    fn planned_by(&self, _: &DestinationName) -> Option<PlannedBy> {
         None
     }
 
@@ -364,8 +363,10 @@ async fn settled_as(running: &Running, outcome: Outcome, code: Option<&str>) {
         wanted: job.wanted,
         end: JobEnd::Done,
         link: LinkChange::Keep,
+        left_alone: None,
         questions: vec![question],
         moot: vec![],
+        moot_why: None,
         intents: vec![],
         log: vec![row],
         wrote: false,

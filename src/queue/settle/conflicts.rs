@@ -7,14 +7,19 @@ use crate::domain::plan::{
 };
 use crate::store::OpenConflict;
 
-/// Open conflicts that planning looked for and no longer finds.
+/// Why the conflicts of a lead close that the filter leaves alone.
+pub(super) const OUT_OF_THE_FILTER: &str = "the lead falls out of the filter";
+
+/// Open conflicts that planning looked for and no longer finds, or all of a lead that the filter leaves alone.
 pub(super) fn moot(open: &[OpenConflict], plan: &SyncPlan) -> Vec<OpenConflict> {
     let asked = |conflict: &OpenConflict| {
         plan.questions.iter().any(|question| question.kind == conflict.kind && question.field == conflict.field)
     };
+    // Nobody need answer for a lead that is left alone; one that comes back is asked about again.
+    let is_filtered = matches!(plan.action, Action::Skip { code: FILTERED, .. });
     let looked_for = |kind: ConflictKind| match kind {
         // Only where the company was looked up; one that was refused before is not asked about again.
-        ConflictKind::Company => plan.company.as_ref().is_some_and(|of| !is_known_refusal(of, plan)),
+        ConflictKind::Company if !is_filtered => plan.company.as_ref().is_some_and(|of| !is_known_refusal(of, plan)),
         kind => looked_for(plan, kind),
     };
     open.iter().filter(|conflict| looked_for(conflict.kind) && !asked(conflict)).cloned().collect()
@@ -37,7 +42,7 @@ fn looked_for(plan: &SyncPlan, kind: ConflictKind) -> bool {
         Action::Hold { code: "match_conflict" | "other_object" | "record_gone" | "record_converted", .. }
         | Action::Skip { code: "other_object" | "record_gone", .. }
         | Action::Forget { .. } => kind == ConflictKind::Match,
-        Action::Hold { .. } | Action::Skip { code: FILTERED, .. } => false,
+        Action::Hold { .. } => false,
         Action::Create { .. }
         | Action::Update { .. }
         | Action::Delete { .. }

@@ -1,5 +1,7 @@
 //! Conflicts: listed, read and resolved.
 
+use std::collections::BTreeSet;
+
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
@@ -14,7 +16,7 @@ use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
-use crate::store::by_hand::VANISHED;
+use crate::store::by_hand::{ASKED_AGAIN, NO_COMPANIES, NO_DESTINATION, VANISHED};
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
@@ -118,26 +120,100 @@ async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> St
     Ok(true)
 }
 
-/// Closes open questions about fields that are none of these.
+/// Closes open questions about fields that are none of these, and those about companies where none are looked up; has those
+/// asked again that can be answered again.
 pub(super) async fn close_vanished(
     store: &PostgresStore,
     destination: &DestinationName,
     fields: &[FieldName],
+    companies: bool,
     now: Timestamp,
 ) -> StoreResult<u64> {
     let closed = sqlx::query(
-        "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = $2, closed_at = $2, closed_why = $4
+        "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = $2, closed_at = $2,
+                closed_why = CASE field WHEN '' THEN $5 ELSE $4 END
           WHERE id IN (SELECT id FROM conflicts
-                        WHERE state = 'open' AND destination = $1 AND field <> '' AND field <> ALL ($3)
+                        WHERE state = 'open' AND destination = $1
+                          AND (field <> '' AND field <> ALL ($3) OR kind = 'company' AND NOT $6)
                         ORDER BY id FOR UPDATE SKIP LOCKED)",
     )
     .bind(destination.as_str())
     .bind(Time(now))
     .bind(fields.iter().map(FieldName::as_str).collect::<Vec<_>>())
     .bind(VANISHED)
+    .bind(NO_COMPANIES)
+    .bind(companies)
     .execute(&store.pool)
     .await?;
+    let back = sqlx::query_as(
+        "SELECT id, source, lead_id FROM conflicts
+          WHERE destination = $1 AND (closed_why = $3 AND field = ANY ($2) OR closed_why = $4 AND $5)",
+    )
+    .bind(destination.as_str())
+    .bind(fields.iter().map(FieldName::as_str).collect::<Vec<_>>())
+    .bind(VANISHED)
+    .bind(NO_COMPANIES)
+    .bind(companies)
+    .fetch_all(&store.pool)
+    .await?;
+    ask_again(store, destination, back, now).await?;
     Ok(closed.rows_affected())
+}
+
+/// Closes the open questions of every destination but these, and has those asked again of which the destination is back.
+pub(super) async fn close_orphaned(
+    store: &PostgresStore,
+    destinations: &[DestinationName],
+    now: Timestamp,
+) -> StoreResult<u64> {
+    let names: Vec<&str> = destinations.iter().map(DestinationName::as_str).collect();
+    let closed = sqlx::query(
+        "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = $2, closed_at = $2, closed_why = $3
+          WHERE id IN (SELECT id FROM conflicts WHERE state = 'open' AND destination <> ALL ($1)
+                        ORDER BY id FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(&names)
+    .bind(Time(now))
+    .bind(NO_DESTINATION)
+    .execute(&store.pool)
+    .await?;
+    for destination in destinations {
+        let back =
+            sqlx::query_as("SELECT id, source, lead_id FROM conflicts WHERE closed_why = $2 AND destination = $1")
+                .bind(destination.as_str())
+                .bind(NO_DESTINATION)
+                .fetch_all(&store.pool)
+                .await?;
+        ask_again(store, destination, back, now).await?;
+    }
+    Ok(closed.rows_affected())
+}
+
+/// Owes the leads of these closed questions.
+async fn ask_again(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    closed: Vec<(i64, String, String)>,
+    now: Timestamp,
+) -> StoreResult<()> {
+    let ids: Vec<i64> = closed.iter().map(|(id, ..)| *id).collect();
+    let leads = closed.iter().map(|(_, source, lead)| LeadKey::new(source.as_str(), lead.as_str()));
+    let leads: Vec<LeadKey> = leads.collect::<BTreeSet<_>>().into_iter().collect();
+    if leads.is_empty() {
+        return Ok(());
+    }
+    let mut tx = store.pool.begin().await?;
+    // The jobs before the conflicts, as settling locks them.
+    dirty::touch_many(&mut tx, destination, &leads, Class::Backfill, now, Why::Asked).await?;
+    sqlx::query("UPDATE conflicts SET revision = revision + 1, updated_at = $2, closed_why = $3 WHERE id = ANY ($1)")
+        .bind(ids)
+        .bind(Time(now))
+        .bind(ASKED_AGAIN)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    store.wake_workers();
+    Ok(())
 }
 
 pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, ConflictRow)> {

@@ -22,7 +22,9 @@ use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
 use crate::store::paging::{cut, limit, place};
 use crate::store::stored::{left_out_from_json, pairs_from_json};
-use crate::store::{JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, ResyncScope, StoreResult, TimelineEntry};
+use crate::store::{
+    JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, PlannedBy, ResyncScope, StoreResult, TimelineEntry,
+};
 
 /// How much of a lead's past is shown.
 const TIMELINE: usize = 200;
@@ -256,13 +258,14 @@ pub(super) async fn after(
         if keys.len() >= limit {
             break;
         }
-        let mut query = QueryBuilder::<Postgres>::new("SELECT lead_id FROM leads d WHERE source = ");
-        query.push_bind(source.to_owned());
+        let mut query = QueryBuilder::<Postgres>::new("SELECT d.lead_id FROM leads d");
+        push_what_is_known(&mut query, scope);
+        query.push(" WHERE d.source = ").push_bind(source.to_owned());
         if let Some(after) = after {
-            query.push(" AND lead_id > ").push_bind(after.to_owned());
+            query.push(" AND d.lead_id > ").push_bind(after.to_owned());
         }
         push_scope(&mut query, scope);
-        query.push(" ORDER BY lead_id LIMIT ").push_bind((limit - keys.len()) as i64);
+        query.push(" ORDER BY d.lead_id LIMIT ").push_bind((limit - keys.len()) as i64);
         let ids: Vec<String> = query.build_query_scalar().persistent(false).fetch_all(&store.pool).await?;
         keys.extend(ids.into_iter().map(|id| LeadKey::new(source, id.as_str())));
     }
@@ -275,11 +278,23 @@ pub(super) async fn count(store: &PostgresStore, scope: &ResyncScope) -> StoreRe
         return Ok(0);
     }
     let sources: Vec<String> = scope.sources.iter().map(ToString::to_string).collect();
-    let mut query = QueryBuilder::<Postgres>::new("SELECT count(*) FROM leads d WHERE source = ANY(");
-    query.push_bind(sources).push(")");
+    let mut query = QueryBuilder::<Postgres>::new("SELECT count(*) FROM leads d");
+    push_what_is_known(&mut query, scope);
+    query.push(" WHERE d.source = ANY(").push_bind(sources).push(")");
     push_scope(&mut query, scope);
     let count: i64 = query.build_query_scalar().persistent(false).fetch_one(&store.pool).await?;
     Ok(count.unsigned_abs())
+}
+
+/// By which rules each was planned last: as its link tells, `k`, and what no link tells, `a`.
+fn push_what_is_known(query: &mut QueryBuilder<Postgres>, scope: &ResyncScope) {
+    if scope.planned_otherwise_than.is_none() {
+        return;
+    }
+    for (table, known) in [("links", "k"), ("left_alone", "a")] {
+        query.push(format!(" LEFT JOIN {table} {known} ON {known}.source = d.source AND {known}.lead_id = d.lead_id"));
+        query.push(format!(" AND {known}.destination = ")).push_bind(scope.destination.as_str().to_owned());
+    }
 }
 
 /// Which of the source's leads `d` are meant. Of those whose beginning is given all, and not only as many as a person looks
@@ -292,7 +307,7 @@ fn push_scope(query: &mut QueryBuilder<Postgres>, scope: &ResyncScope) {
     if let Some(q) = scope.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
         query.push(" AND (false");
         for (column, beginning) in [
-            ("lead_id COLLATE \"C\"", q.to_owned()),
+            ("d.lead_id COLLATE \"C\"", q.to_owned()),
             ("email COLLATE \"C\"", q.to_lowercase()),
             ("lower(name) COLLATE \"C\"", q.to_lowercase()),
         ] {
@@ -301,13 +316,9 @@ fn push_scope(query: &mut QueryBuilder<Postgres>, scope: &ResyncScope) {
         }
         query.push(")");
     }
-    if let Some(fingerprint) = &scope.planned_otherwise_than {
-        query.push(
-            " AND NOT d.deleted AND NOT d.excluded AND EXISTS (
-                  SELECT 1 FROM links k WHERE k.source = d.source AND k.lead_id = d.lead_id AND k.destination = ",
-        );
-        query.push_bind(scope.destination.as_str().to_owned());
-        query.push(" AND k.fingerprint <> ").push_bind(fingerprint.clone()).push(")");
+    if let Some(PlannedBy { fingerprint, observed }) = &scope.planned_otherwise_than {
+        query.push(" AND NOT d.deleted AND NOT d.excluded AND (coalesce(a.fingerprint, k.fingerprint) <> ");
+        query.push_bind(fingerprint.clone()).push(if *observed { ")" } else { " OR a.observed)" });
     }
 }
 

@@ -6,6 +6,7 @@
 pub(super) mod heirs;
 mod intents;
 pub(super) mod jobs;
+mod left_alone;
 pub(super) mod links;
 mod questions;
 
@@ -239,6 +240,7 @@ async fn record(db: &mut PgConnection, parts: &[(&Part, Fate)], handed_over: Opt
         }
     }
     intents::end(db, &settlements).await?;
+    left_alone::note(db, &settlements).await?;
     jobs::end(db, &settlements).await?;
     let handed_over = handed_over.map(|row| (row, Decided::of(row)));
     let rows = parts.iter().flat_map(|(part, _)| part.settlement.log.iter().zip(&part.decided));

@@ -11,7 +11,7 @@ use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
-use crate::store::by_hand::VANISHED;
+use crate::store::by_hand::{ASKED_AGAIN, NO_COMPANIES, NO_DESTINATION, VANISHED};
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
 
@@ -106,11 +106,13 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
     Ok(Answered::Changed(Box::new(conflict)))
 }
 
-/// Closes open questions about fields that are none of these.
+/// Closes open questions about fields that are none of these, and those about companies where none are looked up; has those
+/// asked again that can be answered again.
 pub(super) async fn close_vanished(
     store: &SqliteStore,
     destination: &DestinationName,
     fields: &[FieldName],
+    companies: bool,
     now: Timestamp,
 ) -> StoreResult<u64> {
     let destination = destination.clone();
@@ -119,14 +121,66 @@ pub(super) async fn close_vanished(
     let work = move |db: &mut rusqlite::Connection| {
         let closed = db
             .prepare_cached(
-                "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?2, closed_at = ?2, closed_why = ?4
-                  WHERE state = 'open' AND destination = ?1 AND field <> ''
-                    AND field NOT IN (SELECT value FROM json_each(?3))",
+                "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?2, closed_at = ?2,
+                                      closed_why = CASE field WHEN '' THEN ?5 ELSE ?4 END
+                  WHERE state = 'open' AND destination = ?1
+                    AND (field <> '' AND field NOT IN (SELECT value FROM json_each(?3)) OR kind = 'company' AND NOT ?6)",
             )?
-            .execute(params![destination.as_str(), now.as_micros(), fields, VANISHED])?;
+            .execute(params![destination.as_str(), now.as_micros(), fields, VANISHED, NO_COMPANIES, companies])?;
+        let back = "destination = ?1 AND (closed_why = ?4 AND field IN (SELECT value FROM json_each(?3))
+                                          OR closed_why = ?5 AND ?6)";
+        ask_again(
+            db,
+            back,
+            params![destination.as_str(), now.as_micros(), fields, VANISHED, NO_COMPANIES, companies],
+            now,
+        )?;
         Ok(closed as u64)
     };
-    store.writer.run(work).await
+    let closed = store.writer.run(work).await?;
+    store.wake_workers();
+    Ok(closed)
+}
+
+/// Owes the leads of these closed questions, of which a second parameter is the time.
+fn ask_again(db: &rusqlite::Connection, of: &str, values: impl rusqlite::Params, now: Timestamp) -> StoreResult<()> {
+    let sql = format!(
+        "UPDATE conflicts SET revision = revision + 1, updated_at = ?2, closed_why = '{ASKED_AGAIN}' WHERE {of}
+      RETURNING destination, source, lead_id"
+    );
+    let back: Vec<(String, String, String)> = db
+        .prepare_cached(&sql)?
+        .query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    for (destination, source, lead_id) in back {
+        let lead = LeadKey::new(source.as_str(), lead_id.as_str());
+        dirty::touch(db, &DestinationName::new(destination), &lead, Class::Backfill, now, Why::Asked)?;
+    }
+    Ok(())
+}
+
+/// Closes the open questions of every destination but these, and has those asked again of which the destination is back.
+pub(super) async fn close_orphaned(
+    store: &SqliteStore,
+    destinations: &[DestinationName],
+    now: Timestamp,
+) -> StoreResult<u64> {
+    let names: Vec<&str> = destinations.iter().map(DestinationName::as_str).collect();
+    let names = serde_json::to_string(&names).expect("a list of texts can be written");
+    let work = move |db: &mut rusqlite::Connection| {
+        let closed = db
+            .prepare_cached(
+                "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?2, closed_at = ?2, closed_why = ?3
+                  WHERE state = 'open' AND destination NOT IN (SELECT value FROM json_each(?1))",
+            )?
+            .execute(params![names, now.as_micros(), NO_DESTINATION])?;
+        let back = "closed_why = ?3 AND destination IN (SELECT value FROM json_each(?1))";
+        ask_again(db, back, params![names, now.as_micros(), NO_DESTINATION], now)?;
+        Ok(closed as u64)
+    };
+    let closed = store.writer.run(work).await?;
+    store.wake_workers();
+    Ok(closed)
 }
 
 pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, ConflictRow)> {

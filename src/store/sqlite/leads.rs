@@ -20,7 +20,9 @@ use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
 use crate::store::paging::{cut, limit, place};
 use crate::store::stored::{left_out_from_json, pairs_from_json};
-use crate::store::{JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, ResyncScope, StoreResult, TimelineEntry};
+use crate::store::{
+    JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, PlannedBy, ResyncScope, StoreResult, TimelineEntry,
+};
 
 /// How much of a lead's past is shown.
 const TIMELINE: usize = 200;
@@ -230,27 +232,36 @@ pub(super) async fn after(
     after: Option<&LeadKey>,
     limit: u32,
 ) -> StoreResult<Vec<LeadKey>> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT source, lead_id FROM leads WHERE true");
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT l.source, l.lead_id FROM leads l");
     push_scope(&mut query, scope);
     if let Some(after) = after {
-        query.push(" AND (source, lead_id) > (").push_bind(after.source.as_str().to_owned());
+        query.push(" AND (l.source, l.lead_id) > (").push_bind(after.source.as_str().to_owned());
         query.push(", ").push_bind(after.id.as_str().to_owned()).push(")");
     }
-    query.push(" ORDER BY source, lead_id LIMIT ").push_bind(i64::from(limit));
+    query.push(" ORDER BY l.source, l.lead_id LIMIT ").push_bind(i64::from(limit));
     let keys: Vec<(String, String)> = query.build_query_as().fetch_all(&store.readers).await?;
     Ok(keys.into_iter().map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())).collect())
 }
 
 /// How many leads a resync of this scope would touch.
 pub(super) async fn count(store: &SqliteStore, scope: &ResyncScope) -> StoreResult<u64> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM leads WHERE true");
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT count(*) FROM leads l");
     push_scope(&mut query, scope);
     let count: i64 = query.build_query_scalar().fetch_one(&store.readers).await?;
     Ok(count.unsigned_abs())
 }
 
+/// Which of the leads `l` are meant.
 fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
-    query.push(" AND source IN (");
+    if scope.planned_otherwise_than.is_some() {
+        for (table, known) in [("links", "k"), ("left_alone", "a")] {
+            query.push(format!(
+                " LEFT JOIN {table} {known} ON {known}.source = l.source AND {known}.lead_id = l.lead_id"
+            ));
+            query.push(format!(" AND {known}.destination = ")).push_bind(scope.destination.as_str().to_owned());
+        }
+    }
+    query.push(" WHERE l.source IN (");
     let mut names = query.separated(", ");
     for source in &scope.sources {
         names.push_bind(source.as_str().to_owned());
@@ -263,7 +274,7 @@ fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
     }
     if let Some(q) = scope.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
         // All of them, and not only as many as a person looks at.
-        let ranges = [("lead_id", q.to_owned()), ("email", q.to_lowercase()), ("name COLLATE NOCASE", q.to_owned())];
+        let ranges = [("l.lead_id", q.to_owned()), ("email", q.to_lowercase()), ("name COLLATE NOCASE", q.to_owned())];
         query.push(" AND (false");
         for (column, beginning) in ranges {
             query.push(" OR (").push(column).push(" >= ").push_bind(beginning.clone());
@@ -271,11 +282,9 @@ fn push_scope(query: &mut QueryBuilder<Sqlite>, scope: &ResyncScope) {
         }
         query.push(")");
     }
-    if let Some(fingerprint) = &scope.planned_otherwise_than {
-        query.push(" AND deleted = 0 AND excluded = 0");
-        query.push(" AND EXISTS (SELECT 1 FROM links k WHERE k.source = leads.source AND k.lead_id = leads.lead_id");
-        query.push(" AND k.destination = ").push_bind(scope.destination.as_str().to_owned());
-        query.push(" AND k.fingerprint <> ").push_bind(fingerprint.clone()).push(")");
+    if let Some(PlannedBy { fingerprint, observed }) = &scope.planned_otherwise_than {
+        query.push(" AND deleted = 0 AND excluded = 0 AND (coalesce(a.fingerprint, k.fingerprint) <> ");
+        query.push_bind(fingerprint.clone()).push(if *observed { ")" } else { " OR a.observed = 1)" });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Recording what came of attempts: log, link, conflicts, intents and job of each lead, together.
 
 mod jobs;
+mod left_alone;
 pub(super) mod links;
 mod questions;
 
@@ -88,6 +89,7 @@ fn settle_one(db: &mut Connection, Part { settlement, decided }: &Part) -> Store
     if linked {
         questions::ask(db, settlement, moved)?;
         questions::close_moot(db, settlement)?;
+        left_alone::note(db, settlement)?;
     }
     for (intent, end) in &settlement.intents {
         // Without the link its values are in no base, so the next attempt still has to know them.

@@ -180,9 +180,14 @@ impl Store for SqliteStore {
         &self,
         destination: &DestinationName,
         fields: &[FieldName],
+        companies: bool,
         now: Timestamp,
     ) -> StoreResult<u64> {
-        conflicts::close_vanished(self, destination, fields, now).await
+        conflicts::close_vanished(self, destination, fields, companies, now).await
+    }
+
+    async fn close_orphaned(&self, destinations: &[DestinationName], now: Timestamp) -> StoreResult<u64> {
+        conflicts::close_orphaned(self, destinations, now).await
     }
 
     async fn order_link(&self, order: &LinkOrder) -> StoreResult<Ordered> {

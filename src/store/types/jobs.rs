@@ -194,10 +194,14 @@ pub struct Settlement {
     pub wanted: i64,
     pub end: JobEnd,
     pub link: LinkChange,
+    /// By which rules it was planned, where its link does not tell; kept unless it is tried again by itself.
+    pub left_alone: Option<PlannedBy>,
     /// Opened, or updated in place where one is open for the same kind and field.
     pub questions: Vec<Question>,
     /// Open conflicts that planning no longer finds; closed as `moot` if still at this revision.
     pub moot: Vec<OpenConflict>,
+    /// Why those close, where not planning looked for them in vain.
+    pub moot_why: Option<&'static str>,
     pub intents: Vec<(IntentId, IntentEnd)>,
     /// At least one row.
     pub log: Vec<NewLogRow>,
@@ -251,6 +255,15 @@ pub enum LinkChange {
         link: Link,
         planned_with: Option<i64>,
     },
+}
+
+/// By which rules a lead was planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedBy {
+    /// Of the rows and settings.
+    pub fingerprint: String,
+    /// Whether the destination only observes, so that nothing of the plan was carried out.
+    pub observed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Figures of the queue, and what people do: pauses, audit, runs.
 
+use super::jobs::PlannedBy;
 use super::log::{Operation, Outcome};
 use crate::domain::ids::{DestinationName, LeadKey, SourceName};
 use crate::domain::plan::ConflictKind;
@@ -151,9 +152,9 @@ pub struct ResyncScope {
     pub email: Option<String>,
     /// Only those whose ID, address or name begins so.
     pub q: Option<String>,
-    /// Only those whose link was last planned by other rules than those of this fingerprint, without leads that are deleted or
-    /// excluded: those are not planned.
-    pub planned_otherwise_than: Option<String>,
+    /// Only those that were last planned by other rules than these, without leads that are deleted or excluded: those are not
+    /// planned. What was only observed counts, unless these only observe, too.
+    pub planned_otherwise_than: Option<PlannedBy>,
 }
 
 impl ResyncScope {

@@ -114,7 +114,7 @@ fn a_refused_record_is_an_answer_and_a_refused_login_is_none() {
 #[test]
 fn a_throttled_gate_waits_as_long_as_it_was_told_and_longer_each_time() {
     let mut gate = gate();
-    let throttled = |seconds: Option<u64>| CrmError::Throttled { retry_after: seconds.map(Duration::from_secs) };
+    let throttled = |seconds: Option<u64>| CrmError::throttled(seconds.map(Duration::from_secs));
     gate.answered(at(0), None, Err(&throttled(Some(90))), 0.0);
     gate.answered(at(1), None, Ok(()), 0.0);
     assert_eq!(live(&mut gate, 89), "throttled until 90");
@@ -296,7 +296,7 @@ fn drift_and_pause_close_the_gate_until_they_are_ended() {
 #[test]
 fn exchanged_settings_leave_closed_what_the_crm_asked_for_and_have_the_rest_tried() {
     let mut gate = gate();
-    let throttled = CrmError::Throttled { retry_after: Some(MINUTE) };
+    let throttled = CrmError::throttled(Some(MINUTE));
     gate.answered(at(0), None, Err(&throttled), 0.0);
     gate.set_drift(at(0), &BTreeSet::from([KeyField { object: "Lead".into(), field: "Old__c".into() }]));
     gate.exchange(at(1), GateSettings { concurrency: 1, ..settings() });
@@ -359,7 +359,7 @@ proptest! {
                     }
                     let error = [
                         Some(unavailable()),
-                        Some(CrmError::Throttled { retry_after: None }),
+                        Some(CrmError::throttled(None)),
                         Some(CrmError::BudgetSpent { code: String::new(), until: None }),
                         None,
                     ];

@@ -113,7 +113,7 @@ fn a_status_without_code_has_the_safe_verdict() {
 #[test]
 fn a_rate_refusal_keeps_how_long_to_wait() {
     let wait = Some(Duration::from_secs(90));
-    assert_eq!(classify(429, wait, &[error("WHATEVER", "", &[])]), CrmError::Throttled { retry_after: wait });
+    assert_eq!(classify(429, wait, &[error("WHATEVER", "", &[])]), CrmError::throttled(wait));
 }
 
 #[test]

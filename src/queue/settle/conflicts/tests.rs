@@ -14,6 +14,7 @@ fn all() -> Vec<OpenConflict> {
         open(ConflictKind::Match, None),
         open(ConflictKind::SharedRecord, None),
         open(ConflictKind::Invalid, Some("Phone")),
+        open(ConflictKind::Company, None),
     ]
 }
 
@@ -55,7 +56,7 @@ fn only_what_planning_looked_for_is_closed() {
     check(&hold("record_gone"), &["match"]);
     check(&hold("record_converted"), &["match"]);
     check(&skip("other_object"), &["match"]);
-    check(&skip("filtered"), &[]);
+    check(&skip("filtered"), &["field", "match", "shared_record", "invalid", "company"]);
     let asks = SyncPlan { questions: vec![question(ConflictKind::Match, None)], ..hold("match_conflict") };
     check(&asks, &[]);
     let asks = SyncPlan { questions: vec![question(ConflictKind::Field, Some("City"))], ..unchanged() };

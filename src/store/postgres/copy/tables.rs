@@ -48,7 +48,7 @@ const NO_SLOT: &str = "0 + 0";
 
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
-pub(super) static TABLES: [Table; 25] = [
+pub(super) static TABLES: [Table; 26] = [
     Table {
         name: "events",
         there: "events",
@@ -155,6 +155,18 @@ pub(super) static TABLES: [Table; 25] = [
             column("fingerprint", Text),
             column("revision", Big),
             column("linked_at", Time),
+        ],
+    },
+    Table {
+        name: "left_alone",
+        there: "left_alone",
+        keys: 3,
+        columns: &[
+            column("lead_id", Text),
+            column("source", Text),
+            column("destination", Text),
+            column("fingerprint", Text),
+            column("observed", Bool),
         ],
     },
     Table {

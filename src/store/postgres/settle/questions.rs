@@ -39,7 +39,7 @@ pub(super) async fn close_moot(db: &mut PgConnection, settlement: &Settlement) -
         return Ok(());
     }
     sqlx::query(
-        "UPDATE conflicts c SET state = 'moot', revision = c.revision + 1, updated_at = $6, closed_at = $6
+        "UPDATE conflicts c SET state = 'moot', revision = c.revision + 1, updated_at = $6, closed_at = $6, closed_why = $7
            FROM unnest($4::bigint[], $5::bigint[]) AS u (id, revision)
           WHERE c.id = u.id AND c.revision = u.revision AND c.destination = $1 AND c.source = $2 AND c.lead_id = $3
             AND c.state = 'open'",
@@ -50,6 +50,7 @@ pub(super) async fn close_moot(db: &mut PgConnection, settlement: &Settlement) -
     .bind(settlement.moot.iter().map(|conflict| conflict.id).collect::<Vec<_>>())
     .bind(settlement.moot.iter().map(|conflict| conflict.revision).collect::<Vec<_>>())
     .bind(Time(settlement.now))
+    .bind(settlement.moot_why)
     .execute(db)
     .await?;
     Ok(())

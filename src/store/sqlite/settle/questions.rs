@@ -32,7 +32,8 @@ pub(super) fn ask(db: &Connection, settlement: &Settlement, moved: bool) -> Stor
 pub(super) fn close_moot(db: &Connection, settlement: &Settlement) -> StoreResult<()> {
     for conflict in &settlement.moot {
         db.prepare_cached(
-            "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?6, closed_at = ?6
+            "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?6, closed_at = ?6,
+                                  closed_why = ?7
               WHERE id = ?1 AND revision = ?2 AND destination = ?3 AND source = ?4 AND lead_id = ?5 AND state = 'open'",
         )?
         .execute(params![
@@ -42,6 +43,7 @@ pub(super) fn close_moot(db: &Connection, settlement: &Settlement) -> StoreResul
             settlement.lead.source.as_str(),
             settlement.lead.id.as_str(),
             settlement.now.as_micros(),
+            settlement.moot_why,
         ])?;
     }
     Ok(())

@@ -1,0 +1,211 @@
+//! What a changed filter, mode or mapping means for leads that are there: nothing by itself, a resync that knows them all, and
+//! no question that nobody can answer any more.
+
+use leadrelay::config::{Company, Config, Mode};
+use leadrelay::domain::cel::Expression;
+use leadrelay::domain::mapping::ConflictRule;
+use serde_json::{Value as Json, json};
+
+use crate::companies;
+use crate::harness::{Harness, event};
+
+const CREATED: i64 = 1_767_225_600;
+
+async fn send(harness: &Harness, at: i64, id: &str, city: &str) {
+    let lead =
+        json!({ "id": id, "name": format!("Ada {id}"), "email": format!("{id}@lovelace.example"), "city": city });
+    let kind = if at == 0 { "lead.created" } else { "lead.updated" };
+    harness.send(&event(kind, CREATED + at, &lead)).await;
+    harness.settled().await;
+}
+
+/// How many leads today's rules may plan otherwise.
+async fn preview(harness: &Harness) -> u64 {
+    let asked = json!({ "destination": "salesforce", "changed": true, "dry_run": true });
+    let counted = harness.admin_post("resync", asked).await;
+    assert_eq!(counted["leads"], counted["planned_otherwise"], "{counted}");
+    let check = harness.admin_text("check").await;
+    let told = format!("{} were last planned by", counted["leads"]);
+    assert_eq!(check.contains(&told), counted["leads"] != 0, "{check}");
+    counted["leads"].as_u64().unwrap()
+}
+
+async fn resync_changed(harness: &Harness) {
+    let run = harness.admin_post("resync", json!({ "destination": "salesforce", "changed": true })).await;
+    harness.until(&format!("runs/{}", run["run"]), |run| run["state"] == "done").await;
+    harness.settled().await;
+}
+
+/// Has the service take these settings of the destination beside those that it was started with.
+async fn take(harness: &Harness, mode: Mode, filter: Option<&str>, more: impl Fn(&mut Config)) {
+    harness.write_configuration(|config| {
+        for destination in config.destinations.values_mut() {
+            destination.mode = mode;
+            destination.filter = filter.map(|filter| Expression::parse(filter).unwrap());
+        }
+        more(config);
+    });
+    harness.admin_post("reload", json!({})).await;
+    // The rules of before stay until the CRM is described anew.
+    harness.until("check", |check| check["items"][0]["checked_at"].is_string()).await;
+}
+
+#[tokio::test]
+async fn a_resync_knows_the_leads_that_a_filter_left_alone() {
+    let (narrow, wide) = (Some("city == \"Berlin\""), Some("city != \"Bonn\""));
+    let harness = Harness::start(|config| {
+        for destination in config.destinations.values_mut() {
+            destination.filter = Some(Expression::parse("city == \"Berlin\"").unwrap());
+        }
+    })
+    .await;
+    for (id, city) in [("cl_1", "Berlin"), ("cl_2", "Bonn"), ("cl_3", "Ulm")] {
+        send(&harness, 0, id, city).await;
+    }
+    assert_eq!((harness.records().await.len(), preview(&harness).await), (1, 0));
+    take(&harness, Mode::Live, wide, |_| {}).await;
+    assert_eq!(preview(&harness).await, 3, "two were left alone by the filter of before");
+    resync_changed(&harness).await;
+    harness.record_of("cl_3").await;
+    assert_eq!((harness.records().await.len(), preview(&harness).await), (2, 0));
+    take(&harness, Mode::Live, narrow, |_| {}).await;
+    assert_eq!(preview(&harness).await, 3);
+    resync_changed(&harness).await;
+    assert_eq!((harness.records().await.len(), preview(&harness).await), (2, 0));
+    // One that is told of again, and of which the log says so already.
+    send(&harness, 60, "cl_2", "Köln").await;
+    assert_eq!(preview(&harness).await, 0);
+    let without_city = |config: &mut Config| {
+        for destination in config.destinations.values_mut() {
+            destination.fields.retain(|row| row.lead != "city");
+        }
+    };
+    take(&harness, Mode::Live, narrow, without_city).await;
+    assert_eq!(preview(&harness).await, 3, "the mapping is another one");
+    resync_changed(&harness).await;
+    assert_eq!(preview(&harness).await, 0);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_resync_knows_the_leads_that_were_only_observed() {
+    let harness = Harness::start(|_| {}).await;
+    send(&harness, 0, "cl_1", "Berlin").await;
+    send(&harness, 0, "cl_2", "Berlin").await;
+    let filter = Some("city != \"Bonn\"");
+    take(&harness, Mode::Live, filter, |_| {}).await;
+    resync_changed(&harness).await;
+    take(&harness, Mode::Observe, filter, |_| {}).await;
+    assert_eq!(preview(&harness).await, 0, "the rules are the same");
+    send(&harness, 60, "cl_2", "Ulm").await;
+    send(&harness, 0, "cl_3", "Ulm").await;
+    send(&harness, 0, "cl_4", "Bonn").await;
+    assert_eq!(preview(&harness).await, 0, "by these rules all were planned");
+    take(&harness, Mode::Observe, None, |_| {}).await;
+    assert_eq!(preview(&harness).await, 4);
+    resync_changed(&harness).await;
+    assert_eq!(preview(&harness).await, 0, "observed by the new filter");
+    take(&harness, Mode::Observe, filter, |_| {}).await;
+    resync_changed(&harness).await;
+    take(&harness, Mode::Live, filter, |_| {}).await;
+    assert_eq!(preview(&harness).await, 3, "what the filter leaves alone stays so");
+    assert_eq!(harness.records().await.len(), 2);
+    resync_changed(&harness).await;
+    assert_eq!(harness.record_of("cl_2").await["fields"]["City"], "Ulm");
+    harness.record_of("cl_3").await;
+    assert_eq!((harness.records().await.len(), preview(&harness).await), (3, 0));
+    harness.stop().await;
+}
+
+/// The open conflicts, which the figures count as well.
+async fn open(harness: &Harness) -> Vec<Json> {
+    let listed = harness.admin("conflicts?state=open").await["items"].as_array().unwrap().clone();
+    let standing = harness.app.store.standing_figures().await.unwrap();
+    let counted: u64 = standing.open_conflicts.iter().map(|(_, _, n)| n).sum();
+    assert_eq!(counted, listed.len() as u64, "{standing:?}");
+    listed
+}
+
+/// Why the newest conflict closed.
+async fn closed_why(harness: &Harness) -> Json {
+    harness.admin("conflicts").await["items"][0]["resolution"]["note"].clone()
+}
+
+#[tokio::test]
+async fn questions_about_companies_close_where_companies_are_not_looked_up_any_more() {
+    let harness = Harness::start(companies::contacts(Company::Account)).await;
+    for name in ["Acme North", "Acme South"] {
+        companies::make(&harness, "Account", json!({ "Name": name, "Website": "http://acme.example" })).await;
+    }
+    let ada = companies::lead("cl_1", "Ada Lovelace", "ada@acme.example", "Acme");
+    companies::send(&harness, 0, &ada).await;
+    assert_eq!(open(&harness).await[0]["kind"], "company");
+    harness.write_configuration(|config| {
+        config.destinations.values_mut().for_each(|destination| destination.records.company = Company::Inline);
+    });
+    harness.admin_post("reload", json!({})).await;
+    harness.until("conflicts?state=open", |open| open["items"] == json!([])).await;
+    assert_eq!(open(&harness).await, Vec::<Json>::new());
+    assert_eq!(closed_why(&harness).await, "companies are not looked up any more");
+    take(&harness, Mode::Live, None, |_| {}).await;
+    harness.until("conflicts?state=open", |open| open["items"].as_array().unwrap().len() == 1).await;
+    assert_eq!(open(&harness).await.len(), 1, "it is asked again");
+    harness.stop().await;
+}
+
+/// A lead whose city was changed on both sides, of which a person is asked.
+async fn asked_about_a_city(more: impl FnOnce(&mut Config)) -> Harness {
+    let harness = Harness::start(|config| {
+        let rows = config.destinations.values_mut().flat_map(|destination| &mut destination.fields);
+        rows.filter(|row| row.lead == "city").for_each(|row| row.conflict = ConflictRule::Review);
+        more(config);
+    })
+    .await;
+    send(&harness, 0, "cl_1", "Berlin").await;
+    let id = harness.record_of("cl_1").await["id"].as_str().unwrap().to_owned();
+    harness.edit_record(&id, json!({ "City": "Ulm" })).await;
+    send(&harness, 60, "cl_1", "Bonn").await;
+    assert_eq!(open(&harness).await.len(), 1);
+    harness
+}
+
+#[tokio::test]
+async fn questions_about_a_lead_that_falls_out_of_the_filter_close_and_come_back_with_it() {
+    let harness = asked_about_a_city(|_| {}).await;
+    take(&harness, Mode::Live, Some("city == \"Berlin\""), |_| {}).await;
+    assert_eq!(open(&harness).await.len(), 1, "nothing happens by itself");
+    for _ in 0..2 {
+        harness.admin_post("leads/klozeo/cl_1/sync", json!({})).await;
+        harness.settled().await;
+        assert_eq!(open(&harness).await, Vec::<Json>::new());
+        assert_eq!(closed_why(&harness).await, "the lead falls out of the filter");
+    }
+    take(&harness, Mode::Live, None, |_| {}).await;
+    resync_changed(&harness).await;
+    assert_eq!(open(&harness).await.len(), 1, "it is asked again");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn questions_of_a_destination_that_is_removed_close_and_come_back_with_it() {
+    let harness = asked_about_a_city(|_| {}).await;
+    harness.admin_post("destinations/salesforce/pause", json!({})).await;
+    let harness = harness.restarted(|_| {}).await;
+    assert_eq!(open(&harness).await.len(), 1, "a paused one is still asked about");
+    harness.resume().await;
+    let renamed = |config: &mut Config, from: &str, to: &str| {
+        let destination = config.destinations.remove(&from.into()).unwrap();
+        config.destinations.insert(to.into(), destination);
+    };
+    let mut harness = harness;
+    for _ in 0..2 {
+        harness = harness.restarted(|config| renamed(config, "salesforce", "another")).await;
+        assert_eq!(open(&harness).await, Vec::<Json>::new());
+        assert_eq!(closed_why(&harness).await, "its destination is not in the configuration any more");
+        harness = harness.restarted(|config| renamed(config, "another", "salesforce")).await;
+        harness.until("conflicts?state=open", |open| open["items"].as_array().unwrap().len() == 1).await;
+        harness.settled().await;
+        assert_eq!(open(&harness).await.len(), 1, "it is asked again, and once");
+    }
+    harness.stop().await;
+}
