@@ -102,6 +102,12 @@ impl Crm {
         self.post("faults", &json!({ "seed": seed, "rules": rules })).await;
     }
 
+    /// Carries out many writes without ever answering.
+    pub async fn order_silence(&self, seed: u64) {
+        let rule = json!({ "fault": "timeout_after", "writes": true, "rate": 0.3 });
+        self.post("faults", &json!({ "seed": seed, "rules": [rule] })).await;
+    }
+
     /// Ends all trouble but the trigger, which belongs to the org; answers how often each fault struck.
     pub async fn end_faults(&self) -> BTreeMap<String, u64> {
         let faults = self.faults_struck().await;

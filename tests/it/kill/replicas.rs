@@ -90,6 +90,8 @@ async fn replicas_are_restarted_one_by_one_and_senders_do_not_notice() {
 async fn a_replica_that_was_frozen_beyond_its_lease_changes_nothing_that_its_successor_wrote() {
     let Some(cluster) = Cluster::new("") else { return };
     let mut run = Run::prepare("freezes").await;
+    // Else it is seldom met while it waits for the CRM.
+    run.crm.order_silence(run.rng.u64(..)).await;
     let url = cluster.url(&cluster.create_database().await);
     let mut service = Service::replicated(&run.sandbox.url(), run.rng.fork(), &url, REPLICAS).await;
     service.start();
@@ -121,7 +123,8 @@ async fn until_taken_over(leases: &[Uuid], db: &mut PgConnection) {
     assert!(began.elapsed() > LEASE / 2, "it was taken over before its lease had ended");
 }
 
-/// Stops a replica at a moment at which it has announced writes that it has not recorded yet; the leases that it has then.
+/// Stops a replica at a moment at which it has announced writes and not begun to record them, so that it would record them
+/// when it goes on; the leases that it has then. In the midst of a transaction it would hold rows until the server ended that.
 async fn freeze_while_it_writes(replica: &Replica, db: &mut PgConnection) -> Vec<Uuid> {
     let began = Instant::now();
     loop {
@@ -131,7 +134,10 @@ async fn freeze_while_it_writes(replica: &Replica, db: &mut PgConnection) -> Vec
         let leases: Vec<Uuid> = sqlx::query_scalar(
             "SELECT DISTINCT i.lease_token FROM intents i
                JOIN jobs j USING (destination, source, lead_id, lease_token) JOIN replicas r ON r.id = j.held_by
-              WHERE i.settled = 0 AND r.name LIKE '%/' || $1",
+              WHERE i.settled = 0 AND r.name LIKE '%/' || $1
+                AND NOT EXISTS (SELECT 1 FROM pg_stat_activity
+                                 WHERE datname = current_database() AND state = 'idle in transaction'
+                                   AND state_change < clock_timestamp() - interval '15 milliseconds')",
         )
         .bind(replica.process().to_string())
         .fetch_all(&mut *db)
