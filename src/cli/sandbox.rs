@@ -31,7 +31,7 @@ Trouble to order: POST {\"rules\": [{\"fault\": NAME, ...}]} to /_sandbox/faults
   usage_jitter                the usage header goes up and down
 Each takes `rate` (0 to 1), `count` (so often, then no more), `path`, `method` and `writes` (true: only writes).
 Beside it are records, convert, merge, undelete, duplicate-rules, features, fields, limits, stats, requests, expire_tokens and reset,
-such as GET /_sandbox/stats; README.md tells what each takes.";
+such as GET /_sandbox/stats; docs/sandbox.md tells what each takes.";
 
 #[derive(Debug, Arguments)]
 #[command(after_help = FAULTS)]

@@ -33,6 +33,7 @@ mod odd_set;
 mod odd_webhooks;
 mod opportunities;
 mod owners;
+mod pages;
 mod people;
 mod places;
 #[allow(dead_code, reason = "each test program uses a part of it")]
