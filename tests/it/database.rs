@@ -13,14 +13,19 @@ use crate::postgres::{self, Database};
 
 const VARIABLE: &str = "LEADRELAY_TEST_STORE";
 
-/// What shows nothing more on PostgreSQL: files of SQLite's, tests without a database, and those that use a server anyway.
-const NOT_AGAIN: [&str; 10] = [
+/// What shows nothing more on PostgreSQL: files of SQLite's, tests without a database or in which it plays no part, and those
+/// that use a server anyway.
+const NOT_AGAIN: [&str; 14] = [
+    "bad_crm::answers::",
+    "bad_crm::describe::",
     "cli::",
     "cut_off::",
     "database::",
     "disk_full::",
+    "fuzz::",
     "kill::no_lead_is_lost",
     "kill::replicas::",
+    "pages::",
     "replicas::",
     "sandbox_clients::",
     "strace::",

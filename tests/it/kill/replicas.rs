@@ -18,7 +18,7 @@ const REPLICAS: usize = 3;
 /// What a test run without `RESTARTS` and `FREEZES` does, and a long one.
 const RESTARTS: u64 = 5;
 const MANY_RESTARTS: u64 = 50;
-const FREEZES: u64 = 2;
+const FREEZES: u64 = 1;
 const MANY_FREEZES: u64 = 10;
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const BACK_WITHIN: Duration = Duration::from_secs(10);

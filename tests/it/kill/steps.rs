@@ -1,5 +1,5 @@
 //! The same trouble step by step: a first and a second write, each stopped at a known step, and the process killed there
-//! or not. Random kills seldom meet two of these in a row. A run draws a third of the scenarios, with `LONG=1` it plays all.
+//! or not. Random kills seldom meet two of these in a row. A run draws a sixth of the scenarios, with `LONG=1` it plays all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ async fn whichever_step_two_attempts_are_stopped_at_the_lead_stands_once_and_as_
     }
     if !crate::fuzz::is_long() {
         fastrand::shuffle(&mut scenarios);
-        scenarios.truncate(scenarios.len() / 3);
+        scenarios.truncate(scenarios.len() / 6);
     }
     let failed: Vec<String> = stream::iter(scenarios)
         .map(|scenario| tokio::spawn(play(scenario)))
