@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leadrelay::clock::Clock;
-use leadrelay::config::Percent;
+use leadrelay::config::{Mode, Percent};
 use leadrelay::domain::plan::OnCrmDelete;
 use leadrelay::domain::time::Timestamp;
 use serde_json::{Value as Json, json};
@@ -285,5 +285,28 @@ async fn what_is_planned_for_a_dead_letter_or_a_held_lead_is_not_promised() {
     harness.settled().await;
     let plan = harness.admin("leads/klozeo/cl_1/explain").await["plan"].clone();
     assert_eq!((&plan["action"], &plan["kept_back"]), (&json!("unchanged"), &json!(null)));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn of_a_write_that_nobody_owes_it_is_said_what_brings_it_about() {
+    let harness = Harness::start(|config| {
+        config.destinations.values_mut().for_each(|destination| destination.mode = Mode::Observe);
+    })
+    .await;
+    harness.send(&event("lead.created", CREATED, &person("cl_1", "Berlin"))).await;
+    harness.settled().await;
+    let waits = async |harness: &Harness| {
+        let explained = harness.admin("leads/klozeo/cl_1/explain").await;
+        assert_eq!(explained["plan"]["action"], "create", "{explained}");
+        explained["waits"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(waits(&harness).await.contains("only observes"));
+    let harness = harness
+        .restarted(|config| {
+            config.destinations.values_mut().for_each(|destination| destination.mode = Mode::Live);
+        })
+        .await;
+    assert!(waits(&harness).await.contains("its next event, `sync` or a resync"));
     harness.stop().await;
 }

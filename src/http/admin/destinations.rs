@@ -70,6 +70,10 @@ pub struct LastError {
 }
 
 impl DestinationView {
+    pub(super) fn observes(&self) -> bool {
+        self.mode == "observe"
+    }
+
     fn of(app: &AdminState, state: DestinationState, pause: Option<Pause>) -> Self {
         let last_error = state.last_error.map(|(at, code, message)| {
             let Explanation { meaning, remedy } = app.operations.explain(&state.name, &code);

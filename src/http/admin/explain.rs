@@ -279,11 +279,14 @@ pub(super) async fn explain(
     let job = known.jobs.into_iter().find(|job| job.destination == destination);
     let explained = with_remedy(explained, job.as_ref(), &|code| app.operations.explain(&destination, code).remedy);
     let LeadExplained { plan, not_asked, keys, found, waits, kept_back, api_calls } = explained;
+    let shown = one(&app, &destination).await?;
+    let is_planned = plan.as_ref().is_some_and(SyncPlan::writes);
+    let waits = waits.or_else(|| is_planned.then(|| before_it_is_written(job.as_ref(), shown.observes())).flatten());
     let found = found.into_iter().map(|(record, by)| FoundView { record: record.into(), matched_by: by.as_str() });
     Ok(Json(ExplanationView {
         source,
         lead_id,
-        destination: one(&app, &destination).await?,
+        destination: shown,
         job: job.map(Into::into),
         looked_up_by: keys,
         found: found.collect(),
@@ -292,6 +295,22 @@ pub(super) async fn explain(
         waits,
         api_calls,
     }))
+}
+
+/// When what is planned for a lead comes to be written, where that is not a matter of moments.
+fn before_it_is_written(job: Option<&JobRow>, observes: bool) -> Option<String> {
+    if observes {
+        return Some(
+            "the destination only observes, and nothing is written: see `mode` in its configuration".to_owned(),
+        );
+    }
+    let Some(job) = job else {
+        return Some(
+            "nothing is owed for the lead now: its next event, `sync` or a resync has this written".to_owned(),
+        );
+    };
+    let due = job.due_at.filter(|_| job.state == "retrying")?;
+    Some(format!("it is tried again at {due}; last time: {}", job.detail.as_deref().unwrap_or("it failed")))
 }
 
 /// With what helps a lead that planning holds; and with why one that is held or dead is not written now, whatever is planned.
