@@ -193,13 +193,10 @@ async fn questions_of_a_destination_that_is_removed_close_and_come_back_with_it(
     let harness = harness.restarted(|_| {}).await;
     assert_eq!(open(&harness).await.len(), 1, "a paused one is still asked about");
     harness.resume().await;
-    let renamed = |config: &mut Config, from: &str, to: &str| {
-        let destination = config.destinations.remove(&from.into()).unwrap();
-        config.destinations.insert(to.into(), destination);
-    };
     let mut harness = harness;
     for _ in 0..2 {
         harness = harness.restarted(|config| renamed(config, "salesforce", "another")).await;
+        harness.until("conflicts?state=open", |open| open["items"] == json!([])).await;
         assert_eq!(open(&harness).await, Vec::<Json>::new());
         assert_eq!(closed_why(&harness).await, "its destination is not in the configuration any more");
         harness = harness.restarted(|config| renamed(config, "another", "salesforce")).await;
@@ -207,5 +204,21 @@ async fn questions_of_a_destination_that_is_removed_close_and_come_back_with_it(
         harness.settled().await;
         assert_eq!(open(&harness).await.len(), 1, "it is asked again, and once");
     }
+    harness.stop().await;
+}
+
+fn renamed(config: &mut Config, from: &str, to: &str) {
+    let destination = config.destinations.remove(&from.into()).unwrap();
+    config.destinations.insert(to.into(), destination);
+}
+
+#[tokio::test]
+async fn questions_that_cannot_be_closed_keep_nothing_from_being_served() {
+    let harness = asked_about_a_city(|_| {}).await;
+    harness.refuse_changes_of("conflicts").await;
+    let harness = harness.restarted(|config| renamed(config, "salesforce", "another")).await;
+    send(&harness, 120, "cl_2", "Berlin").await;
+    harness.record_of("cl_2").await;
+    assert_eq!(open(&harness).await.len(), 1);
     harness.stop().await;
 }
