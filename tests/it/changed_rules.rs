@@ -1,9 +1,9 @@
 //! What a changed filter, mode or mapping means for leads that are there: nothing by itself, a resync that knows them all, and
 //! no question that nobody can answer any more.
 
-use leadrelay::config::{Company, Config, Mode};
+use leadrelay::config::{Company, Config, Mode, Unmapped};
 use leadrelay::domain::cel::Expression;
-use leadrelay::domain::mapping::ConflictRule;
+use leadrelay::domain::mapping::{ConflictRule, FieldType, OnInvalid};
 use serde_json::{Value as Json, json};
 
 use crate::companies;
@@ -114,6 +114,30 @@ async fn a_resync_knows_the_leads_that_were_only_observed() {
     assert_eq!(harness.record_of("cl_2").await["fields"]["City"], "Ulm");
     harness.record_of("cl_3").await;
     assert_eq!((harness.records().await.len(), preview(&harness).await), (3, 0));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_resync_knows_the_leads_that_could_not_be_written_by_the_mapping_of_before() {
+    let of_destination = |config: &mut Config, unmapped: Unmapped, kind: FieldType| {
+        for destination in config.destinations.values_mut() {
+            destination.records.unmapped = unmapped.clone();
+            for row in destination.fields.iter_mut().filter(|row| row.lead == "city") {
+                (row.kind, row.on_invalid) = (kind, OnInvalid::Hold);
+            }
+        }
+    };
+    let harness = Harness::start(|config| of_destination(config, Unmapped::Error, FieldType::Number)).await;
+    let odd = json!({ "id": "cl_1", "name": "Ada Odd", "attributes": [{ "name": "shoe_size", "value": "41" }] });
+    harness.send(&event("lead.created", CREATED, &odd)).await;
+    send(&harness, 0, "cl_2", "Berlin").await;
+    let log = harness.admin_text("sync-log").await;
+    assert!(log.contains("invalid_value") && log.contains("unmapped_attribute"), "{log}");
+    assert_eq!((harness.records().await.len(), preview(&harness).await), (0, 0));
+    take(&harness, Mode::Live, None, |config| of_destination(config, Unmapped::Drop, FieldType::Text)).await;
+    assert_eq!(preview(&harness).await, 2);
+    resync_changed(&harness).await;
+    assert_eq!((harness.records().await.len(), preview(&harness).await), (2, 0));
     harness.stop().await;
 }
 
