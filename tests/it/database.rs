@@ -64,9 +64,8 @@ impl TestDatabase {
     pub async fn refuse_changes_of(&self, table: &str) {
         match self {
             Self::File(path) => {
-                let trigger = format!(
-                    "CREATE TRIGGER refuse BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
-                );
+                let trigger =
+                    format!("CREATE TRIGGER refuse BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END");
                 Connection::open(path).unwrap().execute_batch(&trigger).unwrap();
             }
             Self::Server(Database { url, .. }) | Self::At(url) => {
