@@ -10,6 +10,7 @@ mod explain;
 pub mod missing;
 mod operations;
 mod orders;
+mod orphans;
 mod reload;
 mod replica;
 mod resync;
@@ -100,7 +101,8 @@ impl App {
             reloads: reloads.clone(),
             holding: Arc::default(),
         });
-        let engine = Engine::start(config, &ground, None).await?;
+        let mut engine = Engine::start(config, &ground, None).await?;
+        engine.succeed(None);
         let (public, operators) = (Swap::new(engine.webhooks.clone()), Swap::new(engine.admin.clone()));
         let mut servers = JoinSet::new();
         let limits = ServeLimits { grace: config.server.shutdown_grace, ..ServeLimits::default() };

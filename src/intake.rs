@@ -213,7 +213,7 @@ impl Intake {
     /// Verifies and reads one request, and answers once its events are on disk.
     ///
     /// What is signed is kept, readable or not. Repeating a request is harmless.
-    pub async fn accept(&self, source: &SourceRuntime, request: Incoming<'_>) -> Result<Receipt, Refusal> {
+    pub async fn accept(&self, source: &Arc<SourceRuntime>, request: Incoming<'_>) -> Result<Receipt, Refusal> {
         let now = self.clock.now();
         self.verify(source, &request, now)?;
         let kind = BodyKind::of(request.headers);
@@ -289,7 +289,7 @@ impl Intake {
         }
     }
 
-    fn verify(&self, source: &SourceRuntime, request: &Incoming<'_>, now: Timestamp) -> Result<(), Refusal> {
+    fn verify(&self, source: &Arc<SourceRuntime>, request: &Incoming<'_>, now: Timestamp) -> Result<(), Refusal> {
         let url = self.public_url.as_ref().map(|base| format!("{base}{}", request.path_and_query));
         let signed = SignedRequest {
             method: request.method,

@@ -57,7 +57,7 @@ pub async fn seen_fields(config: &Config) -> StoreResult<Option<SeenFields>> {
 
 /// What is to be said of records whose keys were formed otherwise than they are now, for each destination; read likewise from a
 /// database that can be read.
-pub async fn former_keys(config: &Config) -> StoreResult<Vec<(DestinationName, Finding)>> {
+async fn former_keys(config: &Config) -> StoreResult<Vec<(DestinationName, Finding)>> {
     let mut told = Vec::new();
     for (name, destination) in &config.destinations {
         let (key, form) = check::key_of(&destination.records);
@@ -73,8 +73,30 @@ pub async fn former_keys(config: &Config) -> StoreResult<Vec<(DestinationName, F
     Ok(told)
 }
 
-/// What `check` says of the database after it was looked at; `migrate`: whether a service that starts brings it up to date.
-pub fn finding(migrate: bool, looked: &StoreResult<Option<SeenFields>>) -> Finding {
+/// What `check` says of the database.
+#[derive(Debug)]
+pub struct Looked {
+    /// Of the database itself.
+    pub finding: Finding,
+    /// What it says of each destination's records.
+    pub of_destinations: Vec<(DestinationName, Finding)>,
+    pub seen: SeenFields,
+}
+
+/// Looks at the database, reading only. What cannot be read is a finding, not an error.
+pub async fn look(config: &Config) -> Looked {
+    let seen = seen_fields(config).await;
+    let keys = if matches!(seen, Ok(Some(_))) { former_keys(config).await } else { Ok(Vec::new()) };
+    let (of_destinations, failed) = match keys {
+        Ok(told) => (told, None),
+        Err(error) => (Vec::new(), Some(Err(error))),
+    };
+    let finding = finding(config.store.migrate, failed.as_ref().unwrap_or(&seen));
+    Looked { finding, of_destinations, seen: seen.ok().flatten().unwrap_or_default() }
+}
+
+/// `migrate`: whether a service that starts brings the database up to date.
+fn finding(migrate: bool, looked: &StoreResult<Option<SeenFields>>) -> Finding {
     let found = |severity, finding: &str, remedy: &str| Finding {
         severity,
         subject: "store.url".to_owned(),

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use axum::Router;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::warn;
 
 use super::operations::AppOperations;
+use super::orphans::Orphans;
 use super::reload::Reloads;
 use super::{connect, longest_wait};
 use crate::clock::Clock;
@@ -54,6 +54,7 @@ pub(super) struct Engine {
     pub webhooks: Router,
     pub admin: Router,
     destinations: BTreeMap<DestinationName, Arc<Destination>>,
+    orphans: Orphans,
     stop: watch::Sender<bool>,
     workers: JoinSet<()>,
 }
@@ -67,7 +68,6 @@ impl Engine {
         let (stop, stopped) = watch::channel(false);
         let sources = source_readings(config)?;
         let destinations = destinations(config, store, &sources, clock, before).await?;
-        tell_of_orphans(config, &**store, clock).await?;
         let intake = Arc::new(intake(config, ground)?);
         // From here on nothing fails, so the one before it has to stay no more.
         for (name, destination) in &destinations {
@@ -141,7 +141,24 @@ impl Engine {
             clock: clock.clone(),
         });
         let webhooks = http::public_router(intake, http::BodyLimits::of(config.server.max_body));
-        Ok(Self { webhooks, admin: http::admin_router(state), destinations, stop, workers })
+        let known = destinations.keys().cloned().collect();
+        let orphans = Orphans { store: Arc::clone(store), clock: clock.clone(), known };
+        Ok(Self { webhooks, admin: http::admin_router(state), destinations, orphans, stop, workers })
+    }
+
+    /// Takes the place of the one before it: lets that one finish what is under way, and then deals with what is left of
+    /// destinations that are not configured any more; until it is done or this one ends, too.
+    pub fn succeed(&mut self, before: Option<Self>) {
+        let (orphans, mut stopped) = (self.orphans.clone(), self.stop.subscribe());
+        self.workers.spawn(async move {
+            if let Some(before) = before {
+                before.end().await;
+            }
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = orphans.tend() => {}
+            }
+        });
     }
 
     /// Claims no more, and lets what is under way finish.
@@ -237,26 +254,6 @@ async fn new_gate(
         gate.pause(Pause { by: pause.by, note: pause.note, until: pause.until });
     }
     Ok(gate)
-}
-
-/// Says which leads wait for a destination that is not configured any more, and closes what nobody can answer for it.
-async fn tell_of_orphans(config: &Config, store: &dyn Store, clock: &Clock) -> Result<()> {
-    let known: Vec<DestinationName> = config.destinations.keys().cloned().collect();
-    let closed = store.close_orphaned(&known, clock.now()).await?;
-    if closed > 0 {
-        warn!(
-            conflicts = closed,
-            "closed {closed} conflicts of destinations that are not in the configuration any more; one that comes back asks again"
-        );
-    }
-    for queue in store.queue_figures(clock.now()).await? {
-        let jobs = queue.ready + queue.leased + queue.retrying + queue.held + queue.dead;
-        let name = &queue.destination;
-        if jobs > 0 && !config.destinations.contains_key(name) {
-            warn!(destination = %name, jobs, "{jobs} leads wait for {name}, which is not in the configuration any more: add it again, or POST /admin/v1/dead-letters/discard those that are dead letters");
-        }
-    }
-    Ok(())
 }
 
 /// Counts each call where the budget and the metrics see it.

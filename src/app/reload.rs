@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::engine::{Engine, Ground};
@@ -47,27 +46,25 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Reloads when asked to, until the stop; then lets every engine finish what is under way.
+    /// Reloads when asked to, until the stop; then lets the engine, and those before it, finish what is under way.
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        let mut retired = JoinSet::new();
         while !*stopped.borrow() {
             tokio::select! {
                 _ = stopped.changed() => {}
                 ask = self.asked.recv() => {
                     let Some(reply) = ask else { break };
-                    let done = self.reload(&mut retired).await;
+                    let done = self.reload().await;
                     // Whoever asked may have gone away.
                     let _ = reply.send(done);
                 }
             }
         }
         self.engine.end().await;
-        while retired.join_next().await.is_some() {}
     }
 
     /// A wrong configuration is reported and changes nothing. Webhooks are taken all the while: those that are being taken by
     /// the old settings, and from the exchange on by the new ones. What is being synced ends with the settings it began with.
-    async fn reload(&mut self, retired: &mut JoinSet<()>) -> Result<Reloaded, ReloadError> {
+    async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
         let Some(load) = &self.load else { return Err(ReloadError::NoFile) };
         let mut config = load().map_err(|errors| {
             error!("the changed configuration is wrong, and the old one stays:\n{errors}");
@@ -85,7 +82,7 @@ impl Reloader {
         self.webhooks.set(engine.webhooks.clone());
         self.admin.set(engine.admin.clone());
         let old = std::mem::replace(&mut self.engine, engine);
-        retired.spawn(old.end());
+        self.engine.succeed(Some(old));
         self.config = config;
         if restart_needed.is_empty() {
             info!("took the changed configuration");

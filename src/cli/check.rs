@@ -60,14 +60,11 @@ pub(super) async fn run(args: Args, path: &Path, config: Result<Config, ConfigEr
     let mut report = Report::of(path, &config, &checks);
     report.ok &= created.iter().flatten().all(FieldReport::is_there);
     report.created = created;
-    let seen = if args.offline { None } else { Some(database::seen_fields(&config).await) };
-    report.add_database(seen.as_ref().map(|seen| database::finding(config.store.migrate, seen)));
-    if matches!(seen, Some(Ok(Some(_)))) {
-        for (name, Finding { finding, remedy, .. }) in database::former_keys(&config).await? {
-            report.configuration.warnings.push(format!("destinations.{name}: {finding}; {remedy}"));
-        }
+    let looked = if args.offline { None } else { Some(database::look(&config).await) };
+    if let Some(looked) = &looked {
+        report.add_database(looked);
     }
-    let sources = mapping::source_fields(&config, seen.and_then(Result::ok).flatten().unwrap_or_default());
+    let sources = mapping::source_fields(&config, looked.map(|looked| looked.seen).unwrap_or_default());
     for (name, destination) in &config.destinations {
         let known = mapping::lead_fields(&sources, destination);
         if destination.sources.iter().all(|source| sources.get(source).is_some_and(|source| source.is_told)) {
@@ -192,9 +189,14 @@ impl Report {
         }
     }
 
-    fn add_database(&mut self, finding: Option<Finding>) {
-        self.ok &= finding.iter().all(|finding| finding.severity != Severity::Error);
-        self.database = finding.iter().map(Found::from).collect();
+    fn add_database(&mut self, looked: &database::Looked) {
+        self.ok &= looked.finding.severity != Severity::Error;
+        self.database = vec![Found::from(&looked.finding)];
+        for (name, finding) in &looked.of_destinations {
+            for told in self.destinations.iter_mut().filter(|told| told.destination == name.as_str()) {
+                told.findings.push(Found::from(finding));
+            }
+        }
     }
 
     fn of_mistakes(path: &Path, errors: &ConfigErrors) -> Self {

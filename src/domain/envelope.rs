@@ -137,7 +137,7 @@ pub fn remedy(code: &str) -> &'static str {
              body shows where this one breaks off."
         }
         "empty" | "not_utf8" | "broken_json" | "too_deep" | "broken_form" | "too_many_fields" => {
-            "Have the lead system send JSON, or another form that its source takes, as README's table of presets says."
+            "Have the lead system send JSON, or another form that its source takes, as the table in docs/lead-systems.md says."
         }
         "needs_fetch" => {
             "Fetching leads is not built: have the lead system, or an automation such as Zapier, n8n or Make, send the \

@@ -21,8 +21,6 @@ use crate::telemetry::metrics::{self, Exposition};
 
 /// Figures are at most this old.
 const FRESH_FOR: Duration = Duration::from_secs(1);
-/// The alerts' window may be long: its outcomes are counted over many rows and move slowly.
-const ALERTING_FRESH_FOR: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Whoever asks gets an answer within a second.
 const ANSWER_WITHIN: Duration = Duration::from_millis(900);
@@ -52,8 +50,6 @@ struct Known {
 #[derive(Default)]
 struct Memory {
     history: DepthHistory,
-    /// Over the alerts' window.
-    alerting: Option<(Timestamp, Vec<OutcomeCount>)>,
     firing_since: HashMap<(AlertName, DestinationName), Timestamp>,
 }
 
@@ -160,13 +156,7 @@ impl Figures {
         let queues = self.every_queue(now).await?;
         let standing = self.store.standing_figures().await?;
         let pauses = self.store.load_pauses().await?;
-        let alerting = match &memory.alerting {
-            Some((at, alerting)) if is_fresh(*at, now, ALERTING_FRESH_FOR) => alerting.clone(),
-            _ => {
-                let alerting = self.store.count_outcomes(now.before(self.config.error_window)).await?;
-                memory.alerting.insert((now, alerting)).1.clone()
-            }
-        };
+        let alerting = self.store.count_outcomes(now.before(self.config.error_window)).await?;
         let recent = self.store.count_outcomes(now.before(RATE_WINDOW)).await?;
         let outcomes = Outcomes { alerting, recent };
         memory.history.remember(now, &queues);

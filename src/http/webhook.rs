@@ -196,7 +196,7 @@ pub struct Proof {
 
 async fn accept(
     app: &PublicState,
-    source: &SourceRuntime,
+    source: &Arc<SourceRuntime>,
     parts: &Parts,
     path_token: Option<&str>,
     body: Body,

@@ -55,23 +55,24 @@ impl Holding {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a refused request into the queue; of too many the oldest go.
+    /// Puts a refused request into the queue; of too many the oldest go. Its body is read when it is written: strangers decide
+    /// how many come, and we how many are written.
     pub(super) fn offer(
         &self,
-        source: &SourceRuntime,
+        source: &Arc<SourceRuntime>,
         request: &Incoming<'_>,
         signed: &SignedRequest<'_>,
         verdict: Verdict,
         now: Timestamp,
     ) {
-        let Some(refused) = refused(source, request, signed, verdict, now) else {
+        let Some(request) = refused(source, request, signed, verdict, now) else {
             metrics::refused_request(&source.name, HoldingOutcome::Dropped);
             return;
         };
-        let gone = self.waiting().push(refused);
+        let gone = self.waiting().push(Refused { request, source: Arc::clone(source) });
         self.came.notify_one();
-        for request in gone {
-            metrics::refused_request(&request.source, HoldingOutcome::Dropped);
+        for refused in gone {
+            metrics::refused_request(&refused.source.name, HoldingOutcome::Dropped);
         }
     }
 
@@ -100,9 +101,22 @@ impl Holding {
         if batch.is_empty() {
             return None;
         }
-        let bytes = batch.iter().map(NewRefused::size).sum();
-        let sources: Vec<SourceName> = batch.iter().map(|request| request.source.clone()).collect();
-        let outcome = match store.hold_refused(batch, BOUNDS).await {
+        let (requests, bytes) = (batch.len(), batch.iter().map(Refused::size).sum());
+        let mut held = Vec::with_capacity(requests);
+        for refused in batch {
+            // What reads a large body is not to keep a thread from its other work for all of a batch.
+            tokio::task::yield_now().await;
+            let name = refused.source.name.clone();
+            match refused.as_held() {
+                Some(request) => held.push(request),
+                None => metrics::refused_request(&name, HoldingOutcome::Dropped),
+            }
+        }
+        if held.is_empty() {
+            return Some((requests, bytes));
+        }
+        let sources: Vec<SourceName> = held.iter().map(|request| request.source.clone()).collect();
+        let outcome = match store.hold_refused(held, BOUNDS).await {
             Ok(()) => HoldingOutcome::Held,
             Err(error) => {
                 let requests = sources.len();
@@ -113,7 +127,7 @@ impl Holding {
         for source in &sources {
             metrics::refused_request(source, outcome);
         }
-        Some((sources.len(), bytes))
+        Some((requests, bytes))
     }
 
     /// Writes what waits, a little at a time, and lets go of what is too old, until `stop` becomes true and nothing waits.
@@ -153,7 +167,26 @@ fn rest_after(bytes: usize) -> Duration {
     REST.max(Duration::from_secs(1).mul_f64(bytes as f64 / BYTES_A_SECOND as f64))
 }
 
-/// What is held of a request; `None`: it is not to be.
+/// A refused request as it came, with those of its headers that are kept.
+struct Refused {
+    request: NewRefused,
+    source: Arc<SourceRuntime>,
+}
+
+impl Refused {
+    fn size(&self) -> usize {
+        self.request.size()
+    }
+
+    /// What is held of it; `None`: nothing, since it would be with a secret.
+    fn as_held(self) -> Option<NewRefused> {
+        let Self { mut request, source } = self;
+        let (body, headers) = source.held_form(&request.body, std::mem::take(&mut request.headers))?;
+        Some(NewRefused { body, headers, ..request })
+    }
+}
+
+/// What waits of a request; `None`: it is not to be held.
 fn refused(
     source: &SourceRuntime,
     request: &Incoming<'_>,
@@ -167,7 +200,6 @@ fn refused(
         // It can never be taken in, and strangers are not to have their bodies parsed.
         return None;
     }
-    let (body, headers) = source.held_form(request)?;
     let reason = match verdict {
         Verdict::Stale => RefusedFor::Stale,
         _ => RefusedFor::unproven(source.proven_by(), proof != Proof::Missing),
@@ -178,9 +210,9 @@ fn refused(
         received_at: now,
         request_id: request.request_id.clone(),
         proof,
-        headers,
+        headers: source.headers_to_store(request),
         // A copy: what was read from a socket may be a small piece of a large buffer.
-        body: Bytes::copy_from_slice(&body),
+        body: Bytes::copy_from_slice(&request.body),
     };
     (refused.size() - refused.body.len() <= MAX_HEAD).then_some(refused)
 }
@@ -229,11 +261,20 @@ mod tests {
         assert_eq!(rest_after(3 * BYTES_A_SECOND), Duration::from_secs(3));
     }
 
-    /// What is held of a request with this body to a source with a preset that takes secrets out of bodies.
-    fn held(preset: &str, query: Option<&str>, content_type: &str, body: &'static [u8]) -> Option<NewRefused> {
+    fn source(name: &str, preset: &str) -> Arc<SourceRuntime> {
         let preset = crate::source::preset(preset).expect("known");
         let (verify, read) = preset.verify.zip(preset.read).expect("of its own");
-        let source = SourceRuntime::new("s".into(), true, &verify, &["the-key".to_owned()], read, Vec::new());
+        let source = SourceRuntime::new(name.into(), true, &verify, &["the-key".to_owned()], read, Vec::new());
+        Arc::new(source.expect("right"))
+    }
+
+    pub(super) fn source_named(name: &str) -> Arc<SourceRuntime> {
+        source(name, "google-ads")
+    }
+
+    /// What waits of a request with this body to a source with a preset that takes secrets out of bodies.
+    fn waiting(preset: &str, query: Option<&str>, content_type: &str, body: &'static [u8]) -> Option<Refused> {
+        let source = source("s", preset);
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
         let request = Incoming {
             method: "POST",
@@ -252,7 +293,27 @@ mod tests {
             path_token: None,
             body: &request.body,
         };
-        super::refused(&source.expect("right"), &request, &signed, Verdict::Invalid, Timestamp::from_seconds(0))
+        let holding = Holding::default();
+        holding.offer(&source, &request, &signed, Verdict::Invalid, Timestamp::from_seconds(0));
+        holding.waiting().take_batch().pop()
+    }
+
+    /// What is held of it.
+    fn held(preset: &str, query: Option<&str>, content_type: &str, body: &'static [u8]) -> Option<NewRefused> {
+        waiting(preset, query, content_type, body)?.as_held()
+    }
+
+    #[test]
+    fn a_body_is_not_read_before_it_is_written() {
+        for (preset, kind, body) in
+            [("salesforce", "text/xml", &b"no XML"[..]), ("google-ads", "application/json", b"{")]
+        {
+            let query = (preset == "salesforce").then_some("token=wrong");
+            let waiting = waiting(preset, query, kind, body);
+            // Nobody shows a token in a body that is no JSON.
+            assert_eq!(waiting.is_some(), preset == "salesforce", "{preset}");
+            assert!(waiting.and_then(Refused::as_held).is_none(), "{preset}");
+        }
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Outline {
 impl SourceRuntime {
     /// Turns a verified request into events: one per record, or the whole body as one that is quarantined.
     pub(super) fn read(&self, request: &Incoming<'_>, now: Timestamp) -> Vec<NewEvent> {
-        let sent = self.stored_form(request);
+        let sent = self.stored_form(&request.body, self.headers_to_store(request));
         let event = |body: Bytes, is_form: bool, outline: Outline, sender: (Option<String>, [u8; 32])| NewEvent {
             source: self.name.clone(),
             destinations: if outline.state == EventState::Stored { self.destinations.clone() } else { Vec::new() },
@@ -230,18 +230,17 @@ impl SourceRuntime {
     }
 
     /// The request as it may be stored: with the headers that reading it again needs, and without a secret in its body.
-    fn stored_form(&self, request: &Incoming<'_>) -> StoredForm {
-        let headers = self.headers_to_store(request);
+    fn stored_form(&self, body: &Bytes, headers: Vec<(String, String)>) -> StoredForm {
         if self.secrets_in_body.is_empty() {
-            return StoredForm { body: request.body.clone(), headers, unreadable: None };
+            return StoredForm { body: body.clone(), headers, unreadable: None };
         }
         let rules = self.reader.rules();
         let as_json = |body: &[u8]| as_json(body, &headers, &rules.bodies, &rules.records).map(Cow::into_owned);
         let is_xml = BodyKind::of(&headers) == BodyKind::Xml && !rules.not_stored.is_empty();
-        let redacted = as_json(&request.body).and_then(|json| {
+        let redacted = as_json(body).and_then(|json| {
             let json = match is_xml {
                 // The secret may stand elsewhere than its sender puts it.
-                true => as_json(&without_unread(&request.body, &rules.not_stored).unwrap_or_default())?,
+                true => as_json(&without_unread(body, &rules.not_stored).unwrap_or_default())?,
                 false => json,
             };
             let mut text = RawJson::parse(&json)?.text().to_owned();
@@ -255,7 +254,7 @@ impl SourceRuntime {
                 StoredForm { body: Bytes::from(text), headers: without_content_type(&headers), unreadable: None }
             }
             Err(reason) => {
-                let body = self.unread(request).unwrap_or_default();
+                let body = self.unread(body).unwrap_or_default();
                 StoredForm { body, headers, unreadable: Some(reason) }
             }
         }
@@ -263,23 +262,28 @@ impl SourceRuntime {
 
     /// The same of a request that is not proven to be the sender's: its body is not read, but where that is what proves it.
     /// `None`: nobody knows where in it a secret stands.
-    pub(super) fn held_form(&self, request: &Incoming<'_>) -> Option<(Bytes, Vec<(String, String)>)> {
+    pub(super) fn held_form(
+        &self,
+        body: &Bytes,
+        headers: Vec<(String, String)>,
+    ) -> Option<(Bytes, Vec<(String, String)>)> {
         if self.token_in_body {
-            let StoredForm { body, headers, unreadable } = self.stored_form(request);
+            let StoredForm { body, headers, unreadable } = self.stored_form(body, headers);
             return unreadable.is_none().then_some((body, headers));
         }
-        Some((self.unread(request)?, self.headers_to_store(request)))
+        Some((self.unread(body)?, headers))
     }
 
     /// What may be kept of a body that is not read.
-    fn unread(&self, request: &Incoming<'_>) -> Option<Bytes> {
+    fn unread(&self, body: &Bytes) -> Option<Bytes> {
         if self.secrets_in_body.is_empty() {
-            return Some(request.body.clone());
+            return Some(body.clone());
         }
-        without_unread(&request.body, &self.secrets_in_body).map(Bytes::from)
+        without_unread(body, &self.secrets_in_body).map(Bytes::from)
     }
 
-    fn headers_to_store(&self, request: &Incoming<'_>) -> Vec<(String, String)> {
+    /// The headers that reading the request again needs.
+    pub(super) fn headers_to_store(&self, request: &Incoming<'_>) -> Vec<(String, String)> {
         let kept = self.kept_headers.iter();
         let mut headers: Vec<(String, String)> =
             kept.filter_map(|name| Some((name.clone(), request.headers.text(name)?.to_owned()))).collect();

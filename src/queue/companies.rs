@@ -146,7 +146,9 @@ impl Batch {
     /// What is to be done about companies.
     pub(super) async fn company_tasks(&mut self, planned: &[Planned]) -> StoreResult<Vec<Task>> {
         let Some(rules) = self.rules.sync.company.clone() else { return Ok(Vec::new()) };
-        let mut tasks = creates(planned, &rules, self.destination.settings.duplicates);
+        let turns = in_turns(planned);
+        let new = turns.iter().flat_map(|turn| creates(turn, &rules, self.destination.settings.duplicates));
+        let mut tasks: Vec<Task> = new.collect();
         tasks.extend(self.updates(planned).await?);
         Ok(tasks)
     }
@@ -196,27 +198,43 @@ impl Batch {
 /// The plans but those whose company is to be made, and may be another one than that of the same name which is made before it:
 /// those leads wait, and find that one.
 pub(super) fn without_namesakes(planned: Vec<Planned>, deferred: &mut Deferred) -> Vec<Planned> {
-    let made = planned.iter().enumerate().filter_map(|(place, one)| {
-        let of = one.plan.company.as_ref()?;
-        matches!(of.action, CompanyAction::Create { .. }).then_some((place, &of.keys))
-    });
-    let waiting = namesakes(made);
+    let waiting = behind_namesakes(&planned.iter().enumerate().collect::<Vec<_>>());
     let mut kept = Vec::with_capacity(planned.len());
     for (place, one) in planned.into_iter().enumerate() {
         match waiting.contains(&place) {
-            true => deferred.add(one.member.job, InHand::Neighbours),
+            true => deferred.add_behind_namesake(one.member.job),
             false => kept.push(one),
         }
     }
     kept
 }
 
+/// Of which leads the company may be another one than that of the same name which is made before it.
+fn behind_namesakes(planned: &[(usize, &Planned)]) -> BTreeSet<usize> {
+    namesakes(planned.iter().filter_map(|(place, one)| {
+        let of = one.plan.company.as_ref()?;
+        matches!(of.action, CompanyAction::Create { .. }).then_some((*place, &of.keys))
+    }))
+}
+
+/// The plans in turns, namesakes one after the other: where nothing is made, they stand beside one another.
+fn in_turns(planned: &[Planned]) -> Vec<Vec<(usize, &Planned)>> {
+    let (mut turns, mut rest) = (Vec::new(), planned.iter().enumerate().collect::<Vec<_>>());
+    while !rest.is_empty() {
+        let waiting = behind_namesakes(&rest);
+        let (later, now) = rest.into_iter().partition(|(place, _)| waiting.contains(place));
+        turns.push(now);
+        rest = later;
+    }
+    turns
+}
+
 /// The companies to be made: one for all leads whose keys meet, even if a person said of each that it is another company than
 /// those that are there.
-fn creates(planned: &[Planned], rules: &CompanyRules, settings: OnDuplicate) -> Vec<Task> {
+fn creates(planned: &[(usize, &Planned)], rules: &CompanyRules, settings: OnDuplicate) -> Vec<Task> {
     let mut made = BTreeMap::new();
     let mut wanted = Vec::new();
-    for (place, one) in planned.iter().enumerate() {
+    for (place, one) in planned.iter().copied() {
         let Some(of) = &one.plan.company else { continue };
         let CompanyAction::Create { fields, .. } = &of.action else { continue };
         let own = match fields.get(&rules.rows.external_id) {

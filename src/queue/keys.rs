@@ -60,6 +60,11 @@ impl Deferred {
             InHand::Ours | InHand::Neighbours => self.here.push(job),
         }
     }
+
+    /// Its company may be the one that a lead of the same batch makes.
+    pub fn add_behind_namesake(&mut self, job: ClaimedJob) {
+        self.here.push(job);
+    }
 }
 
 impl InFlight {

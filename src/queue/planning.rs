@@ -54,7 +54,11 @@ impl Batch {
             let (duplicates, assigns) = (self.destination.settings.duplicates, self.destination.settings.auto_assign);
             planned.push(Planned { duplicates, assigns, ..Planned::of(member, plan) });
         }
-        Ok(without_namesakes(planned, deferred))
+        match self.destination.observes() {
+            // Nothing is made that the others could find.
+            true => Ok(planned),
+            false => Ok(without_namesakes(planned, deferred)),
+        }
     }
 
     pub(super) fn plan_one(

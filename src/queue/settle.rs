@@ -3,6 +3,7 @@
 mod conflicts;
 mod duplicates;
 mod links;
+mod planned_by;
 mod rows;
 
 use std::time::Duration;
@@ -16,10 +17,10 @@ use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refu
 use super::writes::{Sent, known_before};
 use crate::crm::{CrmError, WriteResult};
 use crate::domain::job::MAY_LAND_FOR;
-use crate::domain::plan::{Action, ConflictKind, FILTERED, LeftOut, Link, SyncPlan};
+use crate::domain::plan::{Action, ConflictKind, FILTERED, SyncPlan};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, PlannedBy, Refusal, Settlement,
+    ClaimedJob, IntentEnd, IntentId, JobEnd, LinkChange, NewLogRow, Operation, Outcome, Refusal, Settlement,
 };
 use crate::telemetry::metrics;
 use conflicts::{OUT_OF_THE_FILTER, moot};
@@ -27,6 +28,7 @@ pub(super) use conflicts::{asked_by_duplicate_rule, asks_about_company};
 pub(super) use duplicates::told_of_rule;
 use duplicates::{linked_elsewhere, past_the_rule};
 use links::{drop_link, is_kept};
+use planned_by::is_skipped;
 
 /// Settles the leads of one call.
 pub(super) struct Settling<'a> {
@@ -109,10 +111,10 @@ impl Settling<'_> {
             }
         }
         settlement.looked = !observes && is_kept(&settlement.link, &member, &plan);
-        if matches!((&plan.action, &settlement.link), (Action::Skip { .. }, LinkChange::Keep)) {
+        if is_skipped(&plan) && matches!(settlement.link, LinkChange::Keep) {
             settlement.link = self.planned_by_these_rules(&member);
         }
-        settlement.left_alone = self.left_alone(&member, &plan.action);
+        settlement.left_alone = self.left_alone(&member, is_skipped(&plan), &settlement.end);
         if observes {
             row.outcome = Outcome::Planned;
             settlement.link = LinkChange::Keep;
@@ -129,34 +131,13 @@ impl Settling<'_> {
     pub fn told_before(&self, Planned { member, plan, .. }: &Planned) -> Settlement {
         let destination = &self.batch.destination;
         metrics::sync_delay(&destination.name, destination.clock.now().since(member.job.owed_since));
-        let left_alone = self.left_alone(member, &plan.action);
+        let left_alone = self.left_alone(member, is_skipped(plan), &JobEnd::Done);
         match destination.observes() {
             true => Settlement { left_alone, ..self.blank_settlement(&member.job) },
             false => {
                 let link = self.planned_by_these_rules(member);
                 Settlement { link, left_alone, ..self.settlement(member, plan) }
             }
-        }
-    }
-
-    /// What is noted of these rules where the lead's link does not tell that it was planned by them.
-    fn left_alone(&self, member: &Member, action: &Action) -> Option<PlannedBy> {
-        let observes = self.batch.destination.observes();
-        let skipped = matches!(action, Action::Skip { .. });
-        let left = observes || skipped && member.work.link.is_none();
-        let fingerprint = || self.batch.rules.fingerprint.clone();
-        left.then(|| PlannedBy { fingerprint: fingerprint(), observed: observes && !skipped })
-    }
-
-    /// Notes in the link that these rules ask for nothing, and that what others left out has not been tried by them.
-    fn planned_by_these_rules(&self, member: &Member) -> LinkChange {
-        let fingerprint = &self.batch.rules.fingerprint;
-        // An heir that has not written its ID yet is known by the empty one.
-        let planned_otherwise = |link: &&Link| !link.fingerprint.is_empty() && link.fingerprint != *fingerprint;
-        let Some(link) = member.work.link.as_ref().filter(planned_otherwise) else { return LinkChange::Keep };
-        LinkChange::Put {
-            link: Link { fingerprint: fingerprint.clone(), left_out: LeftOut::new(), ..link.clone() },
-            planned_with: Some(link.revision),
         }
     }
 
@@ -220,7 +201,8 @@ impl Settling<'_> {
             error: Some(error.to_string()),
             ..self.blank_row(&member.job, member.lead.newest_arrival())
         };
-        let settlement = Settlement { end, log: vec![row], ..self.blank_settlement(&member.job) };
+        let left_alone = self.left_alone(member, false, &end);
+        let settlement = Settlement { end, left_alone, log: vec![row], ..self.blank_settlement(&member.job) };
         self.tell(member, &settlement);
         Some(settlement)
     }
@@ -285,6 +267,7 @@ impl Settling<'_> {
                 }
             };
             settlement.looked = is_kept(&settlement.link, &planned.member, &planned.plan);
+            settlement.left_alone = self.left_alone(&planned.member, false, &settlement.end);
             let open_until = IntentEnd::OpenUntil(settlement.now.after(MAY_LAND_FOR));
             settlement.intents.push((intent, if may_land_late { open_until } else { IntentEnd::Closed }));
             settlement.log.push(row);
@@ -408,6 +391,7 @@ impl Settling<'_> {
                 (JobEnd::Retry { due_at: settlement.now, error, failed: false }, Outcome::Retry)
             }
         };
+        settlement.left_alone = self.left_alone(&planned.member, false, &end);
         settlement.end = end;
         let row = match announced {
             Some((intent, row)) => {

@@ -1,9 +1,9 @@
 //! What a changed filter, mode or mapping means for leads that are there: nothing by itself, a resync that knows them all, and
 //! no question that nobody can answer any more.
 
-use leadrelay::config::{Company, Config, Mode};
+use leadrelay::config::{Company, Config, Mode, Unmapped};
 use leadrelay::domain::cel::Expression;
-use leadrelay::domain::mapping::ConflictRule;
+use leadrelay::domain::mapping::{ConflictRule, FieldType, OnInvalid};
 use serde_json::{Value as Json, json};
 
 use crate::companies;
@@ -117,6 +117,30 @@ async fn a_resync_knows_the_leads_that_were_only_observed() {
     harness.stop().await;
 }
 
+#[tokio::test]
+async fn a_resync_knows_the_leads_that_could_not_be_written_by_the_mapping_of_before() {
+    let of_destination = |config: &mut Config, unmapped: Unmapped, kind: FieldType| {
+        for destination in config.destinations.values_mut() {
+            destination.records.unmapped = unmapped.clone();
+            for row in destination.fields.iter_mut().filter(|row| row.lead == "city") {
+                (row.kind, row.on_invalid) = (kind, OnInvalid::Hold);
+            }
+        }
+    };
+    let harness = Harness::start(|config| of_destination(config, Unmapped::Error, FieldType::Number)).await;
+    let odd = json!({ "id": "cl_1", "name": "Ada Odd", "attributes": [{ "name": "shoe_size", "value": "41" }] });
+    harness.send(&event("lead.created", CREATED, &odd)).await;
+    send(&harness, 0, "cl_2", "Berlin").await;
+    let log = harness.admin_text("sync-log").await;
+    assert!(log.contains("invalid_value") && log.contains("unmapped_attribute"), "{log}");
+    assert_eq!((harness.records().await.len(), preview(&harness).await), (0, 0));
+    take(&harness, Mode::Live, None, |config| of_destination(config, Unmapped::Drop, FieldType::Text)).await;
+    assert_eq!(preview(&harness).await, 2);
+    resync_changed(&harness).await;
+    assert_eq!((harness.records().await.len(), preview(&harness).await), (2, 0));
+    harness.stop().await;
+}
+
 /// The open conflicts, which the figures count as well.
 async fn open(harness: &Harness) -> Vec<Json> {
     let listed = harness.admin("conflicts?state=open").await["items"].as_array().unwrap().clone();
@@ -193,13 +217,10 @@ async fn questions_of_a_destination_that_is_removed_close_and_come_back_with_it(
     let harness = harness.restarted(|_| {}).await;
     assert_eq!(open(&harness).await.len(), 1, "a paused one is still asked about");
     harness.resume().await;
-    let renamed = |config: &mut Config, from: &str, to: &str| {
-        let destination = config.destinations.remove(&from.into()).unwrap();
-        config.destinations.insert(to.into(), destination);
-    };
     let mut harness = harness;
     for _ in 0..2 {
         harness = harness.restarted(|config| renamed(config, "salesforce", "another")).await;
+        harness.until("conflicts?state=open", |open| open["items"] == json!([])).await;
         assert_eq!(open(&harness).await, Vec::<Json>::new());
         assert_eq!(closed_why(&harness).await, "its destination is not in the configuration any more");
         harness = harness.restarted(|config| renamed(config, "another", "salesforce")).await;
@@ -207,5 +228,21 @@ async fn questions_of_a_destination_that_is_removed_close_and_come_back_with_it(
         harness.settled().await;
         assert_eq!(open(&harness).await.len(), 1, "it is asked again, and once");
     }
+    harness.stop().await;
+}
+
+fn renamed(config: &mut Config, from: &str, to: &str) {
+    let destination = config.destinations.remove(&from.into()).unwrap();
+    config.destinations.insert(to.into(), destination);
+}
+
+#[tokio::test]
+async fn questions_that_cannot_be_closed_keep_nothing_from_being_served() {
+    let harness = asked_about_a_city(|_| {}).await;
+    harness.refuse_changes_of("conflicts").await;
+    let harness = harness.restarted(|config| renamed(config, "salesforce", "another")).await;
+    send(&harness, 120, "cl_2", "Berlin").await;
+    harness.record_of("cl_2").await;
+    assert_eq!(open(&harness).await.len(), 1);
     harness.stop().await;
 }

@@ -283,21 +283,32 @@ async fn records_whose_keys_were_formed_otherwise_are_told_with_and_without_a_se
     harness.send(&crate::harness::event("lead.created", 1_767_225_600, &lead)).await;
     harness.settled().await;
     let store = format!("[store]\nurl = \"sqlite://{}\"\n", file.display());
+    // The CRM is out of reach, and the database is asked all the same.
     let about_keys = |configuration: &str| {
-        // The CRM is out of reach, and the database is asked all the same.
-        let told = warned_by(&["check", "--json"], 1, &format!("{store}{configuration}"));
-        told.into_iter().filter(|told| told.contains("formed otherwise")).collect::<Vec<_>>()
+        let folder = folder(&format!("{store}{configuration}"));
+        let (code, out, err) = run(folder.path(), &["check", "--json"]);
+        assert_eq!((code, &*err), (1, ""), "{out}");
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let of = |list: &str| report.pointer(list).unwrap().as_array().unwrap().clone();
+        let text = |found: &serde_json::Value, key: &str| found[key].as_str().unwrap().to_owned();
+        let told = of("/destinations/0/findings").into_iter().chain(of("/database"));
+        told.filter(|found| found["subject"] != "login")
+            .map(|found| ["severity", "subject", "finding"].map(|key| text(&found, key)).join(" "))
+            .collect::<Vec<_>>()
     };
-    let expected = "destinations.salesforce: 1 linked lead has a record that carries a key that was formed otherwise than by \
-                    records.external_id_value = \"{source}:{lead_id}\"; resync them: ";
+    let readable = "ok store.url the database can be read";
+    let expected = "warning Lead.Lead_System_Id__c 1 linked lead has a record that carries a key that was formed otherwise \
+                    than by records.external_id_value = \"{source}:{lead_id}\"";
     let check = || {
-        assert_eq!(about_keys(CONFIGURATION), Vec::<String>::new());
-        let told = about_keys(&with_forms(CONFIGURATION));
-        assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?}");
+        assert_eq!(about_keys(CONFIGURATION), [readable]);
+        assert_eq!(about_keys(&with_forms(CONFIGURATION)), [expected, readable]);
     };
     check();
     harness.app.stop().await;
     check();
+    rusqlite::Connection::open(&file).unwrap().execute_batch("ALTER TABLE links RENAME TO lost").unwrap();
+    let told = about_keys(CONFIGURATION);
+    assert!(told.len() == 1 && told[0].starts_with("error store.url ") && told[0].contains("links"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

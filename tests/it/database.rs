@@ -65,6 +65,25 @@ impl TestDatabase {
         }
     }
 
+    /// Refuses every change to the rows of a table.
+    pub async fn refuse_changes_of(&self, table: &str) {
+        match self {
+            Self::File(path) => {
+                let trigger =
+                    format!("CREATE TRIGGER refuse BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END");
+                Connection::open(path).unwrap().execute_batch(&trigger).unwrap();
+            }
+            Self::Server(Database { url, .. }) | Self::At(url) => {
+                let trigger = format!(
+                    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+                     CREATE TRIGGER refuse BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
+                );
+                let mut db = postgres::connect(url).await;
+                sqlx::raw_sql(AssertSqlSafe(trigger)).execute(&mut db).await.unwrap();
+            }
+        }
+    }
+
     /// The rows of a table that belong to a lead, for a person to read.
     pub async fn rows_of(&self, table: &str, lead: &str) -> Vec<String> {
         match self {

@@ -121,6 +121,11 @@ impl Harness {
         *self.file.lock().unwrap() = Config::parse(text, Path::new("leadrelay.toml"), &|_| None, &read);
     }
 
+    /// Has the database refuse every change to the rows of a table.
+    pub async fn refuse_changes_of(&self, table: &str) {
+        self.stage.database.refuse_changes_of(table).await;
+    }
+
     /// A second replica of the service on the same database; `None` where only one process can use it.
     pub async fn replica(&self) -> Option<App> {
         if !matches!(self.config.store.url, StoreUrl::Postgres(_)) {

@@ -1,6 +1,6 @@
 //! Companies that are like one another: kept apart in one batch as they are one after the other.
 
-use leadrelay::config::Company;
+use leadrelay::config::{Company, Mode};
 use serde_json::{Value as Json, json};
 
 use crate::companies::{all, contact_of, contacts, lead, make};
@@ -42,6 +42,26 @@ async fn two_new_companies_of_one_name_in_one_batch_are_asked_about_as_one_after
     of.sort_unstable();
     assert_eq!(of, ["cl_2", "cl_4"], "{asked:?}");
     assert!(asked.iter().all(|conflict| conflict["kind"] == "company"), "{asked:?}");
+    harness.stop().await;
+}
+
+/// Nothing is made that the others could wait for.
+#[tokio::test]
+async fn new_companies_of_one_name_are_observed_together_and_each_as_one_of_its_own() {
+    let harness = Harness::start(|config| {
+        contacts(Company::Account)(config);
+        config.destinations.values_mut().for_each(|destination| destination.mode = Mode::Observe);
+    })
+    .await;
+    let of =
+        |n: usize| lead(&format!("cl_{n}"), &format!("Ann{n} Bly"), &format!("ann@host{n}.example"), "Phoenix GmbH");
+    let calls = async || harness.control("stats").await["calls"].as_u64().unwrap();
+    let before = calls().await;
+    send_together(&harness, &(0..60).map(of).collect::<Vec<_>>()).await;
+    let cost = calls().await - before;
+    assert!(cost < 20, "{cost} calls to look up what few can tell");
+    let of_companies = harness.admin("sync-log?operation=account_create&limit=200").await;
+    assert_eq!(of_companies["items"].as_array().unwrap().len(), 60, "{of_companies}");
     harness.stop().await;
 }
 

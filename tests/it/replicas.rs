@@ -13,7 +13,7 @@ use crate::postgres::{connect, shared_or_skipped};
 /// How soon one knows of what the other was told.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 /// How soon work is found that nobody was told of: workers look every five seconds.
-const FOUND_WITHIN: Duration = Duration::from_secs(8);
+const FOUND_WITHIN: Duration = Duration::from_secs(20);
 
 /// The first replica, and where its database is; `None` where there is no PostgreSQL.
 async fn one(adapt: impl FnOnce(&mut Config)) -> Option<(Harness, String)> {

@@ -20,6 +20,7 @@ on_both_stores! {
     a_resync_knows_by_which_rules_a_lead_was_left_alone,
     questions_of_a_destination_that_went_close_and_are_asked_again_once_it_is_back,
     questions_about_companies_close_where_none_are_looked_up,
+    many_questions_close_and_are_asked_again_piece_by_piece,
 }
 
 fn order(lead: &str, record_id: Option<&str>) -> LinkOrder {
@@ -297,5 +298,45 @@ async fn questions_about_companies_close_where_none_are_looked_up(fixture: Fixtu
         for job in &jobs {
             fixture.settle(settlement(claim.token, job, 32)).await;
         }
+    }
+}
+
+async fn many_questions_close_and_are_asked_again_piece_by_piece(fixture: Fixture) {
+    const MANY: i64 = 1500;
+    fixture
+        .execute(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MANY})
+             INSERT INTO conflicts (destination, source, lead_id, kind, field, state, revision, question, opened_at, updated_at)
+             SELECT 'crm', 'klozeo', 'l' || i, 'field', 'Email', 'open', 1, '{{}}', us(1), us(1) FROM n"
+        ))
+        .await;
+    let last = format!("new.lead_id = 'l{MANY}'");
+    let (here, away, email): (_, [DestinationName; 1], _) = ([crm()], ["other".into()], ["Email".into()]);
+    let store = &fixture.store;
+    let orphaned = async |known: &[DestinationName]| store.close_orphaned(known, secs(20)).await;
+    let vanished = async |fields: &[_]| store.close_vanished(&crm(), fields, true, secs(20)).await;
+    let open = async || fixture.count("SELECT count(*) FROM conflicts WHERE state = 'open'").await;
+    let owed = async || fixture.count("SELECT count(*) FROM jobs").await;
+    for by_rows in [false, true] {
+        let close = async || if by_rows { vanished(&[]).await } else { orphaned(&away).await };
+        let ask = async || if by_rows { vanished(&email).await } else { orphaned(&here).await };
+        fixture.refuse_changes("conflicts", &last).await;
+        close().await.unwrap_err();
+        let left = open().await;
+        assert!((1..MANY).contains(&left), "{left} are open: the pieces before the one that failed stay");
+        fixture.refuse_no_more("conflicts").await;
+        assert_eq!(close().await.unwrap(), left as u64, "the rest");
+        assert_eq!(open().await, 0);
+
+        fixture.refuse("jobs", &last).await;
+        ask().await.unwrap_err();
+        assert!((1..MANY).contains(&owed().await), "{} are owed", owed().await);
+        fixture.refuse_no_more("jobs").await;
+        ask().await.unwrap();
+        assert_eq!(owed().await, MANY);
+        fixture.execute("DELETE FROM jobs").await;
+        ask().await.unwrap();
+        assert_eq!(owed().await, 0, "once");
+        fixture.execute("UPDATE conflicts SET state = 'open', closed_why = NULL, closed_at = NULL").await;
     }
 }

@@ -208,13 +208,22 @@ impl Fixture {
 
     /// Has the database refuse every new row of a table for which a condition on `new` holds.
     pub async fn refuse(&self, table: &str, condition: &str) {
+        self.refuse_any("INSERT", table, condition).await;
+    }
+
+    /// Has the database refuse every change to a row of a table for which a condition on `new` holds.
+    pub async fn refuse_changes(&self, table: &str, condition: &str) {
+        self.refuse_any("UPDATE", table, condition).await;
+    }
+
+    async fn refuse_any(&self, what: &str, table: &str, condition: &str) {
         let sqlite = format!(
-            "CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'no'); END"
+            "CREATE TRIGGER refuse BEFORE {what} ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'no'); END"
         );
         let postgres = format!(
             "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN RAISE check_violation USING MESSAGE = 'no'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
+             CREATE TRIGGER refuse BEFORE {what} ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
         );
         self.execute(&self.either(sqlite, postgres)).await;
     }

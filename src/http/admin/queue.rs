@@ -43,7 +43,7 @@ pub struct QueueView {
     seconds_to_clear: Option<u64>,
     /// Whether more waits than ten minutes ago; null in the first ten minutes.
     growing: Option<bool>,
-    /// Failed operations of the alerts' window, out of all that did something; ten seconds old at most.
+    /// Failed operations of the alerts' window, out of all that did something.
     failed: u64,
     operations: u64,
     /// Held leads by reason.

@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{BATCH, BATCH_BYTES, BOUNDS};
+use super::{BATCH, BATCH_BYTES, BOUNDS, Refused};
 use crate::domain::ids::SourceName;
 use crate::domain::signature::Proof;
-use crate::store::NewRefused;
 
 /// How much waits at most: of each source as many as are held of it, and so many bytes of all sources.
 const MOST: usize = BOUNDS.per_source as usize;
@@ -22,32 +21,32 @@ pub(super) struct Waiting {
 #[derive(Default)]
 struct OfSource {
     /// In the order in which they came.
-    requests: VecDeque<NewRefused>,
+    requests: VecDeque<Refused>,
     bytes: usize,
     /// How many came without any signature or token.
     bare: usize,
 }
 
-fn is_bare(request: &NewRefused) -> bool {
-    request.proof == Proof::Missing
+fn is_bare(refused: &Refused) -> bool {
+    refused.request.proof == Proof::Missing
 }
 
 impl OfSource {
-    fn push(&mut self, request: NewRefused) {
-        self.bytes += request.size();
-        self.bare += usize::from(is_bare(&request));
-        self.requests.push_back(request);
+    fn push(&mut self, refused: Refused) {
+        self.bytes += refused.size();
+        self.bare += usize::from(is_bare(&refused));
+        self.requests.push_back(refused);
     }
 
-    fn remove(&mut self, place: usize) -> Option<NewRefused> {
-        let request = self.requests.remove(place)?;
-        self.bytes -= request.size();
-        self.bare -= usize::from(is_bare(&request));
-        Some(request)
+    fn remove(&mut self, place: usize) -> Option<Refused> {
+        let refused = self.requests.remove(place)?;
+        self.bytes -= refused.size();
+        self.bare -= usize::from(is_bare(&refused));
+        Some(refused)
     }
 
     /// What goes first where too many wait, as where too many are held: the oldest without any signature or token, else the oldest.
-    fn remove_least(&mut self) -> Option<NewRefused> {
+    fn remove_least(&mut self) -> Option<Refused> {
         let place = if self.bare == 0 { None } else { self.requests.iter().position(is_bare) };
         self.remove(place.unwrap_or(0))
     }
@@ -60,15 +59,15 @@ impl Waiting {
 
     /// Puts a request behind the others of its source. Answers what had to go for it: of the source where that has too many, and
     /// of too many bytes those of the source that has the most, but for a single request.
-    pub(super) fn push(&mut self, request: NewRefused) -> Vec<NewRefused> {
-        self.bytes += request.size();
-        let own = self.by_source.entry(request.source.clone()).or_default();
-        own.push(request);
+    pub(super) fn push(&mut self, refused: Refused) -> Vec<Refused> {
+        self.bytes += refused.size();
+        let own = self.by_source.entry(refused.source.name.clone()).or_default();
+        own.push(refused);
         let mut gone = Vec::new();
         if own.requests.len() > MOST {
             gone.extend(own.remove_least());
         }
-        self.bytes -= gone.iter().map(NewRefused::size).sum::<usize>();
+        self.bytes -= gone.iter().map(Refused::size).sum::<usize>();
         while self.bytes > MOST_BYTES && self.len() > 1 {
             let largest = self.by_source.values_mut().max_by_key(|own| own.bytes);
             let Some(least) = largest.and_then(OfSource::remove_least) else { break };
@@ -79,12 +78,12 @@ impl Waiting {
     }
 
     /// The next few to be written, those that came first.
-    pub(super) fn take_batch(&mut self) -> Vec<NewRefused> {
+    pub(super) fn take_batch(&mut self) -> Vec<Refused> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH {
             let fronts = self.by_source.values_mut().filter_map(|own| {
                 let front = own.requests.front()?;
-                Some((front.received_at, front.size(), own))
+                Some((front.request.received_at, front.size(), own))
             });
             let Some((_, size, own)) = fronts.min_by_key(|(came, ..)| *came) else { break };
             if !batch.is_empty() && bytes + size > BATCH_BYTES {
@@ -104,10 +103,11 @@ mod tests {
 
     use super::*;
     use crate::domain::time::Timestamp;
-    use crate::store::RefusedFor;
+    use crate::intake::holding::tests::source_named;
+    use crate::store::{NewRefused, RefusedFor};
 
-    fn refused(source: &str, bytes: usize, proof: Proof, number: usize) -> NewRefused {
-        NewRefused {
+    fn refused(source: &str, bytes: usize, proof: Proof, number: usize) -> Refused {
+        let request = NewRefused {
             source: source.into(),
             reason: RefusedFor::WrongSignature,
             received_at: Timestamp::from_seconds(number as i64),
@@ -115,7 +115,8 @@ mod tests {
             proof,
             headers: Vec::new(),
             body: Bytes::from(vec![b'x'; bytes]),
-        }
+        };
+        Refused { request, source: source_named(source) }
     }
 
     fn signed() -> Proof {
@@ -124,7 +125,8 @@ mod tests {
 
     fn numbers(waiting: &mut Waiting) -> Vec<usize> {
         let batches = std::iter::from_fn(|| Some(waiting.take_batch()).filter(|batch| !batch.is_empty()));
-        let numbers = batches.flatten().map(|request| request.request_id.to_string().parse().unwrap()).collect();
+        let numbers =
+            batches.flatten().map(|refused| refused.request.request_id.to_string().parse().unwrap()).collect();
         assert_eq!((waiting.bytes, waiting.len()), (0, 0));
         assert!(waiting.by_source.values().all(|own| (own.bytes, own.bare) == (0, 0)));
         numbers
@@ -151,7 +153,7 @@ mod tests {
             waiting.push(refused("klozeo", 10, signed(), number));
         }
         let gone = waiting.push(refused("klozeo", 10, Proof::Missing, 1000));
-        assert_eq!(gone.iter().map(|request| request.request_id.to_string()).collect::<Vec<_>>(), ["1000"]);
+        assert_eq!(gone.iter().map(|refused| refused.request.request_id.to_string()).collect::<Vec<_>>(), ["1000"]);
     }
 
     #[test]

@@ -47,7 +47,9 @@ fn stored(source: &SourceRuntime, body: Vec<u8>) -> Vec<Vec<u8>> {
         let about = [event.reason.clone(), event.event_type.clone(), event.sender_id.clone()];
         about.into_iter().flatten().map(String::into_bytes).chain([event.body.to_vec()]).collect::<Vec<_>>()
     });
-    proven.chain(source.held_form(&request).map(|(body, _)| body.to_vec())).collect()
+    proven
+        .chain(source.held_form(&request.body, source.headers_to_store(&request)).map(|(body, _)| body.to_vec()))
+        .collect()
 }
 
 #[track_caller]

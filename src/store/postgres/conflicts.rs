@@ -7,7 +7,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::PostgresStore;
 use super::cells::Cells;
-use super::dirty::{self, Why};
+use super::dirty::{self, PIECE, Why};
 use super::log::nothing;
 use super::rows::cannot_be;
 use super::time::Time;
@@ -129,35 +129,31 @@ pub(super) async fn close_vanished(
     companies: bool,
     now: Timestamp,
 ) -> StoreResult<u64> {
-    let closed = sqlx::query(
-        "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = $2, closed_at = $2,
-                closed_why = CASE field WHEN '' THEN $5 ELSE $4 END
-          WHERE id IN (SELECT id FROM conflicts
-                        WHERE state = 'open' AND destination = $1
-                          AND (field <> '' AND field <> ALL ($3) OR kind = 'company' AND NOT $6)
-                        ORDER BY id FOR UPDATE SKIP LOCKED)",
+    let fields: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
+    let vanished = sqlx::query_as(
+        "SELECT id, CASE field WHEN '' THEN $5 ELSE $4 END FROM conflicts
+          WHERE state = 'open' AND destination = $1
+            AND (field <> '' AND field <> ALL ($2) OR kind = 'company' AND NOT $3) ORDER BY id",
     )
     .bind(destination.as_str())
-    .bind(Time(now))
-    .bind(fields.iter().map(FieldName::as_str).collect::<Vec<_>>())
+    .bind(&fields)
+    .bind(companies)
     .bind(VANISHED)
     .bind(NO_COMPANIES)
-    .bind(companies)
-    .execute(&store.pool)
-    .await?;
+    .fetch_all(&store.pool);
+    let closed = close_each(store, vanished.await?, now).await?;
     let back = sqlx::query_as(
         "SELECT id, source, lead_id FROM conflicts
           WHERE destination = $1 AND (closed_why = $3 AND field = ANY ($2) OR closed_why = $4 AND $5)",
     )
     .bind(destination.as_str())
-    .bind(fields.iter().map(FieldName::as_str).collect::<Vec<_>>())
+    .bind(&fields)
     .bind(VANISHED)
     .bind(NO_COMPANIES)
     .bind(companies)
-    .fetch_all(&store.pool)
-    .await?;
-    ask_again(store, destination, back, now).await?;
-    Ok(closed.rows_affected())
+    .fetch_all(&store.pool);
+    ask_again(store, destination, back.await?, now).await?;
+    Ok(closed)
 }
 
 /// Closes the open questions of every destination but these, and has those asked again of which the destination is back.
@@ -167,16 +163,12 @@ pub(super) async fn close_orphaned(
     now: Timestamp,
 ) -> StoreResult<u64> {
     let names: Vec<&str> = destinations.iter().map(DestinationName::as_str).collect();
-    let closed = sqlx::query(
-        "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = $2, closed_at = $2, closed_why = $3
-          WHERE id IN (SELECT id FROM conflicts WHERE state = 'open' AND destination <> ALL ($1)
-                        ORDER BY id FOR UPDATE SKIP LOCKED)",
-    )
-    .bind(&names)
-    .bind(Time(now))
-    .bind(NO_DESTINATION)
-    .execute(&store.pool)
-    .await?;
+    let orphaned =
+        sqlx::query_as("SELECT id, $2 FROM conflicts WHERE state = 'open' AND destination <> ALL ($1) ORDER BY id")
+            .bind(&names)
+            .bind(NO_DESTINATION)
+            .fetch_all(&store.pool);
+    let closed = close_each(store, orphaned.await?, now).await?;
     for destination in destinations {
         let back =
             sqlx::query_as("SELECT id, source, lead_id FROM conflicts WHERE closed_why = $2 AND destination = $1")
@@ -186,7 +178,30 @@ pub(super) async fn close_orphaned(
                 .await?;
         ask_again(store, destination, back, now).await?;
     }
-    Ok(closed.rows_affected())
+    Ok(closed)
+}
+
+/// Closes those of these questions that are still open and that nobody has in hand, each for its reason; answers how many.
+async fn close_each(store: &PostgresStore, questions: Vec<(i64, String)>, now: Timestamp) -> StoreResult<u64> {
+    let mut closed = 0;
+    for piece in questions.chunks(PIECE) {
+        let (ids, reasons): (Vec<i64>, Vec<&str>) = piece.iter().map(|(id, why)| (*id, why.as_str())).unzip();
+        let done = sqlx::query(
+            "UPDATE conflicts c
+                SET state = 'moot', revision = c.revision + 1, updated_at = $3, closed_at = $3, closed_why = u.why
+               FROM unnest($1::bigint[], $2::text[]) AS u (id, why)
+              WHERE c.id = u.id
+                AND c.id IN (SELECT id FROM conflicts WHERE id = ANY ($1) AND state = 'open'
+                              ORDER BY id FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(ids)
+        .bind(reasons)
+        .bind(Time(now))
+        .execute(&store.pool)
+        .await?;
+        closed += done.rows_affected();
+    }
+    Ok(closed)
 }
 
 /// Owes the leads of these closed questions.
@@ -196,23 +211,25 @@ async fn ask_again(
     closed: Vec<(i64, String, String)>,
     now: Timestamp,
 ) -> StoreResult<()> {
-    let ids: Vec<i64> = closed.iter().map(|(id, ..)| *id).collect();
-    let leads = closed.iter().map(|(_, source, lead)| LeadKey::new(source.as_str(), lead.as_str()));
-    let leads: Vec<LeadKey> = leads.collect::<BTreeSet<_>>().into_iter().collect();
-    if leads.is_empty() {
-        return Ok(());
-    }
-    let mut tx = store.pool.begin().await?;
-    // The jobs before the conflicts, as settling locks them.
-    dirty::touch_many(&mut tx, destination, &leads, Class::Backfill, now, Why::Asked).await?;
-    sqlx::query("UPDATE conflicts SET revision = revision + 1, updated_at = $2, closed_why = $3 WHERE id = ANY ($1)")
+    for piece in closed.chunks(PIECE) {
+        let ids: Vec<i64> = piece.iter().map(|(id, ..)| *id).collect();
+        let leads: BTreeSet<LeadKey> =
+            piece.iter().map(|(_, source, lead)| LeadKey::new(source.as_str(), lead.as_str())).collect();
+        let leads: Vec<LeadKey> = leads.into_iter().collect();
+        let mut tx = store.pool.begin().await?;
+        // The jobs before the conflicts, as settling locks them.
+        dirty::touch_many(&mut tx, destination, &leads, Class::Backfill, now, Why::Asked).await?;
+        sqlx::query(
+            "UPDATE conflicts SET revision = revision + 1, updated_at = $2, closed_why = $3 WHERE id = ANY ($1)",
+        )
         .bind(ids)
         .bind(Time(now))
         .bind(ASKED_AGAIN)
         .execute(&mut *tx)
         .await?;
-    tx.commit().await?;
-    store.wake_workers();
+        tx.commit().await?;
+        store.wake_workers();
+    }
     Ok(())
 }
 

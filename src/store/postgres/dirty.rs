@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{DirtyMark, StoreResult};
 
 /// The most leads that are marked in one commit.
-const PIECE: usize = 1000;
+pub(super) const PIECE: usize = 1000;
 
 /// Why a lead is marked, which decides how much it hurries.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -115,48 +115,25 @@ pub(super) async fn close_vanished(
     companies: bool,
     now: Timestamp,
 ) -> StoreResult<u64> {
-    let destination = destination.clone();
     let fields: Vec<&str> = fields.iter().map(FieldName::as_str).collect();
     let fields = serde_json::to_string(&fields).expect("a list of texts can be written");
-    let work = move |db: &mut rusqlite::Connection| {
-        let closed = db
-            .prepare_cached(
-                "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?2, closed_at = ?2,
-                                      closed_why = CASE field WHEN '' THEN ?5 ELSE ?4 END
-                  WHERE state = 'open' AND destination = ?1
-                    AND (field <> '' AND field NOT IN (SELECT value FROM json_each(?3)) OR kind = 'company' AND NOT ?6)",
-            )?
-            .execute(params![destination.as_str(), now.as_micros(), fields, VANISHED, NO_COMPANIES, companies])?;
-        let back = "destination = ?1 AND (closed_why = ?4 AND field IN (SELECT value FROM json_each(?3))
-                                          OR closed_why = ?5 AND ?6)";
-        ask_again(
-            db,
-            back,
-            params![destination.as_str(), now.as_micros(), fields, VANISHED, NO_COMPANIES, companies],
-            now,
-        )?;
-        Ok(closed as u64)
+    let matching = async |sql: &'static str| -> StoreResult<Vec<(i64, String)>> {
+        let query = sqlx::query_as(sql).bind(destination.as_str()).bind(&fields).bind(companies);
+        Ok(query.bind(VANISHED).bind(NO_COMPANIES).fetch_all(&store.readers).await?)
     };
-    let closed = store.writer.run(work).await?;
-    store.wake_workers();
-    Ok(closed)
-}
-
-/// Owes the leads of these closed questions, of which a second parameter is the time.
-fn ask_again(db: &rusqlite::Connection, of: &str, values: impl rusqlite::Params, now: Timestamp) -> StoreResult<()> {
-    let sql = format!(
-        "UPDATE conflicts SET revision = revision + 1, updated_at = ?2, closed_why = '{ASKED_AGAIN}' WHERE {of}
-      RETURNING destination, source, lead_id"
+    let vanished = matching(
+        "SELECT id, CASE field WHEN '' THEN ?5 ELSE ?4 END FROM conflicts
+          WHERE state = 'open' AND destination = ?1
+            AND (field <> '' AND field NOT IN (SELECT value FROM json_each(?2)) OR kind = 'company' AND NOT ?3)",
     );
-    let back: Vec<(String, String, String)> = db
-        .prepare_cached(&sql)?
-        .query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<Result<_, _>>()?;
-    for (destination, source, lead_id) in back {
-        let lead = LeadKey::new(source.as_str(), lead_id.as_str());
-        dirty::touch(db, &DestinationName::new(destination), &lead, Class::Backfill, now, Why::Asked)?;
-    }
-    Ok(())
+    let closed = close_each(store, vanished.await?, now).await?;
+    let back = matching(
+        "SELECT id, closed_why FROM conflicts
+          WHERE destination = ?1 AND (closed_why = ?4 AND field IN (SELECT value FROM json_each(?2))
+                                      OR closed_why = ?5 AND ?3)",
+    );
+    ask_again(store, back.await?, now).await?;
+    Ok(closed)
 }
 
 /// Closes the open questions of every destination but these, and has those asked again of which the destination is back.
@@ -167,20 +144,57 @@ pub(super) async fn close_orphaned(
 ) -> StoreResult<u64> {
     let names: Vec<&str> = destinations.iter().map(DestinationName::as_str).collect();
     let names = serde_json::to_string(&names).expect("a list of texts can be written");
-    let work = move |db: &mut rusqlite::Connection| {
-        let closed = db
-            .prepare_cached(
-                "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?2, closed_at = ?2, closed_why = ?3
-                  WHERE state = 'open' AND destination NOT IN (SELECT value FROM json_each(?1))",
-            )?
-            .execute(params![names, now.as_micros(), NO_DESTINATION])?;
-        let back = "closed_why = ?3 AND destination IN (SELECT value FROM json_each(?1))";
-        ask_again(db, back, params![names, now.as_micros(), NO_DESTINATION], now)?;
-        Ok(closed as u64)
+    let matching = async |sql: &'static str| -> StoreResult<Vec<(i64, String)>> {
+        Ok(sqlx::query_as(sql).bind(&names).bind(NO_DESTINATION).fetch_all(&store.readers).await?)
     };
-    let closed = store.writer.run(work).await?;
-    store.wake_workers();
+    let orphaned = matching(
+        "SELECT id, ?2 FROM conflicts WHERE state = 'open' AND destination NOT IN (SELECT value FROM json_each(?1))",
+    );
+    let closed = close_each(store, orphaned.await?, now).await?;
+    let back = matching(
+        "SELECT id, closed_why FROM conflicts
+          WHERE closed_why = ?2 AND destination IN (SELECT value FROM json_each(?1))",
+    );
+    ask_again(store, back.await?, now).await?;
     Ok(closed)
+}
+
+/// Closes those of these questions that are still open, each for its reason; answers how many.
+async fn close_each(store: &SqliteStore, questions: Vec<(i64, String)>, now: Timestamp) -> StoreResult<u64> {
+    let items = questions.into_iter().map(|(id, why)| (id, why, now)).collect();
+    let outcomes = store.writer.run_each(items, |db, (id, why, now)| {
+        let mut close = db.prepare_cached(
+            "UPDATE conflicts SET state = 'moot', revision = revision + 1, updated_at = ?2, closed_at = ?2, closed_why = ?3
+              WHERE id = ?1 AND state = 'open'",
+        )?;
+        Ok(close.execute(params![id, now.as_micros(), why])? as u64)
+    });
+    outcomes.await.into_iter().sum()
+}
+
+/// Owes the leads of those of these questions that are still closed for this reason.
+async fn ask_again(store: &SqliteStore, questions: Vec<(i64, String)>, now: Timestamp) -> StoreResult<()> {
+    if questions.is_empty() {
+        return Ok(());
+    }
+    let items = questions.into_iter().map(|(id, why)| (id, why, now)).collect();
+    let outcomes = store.writer.run_each(items, |db, (id, why, now)| {
+        let lead: Option<(String, String, String)> = db
+            .prepare_cached(
+                "UPDATE conflicts SET revision = revision + 1, updated_at = ?2, closed_why = ?4
+                  WHERE id = ?1 AND closed_why = ?3 RETURNING destination, source, lead_id",
+            )?
+            .query_row(params![id, now.as_micros(), why, ASKED_AGAIN], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?;
+        let Some((destination, source, lead_id)) = lead else { return Ok(()) };
+        let lead = LeadKey::new(source.as_str(), lead_id.as_str());
+        dirty::touch(db, &DestinationName::new(destination), &lead, Class::Backfill, *now, Why::Asked)
+    });
+    let outcomes = outcomes.await;
+    store.wake_workers();
+    outcomes.into_iter().collect()
 }
 
 pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, ConflictRow)> {
