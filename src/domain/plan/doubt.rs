@@ -71,7 +71,7 @@ impl Doubt {
         plan.matched = Some((record.reference(), candidate.by));
         if self.why.is_some() {
             let standing = Standing::of(input, record, rules);
-            plan.questions.push(ask::shared_question(&standing, Some(&self), record, rules));
+            plan.questions.push(ask::shared_question(input, &standing, Some(&self), record, rules));
         }
         plan.in_doubt = Some(self.about);
         // Whoever mends the address of an owner need not wait for the answer.

@@ -2,7 +2,7 @@
 
 use crate::domain::record::{CrmRecord, CrmValue};
 
-use super::{Decision, Owner, PlanInput, Rule, SyncRules};
+use super::{Decision, Link, Owner, PlanInput, Rule, SyncRules};
 
 /// How a lead stands to the record that it is.
 pub(super) struct Standing {
@@ -44,14 +44,16 @@ impl Standing {
             key if other.as_ref().is_some_and(|owner| owner.has_left() && owner.keys.contains(key)) => Carries::Left,
             _ => Carries::Another,
         };
-        let free = carries != Carries::Another && other.as_ref().is_none_or(Owner::has_left);
+        // The key of one that is gone yields to whoever inherits.
+        let inherits = input.link.is_some_and(Link::is_inherited);
+        let free = (carries != Carries::Another || inherits) && other.as_ref().is_none_or(Owner::has_left);
         match input.link {
             // Made owner when the one before it went: its key replaces the old one.
             Some(link) if link.owner => Self {
                 owner: true,
                 write_id: match carries {
                     Carries::Nothing | Carries::Former => true,
-                    Carries::Another => link.is_inherited(),
+                    Carries::Another => inherits,
                     Carries::Ours | Carries::Left => false,
                 },
                 carries,
