@@ -2,7 +2,7 @@
 
 use crate::domain::record::{CrmRecord, CrmValue};
 
-use super::{Decision, Link, Owner, PlanInput, Rule, SyncRules};
+use super::{Decision, Link, Owner, PlanInput, Rule, SyncRules, external_id};
 
 /// How a lead stands to the record that it is.
 pub(super) struct Standing {
@@ -19,6 +19,7 @@ pub(super) struct Standing {
 #[derive(PartialEq, Eq)]
 pub(super) enum Carries {
     Nothing,
+    /// The key of now, be it as the CRM rewrites it.
     Ours,
     /// One that we gave this lead while keys were formed otherwise.
     Former,
@@ -40,6 +41,7 @@ impl Standing {
         let carries = match record.value(&rules.external_id) {
             CrmValue::Null => Carries::Nothing,
             CrmValue::Text(text) if text == input.external_id => Carries::Ours,
+            key if external_id::is_rewritten(input, key, rules) => Carries::Ours,
             CrmValue::Text(text) if input.former_ids.contains(text) => Carries::Former,
             key if other.as_ref().is_some_and(|owner| owner.has_left() && owner.keys.contains(key)) => Carries::Left,
             _ => Carries::Another,
