@@ -194,7 +194,10 @@ async fn no_question_tells_the_name_of_an_erased_lead_whenever_it_is_asked() {
         harness.settled().await;
         let told = async |when: &str| {
             let conflicts = harness.admin_text("conflicts").await;
-            assert!(!conflicts.contains("Ada") && conflicts.contains("Grace"), "{deleted_before:?} {when}: {conflicts}");
+            assert!(
+                !conflicts.contains("Ada") && conflicts.contains("Grace"),
+                "{deleted_before:?} {when}: {conflicts}"
+            );
         };
         told("at once").await;
         send(&harness, 60, &lovelace("cl_2", "Grace", "Köln")).await;

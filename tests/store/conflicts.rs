@@ -55,8 +55,7 @@ async fn an_answer_that_tells_people_apart_owes_the_deleted_owner_of_the_record_
         fixture.execute("DELETE FROM jobs").await;
         fixture.execute(&format!("UPDATE leads SET deleted = {deleted} WHERE lead_id = 'ada'")).await;
         fixture.store.resolve_conflict(&answer(1, choice.clone())).await.unwrap();
-        let mut jobs: Vec<String> =
-            fixture.claim(90).await.iter().map(|job| job.lead.id.as_str().to_owned()).collect();
+        let mut jobs: Vec<String> = fixture.claim(90).await.iter().map(|job| job.lead.id.as_str().to_owned()).collect();
         jobs.sort();
         assert_eq!(jobs, owed, "{choice:?} {deleted}");
     }

@@ -32,7 +32,7 @@ pub(super) fn of(
     rules: &SyncRules,
 ) -> Option<Doubt> {
     let record = candidate.record.reference();
-    // Whoever inherited the record was not asked.
+    // Whoever inherits was surely that person when it was planned last, and need not be by what both are called now.
     let is_owner = input.link.is_some_and(|link| link.owner && !link.is_inherited());
     if is_owner || ask::is_said_to_be(&record, input.answers) {
         return None;
