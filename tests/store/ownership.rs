@@ -108,7 +108,8 @@ async fn a_record_never_goes_to_a_lead_that_may_be_another_person(fixture: Fixtu
                         '{\"record\":{\"object\":\"Lead\",\"id\":\"r1\"},\"detail\":\"anew\"}', us(2), us(2))";
     fixture.execute(anew).await;
     assert_eq!(stands().await.0[0], Sharing::InDoubt, "of what it was merged into a person is asked anew");
-    fixture.execute("UPDATE conflicts SET question = '{\"record\":{\"object\":\"Lead\",\"id\":\"r9\"},\"detail\":\"of another\"}' WHERE state = 'open'").await;
+    let of_another = r#"{"record":{"object":"Lead","id":"r9"},"detail":"of another"}"#;
+    fixture.execute(&format!("UPDATE conflicts SET question = '{of_another}' WHERE state = 'open'")).await;
     assert_eq!(stands().await.0[0], Sharing::Not, "that is about another record");
     let second = claim(60);
     fixture.accept(event("bob", "{}")).await;
