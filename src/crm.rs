@@ -245,6 +245,8 @@ pub enum CrmError {
     Duplicate {
         code: String,
         message: String,
+        /// Fields whose value another record holds, where the answer names them.
+        fields: Vec<FieldName>,
         /// All that the answer names.
         records: Vec<RecordRef>,
         /// The duplicate rule, where the answer names it.

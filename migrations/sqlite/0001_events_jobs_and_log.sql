@@ -221,6 +221,7 @@ CREATE TABLE conflicts (
 CREATE UNIQUE INDEX conflicts_open ON conflicts (destination, source, lead_id, kind, field) WHERE state = 'open';
 CREATE INDEX conflicts_lead ON conflicts (source, lead_id, id);
 CREATE INDEX conflicts_state ON conflicts (state, id);
+CREATE INDEX conflicts_shared ON conflicts (question ->> '$.record.id') WHERE kind = 'shared_record';
 CREATE INDEX conflicts_closed ON conflicts (closed_why, destination) WHERE closed_why IS NOT NULL;
 
 -- What was done, append only.

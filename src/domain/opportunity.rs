@@ -1,5 +1,7 @@
 //! Opportunities that sales reps made of leads' records, by converting them.
 
+use std::collections::BTreeSet;
+
 use super::ids::{FieldName, ObjectName, RecordRef};
 use super::matching::KeyField;
 use super::record::CrmRecord;
@@ -23,10 +25,10 @@ impl OpportunityObject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpportunityKey {
     Known(RecordRef),
-    /// The linked record may have come of a conversion: of a record with this key of ours on it, else of one with the address
-    /// by which the lead was recognised, which need not have been the lead's own.
+    /// The linked record may have come of a conversion: of a record with one of these keys of ours on it, else of one with the
+    /// address by which the lead was recognised, which need not have been the lead's own.
     OfConverted {
-        external_id: String,
+        external_ids: BTreeSet<String>,
         email: Option<String>,
     },
 }

@@ -73,9 +73,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// Whether the lead was made owner when the one before it went, and has not written its own ID since.
+    /// Whether the owner before this lead went, and the lead has not written its own ID since: as the owner that it was made,
+    /// or as a sharer in doubt that becomes the owner if it is that person.
     pub fn is_inherited(&self) -> bool {
-        self.owner && self.fingerprint.is_empty()
+        self.fingerprint.is_empty()
     }
 }
 
@@ -285,6 +286,11 @@ impl Question {
         of_kind && (named.peek().is_none() || named.any(|candidate| candidate == record))
     }
 
+    /// The record of which this answer says that it is another person's than the lead.
+    pub fn tells_apart(&self, choice: &Choice) -> Option<&RecordRef> {
+        self.record.as_ref().filter(|_| self.kind == ConflictKind::SharedRecord && *choice != Choice::Lead)
+    }
+
     /// The records that may be chosen; if there are none, it may be any.
     pub fn records(&self) -> impl Iterator<Item = &RecordRef> {
         self.candidates.iter().map(|candidate| &candidate.record)
@@ -296,6 +302,9 @@ impl Question {
         match (self.kind, &self.lead, &self.crm) {
             (ConflictKind::SharedRecord, Some(CrmValue::Text(lead)), Some(CrmValue::Text(record))) => {
                 format!("{}: the lead is {lead}, and the record {record}", self.detail)
+            }
+            (ConflictKind::SharedRecord, Some(CrmValue::Text(lead)), None) => {
+                format!("{}: the lead is {lead}, and what the record is called is told in the CRM alone", self.detail)
             }
             _ => self.detail.clone(),
         }

@@ -15,13 +15,14 @@ const TAKEN: &str = "DUPLICATE_VALUE";
 /// An owner who is no user any more, be it one that the lead named or one that an assignment rule chose.
 const INACTIVE_OWNER: &str = "INACTIVE_OWNER_OR_USER";
 
-/// The plan without the fields that the CRM refused, if it can do without them. A new key that another record carries is left
-/// out of a record that carries the one before, which a person has to look at; the values are written. An owner who was refused is left out even
-/// where the answer names no field: the CRM then chooses another.
+/// The plan without the fields that the CRM refused, if it can do without them. A key that another record carries is left out of
+/// a record that carries the one before, or that we gave it before, which a person has to look at; the values are written. An
+/// owner who was refused is left out even where the answer names no field: the CRM then chooses another.
 pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRules) -> Option<SyncPlan> {
-    if let CrmError::Duplicate { code, message, records, .. } = error
+    if let CrmError::Duplicate { code, message, fields, records, .. } = error
         && code == TAKEN
-        && changes_key(plan, rules)
+        && (fields.is_empty() || fields.contains(&rules.external_id))
+        && gives_key_again(plan, rules)
     {
         let mut plan = plan.clone();
         let other = records.first().map_or(message.clone(), |other| format!("{} {}", other.object, other.id));
@@ -49,10 +50,16 @@ pub(super) fn without_refused(plan: &SyncPlan, error: &CrmError, rules: &SyncRul
     Some(plan)
 }
 
-/// Whether a record that carries a key of its lead is to get another, without which it can do.
-fn changes_key(plan: &SyncPlan, rules: &SyncRules) -> bool {
-    let is_change = |decision: &Decision| decision.field == rules.external_id && decision.rule == Rule::LeadChanged;
-    plan.announced.contains_key(&rules.external_id) && plan.decisions.iter().any(is_change)
+/// Whether a record that carries a key of its lead, or did, is to get one, without which it can do.
+fn gives_key_again(plan: &SyncPlan, rules: &SyncRules) -> bool {
+    let again = |decision: &Decision| match decision.rule {
+        Rule::LeadChanged => true,
+        // A person took it from this record.
+        Rule::FilledBlank => decision.base.is_some(),
+        _ => false,
+    };
+    let is_keys = |decision: &&Decision| decision.field == rules.external_id;
+    plan.announced.contains_key(&rules.external_id) && plan.decisions.iter().filter(is_keys).any(again)
 }
 
 /// The fields that say whose a record is.

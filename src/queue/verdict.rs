@@ -284,6 +284,7 @@ mod tests {
         let duplicate = CrmError::Duplicate {
             code: code.clone(),
             message: message.clone(),
+            fields: Vec::new(),
             records: Vec::new(),
             rule: None,
             blocks: false,

@@ -117,12 +117,10 @@ pub(super) fn renamed(text: &str, lead: &LeadKey, alias: &LeadId) -> Option<Stri
     (told != text).then_some(told)
 }
 
-/// A question about another lead, without what it says of the record that was the erased one's: its key, or a name. `None`:
-/// it is about no such record, or no question at all.
-pub(super) fn without_owner(question: &str, lead: &LeadKey) -> Option<String> {
+/// A question whose record another lead is, without what it says of that record: its key, or a name.
+pub(super) fn without_owner(question: &str) -> Option<String> {
     let mut told: Map<String, Json> = serde_json::from_str(question).ok()?;
-    let is_owner = told.get("other") == Some(&Json::from(vec![lead.source.as_str(), lead.id.as_str()]));
-    told.remove("crm").filter(|_| is_owner)?;
+    told.remove("crm")?;
     Some(Json::Object(told).to_string())
 }
 

@@ -101,7 +101,7 @@ async fn nobody_inherits_a_record_that_may_be_another_persons() {
             assert_eq!(log["items"], json!([]), "{gone} {answered:?}");
             let open = open_conflicts(&harness).await;
             assert_eq!(open.len(), usize::from(answered.is_none()), "{gone}: {open:?}");
-            if answered.is_none() && gone != "erase" {
+            if answered.is_none() {
                 // It is the same person: now it is the lead's, with its ID.
                 answer(&harness, "cl_2", "lead").await;
                 let fields = harness.record_of("cl_2").await["fields"].clone();
@@ -124,6 +124,87 @@ async fn the_record_of_a_deleted_lead_is_kept_while_it_is_asked_whose_it_is_and_
         }
         delete(&harness, "cl_1").await;
         assert_eq!(harness.records().await.is_empty(), deleted, "{choice:?}");
+        harness.stop().await;
+    }
+}
+
+async fn in_doubt_and_then_out_of_the_filter(harness: &Harness) {
+    send(harness, 0, &lovelace("cl_1", "Ada", "Berlin")).await;
+    send(harness, 0, &lovelace("cl_2", "Grace", "Bonn")).await;
+    assert_eq!(open_conflicts(harness).await.len(), 1);
+    send(harness, 60, &lovelace("cl_2", "Grace", "Paris")).await;
+    assert_eq!(open_conflicts(harness).await, Vec::<Json>::new(), "the filter closes the question");
+}
+
+fn without_paris(config: &mut Config) {
+    on_delete(OnDelete::Delete)(config);
+    for destination in config.destinations.values_mut() {
+        destination.filter = Some(leadrelay::domain::cel::Expression::parse("city != 'Paris'").unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_the_filter_closed_leaves_the_record_in_doubt() {
+    for erases in [false, true] {
+        let harness = Harness::start(without_paris).await;
+        in_doubt_and_then_out_of_the_filter(&harness).await;
+        if erases {
+            let (status, erased) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
+            assert_eq!((status, &erased["records"][0]["deleted"]), (200, &json!(false)), "{erased}");
+        } else {
+            delete(&harness, "cl_1").await;
+        }
+        assert_eq!(harness.records().await.len(), 1, "{erases}: nobody said whose it is");
+        harness.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_record_of_a_deleted_lead_goes_once_they_are_told_apart_afterwards() {
+    for (choice, records) in [("lead", 1), ("crm", 0), ("create", 1)] {
+        let harness = Harness::start(on_delete(OnDelete::Delete)).await;
+        send(&harness, 0, &lovelace("cl_1", "Ada", "Berlin")).await;
+        send(&harness, 0, &lovelace("cl_2", "Grace", "Bonn")).await;
+        let (record, _) = link(&harness, "cl_1").await;
+        delete(&harness, "cl_1").await;
+        assert_eq!(harness.records().await.len(), 1);
+        answer(&harness, "cl_2", choice).await;
+        let left = harness.records().await;
+        assert_eq!(left.len(), records, "{choice}: {left:?}");
+        assert_eq!(left.iter().any(|left| left["id"] == record), choice == "lead", "{choice}: {left:?}");
+        harness.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn no_question_tells_the_name_of_an_erased_lead_whenever_it_is_asked() {
+    for deleted_before in [None, Some("before it is asked"), Some("after it is asked")] {
+        let harness = Harness::start(|_| {}).await;
+        send(&harness, 0, &lovelace("cl_1", "Ada", "Berlin")).await;
+        if deleted_before == Some("before it is asked") {
+            delete(&harness, "cl_1").await;
+        }
+        send(&harness, 0, &lovelace("cl_2", "Grace", "Bonn")).await;
+        if deleted_before == Some("after it is asked") {
+            delete(&harness, "cl_1").await;
+            send(&harness, 30, &lovelace("cl_2", "Grace", "Trier")).await;
+        }
+        assert!(harness.admin_text("conflicts").await.contains("Ada"), "people are told apart by their names");
+        harness.admin_ask("DELETE", "leads/klozeo/cl_1", json!({})).await;
+        harness.settled().await;
+        let told = async |when: &str| {
+            let conflicts = harness.admin_text("conflicts").await;
+            assert!(
+                !conflicts.contains("Ada") && conflicts.contains("Grace"),
+                "{deleted_before:?} {when}: {conflicts}"
+            );
+        };
+        told("at once").await;
+        send(&harness, 60, &lovelace("cl_2", "Grace", "Köln")).await;
+        told("planned again").await;
+        send(&harness, 0, &lovelace("cl_3", "Byron", "Ulm")).await;
+        assert_eq!(open_conflicts(&harness).await.len(), 2);
+        told("by another").await;
         harness.stop().await;
     }
 }

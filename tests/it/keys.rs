@@ -20,7 +20,7 @@ fn person(id: &str, city: &str) -> Json {
 }
 
 /// As the configuration becomes with a second lead system.
-fn with_a_second_source(config: &mut Config) {
+pub fn with_a_second_source(config: &mut Config) {
     let form = "external_id_value = \"{source}:{lead_id}\"   #";
     let text = include_str!("../../leadrelay.toml").replace("#external_id_value = \"{lead_id}\"   #", form);
     let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
@@ -235,6 +235,22 @@ async fn a_new_key_that_another_record_carries_is_left_out_and_told_and_the_rest
     assert_eq!(only_keys(&keys(&harness).await), ["klozeo:cl_1", "klozeo:cl_2"]);
     assert_eq!(harness.admin("leads/klozeo/cl_1").await["links"][0]["left_out"], json!([]));
     assert_eq!(warned(&harness).await, None);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_a_person_moved_to_another_record_is_left_out_and_the_rest_is_written() {
+    let harness = Harness::start(|_| {}).await;
+    create(&harness, &person("cl_1", "Berlin")).await;
+    let record = harness.record_of("cl_1").await["id"].as_str().unwrap().to_owned();
+    harness.edit_record(&record, json!({ FIELD: null })).await;
+    let made = json!({ "LastName": "Byron", "Company": "Elsewhere", FIELD: "cl_1" });
+    harness.order("records", json!({ "object": "Lead", "fields": made })).await;
+    update(&harness, "cl_1", "Bonn").await;
+    let kept = harness.control(&format!("records/{record}")).await;
+    assert_eq!((&kept["fields"]["City"], &kept["fields"][FIELD]), (&json!("Bonn"), &json!(null)), "{kept}");
+    let lead = harness.admin("leads/klozeo/cl_1").await;
+    assert_eq!((&lead["links"][0]["left_out"], &lead["jobs"]), (&json!([FIELD]), &json!([])), "{lead}");
     harness.stop().await;
 }
 

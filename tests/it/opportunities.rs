@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::contacts::with_contacts;
 use crate::edited_meanwhile::after_the_second_of;
 use crate::harness::{Harness, Stage, event};
+use crate::keys::with_a_second_source;
 
 const CREATED: i64 = 1_767_225_600;
 
@@ -209,27 +210,35 @@ async fn a_deleted_opportunity_is_written_no_more_and_the_log_says_so() {
     harness.stop().await;
 }
 
+/// The same once leads that were converted before are synced without.
+fn with_opportunities_by_now(config: &mut Config) {
+    for destination in config.destinations.values_mut() {
+        for row in &mut destination.fields {
+            row.on.retain(|object| object.as_str() != "Contact");
+        }
+    }
+    with_opportunities(config);
+}
+
 #[tokio::test]
-async fn rows_that_come_after_the_conversion_are_written_as_well() {
-    let harness = Harness::start(with_contacts).await;
-    send(&harness, 0, &ada("+49 30 901820", "A call")).await;
-    convert(&harness, true).await;
-    send(&harness, 60, &ada("+49 30 901821", "A call")).await;
-    let harness = harness
-        .restarted(|config| {
-            for destination in config.destinations.values_mut() {
-                for row in &mut destination.fields {
-                    row.on.retain(|object| object.as_str() != "Contact");
-                }
-            }
-            with_opportunities(config);
-        })
-        .await;
-    send(&harness, 120, &ada("+49 30 901822", "A call")).await;
-    assert_eq!((phone(&harness).await, next_step(&harness).await), (json!("+4930901822"), json!("A call")));
-    // From now on it is known.
-    assert_eq!(calls(&harness, 180, &ada("+49 30 901823", "A call")).await, 2);
-    harness.stop().await;
+async fn rows_that_come_after_the_conversion_are_written_as_well_however_keys_are_formed_since() {
+    for forms_keys_otherwise in [false, true] {
+        let mut harness = Harness::start(with_contacts).await;
+        send(&harness, 0, &ada("+49 30 901820", "A call")).await;
+        convert(&harness, true).await;
+        if forms_keys_otherwise {
+            harness = harness.restarted(with_a_second_source).await;
+        }
+        send(&harness, 60, &ada("+49 30 901821", "A call")).await;
+        let key = if forms_keys_otherwise { "klozeo:cl_1" } else { "cl_1" };
+        assert_eq!(only(&harness, "Contact").await["fields"]["Lead_System_Id__c"], key);
+        let harness = harness.restarted(with_opportunities_by_now).await;
+        send(&harness, 120, &ada("+49 30 901822", "A call")).await;
+        assert_eq!((phone(&harness).await, next_step(&harness).await), (json!("+4930901822"), json!("A call")));
+        // From now on it is known.
+        assert_eq!(calls(&harness, 180, &ada("+49 30 901823", "A call")).await, 2);
+        harness.stop().await;
+    }
 }
 
 #[tokio::test]

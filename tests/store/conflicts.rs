@@ -1,7 +1,7 @@
 //! Questions to people, and dead letters.
 
 use leadrelay::domain::ids::LeadKey;
-use leadrelay::domain::plan::Choice;
+use leadrelay::domain::plan::{Choice, ConflictKind, Question};
 use leadrelay::store::*;
 
 use crate::fixture::*;
@@ -9,6 +9,7 @@ use crate::rows::*;
 
 on_both_stores! {
     a_resolution_closes_the_conflict_and_makes_the_job_due_together,
+    an_answer_that_tells_people_apart_owes_the_deleted_owner_of_the_record_too,
     dead_letters_are_retried_and_discarded_by_filter_and_nothing_else_is_touched,
     what_was_refused_by_the_crms_fault_is_owed_again_and_nothing_else,
 }
@@ -33,6 +34,31 @@ async fn a_resolution_closes_the_conflict_and_makes_the_job_due_together(fixture
     assert_eq!(fixture.count(due).await, 1);
     let again = fixture.store.resolve_conflict(&answer(4, Choice::Lead)).await.unwrap();
     assert!(matches!(again, Answered::Changed(_)), "{again:?}");
+}
+
+async fn an_answer_that_tells_people_apart_owes_the_deleted_owner_of_the_record_too(fixture: Fixture) {
+    for (lead, owner, second) in [("ada", true, 10), ("bob", false, 20)] {
+        let (token, job) = fixture.claimed(lead, second).await;
+        fixture.store.save_leads(&[folded(&fixture.work(lead).await)]).await.unwrap();
+        let about = Some(record("r1"));
+        let asked = Question { kind: ConflictKind::SharedRecord, field: None, record: about, ..question("another?") };
+        let questions = if owner { Vec::new() } else { vec![asked] };
+        fixture.settle(Settlement { link: put("r1", owner), questions, ..settlement(token, &job, second + 1) }).await;
+    }
+    for (choice, deleted, owed) in [
+        (Choice::Crm, false, vec!["bob"]),
+        (Choice::Lead, true, vec!["bob"]),
+        (Choice::Crm, true, vec!["ada", "bob"]),
+        (Choice::Create, true, vec!["ada", "bob"]),
+    ] {
+        fixture.execute("UPDATE conflicts SET state = 'open', answer = NULL, revision = 1").await;
+        fixture.execute("DELETE FROM jobs").await;
+        fixture.execute(&format!("UPDATE leads SET deleted = {deleted} WHERE lead_id = 'ada'")).await;
+        fixture.store.resolve_conflict(&answer(1, choice.clone())).await.unwrap();
+        let mut jobs: Vec<String> = fixture.claim(90).await.iter().map(|job| job.lead.id.as_str().to_owned()).collect();
+        jobs.sort();
+        assert_eq!(jobs, owed, "{choice:?} {deleted}");
+    }
 }
 
 async fn dead_letters_are_retried_and_discarded_by_filter_and_nothing_else_is_touched(fixture: Fixture) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leadrelay::domain::ids::LeadKey;
-use leadrelay::domain::plan::{ConflictKind, Decision, Question, Rule};
+use leadrelay::domain::plan::{ConflictKind, Decision, Link, Question, Rule};
 use leadrelay::domain::record::CrmValue;
 use leadrelay::store::*;
 
@@ -14,6 +14,8 @@ on_both_stores! {
     nothing_personal_of_an_erased_lead_is_left_and_what_was_done_is,
     an_event_of_an_erased_lead_is_kept_without_data_and_owes_nothing,
     the_record_of_an_erased_lead_goes_to_its_sharer_who_is_not_told_its_id,
+    no_question_about_the_record_of_an_erased_lead_tells_a_name,
+    whoever_may_be_an_erased_lead_is_to_replace_its_key_once_it_is,
     what_an_attempt_in_hand_knows_of_an_erased_lead_is_not_recorded,
     an_erased_lead_does_not_come_back_by_its_first_fold,
     a_first_fold_waits_for_an_erasure_under_way,
@@ -174,6 +176,48 @@ async fn the_record_of_an_erased_lead_goes_to_its_sharer_who_is_not_told_its_id(
     let named = "SELECT (SELECT count(*) FROM sync_log WHERE error LIKE '%ada!_1%' ESCAPE '!')
                       + (SELECT count(*) FROM conflicts WHERE cast(question AS text) LIKE '%ada!_1%' ESCAPE '!')";
     assert_eq!(fixture.count(named).await, 0);
+}
+
+/// Another lead in doubt on the record, of which a person was asked.
+async fn in_doubt(fixture: &Fixture, lead: &str, second: i64) {
+    let (token, job) = fixture.claimed(lead, second).await;
+    fixture.store.save_leads(&[folded(&fixture.work(lead).await)]).await.unwrap();
+    let asked = Question {
+        kind: ConflictKind::SharedRecord,
+        field: None,
+        record: Some(record("r1")),
+        lead: Some(CrmValue::Text("Bob Byron".to_owned())),
+        crm: Some(CrmValue::Text("Ada Lovelace".to_owned())),
+        ..question("it may be another person's")
+    };
+    let doubtful = Link { in_doubt: Some("r1".into()), ..link("r1", false) };
+    let put = LinkChange::Put { link: doubtful, planned_with: None };
+    fixture.settle(Settlement { link: put, questions: vec![asked], ..settlement(token, &job, second) }).await;
+}
+
+async fn no_question_about_the_record_of_an_erased_lead_tells_a_name(fixture: Fixture) {
+    // It is asked while the owner is gone, whom the question does not name; the other lead's log is pruned.
+    for (state, lead, second) in [("open", "bob", 20), ("resolved", "cy", 30), ("moot", "dee", 40)] {
+        in_doubt(&fixture, lead, second).await;
+        fixture.execute(&format!("UPDATE conflicts SET state = '{state}' WHERE lead_id = '{lead}'")).await;
+    }
+    told(&fixture, "ada_1").await;
+    fixture.execute("DELETE FROM sync_log").await;
+    fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    let told = |name: &str| format!("SELECT count(*) FROM conflicts WHERE cast(question AS text) LIKE '%{name}%'");
+    assert_eq!((fixture.count(&told("Ada")).await, fixture.count(&told("Bob Byron")).await), (0, 3));
+}
+
+async fn whoever_may_be_an_erased_lead_is_to_replace_its_key_once_it_is(fixture: Fixture) {
+    told(&fixture, "ada_1").await;
+    in_doubt(&fixture, "bob", 20).await;
+    let stands = async || {
+        let link = fixture.work("bob").await.link.unwrap();
+        (link.owner, link.in_doubt.is_some(), link.fingerprint.is_empty(), link.revision)
+    };
+    assert_eq!(stands().await, (false, true, false, 1));
+    fixture.store.erase_lead(&erasure("ada_1")).await.unwrap().unwrap();
+    assert_eq!(stands().await, (false, true, true, 2));
 }
 
 async fn what_an_attempt_in_hand_knows_of_an_erased_lead_is_not_recorded(fixture: Fixture) {

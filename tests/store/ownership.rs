@@ -64,7 +64,9 @@ async fn with_sharers_in_doubt(fixture: &Fixture, leads: &[(&str, bool)]) {
         let link = Link { in_doubt: in_doubt.then(|| "r0".into()), ..link("r1", nth == 0) };
         let put = LinkChange::Put { link, planned_with: None };
         let questions = if *in_doubt {
-            let shared = Question { kind: ConflictKind::SharedRecord, field: None, ..question("another?") };
+            let about = Some(record("r0"));
+            let shared =
+                Question { kind: ConflictKind::SharedRecord, field: None, record: about, ..question("another?") };
             vec![shared]
         } else {
             Vec::new()
@@ -94,8 +96,21 @@ async fn a_record_never_goes_to_a_lead_that_may_be_another_person(fixture: Fixtu
     assert_eq!(stands().await.0[0], Sharing::InDoubt);
     gone("cy").await;
     assert_eq!(stands().await.1, [None, Some((false, true)), Some((true, false))]);
-    fixture.execute("UPDATE conflicts SET state = 'moot'").await;
-    assert_eq!(stands().await.0[0], Sharing::Not, "nobody is asked any more");
+    fixture.execute("UPDATE conflicts SET state = 'moot', closed_at = us(1)").await;
+    assert_eq!(stands().await.0[0], Sharing::InDoubt, "the question was closed and never answered");
+    for (choice, told) in [("lead", Sharing::InDoubt), ("crm", Sharing::Not), ("create", Sharing::Not)] {
+        let answer = format!(r#"{{"choice":"{choice}","by":"ops","at":1}}"#);
+        fixture.execute(&format!("UPDATE conflicts SET state = 'resolved', answer = '{answer}'")).await;
+        assert_eq!(stands().await.0[0], told, "{choice}");
+    }
+    let anew = "INSERT INTO conflicts (destination, source, lead_id, kind, field, state, revision, question, opened_at, updated_at)
+                VALUES ('crm', 'klozeo', 'bob', 'shared_record', '', 'open', 1,
+                        '{\"record\":{\"object\":\"Lead\",\"id\":\"r1\"},\"detail\":\"anew\"}', us(2), us(2))";
+    fixture.execute(anew).await;
+    assert_eq!(stands().await.0[0], Sharing::InDoubt, "of what it was merged into a person is asked anew");
+    let of_another = r#"{"record":{"object":"Lead","id":"r9"},"detail":"of another"}"#;
+    fixture.execute(&format!("UPDATE conflicts SET question = '{of_another}' WHERE state = 'open'")).await;
+    assert_eq!(stands().await.0[0], Sharing::Not, "that is about another record");
     let second = claim(60);
     fixture.accept(event("bob", "{}")).await;
     let job = fixture.store.claim_jobs(&second).await.unwrap().remove(0);

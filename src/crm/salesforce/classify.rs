@@ -126,7 +126,8 @@ fn found_by_rules(errors: &[ApiError]) -> CrmError {
         }
     }
     let rule = (!rules.is_empty()).then(|| rules.join(" and "));
-    CrmError::Duplicate { code: DUPLICATES_DETECTED.to_owned(), message: messages.join(" "), records, rule, blocks }
+    let (code, message) = (DUPLICATES_DETECTED.to_owned(), messages.join(" "));
+    CrmError::Duplicate { code, message, fields: Vec::new(), records, rule, blocks }
 }
 
 /// Adds what is not there yet.
@@ -251,7 +252,8 @@ fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) ->
         }
         Class::Schema => CrmError::SchemaDrift { code, field: drifted_field(error), message },
         Class::Duplicate => {
-            CrmError::Duplicate { code, message, records: duplicates_of(error), rule: None, blocks: false }
+            let (fields, records) = (taken_fields(error), duplicates_of(error));
+            CrmError::Duplicate { code, message, fields, records, rule: None, blocks: false }
         }
         Class::Gone => CrmError::Gone { code, merged_into: None },
         Class::Changed => CrmError::Changed { code },
@@ -267,6 +269,7 @@ fn without_code(status: u16) -> CrmError {
         300 => CrmError::Duplicate {
             code,
             message: "several records hold the external ID".into(),
+            fields: Vec::new(),
             records: Vec::new(),
             rule: None,
             blocks: false,
@@ -336,6 +339,18 @@ fn drifted_field(error: &ApiError) -> Option<FieldName> {
 
 /// The records that are there already: all that the duplicate rule matched, else the one at the end of
 /// `duplicate value found: Ext__c duplicates value on record with id: 00Q…`.
+/// The fields whose value another record holds: listed, or named as in "duplicate value found: Key__c duplicates value on
+/// record with id: 00Q…".
+fn taken_fields(error: &ApiError) -> Vec<FieldName> {
+    let told = error.message.strip_prefix("duplicate value found: ").and_then(|told| told.split_once(" duplicates "));
+    let named = told.map(|(field, _)| field).filter(|field| is_name(field));
+    error.fields.iter().map(String::as_str).chain(named).map(FieldName::from).collect()
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_')
+}
+
 fn duplicates_of(error: &ApiError) -> Vec<RecordRef> {
     let listed =
         error.duplicate.iter().flat_map(|result| &result.match_results).flat_map(|result| &result.match_records);

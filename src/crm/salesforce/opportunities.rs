@@ -27,21 +27,21 @@ pub(super) fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) ->
 /// record.
 pub(super) fn of_converted(keys: &[MatchKeys]) -> impl Iterator<Item = Key> {
     keys.iter().flat_map(|keys| match &keys.opportunity {
-        Some(OpportunityKey::OfConverted { external_id, email }) => {
+        Some(OpportunityKey::OfConverted { external_ids, email }) => {
             let email = email.as_deref().map(|email| Key::Email(lower(email)));
-            [Key::ExternalId(external_id.trim().to_owned())].into_iter().chain(email).collect()
+            external_ids.iter().map(|key| Key::ExternalId(key.trim().to_owned())).chain(email).collect()
         }
         _ => Vec::new(),
     })
 }
 
-/// What conversions made of the records that one lead's keys found, or of the one with its key: as the strongest key tells.
+/// What conversions made of the records that one lead's keys found, or of those with its keys: as the strongest key tells.
 pub(super) fn conversions(found: &Found, keys: &MatchKeys, hits: &[(usize, MatchedBy)]) -> Vec<Conversion> {
-    let (mut known, mut with_our_key, mut with_address): (_, &[usize], &[usize]) = (None, &[], &[]);
+    let (mut known, mut with_our_key, mut with_address): (_, Vec<usize>, &[usize]) = (None, Vec::new(), &[]);
     match &keys.opportunity {
         Some(OpportunityKey::Known(opportunity)) => known = keys.linked.as_ref().zip(Some(opportunity)),
-        Some(OpportunityKey::OfConverted { external_id, email }) => {
-            with_our_key = found.with_our_key(external_id);
+        Some(OpportunityKey::OfConverted { external_ids, email }) => {
+            with_our_key = external_ids.iter().flat_map(|key| found.with_our_key(key)).copied().collect();
             with_address = email.as_deref().map_or(&[], |email| found.with_address(email));
         }
         None => {}
@@ -55,7 +55,7 @@ pub(super) fn conversions(found: &Found, keys: &MatchKeys, hits: &[(usize, Match
     let mut made: Vec<(MatchedBy, usize, &RecordRef)> = hits
         .iter()
         .copied()
-        .chain(with_our_key.iter().map(|place| (*place, MatchedBy::ExternalId)))
+        .chain(with_our_key.into_iter().map(|place| (place, MatchedBy::ExternalId)))
         .chain(with_address.into_iter().map(|place| (place, MatchedBy::Email)))
         .filter_map(|(place, by)| Some((by, place, found.opportunities.get(&place)?)))
         .chain(known.and_then(|(link, opportunity)| Some((MatchedBy::Link, found.place(link)?, opportunity))))

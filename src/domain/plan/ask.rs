@@ -11,7 +11,7 @@ use crate::domain::value::Value;
 use super::computed;
 use super::doubt::Doubt;
 use super::standing::{Carries, Standing};
-use super::{BasePair, Choice, ConflictKind, Link, Question, Resolution, SyncRules};
+use super::{BasePair, Choice, ConflictKind, Link, PlanInput, Question, Resolution, SyncRules};
 
 /// As much of a value that cannot be stored as a person is shown.
 const SHOWN_CHARACTERS: usize = 255;
@@ -126,6 +126,7 @@ pub(super) fn answer_on_invalid<'a>(
 }
 
 pub(super) fn shared_question(
+    input: &PlanInput<'_>,
     standing: &Standing,
     doubt: Option<&Doubt>,
     record: &CrmRecord,
@@ -140,14 +141,20 @@ pub(super) fn shared_question(
         None => None,
     };
     let why: Vec<String> = whose.into_iter().chain(doubt.and_then(|doubt| doubt.why).map(str::to_owned)).collect();
-    let external_id = record.value(&rules.external_id);
+    // Whose record it was may have been erased, and then nothing here tells that name again.
+    let is_orphan = standing.other.is_none()
+        && (standing.carries == Carries::Another || input.link.is_some_and(Link::is_inherited));
+    let crm = match doubt {
+        None => Some(record.value(&rules.external_id).clone()),
+        Some(doubt) => (!is_orphan).then(|| CrmValue::Text(doubt.record.clone())),
+    };
     Question {
         kind: ConflictKind::SharedRecord,
         field: None,
         record: Some(record.reference()),
         base: None,
         lead: doubt.map(|doubt| CrmValue::Text(doubt.lead.clone())),
-        crm: Some(doubt.map_or_else(|| external_id.clone(), |doubt| CrmValue::Text(doubt.record.clone()))),
+        crm,
         candidates: Vec::new(),
         other,
         duplicate_rule: None,

@@ -238,7 +238,7 @@ fn into_record(
         plan.decisions.push(standing.written_by_a_sharer(input, record, rules));
     }
     if sharing && !matches!(said, Some(Choice::Crm)) {
-        plan.questions.push(ask::shared_question(&standing, None, record, rules));
+        plan.questions.push(ask::shared_question(input, &standing, None, record, rules));
     }
     if !fields.is_empty() {
         plan.action = Action::Update { record: reference, fields };

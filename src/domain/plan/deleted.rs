@@ -62,7 +62,7 @@ pub(super) fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
             _ => skipped("its record is gone from the CRM"),
         };
     };
-    // Inherited, and nobody was asked yet.
+    // Inherited and not planned since: by what both are called now it may be another person.
     let now = sides_of(input.lead, Blanks::Count, input.given(), rules);
     if doubt::of(input, candidate, input.link, &now, rules).is_some() {
         return skipped("its record may be another person's and is left as it is");

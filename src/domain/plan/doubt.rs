@@ -32,7 +32,7 @@ pub(super) fn of(
     rules: &SyncRules,
 ) -> Option<Doubt> {
     let record = candidate.record.reference();
-    // Whoever inherited the record was not asked.
+    // Whoever inherits was surely that person when it was planned last, and need not be by what both are called now.
     let is_owner = input.link.is_some_and(|link| link.owner && !link.is_inherited());
     if is_owner || ask::is_said_to_be(&record, input.answers) {
         return None;
@@ -71,7 +71,7 @@ impl Doubt {
         plan.matched = Some((record.reference(), candidate.by));
         if self.why.is_some() {
             let standing = Standing::of(input, record, rules);
-            plan.questions.push(ask::shared_question(&standing, Some(&self), record, rules));
+            plan.questions.push(ask::shared_question(input, &standing, Some(&self), record, rules));
         }
         plan.in_doubt = Some(self.about);
         // Whoever mends the address of an owner need not wait for the answer.

@@ -48,6 +48,12 @@ pub(super) fn agreed(input: &PlanInput<'_>, rules: &SyncRules) -> BasePair {
     BasePair { lead: CrmValue::Text(rules.key_form.clone()), crm: CrmValue::Text(input.external_id.to_owned()) }
 }
 
+/// Whether the record carries what the CRM made of the key of now, as a flow in it does: writing that again changes nothing.
+pub(super) fn is_rewritten(input: &PlanInput<'_>, key: &CrmValue, rules: &SyncRules) -> bool {
+    let base = input.link.filter(|link| link.owner).and_then(|link| link.bases.get(&rules.external_id));
+    base.is_some_and(|base| base.lead == CrmValue::Text(rules.key_form.clone()) && base.crm == *key)
+}
+
 /// Writes our key to the lead's own record, unless it carries it or one that is not ours.
 pub(super) fn decide(
     input: &PlanInput<'_>,
@@ -64,7 +70,7 @@ pub(super) fn decide(
     }
     let agreed = agreed(input, rules);
     if standing.carries == Carries::Ours {
-        plan.bases.insert(field.clone(), agreed);
+        plan.bases.insert(field.clone(), BasePair { crm: record.value(field).clone(), ..agreed });
         return;
     }
     plan.bases.extend(base.clone().map(|base| (field.clone(), base)));

@@ -117,8 +117,14 @@ pub(super) fn key(
         text_of(&sides, FieldRow::is_address).filter(|_| rules.matching.by.contains(&MatchedBy::Email))
     };
     is_to_be_found.then(|| OpportunityKey::OfConverted {
-        // A converted record is not written any more: it carries the key as it was then.
-        external_id: own.former.first().unwrap_or(&own.now).clone(),
+        // A converted record is not written any more: it carries the key as it was then, which the linked one may carry no more.
+        // First keys are ordinarily the leads' own IDs.
+        external_ids: own
+            .former
+            .iter()
+            .cloned()
+            .chain([own.now.clone(), lead.key.id.as_str().trim().to_owned()])
+            .collect(),
         email: if link.matched_by == MatchedBy::Email { email() } else { None },
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::record::{CrmRecord, CrmValue};
 
-use super::{Decision, Owner, PlanInput, Rule, SyncRules};
+use super::{Decision, Link, Owner, PlanInput, Rule, SyncRules, external_id};
 
 /// How a lead stands to the record that it is.
 pub(super) struct Standing {
@@ -19,6 +19,7 @@ pub(super) struct Standing {
 #[derive(PartialEq, Eq)]
 pub(super) enum Carries {
     Nothing,
+    /// The key of now, be it as the CRM rewrites it.
     Ours,
     /// One that we gave this lead while keys were formed otherwise.
     Former,
@@ -40,18 +41,21 @@ impl Standing {
         let carries = match record.value(&rules.external_id) {
             CrmValue::Null => Carries::Nothing,
             CrmValue::Text(text) if text == input.external_id => Carries::Ours,
+            key if external_id::is_rewritten(input, key, rules) => Carries::Ours,
             CrmValue::Text(text) if input.former_ids.contains(text) => Carries::Former,
             key if other.as_ref().is_some_and(|owner| owner.has_left() && owner.keys.contains(key)) => Carries::Left,
             _ => Carries::Another,
         };
-        let free = carries != Carries::Another && other.as_ref().is_none_or(Owner::has_left);
+        // The key of one that is gone yields to whoever inherits.
+        let inherits = input.link.is_some_and(Link::is_inherited);
+        let free = (carries != Carries::Another || inherits) && other.as_ref().is_none_or(Owner::has_left);
         match input.link {
             // Made owner when the one before it went: its key replaces the old one.
             Some(link) if link.owner => Self {
                 owner: true,
                 write_id: match carries {
                     Carries::Nothing | Carries::Former => true,
-                    Carries::Another => link.is_inherited(),
+                    Carries::Another => inherits,
                     Carries::Ours | Carries::Left => false,
                 },
                 carries,

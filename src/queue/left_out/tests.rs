@@ -116,6 +116,33 @@ fn a_write_is_repeated_without_fields_that_the_crm_can_do_without() {
 }
 
 #[test]
+fn a_key_that_another_record_carries_is_left_out_of_one_that_we_gave_it_before() {
+    #[track_caller]
+    fn check(rule: Rule, base: bool, named: &[&str], expected: Option<Option<Vec<&str>>>) {
+        let mut plan = update(&["City", "Key__c"], rule);
+        for decision in plan.decisions.iter_mut().filter(|_| base) {
+            decision.base = Some(BasePair { lead: text("form"), crm: text("x") });
+        }
+        let taken = CrmError::Duplicate {
+            code: "DUPLICATE_VALUE".into(),
+            message: "duplicate value found".into(),
+            fields: named.iter().map(|field| FieldName::from(*field)).collect(),
+            records: Vec::new(),
+            rule: None,
+            blocks: false,
+        };
+        assert_eq!(without_refused(&plan, &taken, &rules()).as_ref().map(written), expected, "{rule:?} {named:?}");
+    }
+    let without_key = || Some(Some(vec!["City"]));
+    check(Rule::LeadChanged, false, &[], without_key());
+    check(Rule::LeadChanged, true, &["Key__c"], without_key());
+    check(Rule::LeadChanged, true, &["Email"], None);
+    check(Rule::FilledBlank, true, &["Key__c"], without_key());
+    check(Rule::FilledBlank, false, &["Key__c"], None);
+    check(Rule::LeadWins, true, &["Key__c"], None);
+}
+
+#[test]
 fn what_is_left_out_is_logged_as_not_written_and_remembered_with_both_values() {
     let plan = without_refused(&update(&["City", "Title"], Rule::LeadChanged), &refused(&["City"]), &rules()).unwrap();
     let city = &plan.decisions[0];

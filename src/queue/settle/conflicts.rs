@@ -62,7 +62,7 @@ pub(in crate::queue) fn asked_by_duplicate_rule(
     kind: ConflictKind,
     insisted: bool,
 ) -> Option<Question> {
-    let CrmError::Duplicate { code, message, records, rule, blocks } = error else { return None };
+    let CrmError::Duplicate { code, message, records, rule, blocks, .. } = error else { return None };
     if code != "DUPLICATES_DETECTED" {
         return None;
     }

@@ -30,6 +30,13 @@ impl Settling<'_> {
             None => plan.bases.clone(),
         };
         let matched_by = known.filter(|known| known.record == record).map_or(matched_by, |known| known.matched_by);
+        // Whoever may be a person that is gone inherits once that is settled.
+        let inherits_later = known.is_some_and(|known| known.record == record && known.is_inherited());
+        let fingerprint = if plan.in_doubt.is_some() && inherits_later {
+            String::new()
+        } else {
+            self.batch.rules.fingerprint.clone()
+        };
         let link = Link {
             record,
             matched_by,
@@ -38,7 +45,7 @@ impl Settling<'_> {
             kept: plan.kept.clone(),
             left_out: plan.left_out.clone(),
             in_doubt: plan.in_doubt.clone(),
-            fingerprint: self.batch.rules.fingerprint.clone(),
+            fingerprint,
             revision: known.map_or(0, |link| link.revision),
         };
         if known == Some(&link) {

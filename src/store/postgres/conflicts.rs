@@ -1,9 +1,9 @@
 //! Conflicts: listed, read and resolved.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::PostgresStore;
 use super::cells::Cells;
@@ -12,7 +12,7 @@ use super::log::nothing;
 use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span};
-use crate::domain::ids::{DestinationName, FieldName, LeadKey};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
@@ -69,7 +69,8 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<C
     Ok(row.as_ref().map(read_row).transpose()?.map(|(_, conflict)| conflict))
 }
 
-/// Stores a person's answer beside the question that it answers, and makes the lead's job due, in one transaction.
+/// Stores a person's answer beside the question that it answers, and makes the lead's job due, in one transaction; where it
+/// tells two people apart, also that of the deleted lead whose record was kept for that.
 ///
 /// Only an open conflict at the revision that the person saw is answered; repeating the answer finds it closed.
 pub(super) async fn resolve(store: &PostgresStore, answer: &Answer) -> StoreResult<Answered> {
@@ -99,8 +100,16 @@ async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> St
         note: answer.note.clone(),
     };
     let mut tx = store.pool.begin().await?;
-    // The job before the conflict, as settling locks them.
-    dirty::touch(&mut tx, &seen.destination, &seen.lead, Class::Live, answer.now, Why::Forced).await?;
+    let owner = match seen.question.tells_apart(&answer.choice) {
+        Some(record) => find_deleted_owner(&mut tx, &seen.destination, record).await?,
+        None => None,
+    };
+    // The jobs before the conflict, as settling locks them, and in key order.
+    let asker = [(&seen.lead, Why::Forced)];
+    let owed: BTreeMap<&LeadKey, Why> = owner.iter().map(|owner| (owner, Why::Asked)).chain(asker).collect();
+    for (lead, why) in owed {
+        dirty::touch(&mut tx, &seen.destination, lead, Class::Live, answer.now, why).await?;
+    }
     let closed = sqlx::query(
         "UPDATE conflicts
             SET state = 'resolved', revision = revision + 1, answer = $3::json, updated_at = $4, closed_at = $4
@@ -118,6 +127,22 @@ async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> St
     }
     tx.commit().await?;
     Ok(true)
+}
+
+async fn find_deleted_owner(
+    db: &mut PgConnection,
+    destination: &DestinationName,
+    record: &RecordRef,
+) -> StoreResult<Option<LeadKey>> {
+    let owner: Option<(String, String)> = sqlx::query_as(
+        "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+          WHERE l.destination = $1 AND l.record_id = $2 AND l.owner AND d.deleted",
+    )
+    .bind(destination.as_str())
+    .bind(record.id.as_str())
+    .fetch_optional(db)
+    .await?;
+    Ok(owner.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())))
 }
 
 /// Closes open questions about fields that are none of these, and those about companies where none are looked up; has those

@@ -177,8 +177,8 @@ async fn erase_one(
         .await?;
     let new = LeadKey { source: lead.source.clone(), id: alias(&digest) };
     let events = erase_events(db, lead, &new.id, &unread.copies).await?;
-    rename_in_others(db, lead, &new.id).await?;
     let found = part(db, erasure, &new, heirs).await?;
+    rename_in_others(db, lead, &new.id).await?;
     runs::forget_lead(db, lead).await?;
     for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers"] {
         run(db, &format!("DELETE FROM {table} WHERE source = $1 AND lead_id = $2"), lead).await?;
@@ -229,7 +229,8 @@ async fn run(db: &mut PgConnection, sql: &str, lead: &LeadKey) -> StoreResult<u6
     Ok(done.rows_affected())
 }
 
-/// Hands on what the lead owned and unlinks it everywhere; answers who inherits.
+/// Hands on what the lead owned and unlinks it everywhere; of its records no question tells a name any more. Answers who
+/// inherits.
 async fn part(db: &mut PgConnection, erasure: &Erasure, new: &LeadKey, expected: &Heirs) -> StoreResult<Heirs> {
     let (lead, now) = (&erasure.lead, erasure.now);
     let names: Vec<String> = sqlx::query_scalar(DESTINATIONS).fetch_all(&mut *db).await?;
@@ -238,7 +239,7 @@ async fn part(db: &mut PgConnection, erasure: &Erasure, new: &LeadKey, expected:
         let owed: BTreeSet<LeadKey> = expected.get(destination).into_iter().chain([lead]).cloned().collect();
         dirty::touch_many(db, destination, &Vec::from_iter(owed), Class::Live, now, Why::News).await?;
     }
-    let (mut heirs, mut log) = (Heirs::new(), Vec::new());
+    let (mut heirs, mut log, mut records) = (Heirs::new(), Vec::new(), Vec::new());
     for destination in &names {
         let known: Option<(String, String, bool)> = sqlx::query_as(
             "DELETE FROM links WHERE destination = $1 AND source = $2 AND lead_id = $3
@@ -249,18 +250,67 @@ async fn part(db: &mut PgConnection, erasure: &Erasure, new: &LeadKey, expected:
         .bind(lead.id.as_str())
         .fetch_optional(&mut *db)
         .await?;
-        let Some((object, id, true)) = known else { continue };
+        let Some((object, id, owner)) = known else { continue };
         let record = RecordRef { object: object.as_str().into(), id: id.as_str().into() };
-        if let Some(heir) = find_heir(db, destination, &record).await? {
-            if expected.get(destination) == Some(&heir) {
-                let parting = Parting { destination, lead: new, now };
-                log.push(hand_over(db, &parting, record, &heir).await?);
-            }
-            heirs.insert(destination.clone(), heir);
+        records.push(id);
+        if !owner {
+            continue;
         }
+        let Some(heir) = find_heir(db, destination, &record).await? else {
+            leave_to_whoever_it_is(db, destination, &record).await?;
+            continue;
+        };
+        if expected.get(destination) == Some(&heir) {
+            let parting = Parting { destination, lead: new, now };
+            log.push(hand_over(db, &parting, record, &heir).await?);
+        }
+        heirs.insert(destination.clone(), heir);
     }
+    forget_names(db, lead, &records).await?;
     append_all(db, &log).await?;
     Ok(heirs)
+}
+
+/// Whoever shares the record in doubt inherits it once a person says that it is that one: the empty fingerprint says so, since
+/// nobody knows any more whose key the record carries.
+async fn leave_to_whoever_it_is(
+    db: &mut PgConnection,
+    destination: &DestinationName,
+    record: &RecordRef,
+) -> StoreResult<()> {
+    sqlx::query(
+        "UPDATE links SET fingerprint = '', revision = revision + 1
+          WHERE destination = $1 AND record_id = $2 AND NOT owner AND in_doubt IS NOT NULL",
+    )
+    .bind(destination.as_str())
+    .bind(record.id.as_str())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes out of the questions about these records, and those that the lead was before, what they say of whom these belong to.
+async fn forget_names(db: &mut PgConnection, lead: &LeadKey, records: &[String]) -> StoreResult<()> {
+    let questions: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT id, question::text FROM conflicts
+          WHERE kind = 'shared_record' AND question #>> '{record,id}' = ANY ($3 || ARRAY(
+                SELECT DISTINCT record_id FROM sync_log WHERE lead_id = $2 AND source = $1 AND record_id IS NOT NULL))",
+    )
+    .bind(lead.source.as_str())
+    .bind(lead.id.as_str())
+    .bind(records)
+    .fetch_all(&mut *db)
+    .await?;
+    for (id, question) in questions {
+        if let Some(told) = without_owner(&question) {
+            sqlx::query("UPDATE conflicts SET question = $2::json WHERE id = $1")
+                .bind(id)
+                .bind(told)
+                .execute(&mut *db)
+                .await?;
+        }
+    }
+    Ok(())
 }
 
 /// Empties the lead's events, and those copies of which no lead could be read; answers how many.
@@ -332,7 +382,7 @@ async fn rename_in_others(db: &mut PgConnection, lead: &LeadKey, new: &LeadId) -
             .fetch_all(&mut *db)
             .await?;
         for (id, text) in rows {
-            let replaced = without_owner(&text, lead).unwrap_or_else(|| text.clone()).replace(&old_pair, &new_pair);
+            let replaced = text.replace(&old_pair, &new_pair);
             let told = renamed(&replaced, lead, new).or_else(|| (replaced != text).then_some(replaced));
             if let Some(told) = told {
                 sqlx::query(update).bind(id).bind(told).execute(&mut *db).await?;

@@ -35,7 +35,8 @@ pub(super) async fn find_owners(
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
-/// Whether living leads share each of these records with its owner.
+/// Whether living leads share each of these records with its owner. One in doubt may, whether its question is open or closed,
+/// until a person tells it apart.
 pub(super) async fn find_shared(
     store: &PostgresStore,
     destination: &DestinationName,
@@ -45,10 +46,13 @@ pub(super) async fn find_shared(
         "SELECT s.surely, s.in_doubt
            FROM unnest($2::text[]) WITH ORDINALITY AS u (id, place)
           CROSS JOIN LATERAL (
-                SELECT coalesce(bool_or(l.in_doubt IS NULL), false) AS surely, count(c.id) > 0 AS in_doubt
+                SELECT coalesce(bool_or(l.in_doubt IS NULL), false) AS surely,
+                       coalesce(bool_or(l.in_doubt IS NOT NULL AND NOT coalesce(
+                           (SELECT c.state = 'resolved' AND c.answer ->> 'choice' <> 'lead' FROM conflicts c
+                             WHERE c.source = l.source AND c.lead_id = l.lead_id AND c.destination = l.destination
+                               AND c.kind = $3 AND c.question #>> '{record,id}' IN (l.in_doubt, l.record_id)
+                             ORDER BY c.id DESC LIMIT 1), false)), false) AS in_doubt
                   FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-                  LEFT JOIN conflicts c ON l.in_doubt IS NOT NULL AND c.source = l.source AND c.lead_id = l.lead_id
-                                       AND c.destination = l.destination AND c.kind = $3 AND c.state = 'open'
                  WHERE l.destination = $1 AND l.record_id = u.id AND NOT l.owner
                    AND NOT d.deleted AND NOT d.excluded) s
           ORDER BY u.place",

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::SqliteStore;
 use super::dirty::{self, Why};
 use super::walk::{Cells, Numbered, Span};
-use crate::domain::ids::{DestinationName, FieldName, LeadKey};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
@@ -61,7 +61,8 @@ pub(super) async fn load(store: &SqliteStore, id: i64) -> StoreResult<Option<Con
     Ok(row.as_ref().map(read_row).transpose()?.map(|(_, conflict)| conflict))
 }
 
-/// Stores a person's answer beside the question that it answers, and makes the lead's job due, in one transaction.
+/// Stores a person's answer beside the question that it answers, and makes the lead's job due, in one transaction; where it
+/// tells two people apart, also that of the deleted lead whose record was kept for that.
 ///
 /// Only an open conflict at the revision that the person saw is answered; repeating the answer finds it closed.
 pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult<Answered> {
@@ -80,6 +81,7 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
         note: answer.note.clone(),
     };
     let (id, revision, now, stored) = (seen.id, seen.revision, answer.now, answer_to_json(&given));
+    let told_apart = seen.question.tells_apart(&answer.choice).cloned();
     // What the answer was checked against is the question at this revision, so only that one is closed.
     let work = move |db: &mut rusqlite::Connection| {
         let lead: Option<(String, String, String)> = db
@@ -93,8 +95,13 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
             })
             .optional()?;
         let Some((destination, source, lead_id)) = lead else { return Ok(false) };
-        let lead = LeadKey::new(source.as_str(), lead_id.as_str());
-        dirty::touch(db, &DestinationName::new(destination), &lead, Class::Live, now, Why::Forced)?;
+        let (lead, destination) = (LeadKey::new(source.as_str(), lead_id.as_str()), DestinationName::new(destination));
+        dirty::touch(db, &destination, &lead, Class::Live, now, Why::Forced)?;
+        if let Some(record) = &told_apart
+            && let Some(owner) = find_deleted_owner(db, &destination, record)?
+        {
+            dirty::touch(db, &destination, &owner, Class::Live, now, Why::Asked)?;
+        }
         Ok(true)
     };
     let closed = store.writer.run(work).await?;
@@ -104,6 +111,24 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
         return Ok(Answered::Done(Box::new(conflict)));
     }
     Ok(Answered::Changed(Box::new(conflict)))
+}
+
+fn find_deleted_owner(
+    db: &rusqlite::Connection,
+    destination: &DestinationName,
+    record: &RecordRef,
+) -> StoreResult<Option<LeadKey>> {
+    let owner = db
+        .prepare_cached(
+            "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+              WHERE l.destination = ?1 AND l.record_id = ?2 AND l.owner = 1 AND d.deleted = 1",
+        )?
+        .query_row(params![destination.as_str(), record.id.as_str()], |row| {
+            let (source, id): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(LeadKey::new(source.as_str(), id.as_str()))
+        })
+        .optional()?;
+    Ok(owner)
 }
 
 /// Closes open questions about fields that are none of these, and those about companies where none are looked up; has those

@@ -132,8 +132,8 @@ fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<
     db.prepare_cached("INSERT INTO erased (source, digest, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
         .execute(params![lead.source.as_str(), digest, erasure.now.as_micros()])?;
     let new = LeadKey { source: lead.source.clone(), id: alias(&digest) };
-    rename_in_others(db, lead, &new.id)?;
     part(db, erasure, &new)?;
+    rename_in_others(db, lead, &new.id)?;
     runs::forget_lead(db, lead)?;
     for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE source = ?1 AND lead_id = ?2"))?.execute(of_lead)?;
@@ -162,7 +162,7 @@ fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<
     Ok(Some(Erased { known_as: new, events, log_rows: log_rows as u64 }))
 }
 
-/// Hands on what the lead owned and unlinks it everywhere.
+/// Hands on what the lead owned and unlinks it everywhere; of its records no question tells a name any more.
 fn part(db: &Connection, erasure: &Erasure, new: &LeadKey) -> StoreResult<()> {
     let lead = &erasure.lead;
     let mut links = db.prepare_cached(
@@ -174,13 +174,51 @@ fn part(db: &Connection, erasure: &Erasure, new: &LeadKey) -> StoreResult<()> {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<Result<_, _>>()?;
+    let records: Vec<&String> = links.iter().map(|(_, _, record, _)| record).collect();
+    let records = serde_json::to_string(&records).expect("texts can be written");
     for (destination, object, id, owner) in links {
         let destination = DestinationName::new(destination);
         let record = RecordRef { object: object.as_str().into(), id: id.as_str().into() };
         unlink(db, &destination, lead)?;
-        if owner && let Some(heir) = find_heir(db, &destination, &record)? {
-            let parting = Parting { destination: &destination, lead: new, now: erasure.now };
-            hand_over(db, &parting, record, &heir)?;
+        if !owner {
+            continue;
+        }
+        match find_heir(db, &destination, &record)? {
+            Some(heir) => {
+                let parting = Parting { destination: &destination, lead: new, now: erasure.now };
+                hand_over(db, &parting, record, &heir)?;
+            }
+            None => leave_to_whoever_it_is(db, &destination, &record)?,
+        }
+    }
+    forget_names(db, lead, &records)
+}
+
+/// Whoever shares the record in doubt inherits it once a person says that it is that one: the empty fingerprint says so, since
+/// nobody knows any more whose key the record carries.
+fn leave_to_whoever_it_is(db: &Connection, destination: &DestinationName, record: &RecordRef) -> StoreResult<()> {
+    db.prepare_cached(
+        "UPDATE links SET fingerprint = '', revision = revision + 1
+          WHERE destination = ?1 AND record_id = ?2 AND owner = 0 AND in_doubt IS NOT NULL",
+    )?
+    .execute(params![destination.as_str(), record.id.as_str()])?;
+    Ok(())
+}
+
+/// Takes out of the questions about these records, and those that the lead was before, what they say of whom these belong to.
+fn forget_names(db: &Connection, lead: &LeadKey, records: &str) -> StoreResult<()> {
+    let mut questions = db.prepare_cached(
+        "SELECT id, question FROM conflicts
+          WHERE kind = 'shared_record' AND question ->> '$.record.id' IN (
+                SELECT value FROM json_each(?3) UNION
+                SELECT record_id FROM sync_log WHERE lead_id = ?2 AND source = ?1 AND record_id IS NOT NULL)",
+    )?;
+    let questions: Vec<(i64, String)> = questions
+        .query_map(params![lead.source.as_str(), lead.id.as_str(), records], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, question) in questions {
+        if let Some(told) = without_owner(&question) {
+            db.prepare_cached("UPDATE conflicts SET question = ?2 WHERE id = ?1")?.execute(params![id, told])?;
         }
     }
     Ok(())
@@ -248,7 +286,7 @@ fn rename_in_others(db: &Connection, lead: &LeadKey, new: &LeadId) -> StoreResul
         let rows: Vec<(i64, String)> =
             select.query_map(of_lead, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
         for (id, text) in rows {
-            let replaced = without_owner(&text, lead).unwrap_or_else(|| text.clone()).replace(&old_pair, &new_pair);
+            let replaced = text.replace(&old_pair, &new_pair);
             let told = renamed(&replaced, lead, new).or_else(|| (replaced != text).then_some(replaced));
             if let Some(told) = told {
                 db.prepare_cached(update)?.execute(params![id, told])?;

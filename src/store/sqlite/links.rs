@@ -40,7 +40,8 @@ pub(super) async fn find_owners(
     Ok(records.iter().map(|record| owners.get(record.id.as_str()).cloned()).collect())
 }
 
-/// Whether living leads share each of these records with its owner.
+/// Whether living leads share each of these records with its owner. One in doubt may, whether its question is open or closed,
+/// until a person tells it apart.
 pub(super) async fn find_shared(
     store: &SqliteStore,
     destination: &DestinationName,
@@ -49,10 +50,13 @@ pub(super) async fn find_shared(
     let mut shared = Vec::with_capacity(records.len());
     for record in records {
         let (surely, in_doubt): (bool, bool) = sqlx::query_as(
-            "SELECT coalesce(max(l.in_doubt IS NULL), 0), count(c.id) > 0
+            "SELECT coalesce(max(l.in_doubt IS NULL), 0),
+                    coalesce(max(l.in_doubt IS NOT NULL AND NOT coalesce(
+                        (SELECT c.state = 'resolved' AND c.answer ->> '$.choice' <> 'lead' FROM conflicts c
+                          WHERE c.source = l.source AND c.lead_id = l.lead_id AND c.destination = l.destination
+                            AND c.kind = ? AND c.question ->> '$.record.id' IN (l.in_doubt, l.record_id)
+                          ORDER BY c.id DESC LIMIT 1), 0)), 0)
                FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-               LEFT JOIN conflicts c ON l.in_doubt IS NOT NULL AND c.source = l.source AND c.lead_id = l.lead_id
-                                    AND c.destination = l.destination AND c.kind = ? AND c.state = 'open'
               WHERE l.destination = ? AND l.record_id = ? AND l.owner = 0 AND d.deleted = 0 AND d.excluded = 0",
         )
         .bind(ConflictKind::SharedRecord.as_str())

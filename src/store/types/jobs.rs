@@ -111,7 +111,7 @@ impl RecordOwner {
 pub enum Sharing {
     /// None does, but for those that a person told apart from it.
     Not,
-    /// Some may, of which a person is still asked. None of them inherits it.
+    /// Some may, which no person told apart from it. None of them inherits it.
     InDoubt,
     /// Some do, and the oldest of them inherits it.
     Surely,

@@ -180,6 +180,22 @@ fn all(errors: &[ApiError]) -> (Vec<String>, Option<String>, bool) {
 }
 
 #[test]
+fn the_field_whose_value_another_record_holds_is_read() {
+    #[track_caller]
+    fn check(message: &str, listed: &[&str], expected: &[&str]) {
+        let CrmError::Duplicate { fields, .. } = classify(400, None, &[error("DUPLICATE_VALUE", message, listed)])
+        else {
+            panic!("{message}")
+        };
+        assert_eq!(fields.iter().map(FieldName::as_str).collect::<Vec<_>>(), expected, "{message}");
+    }
+    let named = "duplicate value found: Ext__c duplicates value on record with id: 00Q5g00000KabcD";
+    check(named, &[], &["Ext__c"]);
+    check("duplicate value found: <unknown> duplicates value on record with id: <unknown>", &[], &[]);
+    check("There is such a value already", &["Ext__c"], &["Ext__c"]);
+}
+
+#[test]
 fn the_records_that_are_there_already_are_read() {
     let of = |errors: &[ApiError]| all(errors).0.pop();
     let text = "duplicate value found: Ext__c duplicates value on record with id: 00Q5g00000KabcD";

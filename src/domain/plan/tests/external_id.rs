@@ -69,6 +69,21 @@ fn a_key_is_exchanged_once_and_one_that_stays_is_told_once() {
 }
 
 #[test]
+fn a_key_that_the_crm_rewrites_is_written_once() {
+    let rewritten = OUR_ID.to_uppercase();
+    assert_ne!(rewritten, OUR_ID);
+    let agreed = pair(NEW_FORM, &rewritten);
+    let plan = carrying(text(&rewritten), Some(agreed.clone())).plan();
+    assert_eq!((&plan.action, said(&plan)), (&Action::Unchanged, None));
+    assert_eq!(plan.bases[&FieldName::from(ID_FIELD)], agreed);
+    // Formed otherwise, or changed by a person, it is no key as we wrote it.
+    let formed_otherwise = carrying(text(&rewritten), Some(pair("before", &rewritten))).plan();
+    assert_eq!((written(&formed_otherwise), said(&formed_otherwise)), (Some(&text(OUR_ID)), Some(Rule::LeadChanged)));
+    let emptied = carrying(CrmValue::Null, Some(agreed)).plan();
+    assert_eq!((written(&emptied), said(&emptied)), (Some(&text(OUR_ID)), Some(Rule::FilledBlank)));
+}
+
+#[test]
 fn a_sharer_writes_no_key_whatever_its_record_carries() {
     let mut case = carrying(text(BEFORE), Some(pair("{lead_id}", BEFORE)));
     case.link.as_mut().unwrap().owner = false;

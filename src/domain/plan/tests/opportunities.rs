@@ -84,8 +84,14 @@ fn key_by(rules: &SyncRules, lead: &Lead, link: &Link, asked_for: bool) -> Optio
 }
 
 fn of_converted(email: Option<&str>) -> Option<OpportunityKey> {
-    let email = email.map(str::to_owned);
-    Some(OpportunityKey::OfConverted { external_id: OUR_ID.to_owned(), email })
+    with_keys(&[], email)
+}
+
+/// With these keys, beside that of now and the lead's own ID.
+fn with_keys(keys: &[&str], email: Option<&str>) -> Option<OpportunityKey> {
+    let lead = ada_of("Call").key.id;
+    let external_ids = keys.iter().copied().chain([OUR_ID, lead.as_str()]).map(str::to_owned).collect();
+    Some(OpportunityKey::OfConverted { external_ids, email: email.map(str::to_owned) })
 }
 
 fn linked_to(record: &CrmRecord, plan: &SyncPlan) -> Link {
@@ -177,8 +183,7 @@ fn where_no_opportunity_was_made_none_is_written_and_none_asked_for_again() {
     // It keeps the key that it had when it was converted, however keys are formed since.
     let mut formed_otherwise = before.clone();
     formed_otherwise.bases.insert(ID_FIELD.into(), pair("{lead_id}", "before/1"));
-    let by_old_key = OpportunityKey::OfConverted { external_id: "before/1".to_owned(), email: None };
-    assert_eq!(key(&ada_of("Call"), &formed_otherwise), Some(by_old_key));
+    assert_eq!(key(&ada_of("Call"), &formed_otherwise), with_keys(&["before/1"], None));
 
     let (one, two) = (opportunity("0061", None), opportunity("0062", None));
     let several = vec![conversion(&now, &one, true), conversion(&now, &two, true)];

@@ -71,6 +71,7 @@ fn a_duplicate_rule_names_the_kind_of_record_that_it_found() {
     let found = |code: &str, rule: Option<&str>, blocks: bool| CrmError::Duplicate {
         code: code.to_owned(),
         message: "m".to_owned(),
+        fields: Vec::new(),
         records: vec![contact.clone()],
         rule: rule.map(str::to_owned),
         blocks,
