@@ -177,6 +177,8 @@ pub(super) async fn close_orphaned(
     .bind(NO_DESTINATION)
     .execute(&store.pool)
     .await?;
+    // Nobody searches there any more.
+    sqlx::query("DELETE FROM strangers WHERE destination <> ALL ($1)").bind(&names).execute(&store.pool).await?;
     for destination in destinations {
         let back =
             sqlx::query_as("SELECT id, source, lead_id FROM conflicts WHERE closed_why = $2 AND destination = $1")

@@ -19,7 +19,7 @@ use crate::store::{
 };
 
 /// How many rows one step drops.
-pub(super) const PIECE: i64 = 500;
+const PIECE: i64 = 500;
 
 pub(super) async fn people_after(
     store: &PostgresStore,
@@ -363,6 +363,6 @@ fn read_pair(row: &PgRow) -> StoreResult<SharedPair> {
     })
 }
 
-fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
+pub(super) fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
     Ok(RecordRef { object: cells.get::<&str>(object)?.into(), id: cells.get::<&str>(id)?.into() })
 }

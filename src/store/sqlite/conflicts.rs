@@ -174,6 +174,9 @@ pub(super) async fn close_orphaned(
                   WHERE state = 'open' AND destination NOT IN (SELECT value FROM json_each(?1))",
             )?
             .execute(params![names, now.as_micros(), NO_DESTINATION])?;
+        // Nobody searches there any more.
+        db.prepare_cached("DELETE FROM strangers WHERE destination NOT IN (SELECT value FROM json_each(?1))")?
+            .execute([&names])?;
         let back = "closed_why = ?3 AND destination IN (SELECT value FROM json_each(?1))";
         ask_again(db, back, params![names, now.as_micros(), NO_DESTINATION], now)?;
         Ok(closed as u64)

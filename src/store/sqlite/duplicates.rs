@@ -17,7 +17,7 @@ use crate::store::{
 };
 
 /// How many rows one step drops; webhooks wait for it.
-pub(super) const PIECE: i64 = 100;
+const PIECE: i64 = 100;
 
 /// What two of these leads have in common is told by their neighbours in the index: the rest of the key that the piece
 /// before ended in, then the keys behind it.
@@ -352,7 +352,7 @@ fn read_pair(row: &SqliteRow) -> StoreResult<SharedPair> {
     })
 }
 
-fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
+pub(super) fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
     Ok(RecordRef { object: cells.get::<&str>(object)?.into(), id: cells.get::<&str>(id)?.into() })
 }
 
