@@ -98,6 +98,7 @@ async fn a_record_that_no_lead_is_is_listed_with_the_lead_whose_person_it_may_be
     );
     insert_link(&fixture, "eve", "003-a", true).await;
     assert_eq!(pairs(&fixture, SharedFilter::default()).await, [""; 0]);
+    assert_eq!(open(&fixture).await, 0, "what is not listed is not counted");
 }
 
 async fn what_a_person_said_of_a_record_holds_for_later_searches(fixture: Fixture) {
