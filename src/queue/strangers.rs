@@ -225,7 +225,7 @@ impl Destination {
             match_keys(&lead, &OwnKeys::default(), None, &[], times, false, &rules.sync);
         let has_any = email.is_some() || name_and_domain.is_some();
         let keys = MatchKeys { chosen: Some(record.clone()), email, name_and_domain, ..MatchKeys::default() };
-        has_any.then(|| Known { lead: lead.key, record, keys, has_job })
+        has_any.then_some(Known { lead: lead.key, record, keys, has_job })
     }
 
     async fn enter_behind_all(&self) -> Result<Permit, Stop> {
