@@ -8,6 +8,7 @@ mod by_hand;
 mod decided;
 mod erased;
 mod paging;
+mod pairs;
 pub mod postgres;
 pub mod refused;
 mod requests;

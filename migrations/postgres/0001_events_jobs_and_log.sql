@@ -419,7 +419,7 @@ CREATE TABLE strangers (
 );
 CREATE INDEX strangers_since ON strangers (since, destination, source, lead_id, record_id);
 CREATE INDEX strangers_record ON strangers (record_id);
-CREATE INDEX strangers_lead ON strangers (source, lead_id);
+CREATE INDEX strangers_lead ON strangers (lead_id, source);
 CREATE INDEX strangers_open ON strangers (destination) WHERE NOT by_hand;
 
 -- How far the search for them came in each CRM: after which lead (empty: it begins), and the calls since then, for a day.

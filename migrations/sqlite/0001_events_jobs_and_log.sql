@@ -373,7 +373,7 @@ CREATE TABLE strangers (
 ) WITHOUT ROWID;
 CREATE INDEX strangers_since ON strangers (since);
 CREATE INDEX strangers_record ON strangers (record_id);
-CREATE INDEX strangers_lead ON strangers (source, lead_id);
+CREATE INDEX strangers_lead ON strangers (lead_id, source);
 CREATE INDEX strangers_open ON strangers (destination) WHERE by_hand = 0;
 
 -- How far the search for them came in each CRM: after which lead (empty: it begins), and the calls since then, for a day.

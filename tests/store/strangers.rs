@@ -81,6 +81,7 @@ async fn a_record_that_no_lead_is_is_listed_with_the_lead_whose_person_it_may_be
     assert_eq!(open(&fixture).await, 1);
     for (filter, expected) in [
         (SharedFilter { record_id: text("003-a"), ..SharedFilter::default() }, &all[1..]),
+        (SharedFilter { record_id: text("00Q-bob"), ..SharedFilter::default() }, &all[..1]),
         (SharedFilter { lead_id: text("bob"), ..SharedFilter::default() }, &all[..1]),
         (SharedFilter { source: text("klozeo"), ..SharedFilter::default() }, &all[..]),
         (SharedFilter { by_hand: Some(false), ..SharedFilter::default() }, &all[1..]),

@@ -9,6 +9,7 @@ use super::rows::{cannot_be, columns};
 use super::time::Time;
 use crate::domain::ids::{DestinationName, LeadKey, RecordId};
 use crate::domain::lead::Lead;
+use crate::store::pairs::AnyOf;
 use crate::store::searched::{place_of, texts_of};
 use crate::store::{LinkedLead, SearchPlace, SearchedSpan, StoreResult, Stranger, ToldApart};
 
@@ -186,3 +187,9 @@ pub(super) const SUSPECTED: &str =
    FROM strangers s
    JOIN links k ON k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
   WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.record_id = s.record_id AND l.destination = s.destination)";
+
+/// Those of a record, on either side. Of the leads that are the record an array is made, by which an index is looked up.
+pub(super) const OF_RECORD: AnyOf = &[
+    &["s.record_id = ", ""],
+    &["s.lead_id = ANY (ARRAY(SELECT lead_id FROM links WHERE record_id = ", ")) AND k.record_id = ", ""],
+];

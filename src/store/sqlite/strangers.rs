@@ -7,6 +7,7 @@ use super::duplicates::record;
 use super::walk::Cells;
 use crate::domain::ids::{DestinationName, LeadKey, RecordId};
 use crate::domain::lead::Lead;
+use crate::store::pairs::AnyOf;
 use crate::store::searched::{place_of, texts_of};
 use crate::store::{LinkedLead, SearchPlace, SearchedSpan, StoreResult, Stranger, ToldApart};
 
@@ -176,3 +177,12 @@ pub(super) const SUSPECTED: &str =
    FROM strangers s CROSS JOIN links k
   WHERE k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
     AND NOT EXISTS (SELECT 1 FROM links l WHERE l.record_id = s.record_id AND l.destination = s.destination)";
+
+/// Those of a record, on either side.
+pub(super) const OF_RECORD: AnyOf = &[
+    &["s.record_id = ", ""],
+    &[
+        "(s.lead_id, s.source, s.destination) IN (SELECT lead_id, source, destination FROM links WHERE record_id = ",
+        ")",
+    ],
+];
