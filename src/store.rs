@@ -8,10 +8,12 @@ mod by_hand;
 mod decided;
 mod erased;
 mod paging;
+mod pairs;
 pub mod postgres;
 pub mod refused;
 mod requests;
 mod rows;
+mod searched;
 mod searching;
 pub mod shared;
 pub mod sqlite;
@@ -188,7 +190,8 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     ) -> StoreResult<u64>;
 
     /// Closes the open questions of every destination but these, and answers how many. Leads of which that was done while their
-    /// destination was away are owed there, behind live work: what still stands is asked again.
+    /// destination was away are owed there, behind live work: what still stands is asked again. Records that were suspected there
+    /// are dropped.
     async fn close_orphaned(&self, destinations: &[DestinationName], now: Timestamp) -> StoreResult<u64>;
 
     /// Links a lead to a record by a person's order, or unlinks it. What it owned before goes to its heir; the lead's open
@@ -257,8 +260,13 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     /// Notes records of a CRM that may be the person of a lead's record: none that a lead is, nor one that an open question names.
     /// Answers how many were noted.
     async fn suspect_strangers(&self, strangers: &[Stranger]) -> StoreResult<u64>;
-    /// The same as [`Store::drop_suspects`] of these.
-    async fn drop_strangers(&self, found_before: Timestamp) -> StoreResult<bool>;
+    /// Drops what was suspected of these leads before, and not found again.
+    async fn drop_strangers(&self, span: &SearchedSpan) -> StoreResult<()>;
+    /// Those of these leads that are a record of this destination; deleted and excluded leads are left out.
+    async fn linked_leads(&self, destination: &DestinationName, leads: &[LeadKey]) -> StoreResult<Vec<LinkedLead>>;
+    /// How far the search for such records came in a CRM; `None`: there was none.
+    async fn load_search(&self, destination: &DestinationName) -> StoreResult<Option<SearchPlace>>;
+    async fn save_search(&self, destination: &DestinationName, place: &SearchPlace) -> StoreResult<()>;
     /// Drops a piece of what no search from this one on found again. `false`: nothing is left to drop.
     async fn drop_suspects(&self, found_before: Timestamp) -> StoreResult<bool>;
     /// Notes that a person told two suspected leads apart, or takes that back. It holds for later searches, until one of

@@ -419,9 +419,18 @@ CREATE TABLE strangers (
     PRIMARY KEY (destination, source, lead_id, record_id)
 );
 CREATE INDEX strangers_since ON strangers (since, destination, source, lead_id, record_id);
-CREATE INDEX strangers_found ON strangers (found_at);
-CREATE INDEX strangers_lead ON strangers (source, lead_id);
+CREATE INDEX strangers_record ON strangers (record_id);
+CREATE INDEX strangers_lead ON strangers (lead_id, source);
 CREATE INDEX strangers_open ON strangers (destination) WHERE NOT by_hand;
+
+-- How far the search for them came in each CRM: after which lead (empty: it begins), and the calls since then, for a day.
+CREATE TABLE searches (
+    destination text COLLATE "C" PRIMARY KEY,
+    source      text COLLATE "C" NOT NULL,
+    lead_id     text COLLATE "C" NOT NULL,
+    since       timestamptz NOT NULL,
+    calls       bigint NOT NULL
+);
 
 -- Two leads that were suspected and that a person told apart: in either order they are no suspicion any more. Of a record that
 -- no lead is `other_source` is empty and `other_lead_id` the record.

@@ -373,9 +373,18 @@ CREATE TABLE strangers (
     PRIMARY KEY (destination, source, lead_id, record_id)
 ) WITHOUT ROWID;
 CREATE INDEX strangers_since ON strangers (since);
-CREATE INDEX strangers_found ON strangers (found_at);
-CREATE INDEX strangers_lead ON strangers (source, lead_id);
+CREATE INDEX strangers_record ON strangers (record_id);
+CREATE INDEX strangers_lead ON strangers (lead_id, source);
 CREATE INDEX strangers_open ON strangers (destination) WHERE by_hand = 0;
+
+-- How far the search for them came in each CRM: after which lead (empty: it begins), and the calls since then, for a day.
+CREATE TABLE searches (
+    destination TEXT PRIMARY KEY,
+    source      TEXT NOT NULL,
+    lead_id     TEXT NOT NULL,
+    since       INTEGER NOT NULL,
+    calls       INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- Two leads that were suspected and that a person told apart: in either order they are no suspicion any more. Of a record that
 -- no lead is `other_source` is empty and `other_lead_id` the record.

@@ -8,11 +8,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::domain::ids::{LeadKey, SourceName};
+use crate::domain::ids::SourceName;
 use crate::domain::time::Timestamp;
 use crate::queue::destination::Destination;
 use crate::queue::duplicates::DuplicateSearch;
-use crate::store::{NewRun, Page, ResyncScope, RunProgress, RunRow, Store, StoreResult};
+use crate::queue::strangers::{Step, StrangerSearch};
+use crate::store::{NewRun, Page, ResyncScope, RunProgress, RunRow, Store, StoreError, StoreResult};
 use crate::telemetry::Sparsely;
 
 /// How its runs are called.
@@ -26,13 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const SEARCH_FOR: Duration = Duration::from_secs(60);
 /// Between two steps, so that others are read to in between.
 const BREATH: Duration = Duration::from_millis(20);
-/// How many leads a CRM is asked about in one call, and how long it then rests.
-const ASKED_AT_ONCE: u32 = 200;
+/// How long a CRM rests between two calls.
 const REST: Duration = Duration::from_secs(1);
-/// One in so many of a day's calls is for the search.
-const SHARE_OF_CALLS: u64 = 50;
-/// What a search that does not come round in a day found is kept for so long without being found again.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Among so many of the newest runs the last search is looked for.
 const RUNS_LOOKED_AT: u32 = 500;
 
@@ -50,7 +46,8 @@ pub(super) struct Duplicates {
 }
 
 impl Duplicates {
-    /// Searches once a day, and goes on with a search whose process died, from its beginning.
+    /// Searches once a day, and goes on with a search whose process died: leads are compared anew, and CRMs are asked from where
+    /// it came to.
     pub async fn watch(self: Arc<Self>) {
         let mut stopped = self.stopped.clone();
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
@@ -112,9 +109,10 @@ impl Duplicates {
 
     async fn carry_out(&self, run: i64, guard: OwnedMutexGuard<()>) {
         match self.search(run).await {
-            Ok(told) => info!(run, "the search for duplicates, run {run}, {told}"),
-            Err(error) => {
-                warn!(run, "the search for duplicates, run {run}, begins again in a moment: {}", error.reason())
+            Ok(told) => info!(run, "the search for duplicates, run {run}, found that {told}"),
+            Err(Halt::Over(why)) => info!(run, "the search for duplicates, run {run}, {why}"),
+            Err(Halt::Store(error)) => {
+                warn!(run, "the search for duplicates, run {run}, goes on in a moment: {}", error.reason())
             }
         }
         if let Err(error) = self.store.release_lease(KIND).await {
@@ -123,100 +121,87 @@ impl Duplicates {
         drop(guard);
     }
 
-    /// Answers what became of it.
-    async fn search(&self, run: i64) -> StoreResult<String> {
+    /// Answers what it found.
+    async fn search(&self, run: i64) -> Result<String, Halt> {
         let began = self.clock.now();
+        let mut suspected = self.compare_leads(run, began).await?;
+        let mut notes = String::new();
+        for destination in &self.destinations {
+            let (found, note) = self.ask_crm(destination, run, began).await?;
+            suspected += found;
+            notes += &note;
+        }
+        let told = format!("{suspected} records may be another record's person{notes}");
+        let done = self.store.load_run(run).await?.map_or(0, |row| row.total);
+        let (state, detail) = ("done", Some(told.clone()));
+        self.store.update_run(run, &RunProgress { done, position: None, state, detail, now: self.clock.now() }).await?;
+        Ok(told)
+    }
+
+    /// The run, as long as it goes on here.
+    async fn running(&self, run: i64) -> Result<RunRow, Halt> {
+        if *self.stopped.borrow() {
+            return Err(Halt::Over("waits for the next start"));
+        }
+        if !self.is_ours().await? {
+            return Err(Halt::Over("is in the hands of another replica"));
+        }
+        let row = self.store.load_run(run).await?.filter(|row| row.state == "running");
+        row.ok_or(Halt::Over("was cancelled"))
+    }
+
+    /// Compares all leads with each other. Answers how many are suspected.
+    async fn compare_leads(&self, run: i64, began: Timestamp) -> Result<u64, Halt> {
         let mut search = DuplicateSearch::new(began);
         loop {
-            let row = match self.running(run).await? {
-                Ok(row) => row,
-                Err(why) => return Ok(why.to_owned()),
-            };
+            let row = self.running(run).await?;
             let more = search.step(&*self.store).await?;
-            let progress = RunProgress {
-                done: if more { (search.looked_at / 2).min(row.total) } else { row.total },
-                position: None,
-                state: "running",
-                detail: None,
-                now: self.clock.now(),
-            };
+            let done = if more { (search.looked_at / 2).min(row.total) } else { row.total };
+            let now = self.clock.now();
+            let progress = RunProgress { done, position: None, state: "running", detail: None, now };
             self.store.update_run(run, &progress).await?;
             if !more {
-                break;
+                return Ok(search.suspected);
             }
             tokio::time::sleep(BREATH).await;
         }
-        let (strangers, position) = match self.ask_crms(run, began).await? {
-            Ok(asked) => asked,
-            Err(why) => return Ok(why.to_owned()),
-        };
-        let told = format!("{} records may be another record's person", search.suspected + strangers);
-        let total = self.store.load_run(run).await?.map_or(0, |row| row.total);
-        let (done, detail) = (total, Some(told.clone()));
-        let progress = RunProgress { done, position, state: "done", detail, now: self.clock.now() };
-        self.store.update_run(run, &progress).await?;
-        Ok(format!("found that {told}"))
     }
 
-    /// The run, as long as it goes on here; else why it does not.
-    async fn running(&self, run: i64) -> StoreResult<Result<RunRow, &'static str>> {
-        if *self.stopped.borrow() {
-            return Ok(Err("waits for the next start"));
-        }
-        if !self.is_ours().await? {
-            return Ok(Err("is in the hands of another replica"));
-        }
-        let row = self.store.load_run(run).await?.filter(|row| row.state == "running");
-        Ok(row.ok_or("was cancelled"))
-    }
-
-    /// Asks the CRMs for records of the leads' people that no lead is, from where the last search came to, and as far as the
-    /// calls reach that are for it. Answers how many there are, and where the next one goes on.
-    async fn ask_crms(&self, run: i64, began: Timestamp) -> StoreResult<Result<(u64, Option<LeadKey>), &'static str>> {
+    /// Asks one CRM for records of the leads' people that no lead is, from where the last search came to. Answers how many
+    /// there are, and what is to be told beside.
+    async fn ask_crm(&self, destination: &Destination, run: i64, began: Timestamp) -> Result<(u64, String), Halt> {
         let all = ResyncScope::of(KIND.into(), self.sources.clone());
-        let first = self.came_to().await?;
-        let calls = |destination: &Arc<Destination>| {
-            let status = destination.gate.status();
-            (status.calls_used + status.calls_left).div_ceil(SHARE_OF_CALLS)
+        let mut search = StrangerSearch::resume(destination, began).await?;
+        let stopped = loop {
+            self.running(run).await?;
+            match search.step(&all).await? {
+                Step::Asked => tokio::time::sleep(REST).await,
+                Step::Passed => tokio::time::sleep(BREATH).await,
+                Step::Whole => break None,
+                Step::Stopped(stop) => break Some(stop),
+            }
         };
-        let mut asking: Vec<(&Arc<Destination>, u64)> = self.destinations.iter().map(|one| (one, calls(one))).collect();
-        let (mut place, mut suspected) = (first.clone(), 0);
-        loop {
-            if let Err(why) = self.running(run).await? {
-                return Ok(Err(why));
-            }
-            let leads = self.store.leads_after(&all, place.as_ref(), ASKED_AT_ONCE).await?;
-            let Some(last) = leads.last() else {
-                let is_whole = first.is_none() && asking.len() == self.destinations.len();
-                let before = if is_whole { began } else { began.before(KEPT) };
-                while self.store.drop_strangers(before).await? {}
-                return Ok(Ok((suspected, None)));
-            };
-            let mut rest = BREATH;
-            let mut go_on = Vec::with_capacity(asking.len());
-            for (destination, calls) in asking {
-                // Where it must not be asked now, the others are all the same.
-                let Some(asked) = destination.look_for_strangers(&leads, began).await? else { continue };
-                suspected += asked.suspected;
-                rest = if asked.calls > 0 { REST } else { rest };
-                go_on.push((destination, calls.saturating_sub(asked.calls.into())));
-            }
-            asking = go_on;
-            if asking.is_empty() {
-                return Ok(Ok((suspected, place)));
-            }
-            place = Some(last.clone());
-            if asking.iter().any(|(_, calls)| *calls == 0) {
-                return Ok(Ok((suspected, place)));
-            }
-            tokio::time::sleep(rest).await;
+        let name = &destination.name;
+        let mut note = String::new();
+        if let Some(stop) = stopped {
+            note +=
+                &format!("; {name} was asked up to lead {} from where it began, since {}", search.passed, stop.why());
         }
+        if search.left_out > 0 {
+            note += &format!("; {name} cannot be asked about {} of the leads", search.left_out);
+        }
+        Ok((search.suspected, note))
     }
+}
 
-    /// Where the last search that is over came to; `None`: to the end.
-    async fn came_to(&self) -> StoreResult<Option<LeadKey>> {
-        let newest = Page { limit: RUNS_LOOKED_AT, cursor: None };
-        let runs = self.store.list_runs(&newest).await?.items;
-        Ok(runs.into_iter().find(|run| run.kind == KIND && run.state == "done").and_then(|run| run.position))
+/// Why a search does not go on here.
+enum Halt {
+    Over(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }

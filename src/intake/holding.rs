@@ -107,7 +107,7 @@ impl Holding {
             // What reads a large body is not to keep a thread from its other work for all of a batch.
             tokio::task::yield_now().await;
             let name = refused.source.name.clone();
-            match refused.as_held() {
+            match refused.into_held() {
                 Some(request) => held.push(request),
                 None => metrics::refused_request(&name, HoldingOutcome::Dropped),
             }
@@ -179,7 +179,7 @@ impl Refused {
     }
 
     /// What is held of it; `None`: nothing, since it would be with a secret.
-    fn as_held(self) -> Option<NewRefused> {
+    fn into_held(self) -> Option<NewRefused> {
         let Self { mut request, source } = self;
         let (body, headers) = source.held_form(&request.body, std::mem::take(&mut request.headers))?;
         Some(NewRefused { body, headers, ..request })
@@ -300,7 +300,7 @@ mod tests {
 
     /// What is held of it.
     fn held(preset: &str, query: Option<&str>, content_type: &str, body: &'static [u8]) -> Option<NewRefused> {
-        waiting(preset, query, content_type, body)?.as_held()
+        waiting(preset, query, content_type, body)?.into_held()
     }
 
     #[test]
@@ -312,7 +312,7 @@ mod tests {
             let waiting = waiting(preset, query, kind, body);
             // Nobody shows a token in a body that is no JSON.
             assert_eq!(waiting.is_some(), preset == "salesforce", "{preset}");
-            assert!(waiting.and_then(Refused::as_held).is_none(), "{preset}");
+            assert!(waiting.and_then(Refused::into_held).is_none(), "{preset}");
         }
     }
 

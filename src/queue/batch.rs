@@ -366,7 +366,7 @@ pub(super) async fn let_others_run(leads_done: usize) {
 }
 
 /// Whether the error may be the doing of one lead in the batch.
-fn refuses_the_batch(error: &CrmError) -> bool {
+pub(super) fn refuses_the_batch(error: &CrmError) -> bool {
     matches!(error, CrmError::Refused { .. } | CrmError::Unfamiliar { .. } | CrmError::Collateral { .. })
 }
 

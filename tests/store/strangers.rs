@@ -10,6 +10,9 @@ on_both_stores! {
     what_a_person_said_of_a_record_holds_for_later_searches,
     records_of_one_lead_are_read_page_by_page,
     nothing_of_it_is_left_of_an_erased_lead,
+    what_is_not_found_again_is_dropped_of_the_leads_that_were_asked_about,
+    where_a_search_came_to_is_kept_for_each_destination,
+    leads_that_are_records_are_loaded_with_what_they_say,
 }
 
 /// A lead that is a record.
@@ -26,6 +29,12 @@ async fn person(fixture: &Fixture, lead: &str) {
 fn stranger(lead: &str, id: &str, at_second: i64) -> Stranger {
     let record = leadrelay::domain::ids::RecordRef { object: "Contact".into(), id: id.into() };
     Stranger { destination: "crm".into(), lead: key(lead), record, same: Same::Email, found_at: secs(at_second) }
+}
+
+/// What a search that began at second 200 asked about.
+fn span(after: Option<&str>, until: Option<&str>) -> SearchedSpan {
+    let (after, until) = (after.map(key), until.map(key));
+    SearchedSpan { destination: "crm".into(), after, until, found_before: secs(200) }
 }
 
 async fn pairs(fixture: &Fixture, filter: SharedFilter) -> Vec<String> {
@@ -72,6 +81,7 @@ async fn a_record_that_no_lead_is_is_listed_with_the_lead_whose_person_it_may_be
     assert_eq!(open(&fixture).await, 1);
     for (filter, expected) in [
         (SharedFilter { record_id: text("003-a"), ..SharedFilter::default() }, &all[1..]),
+        (SharedFilter { record_id: text("00Q-bob"), ..SharedFilter::default() }, &all[..1]),
         (SharedFilter { lead_id: text("bob"), ..SharedFilter::default() }, &all[..1]),
         (SharedFilter { source: text("klozeo"), ..SharedFilter::default() }, &all[..]),
         (SharedFilter { by_hand: Some(false), ..SharedFilter::default() }, &all[1..]),
@@ -81,7 +91,7 @@ async fn a_record_that_no_lead_is_is_listed_with_the_lead_whose_person_it_may_be
     }
     // What is found again stays, with its time; what is not is dropped, and what is a lead's by now is not shown.
     assert_eq!(fixture.store.suspect_strangers(&[stranger("ada", "003-a", 200)]).await.unwrap(), 1);
-    while fixture.store.drop_strangers(secs(200)).await.unwrap() {}
+    fixture.store.drop_strangers(&span(None, None)).await.unwrap();
     let listed = fixture.store.list_shared(&SharedFilter::default(), &page(9, None)).await.unwrap();
     assert_eq!(
         listed.items.iter().map(|pair| (told(pair), pair.since)).collect::<Vec<_>>(),
@@ -89,6 +99,7 @@ async fn a_record_that_no_lead_is_is_listed_with_the_lead_whose_person_it_may_be
     );
     insert_link(&fixture, "eve", "003-a", true).await;
     assert_eq!(pairs(&fixture, SharedFilter::default()).await, [""; 0]);
+    assert_eq!(open(&fixture).await, 0, "what is not listed is not counted");
 }
 
 async fn what_a_person_said_of_a_record_holds_for_later_searches(fixture: Fixture) {
@@ -152,4 +163,60 @@ async fn nothing_of_it_is_left_of_an_erased_lead(fixture: Fixture) {
         assert_eq!(fixture.count(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
     }
     assert_eq!(fixture.store.suspect_strangers(&[stranger("ada", "003-a", 120)]).await.unwrap(), 0);
+}
+
+async fn what_is_not_found_again_is_dropped_of_the_leads_that_were_asked_about(fixture: Fixture) {
+    for lead in ["ada", "bob", "cy", "dora"] {
+        person(&fixture, lead).await;
+        fixture.store.suspect_strangers(&[stranger(lead, &format!("003-{lead}"), 100)]).await.unwrap();
+    }
+    fixture.store.suspect_strangers(&[stranger("bob", "003-bob", 200)]).await.unwrap();
+    let mut elsewhere = span(None, None);
+    elsewhere.destination = "other".into();
+    fixture.store.drop_strangers(&elsewhere).await.unwrap();
+    let all = ["dora", "cy", "bob", "ada"].map(|lead| format!("suspected {lead} 003-{lead}"));
+    assert_eq!(pairs(&fixture, SharedFilter::default()).await, all);
+    fixture.store.drop_strangers(&span(Some("ada"), Some("cy"))).await.unwrap();
+    assert_eq!(pairs(&fixture, SharedFilter::default()).await, [&*all[0], &*all[2], &*all[3]]);
+    fixture.store.drop_strangers(&span(Some("cy"), None)).await.unwrap();
+    assert_eq!(pairs(&fixture, SharedFilter::default()).await, all[2..]);
+    // Nobody searches where a destination is gone.
+    fixture.store.close_orphaned(&["crm".into()], secs(300)).await.unwrap();
+    assert_eq!(pairs(&fixture, SharedFilter::default()).await, all[2..]);
+    fixture.store.close_orphaned(&["other".into()], secs(300)).await.unwrap();
+    assert_eq!(fixture.count("SELECT count(*) FROM strangers").await, 0);
+}
+
+async fn where_a_search_came_to_is_kept_for_each_destination(fixture: Fixture) {
+    let crm = "crm".into();
+    assert_eq!(fixture.store.load_search(&crm).await.unwrap(), None);
+    for after in [Some(key("ada")), None, Some(key("ada"))] {
+        let place = SearchPlace { after, since: secs(10), calls: 3 };
+        fixture.store.save_search(&crm, &place).await.unwrap();
+        assert_eq!(fixture.store.load_search(&crm).await.unwrap(), Some(place));
+    }
+    assert_eq!(fixture.store.load_search(&"other".into()).await.unwrap(), None);
+    // No more of an erased lead is kept than that it was.
+    person(&fixture, "ada").await;
+    fixture.store.erase_lead(&Erasure { lead: key("ada"), now: secs(110) }).await.unwrap().unwrap();
+    assert_eq!(fixture.store.load_search(&crm).await.unwrap(), None);
+}
+
+async fn leads_that_are_records_are_loaded_with_what_they_say(fixture: Fixture) {
+    for lead in ["ada", "bob", "cy", "gone", "out"] {
+        person(&fixture, lead).await;
+    }
+    fixture.execute("UPDATE leads SET deleted = true WHERE lead_id = 'gone'").await;
+    fixture.execute("UPDATE leads SET excluded = true WHERE lead_id = 'out'").await;
+    insert_job(&fixture, "bob", "held", None, Some(1)).await;
+    let of = async |leads: &[&str]| {
+        let leads: Vec<_> = leads.iter().map(|lead| key(lead)).collect();
+        fixture.store.linked_leads(&"crm".into(), &leads).await
+    };
+    let linked = of(&["bob", "nobody", "gone", "out", "ada"]).await.unwrap();
+    let told = |linked: &LinkedLead| (linked.lead.key.clone(), linked.record.id.to_string(), linked.has_job);
+    let expected = [(key("bob"), "00Q-bob".to_owned(), true), (key("ada"), "00Q-ada".to_owned(), false)];
+    assert_eq!(linked.iter().map(told).collect::<Vec<_>>(), expected);
+    fixture.execute("UPDATE leads SET document = '{}' WHERE lead_id = 'cy'").await;
+    assert!(matches!(of(&["ada", "cy"]).await, Err(StoreError::Corrupt { table: "leads", column: "document", .. })));
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::PostgresStore;
 use super::cells::Cells;
 use super::dirty::{self, PIECE, Why};
 use super::log::nothing;
 use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span};
+use super::{PostgresStore, strangers};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
@@ -203,6 +203,7 @@ pub(super) async fn close_orphaned(
                 .await?;
         ask_again(store, destination, back, now).await?;
     }
+    strangers::drop_orphaned(store, &names).await?;
     Ok(closed)
 }
 

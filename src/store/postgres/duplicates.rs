@@ -2,7 +2,6 @@
 //!
 //! The search reads the indexes of addresses and names in pieces; only what it finds is written.
 
-use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
 
 use super::by_hand::DESTINATIONS;
@@ -13,13 +12,14 @@ use super::{PostgresStore, strangers};
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
 use crate::store::paging::{PairPlace, cut, limit, place, place_of_pair};
+use crate::store::pairs::{Part, push_page, read_pair};
 use crate::store::{
-    Compared, LinkedPerson, Listed, Page, PairedLead, PairedOther, People, PersonPlace, PersonRow, Same, SharedFilter,
-    SharedKind, SharedPair, StoreResult, Suspect, ToldApart,
+    Compared, LinkedPerson, Listed, Page, People, PersonPlace, PersonRow, Same, SharedFilter, SharedPair, StoreResult,
+    Suspect, ToldApart,
 };
 
 /// How many rows one step drops.
-pub(super) const PIECE: i64 = 500;
+const PIECE: i64 = 500;
 
 pub(super) async fn people_after(
     store: &PostgresStore,
@@ -233,6 +233,15 @@ const SUSPECTED: &str = "SELECT 'suspected' AS kind, s.destination AS destinatio
    JOIN links o ON o.destination = s.destination AND o.source = s.other_source AND o.lead_id = s.other_lead_id
   WHERE k.record_id <> o.record_id";
 
+/// The lists that the list of pairs is made of.
+fn parts() -> [Part; 3] {
+    [
+        Part::shared(shared(), DECIDED),
+        Part::suspected(SUSPECTED.to_owned()),
+        Part::strangers(strangers::SUSPECTED.to_owned(), strangers::OF_RECORD),
+    ]
+}
+
 pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Page) -> StoreResult<Listed<SharedPair>> {
     let limit = limit(page);
     let place: Option<PairPlace> = place(page)?;
@@ -240,129 +249,14 @@ pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Pa
     if texts.into_iter().flatten().any(|text| cannot_be(text)) {
         return Ok(Listed { items: Vec::new(), next: None });
     }
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT p.*, a.name AS name, a.email AS email, b.name AS other_name, b.email AS other_email FROM (",
-    );
-    for (number, part) in PARTS.iter().enumerate() {
-        query.push(if number == 0 { "(" } else { " UNION ALL (" });
-        push_part(&mut query, part, filter, place.as_ref());
-        query.push(" LIMIT ").push_bind(limit as i64 + 1).push(")");
-    }
-    query.push(
-        ") p LEFT JOIN leads a ON a.source = p.source AND a.lead_id = p.lead_id
-             LEFT JOIN leads b ON b.source = p.other_source AND b.lead_id = p.other_lead_id
-           ORDER BY p.at DESC, p.kind DESC, p.destination DESC, p.source DESC, p.lead_id DESC,
-                    CASE WHEN p.other_source IS NULL THEN p.other_record ELSE '' END DESC LIMIT ",
-    );
-    query.push_bind(limit as i64 + 1);
+    let mut query = QueryBuilder::<Postgres>::new("");
+    push_page(&mut query, &parts(), filter, place.as_ref(), limit as i64 + 1, Time);
     let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
-    let items = rows.iter().map(read_pair).collect::<StoreResult<Vec<_>>>()?;
+    let pairs = rows.iter().map(|row| read_pair(row, Cells::new(row, "suspects", "?").time("at")?));
+    let items = pairs.collect::<StoreResult<Vec<_>>>()?;
     Ok(cut(items, limit, place_of_pair))
 }
 
-/// One of the lists that the list of pairs is made of.
-struct Part {
-    kind: SharedKind,
-    select: fn() -> String,
-    at: &'static str,
-    by_hand: &'static str,
-    /// Of which rows there is one each, and which names the other side.
-    row: &'static str,
-    other: &'static str,
-    /// What tells pairs of one lead apart, where it may have several.
-    last: &'static str,
-}
-
-const PARTS: [Part; 3] = [
-    Part {
-        kind: SharedKind::Shared,
-        select: shared,
-        at: "k.linked_at",
-        by_hand: DECIDED,
-        row: "k",
-        other: "o",
-        last: "''",
-    },
-    Part {
-        kind: SharedKind::Suspected,
-        select: || SUSPECTED.to_owned(),
-        at: "s.since",
-        by_hand: "s.by_hand",
-        row: "s",
-        other: "o",
-        last: "''",
-    },
-    Part {
-        kind: SharedKind::Suspected,
-        select: || strangers::SUSPECTED.to_owned(),
-        at: "s.since",
-        by_hand: "s.by_hand",
-        row: "s",
-        other: "s",
-        last: "s.record_id",
-    },
-];
-
-fn push_part(query: &mut QueryBuilder<Postgres>, part: &Part, filter: &SharedFilter, place: Option<&PairPlace>) {
-    let Part { kind, select, at, by_hand, row, other, last } = *part;
-    query.push(select());
-    if filter.kind.is_some_and(|wanted| wanted != kind) {
-        query.push(" AND false");
-    }
-    if let Some(wanted) = filter.by_hand {
-        query.push(" AND ").push(by_hand).push(" = ").push_bind(wanted);
-    }
-    if let Some(destination) = &filter.destination {
-        query.push(" AND k.destination = ").push_bind(destination.clone());
-    }
-    for (text, column) in [(&filter.source, "source"), (&filter.lead_id, "lead_id"), (&filter.record_id, "record_id")] {
-        if let Some(text) = text {
-            query.push(format!(" AND (k.{column} = ")).push_bind(text.clone());
-            query.push(format!(" OR {other}.{column} = ")).push_bind(text.clone()).push(")");
-        }
-    }
-    if let Some((when, of_kind, destination, source, lead_id, of_other)) = place {
-        let when = Time(Timestamp::from_micros(*when));
-        query.push(" AND ").push(at).push(" <= ").push_bind(when);
-        query.push(format!(
-            " AND ({at}, '{}', {row}.destination, {row}.source, {row}.lead_id, {last}) < (",
-            kind.as_str()
-        ));
-        query.push_bind(when).push(", ").push_bind(of_kind.clone()).push(", ").push_bind(destination.clone());
-        query.push(", ").push_bind(source.clone()).push(", ").push_bind(lead_id.clone());
-        query.push(", ").push_bind(of_other.clone()).push(")");
-    }
-    query.push(format!(" ORDER BY {at} DESC, {row}.destination DESC, {row}.source DESC, {row}.lead_id DESC"));
-    if last != "''" {
-        query.push(format!(", {last} DESC"));
-    }
-}
-
-fn read_pair(row: &PgRow) -> StoreResult<SharedPair> {
-    let cells = Cells::new(row, "suspects", "?");
-    let (other_source, other_lead): (Option<&str>, Option<&str>) =
-        (cells.get("other_source")?, cells.get("other_lead_id")?);
-    Ok(SharedPair {
-        kind: cells.word("kind", SharedKind::parse)?,
-        destination: cells.get::<&str>("destination")?.into(),
-        by: cells.get("by")?,
-        by_hand: cells.get("by_hand")?,
-        since: cells.time("at")?,
-        lead: PairedLead {
-            lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
-            record: record(&cells, "object", "record_id")?,
-            name: cells.get("name")?,
-            email: cells.get("email")?,
-        },
-        other: PairedOther {
-            lead: other_source.zip(other_lead).map(|(source, id)| LeadKey::new(source, id)),
-            record: record(&cells, "other_object", "other_record")?,
-            name: cells.get("other_name")?,
-            email: cells.get("other_email")?,
-        },
-    })
-}
-
-fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
+pub(super) fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
     Ok(RecordRef { object: cells.get::<&str>(object)?.into(), id: cells.get::<&str>(id)?.into() })
 }

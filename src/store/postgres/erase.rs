@@ -180,7 +180,7 @@ async fn erase_one(
     let found = part(db, erasure, &new, heirs).await?;
     rename_in_others(db, lead, &new.id).await?;
     runs::forget_lead(db, lead).await?;
-    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers"] {
+    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers", "searches"] {
         run(db, &format!("DELETE FROM {table} WHERE source = $1 AND lead_id = $2"), lead).await?;
     }
     for table in ["suspects", "told_apart"] {

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
 
 use super::PostgresStore;
+use super::by_hand::DESTINATIONS;
 use super::cells::Cells;
 use super::log::LOG;
 use super::time::Time;
@@ -39,6 +40,28 @@ const QUARANTINED: &str = "WITH RECURSIVE found (source) AS (
      SELECT source, (SELECT count(*) FROM (
                 SELECT 1 FROM events WHERE state = 'quarantined' AND source = found.source LIMIT $1) AS counted)
        FROM found WHERE source IS NOT NULL";
+
+/// How many suspicions of each destination and either kind are looked at.
+const MOST_SUSPECTED: i64 = 10_000;
+/// As the list of pairs shows them: what became one record meanwhile, or a lead's, is none.
+fn suspected() -> String {
+    format!(
+        "SELECT d.destination, a.n + b.n
+       FROM ({DESTINATIONS}) d
+      CROSS JOIN LATERAL (
+             SELECT count(*) AS n
+               FROM (SELECT * FROM suspects WHERE NOT by_hand AND destination = d.destination LIMIT $1) s
+               JOIN links k ON k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
+               JOIN links o ON o.destination = s.destination AND o.source = s.other_source AND o.lead_id = s.other_lead_id
+              WHERE k.record_id <> o.record_id) a
+      CROSS JOIN LATERAL (
+             SELECT count(*) AS n
+               FROM (SELECT * FROM strangers WHERE NOT by_hand AND destination = d.destination LIMIT $1) s
+               JOIN links k ON k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
+              WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.record_id = s.record_id AND l.destination = s.destination)) b
+      WHERE a.n + b.n > 0"
+    )
+}
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -215,15 +238,8 @@ pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigur
     .await?;
     figures.shared_records =
         shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
-    let suspected: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT destination, sum(n)::bigint FROM (
-             SELECT destination, count(*) AS n FROM suspects WHERE NOT by_hand GROUP BY destination
-             UNION ALL
-             SELECT destination, count(*) FROM strangers WHERE NOT by_hand GROUP BY destination) s
-          GROUP BY destination",
-    )
-    .fetch_all(&store.pool)
-    .await?;
+    let suspected: Vec<(String, i64)> =
+        sqlx::query_as(AssertSqlSafe(suspected())).bind(MOST_SUSPECTED).fetch_all(&store.pool).await?;
     figures.duplicates_suspected =
         suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let quarantined: Vec<(String, i64)> =

@@ -3,12 +3,15 @@
 use sqlx::AssertSqlSafe;
 
 use super::PostgresStore;
-use super::duplicates::PIECE;
+use super::cells::Cells;
+use super::duplicates::record;
 use super::rows::{cannot_be, columns};
 use super::time::Time;
-use crate::domain::ids::RecordId;
-use crate::domain::time::Timestamp;
-use crate::store::{StoreResult, Stranger, ToldApart};
+use crate::domain::ids::{DestinationName, LeadKey, RecordId};
+use crate::domain::lead::Lead;
+use crate::store::pairs::AnyOf;
+use crate::store::searched::{place_of, texts_of};
+use crate::store::{LinkedLead, SearchPlace, SearchedSpan, StoreResult, Stranger, ToldApart};
 
 /// A question of the lead that names the record.
 const QUESTION: &str = "SELECT 1 FROM conflicts c
@@ -91,16 +94,105 @@ pub(super) async fn tell_apart(store: &PostgresStore, told: &ToldApart, record: 
     Ok(true)
 }
 
-pub(super) async fn drop_before(store: &PostgresStore, found_before: Timestamp) -> StoreResult<bool> {
-    let dropped = sqlx::query(
-        "DELETE FROM strangers WHERE (destination, source, lead_id, record_id) IN (
-             SELECT destination, source, lead_id, record_id FROM strangers WHERE found_at < $1 LIMIT $2)",
-    )
-    .bind(Time(found_before))
-    .bind(PIECE)
+pub(super) async fn drop_of(store: &PostgresStore, span: &SearchedSpan) -> StoreResult<()> {
+    let (source, lead) = texts_of(span.after.as_ref());
+    let (last_source, last_lead) = texts_of(span.until.as_ref());
+    let up_to = if span.until.is_some() { "AND (source, lead_id) <= ($4, $5)" } else { "AND $4::text = $5::text" };
+    sqlx::query(AssertSqlSafe(format!(
+        "DELETE FROM strangers WHERE destination = $1 AND (source, lead_id) > ($2, $3) {up_to} AND found_at < $6"
+    )))
+    .bind(span.destination.as_str())
+    .bind(source)
+    .bind(lead)
+    .bind(last_source)
+    .bind(last_lead)
+    .bind(Time(span.found_before))
     .execute(&store.pool)
     .await?;
-    Ok(dropped.rows_affected() > 0)
+    Ok(())
+}
+
+/// Drops those of every destination but these, in pieces: nobody searches there any more.
+pub(super) async fn drop_orphaned(store: &PostgresStore, destinations: &[&str]) -> StoreResult<()> {
+    loop {
+        let dropped = sqlx::query(
+            "DELETE FROM strangers WHERE ctid IN (
+                 SELECT ctid FROM strangers WHERE destination <> ALL ($1) LIMIT 10000)",
+        )
+        .bind(destinations)
+        .execute(&store.pool)
+        .await?;
+        if dropped.rows_affected() == 0 {
+            return Ok(());
+        }
+    }
+}
+
+pub(super) async fn linked_leads(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    leads: &[LeadKey],
+) -> StoreResult<Vec<LinkedLead>> {
+    let (sources, ids) = columns(leads);
+    // Planned for these values: how many they are tells that the indexes are to be used.
+    let rows = sqlx::query(
+        "SELECT l.source, l.lead_id, l.document::text AS document, k.object, k.record_id,
+                EXISTS (SELECT 1 FROM jobs o
+                         WHERE o.destination = k.destination AND o.source = k.source AND o.lead_id = k.lead_id) AS has_job
+           FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (source, lead_id, place)
+           JOIN leads l ON l.source = u.source AND l.lead_id = u.lead_id AND NOT l.deleted AND NOT l.excluded
+           JOIN links k ON k.destination = $3 AND k.source = l.source AND k.lead_id = l.lead_id
+          ORDER BY u.place",
+    )
+    .bind(sources)
+    .bind(ids)
+    .bind(destination.as_str())
+    .persistent(false)
+    .fetch_all(&store.pool)
+    .await?;
+    let linked = rows.iter().map(|row| {
+        let cells = Cells::new(row, "leads", "?");
+        let key = LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?);
+        let cells = Cells::new(row, "leads", &key);
+        let lead = Lead::from_json(key, cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
+        Ok(LinkedLead { lead, record: record(&cells, "object", "record_id")?, has_job: cells.get("has_job")? })
+    });
+    linked.collect()
+}
+
+pub(super) async fn load_search(
+    store: &PostgresStore,
+    destination: &DestinationName,
+) -> StoreResult<Option<SearchPlace>> {
+    let row = sqlx::query("SELECT source, lead_id, since, calls FROM searches WHERE destination = $1")
+        .bind(destination.as_str())
+        .fetch_optional(&store.pool)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let cells = Cells::new(&row, "searches", destination);
+    let after = place_of(cells.get("source")?, cells.get("lead_id")?);
+    Ok(Some(SearchPlace { after, since: cells.time("since")?, calls: cells.count("calls")? }))
+}
+
+pub(super) async fn save_search(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    place: &SearchPlace,
+) -> StoreResult<()> {
+    let (source, lead) = texts_of(place.after.as_ref());
+    sqlx::query(
+        "INSERT INTO searches (destination, source, lead_id, since, calls) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (destination) DO UPDATE
+            SET source = excluded.source, lead_id = excluded.lead_id, since = excluded.since, calls = excluded.calls",
+    )
+    .bind(destination.as_str())
+    .bind(source)
+    .bind(lead)
+    .bind(Time(place.since))
+    .bind(i64::try_from(place.calls).unwrap_or(i64::MAX))
+    .execute(&store.pool)
+    .await?;
+    Ok(())
 }
 
 /// As the list of pairs shows them.
@@ -111,3 +203,9 @@ pub(super) const SUSPECTED: &str =
    FROM strangers s
    JOIN links k ON k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
   WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.record_id = s.record_id AND l.destination = s.destination)";
+
+/// Those of a record, on either side. Of the leads that are the record an array is made, by which an index is looked up.
+pub(super) const OF_RECORD: AnyOf = &[
+    &["s.record_id = ", ""],
+    &["s.lead_id = ANY (ARRAY(SELECT lead_id FROM links WHERE record_id = ", ")) AND k.record_id = ", ""],
+];

@@ -4,9 +4,9 @@ use rusqlite::{OptionalExtension, params};
 use sqlx::QueryBuilder;
 use sqlx::sqlite::SqliteRow;
 
-use super::SqliteStore;
 use super::dirty::{self, Why};
 use super::walk::{Cells, Numbered, Span};
+use super::{SqliteStore, strangers};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
@@ -181,6 +181,7 @@ pub(super) async fn close_orphaned(
           WHERE closed_why = ?2 AND destination IN (SELECT value FROM json_each(?1))",
     );
     ask_again(store, back.await?, now).await?;
+    strangers::drop_orphaned(store, &names).await?;
     Ok(closed)
 }
 

@@ -135,7 +135,7 @@ fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<
     part(db, erasure, &new)?;
     rename_in_others(db, lead, &new.id)?;
     runs::forget_lead(db, lead)?;
-    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers"] {
+    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers", "searches"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE source = ?1 AND lead_id = ?2"))?.execute(of_lead)?;
     }
     for table in ["suspects", "told_apart"] {

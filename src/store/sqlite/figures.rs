@@ -37,6 +37,25 @@ const QUARANTINED: &str = "WITH RECURSIVE found (source) AS (
                 SELECT 1 FROM events INDEXED BY events_quarantined WHERE state = 'quarantined' AND source = found.source LIMIT ?1) AS counted)
        FROM found WHERE source IS NOT NULL";
 
+/// How many suspicions of each destination and either kind are looked at.
+const MOST_SUSPECTED: i64 = 10_000;
+/// As the list of pairs shows them: what became one record meanwhile, or a lead's, is none.
+const SUSPECTED: &str = "SELECT destination, leads + strangers FROM (
+     SELECT d.destination AS destination,
+            (SELECT count(*) FROM (SELECT * FROM suspects INDEXED BY suspects_open
+                                    WHERE by_hand = 0 AND destination = d.destination LIMIT ?1) s
+              CROSS JOIN links k CROSS JOIN links o
+              WHERE k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
+                AND o.destination = s.destination AND o.source = s.other_source AND o.lead_id = s.other_lead_id
+                AND k.record_id <> o.record_id) AS leads,
+            (SELECT count(*) FROM (SELECT * FROM strangers INDEXED BY strangers_open
+                                    WHERE by_hand = 0 AND destination = d.destination LIMIT ?1) s
+              CROSS JOIN links k
+              WHERE k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
+                AND NOT EXISTS (SELECT 1 FROM links l WHERE l.record_id = s.record_id AND l.destination = s.destination)) AS strangers
+       FROM (SELECT DISTINCT destination FROM job_counts) d)
+  WHERE leads + strangers > 0";
+
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
@@ -218,15 +237,8 @@ pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures
     .await?;
     figures.shared_records =
         shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
-    let suspected: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT destination, sum(n) FROM (
-             SELECT destination, count(*) AS n FROM suspects INDEXED BY suspects_open WHERE by_hand = 0 GROUP BY destination
-             UNION ALL
-             SELECT destination, count(*) FROM strangers INDEXED BY strangers_open WHERE by_hand = 0 GROUP BY destination)
-          GROUP BY destination",
-    )
-    .fetch_all(&store.readers)
-    .await?;
+    let suspected: Vec<(String, i64)> =
+        sqlx::query_as(SUSPECTED).bind(MOST_SUSPECTED).fetch_all(&store.readers).await?;
     figures.duplicates_suspected =
         suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let quarantined: Vec<(String, i64)> =

@@ -3,10 +3,13 @@
 use rusqlite::{Connection, params};
 
 use super::SqliteStore;
-use super::duplicates::PIECE;
-use crate::domain::ids::RecordId;
-use crate::domain::time::Timestamp;
-use crate::store::{StoreResult, Stranger, ToldApart};
+use super::duplicates::record;
+use super::walk::Cells;
+use crate::domain::ids::{DestinationName, LeadKey, RecordId};
+use crate::domain::lead::Lead;
+use crate::store::pairs::AnyOf;
+use crate::store::searched::{place_of, texts_of};
+use crate::store::{LinkedLead, SearchPlace, SearchedSpan, StoreResult, Stranger, ToldApart};
 
 /// A question of the lead that names the record.
 const QUESTION: &str = "SELECT 1 FROM conflicts c WHERE c.source = ?2 AND c.lead_id = ?3 AND c.destination = ?1
@@ -81,15 +84,110 @@ pub(super) fn tell_apart(db: &Connection, told: &ToldApart, record: &RecordId) -
     Ok(true)
 }
 
-pub(super) async fn drop_before(store: &SqliteStore, found_before: Timestamp) -> StoreResult<bool> {
+pub(super) async fn drop_of(store: &SqliteStore, span: &SearchedSpan) -> StoreResult<()> {
+    let span = span.clone();
     let work = move |db: &mut Connection| {
-        let dropped = db
-            .prepare_cached(
-                "DELETE FROM strangers WHERE (destination, source, lead_id, record_id) IN (
-                     SELECT destination, source, lead_id, record_id FROM strangers WHERE found_at < ?1 LIMIT ?2)",
-            )?
-            .execute(params![found_before.as_micros(), PIECE])?;
-        Ok(dropped > 0)
+        let (source, lead) = texts_of(span.after.as_ref());
+        let (last_source, last_lead) = texts_of(span.until.as_ref());
+        let up_to = if span.until.is_some() { "AND (source, lead_id) <= (?4, ?5)" } else { "AND ?4 = ?5" };
+        db.prepare_cached(&format!(
+            "DELETE FROM strangers
+              WHERE destination = ?1 AND (source, lead_id) > (?2, ?3) {up_to} AND found_at < ?6"
+        ))?
+        .execute(params![
+            span.destination.as_str(),
+            source,
+            lead,
+            last_source,
+            last_lead,
+            span.found_before.as_micros()
+        ])?;
+        Ok(())
+    };
+    store.writer.run(work).await
+}
+
+/// Drops those of every destination but these, which is a JSON list: nobody searches there any more.
+pub(super) async fn drop_orphaned(store: &SqliteStore, destinations: &str) -> StoreResult<()> {
+    loop {
+        let orphaned: Vec<(String, String, String, String)> = sqlx::query_as(
+            "SELECT destination, source, lead_id, record_id FROM strangers
+              WHERE destination NOT IN (SELECT value FROM json_each(?1)) LIMIT 1000",
+        )
+        .bind(destinations)
+        .fetch_all(&store.readers)
+        .await?;
+        if orphaned.is_empty() {
+            return Ok(());
+        }
+        let dropped = store.writer.run_each(orphaned, |db, (destination, source, lead, record)| {
+            let mut one = db.prepare_cached(
+                "DELETE FROM strangers WHERE destination = ?1 AND source = ?2 AND lead_id = ?3 AND record_id = ?4",
+            )?;
+            Ok(one.execute(params![destination, source, lead, record])?)
+        });
+        dropped.await.into_iter().collect::<StoreResult<Vec<usize>>>()?;
+    }
+}
+
+pub(super) async fn linked_leads(
+    store: &SqliteStore,
+    destination: &DestinationName,
+    leads: &[LeadKey],
+) -> StoreResult<Vec<LinkedLead>> {
+    let keys: Vec<[&str; 2]> = leads.iter().map(|lead| [lead.source.as_str(), lead.id.as_str()]).collect();
+    let keys = serde_json::to_string(&keys).expect("a list of texts can be written");
+    let rows = sqlx::query(
+        "SELECT l.source, l.lead_id, l.document, k.object, k.record_id,
+                EXISTS (SELECT 1 FROM jobs o
+                         WHERE o.destination = k.destination AND o.source = k.source AND o.lead_id = k.lead_id) AS has_job
+           FROM json_each(?1) j CROSS JOIN leads l CROSS JOIN links k
+          WHERE l.source = j.value ->> 0 AND l.lead_id = j.value ->> 1 AND l.deleted = 0 AND l.excluded = 0
+            AND k.destination = ?2 AND k.source = l.source AND k.lead_id = l.lead_id
+          ORDER BY j.key",
+    )
+    .bind(keys)
+    .bind(destination.as_str())
+    .fetch_all(&store.readers)
+    .await?;
+    let linked = rows.iter().map(|row| {
+        let cells = Cells::new(row, "leads", "?");
+        let key = LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?);
+        let cells = Cells::new(row, "leads", &key);
+        let lead = Lead::from_json(key, cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
+        Ok(LinkedLead { lead, record: record(&cells, "object", "record_id")?, has_job: cells.get("has_job")? })
+    });
+    linked.collect()
+}
+
+pub(super) async fn load_search(
+    store: &SqliteStore,
+    destination: &DestinationName,
+) -> StoreResult<Option<SearchPlace>> {
+    let row = sqlx::query("SELECT source, lead_id, since, calls FROM searches WHERE destination = ?")
+        .bind(destination.as_str())
+        .fetch_optional(&store.readers)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let cells = Cells::new(&row, "searches", destination);
+    let after = place_of(cells.get("source")?, cells.get("lead_id")?);
+    Ok(Some(SearchPlace { after, since: cells.time("since")?, calls: cells.count("calls")? }))
+}
+
+pub(super) async fn save_search(
+    store: &SqliteStore,
+    destination: &DestinationName,
+    place: &SearchPlace,
+) -> StoreResult<()> {
+    let (destination, place) = (destination.clone(), place.clone());
+    let work = move |db: &mut Connection| {
+        let (source, lead) = texts_of(place.after.as_ref());
+        let calls = i64::try_from(place.calls).unwrap_or(i64::MAX);
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO searches (destination, source, lead_id, since, calls) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![destination.as_str(), source, lead, place.since.as_micros(), calls])?;
+        Ok(())
     };
     store.writer.run(work).await
 }
@@ -102,3 +200,12 @@ pub(super) const SUSPECTED: &str =
    FROM strangers s CROSS JOIN links k
   WHERE k.destination = s.destination AND k.source = s.source AND k.lead_id = s.lead_id
     AND NOT EXISTS (SELECT 1 FROM links l WHERE l.record_id = s.record_id AND l.destination = s.destination)";
+
+/// Those of a record, on either side.
+pub(super) const OF_RECORD: AnyOf = &[
+    &["s.record_id = ", ""],
+    &[
+        "(s.lead_id, s.source, s.destination) IN (SELECT lead_id, source, destination FROM links WHERE record_id = ",
+        ")",
+    ],
+];

@@ -302,8 +302,20 @@ impl Store for SqliteStore {
         strangers::suspect(self, strangers).await
     }
 
-    async fn drop_strangers(&self, found_before: Timestamp) -> StoreResult<bool> {
-        strangers::drop_before(self, found_before).await
+    async fn drop_strangers(&self, span: &SearchedSpan) -> StoreResult<()> {
+        strangers::drop_of(self, span).await
+    }
+
+    async fn linked_leads(&self, destination: &DestinationName, leads: &[LeadKey]) -> StoreResult<Vec<LinkedLead>> {
+        strangers::linked_leads(self, destination, leads).await
+    }
+
+    async fn load_search(&self, destination: &DestinationName) -> StoreResult<Option<SearchPlace>> {
+        strangers::load_search(self, destination).await
+    }
+
+    async fn save_search(&self, destination: &DestinationName, place: &SearchPlace) -> StoreResult<()> {
+        strangers::save_search(self, destination, place).await
     }
 
     async fn drop_suspects(&self, found_before: Timestamp) -> StoreResult<bool> {

@@ -1,6 +1,7 @@
 //! Leads that share a record, and records that may be one person's.
 
 use crate::domain::ids::{DestinationName, LeadKey, RecordId, RecordRef};
+use crate::domain::lead::Lead;
 use crate::domain::time::Timestamp;
 
 /// What two leads have in common that no rule brought together.
@@ -84,6 +85,35 @@ pub struct Stranger {
     pub same: Same,
     /// When the search began that found it.
     pub found_at: Timestamp,
+}
+
+/// A living lead that is a record of one CRM, with what it says.
+#[derive(Clone, Debug)]
+pub struct LinkedLead {
+    pub lead: Lead,
+    pub record: RecordRef,
+    /// Whether anything is owed or held for it there.
+    pub has_job: bool,
+}
+
+/// How far a CRM was asked for such records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchPlace {
+    /// The last lead that was passed; `None`: the search begins with the first one.
+    pub after: Option<LeadKey>,
+    /// The calls since then, counted for a day.
+    pub since: Timestamp,
+    pub calls: u64,
+}
+
+/// Leads that a CRM was asked about, in key order: those after one up to another, or to the last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchedSpan {
+    pub destination: DestinationName,
+    pub after: Option<LeadKey>,
+    pub until: Option<LeadKey>,
+    /// When the search began.
+    pub found_before: Timestamp,
 }
 
 /// With what a lead is compared.

@@ -48,7 +48,7 @@ const NO_SLOT: &str = "0 + 0";
 
 use Kind::{Big, Bool, Bytes, Indexed, Int, Json, Jsonb, Small, Text, Time, Uuid};
 
-pub(super) static TABLES: [Table; 26] = [
+pub(super) static TABLES: [Table; 27] = [
     Table {
         name: "events",
         there: "events",
@@ -199,6 +199,18 @@ pub(super) static TABLES: [Table; 26] = [
             column("by_hand", Bool),
             column("since", Time),
             column("found_at", Time),
+        ],
+    },
+    Table {
+        name: "searches",
+        there: "searches",
+        keys: 1,
+        columns: &[
+            column("destination", Text),
+            column("source", Text),
+            column("lead_id", Text),
+            column("since", Time),
+            column("calls", Big),
         ],
     },
     Table {
