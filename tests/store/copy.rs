@@ -70,6 +70,8 @@ impl Old {
         let (destination, record) = (crm(), record("a stranger's"));
         let stranger = Stranger { destination, lead: lead.clone(), record, same: Same::Email, found_at: secs(22) };
         assert_eq!(store.suspect_strangers(&[stranger]).await.unwrap(), 1);
+        let place = SearchPlace { after: Some(lead.clone()), since: secs(22), calls: 3 };
+        store.save_search(&crm(), &place).await.unwrap();
         let other = Compared::Lead(other);
         assert!(store.tell_apart(&ToldApart { destination: crm(), lead, other, apart: true }).await.unwrap());
         let mark = DirtyMark {
