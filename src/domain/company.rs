@@ -333,4 +333,4 @@ fn squeezed(word: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn object() -> CompanyObject {
+pub(crate) fn object() -> CompanyObject {
     CompanyObject {
         object: "Account".into(),
         name: "Name".into(),

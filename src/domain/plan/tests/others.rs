@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::company::{CompanyKeys, CompanyObject};
+use crate::domain::company::{self, CompanyKeys};
 
 const PHONE: &str = "Phone";
 
@@ -186,14 +186,7 @@ fn with_companies() -> SyncRules {
     let mut rows = SyncRules { others: BTreeMap::new(), ..rules.clone() };
     rows.rows = vec![row("org", "Name", ConflictRule::CrmWins), row("city", "City", ConflictRule::CrmWins)];
     rows.matching.object = "Account".into();
-    let object = CompanyObject {
-        object: "Account".into(),
-        name: "Name".into(),
-        website: "Website".into(),
-        name_of_person: "Company".into(),
-        website_of_person: "Website".into(),
-        lookups: vec![("Contact".into(), "AccountId".into())],
-    };
+    let object = company::tests::object();
     let lookups = object.lookups.iter().cloned().collect();
     let company = Some(Arc::new(CompanyRules { object, create: true, lookups, rows }));
     let mut of_contacts = rules.others.remove(&"Contact".into()).unwrap();

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::*;
+use crate::domain::company;
 use crate::domain::mapping::FieldType;
 use crate::domain::mapping::convert::tests as samples;
 use crate::domain::record::{CrmFieldKind, FieldSchema, ObjectSchema};
@@ -48,17 +49,13 @@ fn kinds() -> Kinds {
         last_name: "LastName".into(),
         website: None,
     };
-    let company = CompanyObject {
-        object: "Account".into(),
-        name: "Name".into(),
-        website: "Website".into(),
-        name_of_person: "Company".into(),
-        website_of_person: "Website".into(),
-        lookups: vec![("Contact".into(), "AccountId".into())],
-    };
     let converted = KeyField { object: "Lead".into(), field: "ConvertedOpportunityId".into() };
     let opportunity = OpportunityObject { object: "Opportunity".into(), converted };
-    Kinds { people: vec![person("Lead"), person("Contact")], company: Some(company), opportunity: Some(opportunity) }
+    Kinds {
+        people: vec![person("Lead"), person("Contact")],
+        company: Some(company::tests::object()),
+        opportunity: Some(opportunity),
+    }
 }
 
 fn schema() -> Schema {
