@@ -26,6 +26,10 @@ shared_buffers = '64MB'
 ";
 /// What many short-lived databases need: nothing of theirs has to outlive the machine.
 const HASTY: &str = "fsync = off\nfull_page_writes = off\n";
+/// Where Linux keeps files in memory, and how many bytes must be free there before the shared server's files go there: a
+/// database is hundreds of files, and a disk's file system takes longer to make and delete them than most tests run.
+const MEMORY: &str = "/dev/shm";
+const ENOUGH_MEMORY: u64 = 2 << 30;
 /// The database that others are copies of.
 const TEMPLATE: &str = "leadrelay_template";
 /// What a standby is called where its primary waits for it.
@@ -47,7 +51,8 @@ rm -rf "$0"
 /// The server that all tests of this process share, each with databases of its own; `None` where there is no PostgreSQL.
 pub fn shared() -> Option<&'static Cluster> {
     static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
-    SHARED.get_or_init(|| Some(Cluster::make(&Programs::find()?, HASTY, &[]))).as_ref()
+    let make = || Some(Cluster::make(&Programs::find()?, &hasty_folder(), HASTY, &[]));
+    SHARED.get_or_init(make).as_ref()
 }
 
 /// Whether there is PostgreSQL; where not, says so and fails where `CI` is set.
@@ -111,11 +116,11 @@ impl Cluster {
         if programs.is_none() {
             say_skipped();
         }
-        Some(Self::make(&programs?, settings, files))
+        Some(Self::make(&programs?, &std::env::temp_dir(), settings, files))
     }
 
-    fn make(programs: &Programs, settings: &str, files: &[(&str, &str)]) -> Self {
-        let mut cluster = Self::empty(programs);
+    fn make(programs: &Programs, parent: &Path, settings: &str, files: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::empty(programs, parent);
         let made = cluster.run("initdb", &["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]);
         made.unwrap();
         cluster.configure(&format!("{SETTINGS}{settings}"));
@@ -127,8 +132,8 @@ impl Cluster {
     }
 
     /// A folder for a server, and the process that takes it away at the end.
-    fn empty(programs: &Programs) -> Self {
-        let folder = tempfile::Builder::new().prefix("leadrelay-postgres-").tempdir().unwrap().keep();
+    fn empty(programs: &Programs, parent: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("leadrelay-postgres-").tempdir_in(parent).unwrap().keep();
         if let Some((user, group)) = programs.user {
             std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
         }
@@ -228,7 +233,7 @@ impl Cluster {
 
     /// A running copy that follows this server, which waits from now on until the copy has written what it commits.
     pub async fn standby(&self) -> Self {
-        let mut standby = Self::empty(&self.programs);
+        let mut standby = Self::empty(&self.programs, &std::env::temp_dir());
         let primary = format!("host=127.0.0.1 port={} user=postgres", self.port);
         standby.run("pg_basebackup", &["-d", &primary, "-R", "-X", "stream", "-c", "fast"]).unwrap();
         standby.configure(&format!("cluster_name = '{STANDBY}'\n"));
@@ -326,6 +331,13 @@ impl Drop for Cluster {
         // It may have been ended by hand.
         let _ = self.keeper.wait();
     }
+}
+
+/// Where the shared server's files go.
+fn hasty_folder() -> PathBuf {
+    let free = |system: rustix::fs::StatVfs| system.f_bavail * system.f_frsize;
+    let roomy = rustix::fs::statvfs(MEMORY).is_ok_and(|system| free(system) >= ENOUGH_MEMORY);
+    if roomy { PathBuf::from(MEMORY) } else { std::env::temp_dir() }
 }
 
 pub async fn connect(url: &str) -> PgConnection {
