@@ -27,8 +27,9 @@ use run::{Run, times};
 use senders::Sent;
 use service::{LEASE, Service};
 
-/// What a test run without `KILLS` does, and a long one.
+/// What a test run without `KILLS` does, one with replicas, whose database is restarted besides, and a long one.
 const KILLS: u64 = 10;
+const KILLS_OF_REPLICAS: u64 = 6;
 const MANY_KILLS: u64 = 500;
 /// How often a database of its own is restarted in the course of a run.
 const DATABASE_RESTARTS: u64 = 5;
@@ -43,7 +44,8 @@ async fn no_lead_is_lost_or_doubled_and_no_edit_overwritten_however_often_the_pr
 }
 
 async fn kill_and_judge(mut run: Run, mut service: Service, database: Option<&Cluster>) {
-    let kills = times("KILLS", KILLS, MANY_KILLS);
+    let usual = if database.is_some() { KILLS_OF_REPLICAS } else { KILLS };
+    let kills = times("KILLS", usual, MANY_KILLS);
     run.crm.order_faults(run.rng.u64(..)).await;
     service.start();
     let mut load = run.begin(&service);
@@ -97,6 +99,10 @@ async fn kill(run: &mut Run, kills: u64, service: &mut Service, sent: &Sent, dat
 /// Whether a kill met a webhook under way, and one a write, and every fault struck: else the run shows too little.
 async fn met_work(service: &mut Service, sent: &Sent, crm: &Crm) -> bool {
     service.until_ready().await;
+    if service.replicas.len() > 1 {
+        // The others learn of the last death when its leases end.
+        tokio::time::sleep(LEASE).await;
+    }
     sent.cut_off.load(Ordering::Relaxed) > 0
         && service.has_died_writing().await
         && crm.faults_struck().await.len() == FAULTS.len()
