@@ -5,6 +5,7 @@ ARG RUST_VERSION=1.95
 FROM rust:${RUST_VERSION}-bookworm AS build
 WORKDIR /build
 # Dependencies first, so that a change of our own code does not compile them again.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 # Only because the manifest names them.
 COPY benches benches

@@ -1,12 +1,15 @@
 -- Times are whole microseconds since 1970-01-01 UTC: datetime(received_at / 1000000, 'unixepoch') shows them.
+--
+-- Where rows are written often, a CHECK says OR: for IN with three values or more SQLite fills a table of its own at each insert.
 
 -- One change of one lead, as received. Never changed but for its state.
 CREATE TABLE events (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     source       TEXT NOT NULL,
     lead_id      TEXT,
-    kind         TEXT NOT NULL CHECK (kind IN ('upsert', 'delete', 'other')),
-    state        TEXT NOT NULL CHECK (state IN ('stored', 'folded', 'stale', 'quarantined', 'ignored', 'erased')),
+    kind         TEXT NOT NULL CHECK (kind = 'upsert' OR kind = 'delete' OR kind = 'other'),
+    state        TEXT NOT NULL CHECK (state = 'stored' OR state = 'folded' OR state = 'stale' OR state = 'quarantined'
+                                      OR state = 'ignored' OR state = 'erased'),
     event_type   TEXT,
     sender_id    TEXT,
     content_hash BLOB NOT NULL,
@@ -127,7 +130,7 @@ CREATE TABLE jobs (
     destination     TEXT NOT NULL,
     source          TEXT NOT NULL,
     lead_id         TEXT NOT NULL,
-    state           TEXT NOT NULL CHECK (state IN ('owed', 'held', 'dead')),
+    state           TEXT NOT NULL CHECK (state = 'owed' OR state = 'held' OR state = 'dead'),
     lane            INTEGER NOT NULL CHECK (lane IN (0, 1)),   -- 0 first contact, 1 linked
     class           INTEGER NOT NULL CHECK (class IN (0, 1)),  -- 0 live, 1 backfill
     due_at          INTEGER NOT NULL,                          -- while leased: the lease's end
@@ -191,12 +194,12 @@ CREATE TABLE intents (
     object          TEXT NOT NULL,
     record_id       TEXT,
     value_pairs     TEXT NOT NULL,
-    decisions       TEXT NOT NULL,                                  -- for the log, if the process ends before it settles
+    decisions       TEXT NOT NULL,                                     -- for the log, if the process ends before it settles
     attempt         INTEGER NOT NULL,
     announced_at    INTEGER NOT NULL,
-    settled         INTEGER NOT NULL CHECK (settled IN (0, 1, 2)),  -- 0: its attempt was not settled; 1: without an
-                                                                    -- answer; 2: goes when the lead is read once more
-    keep_open_until INTEGER                                         -- for 1: it may land until then
+    settled         INTEGER NOT NULL CHECK (settled BETWEEN 0 AND 2),  -- 0: its attempt was not settled; 1: without an
+                                                                       -- answer; 2: goes when the lead is read once more
+    keep_open_until INTEGER                                            -- for 1: it may land until then
 );
 CREATE INDEX intents_lead ON intents (destination, source, lead_id, id);
 CREATE INDEX intents_unsettled ON intents (id) WHERE settled = 0;

@@ -104,3 +104,12 @@ async fn closing_waits_for_what_was_handed_in() {
     blocked.unwrap();
     assert_eq!(accepted.unwrap().len(), 1);
 }
+
+#[test]
+fn sqlite_is_built_as_the_project_s_cargo_configuration_says() {
+    let db = rusqlite::Connection::open_in_memory().unwrap();
+    let mut options = db.prepare("PRAGMA compile_options").unwrap();
+    let options: Vec<String> = options.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(options.iter().any(|option| option == "DEFAULT_MEMSTATUS=0"), "{options:?}");
+    assert!(options.iter().all(|option| option != "ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
+}
