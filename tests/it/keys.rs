@@ -19,16 +19,23 @@ fn person(id: &str, city: &str) -> Json {
     json!({ "id": id, "name": format!("Ada {id}"), "email": format!("{id}@lovelace.example"), "city": city })
 }
 
-/// As the configuration becomes with a second lead system.
-pub fn with_a_second_source(config: &mut Config) {
-    let form = "external_id_value = \"{source}:{lead_id}\"   #";
-    let text = include_str!("../../leadrelay.toml").replace("#external_id_value = \"{lead_id}\"   #", form);
+/// Our keys from now on.
+pub fn form_keys(config: &mut Config, form: &str) {
+    let form = format!("external_id_value = \"{form}\"   #");
+    let text = include_str!("../../leadrelay.toml").replace("#external_id_value = \"{lead_id}\"   #", &form);
+    assert!(text.contains(&form));
     let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     let other = Config::parse(&text, Path::new("leadrelay.toml"), &|_| None, &none).unwrap();
     let form = &other.destinations.values().next().unwrap().records.external_id_value;
-    assert_eq!(form.value_for(&leadrelay::domain::ids::LeadKey::new("a", "b")), "a:b");
     for destination in config.destinations.values_mut() {
         destination.records.external_id_value = form.clone();
+    }
+}
+
+/// As the configuration becomes with a second lead system.
+pub fn with_a_second_source(config: &mut Config) {
+    form_keys(config, "{source}:{lead_id}");
+    for destination in config.destinations.values_mut() {
         destination.sources.push("other".into());
     }
     let first = config.sources.values().next().unwrap().clone();

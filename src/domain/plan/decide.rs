@@ -172,7 +172,8 @@ fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, before: &PlanIn
     if let Some(doubt) = doubt::of(input, candidate, before.link, &now, rules) {
         return doubt.linked_only(input, candidate, &lasting, rules);
     }
-    let plan = into_record(input, candidate, &now, &lasting, rules);
+    let mut plan = into_record(input, candidate, &now, &lasting, rules);
+    opportunity::keep_converted(&mut plan, before);
     opportunity::add(company::add(plan, input, Some(&candidate.record), rules), before, all)
 }
 
