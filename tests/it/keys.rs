@@ -395,3 +395,26 @@ async fn an_erased_lead_leaves_no_record_that_was_made_without_an_answer() {
     assert_eq!(harness.records().await, Vec::<Json>::new(), "{answer}");
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn a_key_that_the_crm_rewrites_as_the_record_is_made_doubles_nobody_and_is_told_once() {
+    let harness = Harness::start(|_| {}).await;
+    harness.order("faults", json!({ "rules": [{ "fault": "rewrite", "field": FIELD, "suffix": "-X" }] })).await;
+    create(&harness, &person("cl_1", "Berlin")).await;
+    let made = keys(&harness).await;
+    assert_eq!(only_keys(&made), ["Cl_1-X"]);
+    update(&harness, "cl_1", "Bonn").await;
+    sync(&harness, "cl_1").await;
+    let harness = harness.restarted(|_| {}).await;
+    let mut lead = person("cl_1", "Hamburg");
+    lead["updated_at"] = json!(CREATED + 120);
+    harness.send(&event("lead.updated", CREATED + 120, &lead)).await;
+    harness.settled().await;
+    resync(&harness, false).await;
+    assert_eq!(keys(&harness).await, made);
+    assert_eq!(harness.record_of("Cl_1-X").await["fields"]["City"], "Hamburg");
+    let told: Vec<Json> = said_of_key(&harness, "klozeo", "cl_1").await.iter().map(|of| of["rule"].clone()).collect();
+    assert_eq!(told, ["drift"]);
+    assert_eq!(harness.admin("conflicts?state=open").await["items"], json!([]));
+    harness.stop().await;
+}
