@@ -53,6 +53,20 @@ pub struct Candidates {
     pub owners: Owners,
 }
 
+impl Candidates {
+    /// What the record became in the end, itself if nothing: a converted Lead its Contact, a merged record the one that
+    /// survived. `Err`: what it became, and is not among them.
+    pub fn end_of<'a>(&'a self, hit: &'a Candidate) -> Result<&'a Candidate, RecordRef> {
+        let mut last = hit;
+        // As many steps as there are records: no chain that leads nowhere goes on for ever.
+        for _ in 0..=self.found.len() {
+            let Some(next) = &last.record.became else { return Ok(last) };
+            last = candidate_of(next, self).ok_or_else(|| next.clone())?;
+        }
+        Err(last.record.reference())
+    }
+}
+
 /// A record and the strongest key that it answered to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -197,7 +211,7 @@ pub enum Match<'a> {
         candidates: Vec<CandidateSummary>,
         detail: String,
     },
-    /// The linked record is no longer there.
+    /// The linked record, or what it became, is no longer there.
     Gone,
     /// The record became another one, which is not there, or of a kind that is not written to.
     Became(&'a Candidate, RecordRef),
@@ -248,6 +262,7 @@ pub fn choose<'a>(
         let Some(linked) = candidate_of(&link.record, found) else { return Match::Gone };
         return match settled(linked, found, rules) {
             Match::One(to) if to.record.id != link.record.id => Match::Moved { from: link.record.clone(), to },
+            Match::Became(_, missing) if rules.writes(&missing.object) => Match::Gone,
             settled => settled,
         };
     }
@@ -303,7 +318,13 @@ fn among<'a>(
         [hit] if !is_ours(hit) => {
             "the person is known to the CRM as a record of a kind that the mapping has no rows for"
         }
-        [hit] if !contradicts(hit) => return one(hit),
+        [hit] if !contradicts(hit) => match one(hit) {
+            // Of one that carries our key no other can be made.
+            Match::Became(_, missing) if by != MatchedBy::ExternalId && rules.writes(&missing.object) => {
+                "what the person's record was converted or merged into is not in the CRM any more"
+            }
+            settled => return settled,
+        },
         [_] => "the record with this address is of a person with another name",
         _ => "several records could be this person",
     };
@@ -321,21 +342,13 @@ fn among<'a>(
     chosen.filter(|hit| is_ours(hit)).map_or_else(|| ask(person, hits, rules, detail), |hit| one(hit))
 }
 
-/// The record, or what it became in the end: a converted Lead its Contact, a merged record the one that survived.
+/// The record, or what it became in the end.
 fn settled<'a>(hit: &'a Candidate, found: &'a Candidates, rules: &MatchRules) -> Match<'a> {
-    let mut last = hit;
-    // As many steps as there are records: no chain that leads nowhere goes on for ever.
-    for _ in 0..=found.found.len() {
-        let Some(next) = &last.record.became else {
-            let is_written = last.record.id == hit.record.id || rules.writes(&last.record.object);
-            return if is_written { Match::One(last) } else { Match::Became(hit, last.record.reference()) };
-        };
-        match candidate_of(next, found) {
-            Some(candidate) => last = candidate,
-            None => return Match::Became(hit, next.clone()),
-        }
+    match found.end_of(hit) {
+        Ok(last) if last.record.id == hit.record.id || rules.writes(&last.record.object) => Match::One(last),
+        Ok(last) => Match::Became(hit, last.record.reference()),
+        Err(missing) => Match::Became(hit, missing),
     }
-    Match::Became(hit, last.record.reference())
 }
 
 /// The record that a person said the lead is, if that is one of a kind that is written to.

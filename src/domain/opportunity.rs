@@ -25,6 +25,8 @@ impl OpportunityObject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpportunityKey {
     Known(RecordRef),
+    /// This record was converted into the linked one, and says so itself, whatever key it carries.
+    MadeOf(RecordRef),
     /// The linked record may have come of a conversion: of a record with one of these keys of ours on it, else of one with the
     /// address by which the lead was recognised, which need not have been the lead's own.
     OfConverted {

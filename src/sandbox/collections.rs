@@ -102,6 +102,9 @@ pub(super) fn delete(world: &mut World, call: &Call, writer: &Writer) -> Result<
         .filter(|id| !id.is_empty())
         .map(|id| json!(id))
         .collect();
+    if ids.is_empty() {
+        return Err(missing("ids").into());
+    }
     check_count(ids.len())?;
     let all_or_none = call.parameter("allOrNone").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
     Ok(run(world, &ids, all_or_none, |world, id| {

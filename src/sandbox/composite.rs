@@ -95,13 +95,12 @@ fn answer_part(
         let mut body = part.body.clone();
         if let Some(body) = &mut body {
             references::in_json(body, bodies)?;
-            // The outer flag overrides the collections' own.
-            if all_or_none && let Some(flag) = body.get_mut("allOrNone") {
-                *flag = Json::Bool(true);
-            }
         }
         let payload = body.map_or(Payload::None, Payload::Json);
-        let call = Call::new(part.method.clone(), &url, part.headers.clone(), payload)?;
+        let mut call = Call::new(part.method.clone(), &url, part.headers.clone(), payload)?;
+        if all_or_none {
+            bind_together(&mut call);
+        }
         if call.version != outer.version {
             return Err(Refusal::new(
                 400,
@@ -126,6 +125,19 @@ fn answer_part(
             rest::answer(world, &call, &writer)
         }
         Err(refusal) => Answer::refused(&[refusal]),
+    }
+}
+
+/// The outer flag overrides that of a collection, wherever a collection has it and whether it names it or not.
+fn bind_together(call: &mut Call) {
+    const FLAG: &str = "allOrNone";
+    if call.segments.first().is_none_or(|first| first != "composite") {
+        return;
+    }
+    call.query.retain(|(name, _)| name != FLAG);
+    call.query.push((FLAG.to_owned(), "true".to_owned()));
+    if let Payload::Json(Json::Object(body)) = &mut call.payload {
+        body.insert(FLAG.to_owned(), Json::Bool(true));
     }
 }
 

@@ -156,6 +156,33 @@ async fn a_lead_that_a_sales_rep_converts_goes_on_as_its_contact() {
 }
 
 #[tokio::test]
+async fn a_lead_whose_contact_was_merged_and_deleted_after_the_conversion_waits_and_goes_on_once_it_is_restored() {
+    let harness = Harness::start(with_contacts).await;
+    send(&harness, 0, &ada("cl_1", "+49 30 901820")).await;
+    let lead = harness.record_of("cl_1").await;
+    let made = harness.order("convert", json!({ "id": lead["id"] })).await;
+    let survivor = make(&harness, "Contact", json!({ "FirstName": "Ada", "LastName": "King" })).await;
+    harness.order("merge", json!({ "master": survivor, "losers": [made["contact_id"]] })).await;
+    harness.delete_record(&survivor).await;
+    send(&harness, 60, &ada("cl_1", "+49 30 901821")).await;
+    let held = harness.admin("leads/klozeo/cl_1").await["jobs"][0].clone();
+    assert_eq!((&held["state"], &held["code"]), (&json!("held"), &json!("record_gone")), "{held}");
+    harness.order("undelete", json!({ "id": survivor })).await;
+    harness.admin_post("leads/klozeo/cl_1/sync", json!({})).await;
+    harness.settled().await;
+    let contacts = all(&harness, "Contact").await;
+    assert_eq!((contacts.len(), &contacts[0]["fields"]["Phone"]), (1, &json!("+4930901821")));
+    // None can be made anew: the converted Lead, which nobody can change, has the lead's key.
+    let harness = harness.restarted(on_crm_delete(OnCrmDelete::Recreate)).await;
+    harness.delete_record(&survivor).await;
+    send(&harness, 120, &ada("cl_1", "+49 30 901822")).await;
+    let held = harness.admin("leads/klozeo/cl_1").await["jobs"][0].clone();
+    assert_eq!(held["code"], "record_gone", "{held}");
+    assert_eq!((all(&harness, "Lead").await.len(), all(&harness, "Contact").await.len()), (1, 0));
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_new_lead_who_was_converted_long_ago_is_its_contact_whatever_address_that_has() {
     let harness = Harness::start(with_contacts).await;
     let lead =

@@ -19,16 +19,23 @@ fn person(id: &str, city: &str) -> Json {
     json!({ "id": id, "name": format!("Ada {id}"), "email": format!("{id}@lovelace.example"), "city": city })
 }
 
-/// As the configuration becomes with a second lead system.
-pub fn with_a_second_source(config: &mut Config) {
-    let form = "external_id_value = \"{source}:{lead_id}\"   #";
-    let text = include_str!("../../leadrelay.toml").replace("#external_id_value = \"{lead_id}\"   #", form);
+/// Our keys from now on.
+pub fn form_keys(config: &mut Config, form: &str) {
+    let form = format!("external_id_value = \"{form}\"   #");
+    let text = include_str!("../../leadrelay.toml").replace("#external_id_value = \"{lead_id}\"   #", &form);
+    assert!(text.contains(&form));
     let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     let other = Config::parse(&text, Path::new("leadrelay.toml"), &|_| None, &none).unwrap();
     let form = &other.destinations.values().next().unwrap().records.external_id_value;
-    assert_eq!(form.value_for(&leadrelay::domain::ids::LeadKey::new("a", "b")), "a:b");
     for destination in config.destinations.values_mut() {
         destination.records.external_id_value = form.clone();
+    }
+}
+
+/// As the configuration becomes with a second lead system.
+pub fn with_a_second_source(config: &mut Config) {
+    form_keys(config, "{source}:{lead_id}");
+    for destination in config.destinations.values_mut() {
         destination.sources.push("other".into());
     }
     let first = config.sources.values().next().unwrap().clone();
@@ -386,5 +393,28 @@ async fn an_erased_lead_leaves_no_record_that_was_made_without_an_answer() {
     let (status, answer) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(harness.records().await, Vec::<Json>::new(), "{answer}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_the_crm_rewrites_as_the_record_is_made_doubles_nobody_and_is_told_once() {
+    let harness = Harness::start(|_| {}).await;
+    harness.order("faults", json!({ "rules": [{ "fault": "rewrite", "field": FIELD, "suffix": "-X" }] })).await;
+    create(&harness, &person("cl_1", "Berlin")).await;
+    let made = keys(&harness).await;
+    assert_eq!(only_keys(&made), ["Cl_1-X"]);
+    update(&harness, "cl_1", "Bonn").await;
+    sync(&harness, "cl_1").await;
+    let harness = harness.restarted(|_| {}).await;
+    let mut lead = person("cl_1", "Hamburg");
+    lead["updated_at"] = json!(CREATED + 120);
+    harness.send(&event("lead.updated", CREATED + 120, &lead)).await;
+    harness.settled().await;
+    resync(&harness, false).await;
+    assert_eq!(keys(&harness).await, made);
+    assert_eq!(harness.record_of("Cl_1-X").await["fields"]["City"], "Hamburg");
+    let told: Vec<Json> = said_of_key(&harness, "klozeo", "cl_1").await.iter().map(|of| of["rule"].clone()).collect();
+    assert_eq!(told, ["drift"]);
+    assert_eq!(harness.admin("conflicts?state=open").await["items"], json!([]));
     harness.stop().await;
 }

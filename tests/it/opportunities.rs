@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::contacts::with_contacts;
 use crate::edited_meanwhile::after_the_second_of;
 use crate::harness::{Harness, Stage, event};
-use crate::keys::with_a_second_source;
+use crate::keys::form_keys;
 
 const CREATED: i64 = 1_767_225_600;
 
@@ -222,15 +222,21 @@ fn with_opportunities_by_now(config: &mut Config) {
 
 #[tokio::test]
 async fn rows_that_come_after_the_conversion_are_written_as_well_however_keys_are_formed_since() {
-    for forms_keys_otherwise in [false, true] {
-        let mut harness = Harness::start(with_contacts).await;
+    for [first, then] in
+        [["{lead_id}", "{lead_id}"], ["{lead_id}", "{source}:{lead_id}"], ["K-{lead_id}", "{source}:{lead_id}"]]
+    {
+        let harness = Harness::start(|config| {
+            with_contacts(config);
+            form_keys(config, first);
+        });
+        let mut harness = harness.await;
         send(&harness, 0, &ada("+49 30 901820", "A call")).await;
-        convert(&harness, true).await;
-        if forms_keys_otherwise {
-            harness = harness.restarted(with_a_second_source).await;
+        harness.order("convert", json!({ "id": only(&harness, "Lead").await["id"] })).await;
+        if first != then {
+            harness = harness.restarted(|config| form_keys(config, then)).await;
         }
         send(&harness, 60, &ada("+49 30 901821", "A call")).await;
-        let key = if forms_keys_otherwise { "klozeo:cl_1" } else { "cl_1" };
+        let key = then.replace("{source}", "klozeo").replace("{lead_id}", "cl_1");
         assert_eq!(only(&harness, "Contact").await["fields"]["Lead_System_Id__c"], key);
         let harness = harness.restarted(with_opportunities_by_now).await;
         send(&harness, 120, &ada("+49 30 901822", "A call")).await;

@@ -246,7 +246,7 @@ fn classify_one(status: u16, retry_after: Option<Duration>, error: &ApiError) ->
         Class::Throttle => CrmError::Throttled { code: known.name, retry_after },
         Class::Retry | Class::TooMuch => CrmError::Unavailable { code, detail: message },
         Class::Trigger if names_a_passing_cause(&message) => CrmError::Unavailable { code, detail: message },
-        Class::Refused if says_that_the_record_is_missing(error) => CrmError::Gone { code, merged_into: None },
+        Class::Refused if says_that_the_record_is_missing(status, error) => CrmError::Gone { code, merged_into: None },
         Class::Trigger | Class::Refused => {
             CrmError::Refused { code, message, fields: error.fields.iter().map(|name| name.as_str().into()).collect() }
         }
@@ -306,11 +306,12 @@ fn names_a_passing_cause(message: &str) -> bool {
     ["UNABLE_TO_LOCK_ROW", "LIMIT_EXCEEDED", "LimitException"].iter().any(|cause| message.contains(cause))
 }
 
-/// The same code says that a referenced record is missing (then a field is named) or that the written one is.
-fn says_that_the_record_is_missing(error: &ApiError) -> bool {
+/// The same code says that a referenced record is missing (then a field is named) or that the written one is: of a record
+/// with an address of its own in the status, of others in the text, which is in our user's language.
+fn says_that_the_record_is_missing(status: u16, error: &ApiError) -> bool {
     error.code == "INVALID_CROSS_REFERENCE_KEY"
         && error.fields.is_empty()
-        && error.message.eq_ignore_ascii_case("invalid cross reference id")
+        && (status == 404 || error.message.eq_ignore_ascii_case("invalid cross reference id"))
 }
 
 /// The text without the query that Salesforce repeats in it, with a caret under the trouble: queries hold people's data.
@@ -337,8 +338,6 @@ fn drifted_field(error: &ApiError) -> Option<FieldName> {
     is_name.then(|| name.into())
 }
 
-/// The records that are there already: all that the duplicate rule matched, else the one at the end of
-/// `duplicate value found: Ext__c duplicates value on record with id: 00Q…`.
 /// The fields whose value another record holds: listed, or named as in "duplicate value found: Key__c duplicates value on
 /// record with id: 00Q…".
 fn taken_fields(error: &ApiError) -> Vec<FieldName> {
@@ -351,6 +350,8 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_')
 }
 
+/// The records that are there already: all that the duplicate rule matched, else the one at the end of
+/// `duplicate value found: Ext__c duplicates value on record with id: 00Q…`.
 fn duplicates_of(error: &ApiError) -> Vec<RecordRef> {
     let listed =
         error.duplicate.iter().flat_map(|result| &result.match_results).flat_map(|result| &result.match_records);

@@ -27,6 +27,7 @@ pub(super) fn plan_queries<'a>(readers: &'a [Reader<'a>], keys: &[MatchKeys]) ->
 /// record.
 pub(super) fn of_converted(keys: &[MatchKeys]) -> impl Iterator<Item = Key> {
     keys.iter().flat_map(|keys| match &keys.opportunity {
+        Some(OpportunityKey::MadeOf(record)) => vec![Key::Id(full_id(record.id.as_str()))],
         Some(OpportunityKey::OfConverted { external_ids, email }) => {
             let email = email.as_deref().map(|email| Key::Email(lower(email)));
             external_ids.iter().map(|key| Key::ExternalId(key.trim().to_owned())).chain(email).collect()
@@ -37,9 +38,11 @@ pub(super) fn of_converted(keys: &[MatchKeys]) -> impl Iterator<Item = Key> {
 
 /// What conversions made of the records that one lead's keys found, or of those with its keys: as the strongest key tells.
 pub(super) fn conversions(found: &Found, keys: &MatchKeys, hits: &[(usize, MatchedBy)]) -> Vec<Conversion> {
-    let (mut known, mut with_our_key, mut with_address): (_, Vec<usize>, &[usize]) = (None, Vec::new(), &[]);
+    let (mut known, mut of_record, mut with_our_key, mut with_address): (_, _, Vec<usize>, &[usize]) =
+        (None, None, Vec::new(), &[]);
     match &keys.opportunity {
         Some(OpportunityKey::Known(opportunity)) => known = keys.linked.as_ref().zip(Some(opportunity)),
+        Some(OpportunityKey::MadeOf(record)) => of_record = found.place(record),
         Some(OpportunityKey::OfConverted { external_ids, email }) => {
             with_our_key = external_ids.iter().flat_map(|key| found.with_our_key(key)).copied().collect();
             with_address = email.as_deref().map_or(&[], |email| found.with_address(email));
@@ -55,6 +58,7 @@ pub(super) fn conversions(found: &Found, keys: &MatchKeys, hits: &[(usize, Match
     let mut made: Vec<(MatchedBy, usize, &RecordRef)> = hits
         .iter()
         .copied()
+        .chain(of_record.map(|place| (place, MatchedBy::Link)))
         .chain(with_our_key.into_iter().map(|place| (place, MatchedBy::ExternalId)))
         .chain(with_address.into_iter().map(|place| (place, MatchedBy::Email)))
         .filter_map(|(place, by)| Some((by, place, found.opportunities.get(&place)?)))

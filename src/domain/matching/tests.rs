@@ -158,6 +158,23 @@ fn a_converted_lead_and_its_contact_are_one_person() {
 }
 
 #[test]
+fn of_what_a_record_became_and_was_deleted_a_person_decides_unless_our_key_is_on_it() {
+    let mut rules = rules(OnAmbiguous::Review);
+    rules.others.insert("Contact".into());
+    let choose_by = |by: MatchedBy, became: &str, answers: &[Resolution]| {
+        let mut lead = hit("Lead/1 Ada Lovelace", by);
+        lead.record.became = Some(reference(became));
+        let found = Candidates { found: vec![lead], ..Candidates::default() };
+        told(choose(&ada(), None, &found, answers, &rules))
+    };
+    for became in ["Contact/2", "Lead/3"] {
+        assert_eq!(choose_by(Email, became, &[]), "ask Lead/1");
+        assert_eq!(choose_by(Email, became, &[answer(Choice::Create, &["Lead/1"])]), "nobody");
+        assert_eq!(choose_by(ExternalId, became, &[]), format!("Lead/1 became {became}"));
+    }
+}
+
+#[test]
 fn a_linked_lead_is_its_record_whatever_else_is_found() {
     let link = Link {
         record: reference("Lead/1"),

@@ -139,13 +139,15 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
             ..SyncPlan::without_record(Action::Hold { code: "match_conflict", detail })
         },
         Match::Gone => gone(input, rules),
-        Match::Became(candidate, other) => SyncPlan::without_record(Action::Hold {
-            code: "record_converted",
-            detail: format!(
-                "{} {} was converted to {} {}",
-                candidate.record.object, candidate.record.id, other.object, other.id
-            ),
-        }),
+        Match::Became(candidate, other) => {
+            let is_missing = rules.matching.writes(&other.object);
+            let (code, end) =
+                if is_missing { ("record_gone", ", which was deleted") } else { ("record_converted", "") };
+            let RecordRef { object, id } = candidate.record.reference();
+            let became = if object == other.object { "merged into" } else { "converted to" };
+            let detail = format!("{object} {id} was {became} {} {}{end}", other.object, other.id);
+            SyncPlan::without_record(Action::Hold { code, detail })
+        }
         Match::Elsewhere(record) => SyncPlan::without_record(Action::Skip {
             code: "other_object",
             detail: format!("a person linked the lead to {} {}, which is not written to", record.object, record.id),
@@ -170,7 +172,8 @@ fn into_its_record(input: &PlanInput<'_>, candidate: &Candidate, before: &PlanIn
     if let Some(doubt) = doubt::of(input, candidate, before.link, &now, rules) {
         return doubt.linked_only(input, candidate, &lasting, rules);
     }
-    let plan = into_record(input, candidate, &now, &lasting, rules);
+    let mut plan = into_record(input, candidate, &now, &lasting, rules);
+    opportunity::keep_converted(&mut plan, before);
     opportunity::add(company::add(plan, input, Some(&candidate.record), rules), before, all)
 }
 

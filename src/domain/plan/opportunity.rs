@@ -11,7 +11,7 @@ use crate::domain::envelope::TimeFormat;
 use crate::domain::ids::{FieldName, RecordRef};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{FieldRow, Given};
-use crate::domain::matching::MatchedBy;
+use crate::domain::matching::{Candidate, MatchedBy};
 use crate::domain::opportunity::{Conversion, OpportunityKey, OpportunityObject};
 use crate::domain::record::CrmValue;
 use crate::domain::time::Timestamp;
@@ -92,6 +92,43 @@ fn known(link: &Link, rules: &SyncRules) -> Option<RecordRef> {
     }
 }
 
+/// Under which a link keeps the record that was converted into the linked one: its kind beside its ID.
+const CONVERTED: &str = "Converted.Id";
+
+/// The record of the lead's that was converted into the linked one.
+fn converted(link: &Link) -> Option<RecordRef> {
+    match link.bases.get(&CONVERTED.into()) {
+        Some(BasePair { lead: CrmValue::Text(object), crm: CrmValue::Text(id) }) => {
+            Some(RecordRef { object: object.as_str().into(), id: id.as_str().into() })
+        }
+        _ => None,
+    }
+}
+
+/// Keeps in mind which record of the lead's was converted into the person's, also while opportunities are not written to: it
+/// tells its opportunity for good, and the lead is linked to it no more.
+pub(super) fn keep_converted(plan: &mut SyncPlan, input: &PlanInput<'_>) {
+    let Some((person, _)) = &plan.matched else { return };
+    let was_converted = |candidate: &&Candidate| {
+        let into_another_kind =
+            candidate.record.became.as_ref().is_some_and(|next| next.object != candidate.record.object);
+        into_another_kind && input.found.end_of(candidate).is_ok_and(|end| end.record.reference() == *person)
+    };
+    let found: Vec<&Candidate> = input.found.found.iter().filter(was_converted).collect();
+    let strongest = found.iter().map(|candidate| candidate.by).min();
+    let mut strongest = found.iter().filter(|candidate| Some(candidate.by) == strongest);
+    let is_its_own =
+        |by: MatchedBy| plan.owner || by == MatchedBy::ExternalId || input.link.is_some_and(|link| link.owner);
+    let pair = match (strongest.next(), strongest.next()) {
+        (Some(one), None) if is_its_own(one.by) => {
+            let RecordRef { object, id } = one.record.reference();
+            Some(BasePair { lead: CrmValue::Text(object.to_string()), crm: CrmValue::Text(id.to_string()) })
+        }
+        _ => input.link.and_then(|link| link.bases.get(&CONVERTED.into())).cloned(),
+    };
+    plan.bases.extend(pair.map(|pair| (CONVERTED.into(), pair)));
+}
+
 /// By what the opportunity of a linked lead is looked up, unless there is none or the lead says nothing new of it, and nobody
 /// asked. A record that is not converted has none, and one that is says so itself.
 pub(super) fn key(
@@ -112,6 +149,9 @@ pub(super) fn key(
         return (is_news || asked_for).then_some(OpportunityKey::Known(opportunity));
     }
     let is_to_be_found = (base.is_none() || asked_for) && shows_conversions(of, rules);
+    if let Some(record) = converted(link).filter(|_| is_to_be_found) {
+        return Some(OpportunityKey::MadeOf(record));
+    }
     let email = || {
         let sides = sides_of(lead, Blanks::Yield, Given::times(times), rules);
         text_of(&sides, FieldRow::is_address).filter(|_| rules.matching.by.contains(&MatchedBy::Email))
@@ -125,7 +165,8 @@ pub(super) fn key(
             .cloned()
             .chain([own.now.clone(), lead.key.id.as_str().trim().to_owned()])
             .collect(),
-        email: if link.matched_by == MatchedBy::Email { email() } else { None },
+        // A record that is another lead's was made of that one's.
+        email: if link.owner && link.matched_by == MatchedBy::Email { email() } else { None },
     })
 }
 

@@ -98,6 +98,29 @@ async fn a_composite_is_one_call_whose_parts_refer_to_each_other() {
 }
 
 #[tokio::test]
+async fn a_composite_of_all_or_none_binds_its_collections_together_whatever_they_say() {
+    let org = Org::start().await;
+    let kept = org.lead(json!({})).await;
+    let url = format!("{DATA}/composite/sobjects");
+    let refused = json!({ "attributes": { "type": "Lead" }, "LastName": "No company" });
+    let create = |body: Json| json!({ "method": "POST", "url": url, "referenceId": "w", "body": body });
+    let parts = [
+        create(json!({ "records": [lead("One", "1"), refused] })),
+        create(json!({ "allOrNone": false, "records": [lead("One", "1"), refused] })),
+        json!({ "method": "DELETE", "url": format!("{url}?ids={kept},00Q000000000000AAA"), "referenceId": "d" }),
+        json!({ "method": "DELETE", "url": format!("{url}?ids={kept},00Q000000000000AAA&allOrNone=false"), "referenceId": "d" }),
+    ];
+    for part in parts {
+        let (_, answer) = org.post("composite", json!({ "allOrNone": true, "compositeRequest": [part] })).await;
+        let told = &answer["compositeResponse"][0]["body"][0];
+        assert_eq!(told["errors"][0]["statusCode"], "ALL_OR_NONE_OPERATION_ROLLED_BACK", "{answer}");
+        assert_eq!(org.leads().await, 1);
+    }
+    let (status, answer) = org.call(Method::DELETE, "composite/sobjects", None).await;
+    assert_eq!((status, code(&answer)), (400, "REQUIRED_FIELD_MISSING"), "no ids");
+}
+
+#[tokio::test]
 async fn a_collated_query_does_not_wait_for_the_write_ahead_of_it() {
     let org = Org::start().await;
     let parts = json!([

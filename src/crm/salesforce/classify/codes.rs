@@ -54,6 +54,8 @@ const PERMISSION: &str = "Give the integration user's permission set the access 
 const ADMIN: &str = "Ask the Salesforce administrator; held leads are tried daily, and at once by a sync or a resync.";
 const GONE: &str = "Restore the record in Salesforce, or let the integration user see it; then sync the lead.";
 const CONVERTED: &str = "Nothing; the lead is looked up again and goes on as the contact that it became, where the mapping has rows for it.";
+const OLD_VERSION: &str = "Salesforce no longer speaks the configured API version.";
+const RAISE_VERSION: &str = "Raise api_version of the destination.";
 const FIX_OBJECT: &str = "Give the integration user's permission set read access to the object; `leadrelay check` names it. It is tried \
      again by itself, and at once when the destination is resumed.";
 
@@ -316,12 +318,8 @@ pub(super) const CODES: &[Code] = {
         code("DUPLICATE_DEVELOPER_NAME", Operator, "A field of that name exists already.", FIX_SCHEMA),
         code("METHOD_NOT_ALLOWED", Operator, "Salesforce does not offer what was asked.", REPORT),
         code("UNSUPPORTED_MEDIA_TYPE", Operator, "Salesforce does not read the form of our request.", REPORT),
-        code(
-            "UNSUPPORTED_API_VERSION",
-            Operator,
-            "Salesforce no longer speaks the configured API version.",
-            "Raise api_version of the destination.",
-        ),
+        code("UNSUPPORTED_API_VERSION", Operator, OLD_VERSION, RAISE_VERSION),
+        code("GONE", Operator, OLD_VERSION, RAISE_VERSION),
     ]
 };
 

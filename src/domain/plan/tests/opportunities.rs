@@ -212,14 +212,15 @@ fn that_there_is_no_opportunity_is_kept_only_where_the_crm_would_show_it_and_who
     assert_eq!(kept(&plan), None);
     let linked = linked_to(&now, &plan);
     assert_eq!(key_by(&hiding, &ada_of("Call"), &linked, true), None, "nothing would tell");
-    assert_eq!(key(&ada_of("Call"), &linked), of_converted(None), "it is shown by now");
-    let by_address = Link { matched_by: MatchedBy::Email, ..linked.clone() };
+    let of_record = Some(OpportunityKey::MadeOf(found[0].reference()));
+    assert_eq!(key(&ada_of("Call"), &linked), of_record, "it is shown by now");
+    let by_address = Link { matched_by: MatchedBy::Email, bases: BTreeMap::new(), ..linked.clone() };
     assert_eq!(key(&ada_of("Call"), &by_address), of_converted(Some("ada@lovelace.example")));
 
     let none = linked_to(&now, &planned(&ada_of("Call"), &link(None), &found, Vec::new()));
     let rules = rules_with_opportunities();
     assert_eq!(key(&ada_of("Call"), &none), None);
-    assert_eq!(key_by(&rules, &ada_of("Call"), &none, true), of_converted(None));
+    assert_eq!(key_by(&rules, &ada_of("Call"), &none, true), of_record);
     let made = opportunity("0061", None);
     let plan = planned(&ada_of("Call"), &none, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
     assert!(plan.opportunity.is_some_and(|of| of.is_new));
@@ -255,4 +256,45 @@ fn an_opportunity_is_left_alone_while_it_is_not_sure_to_be_the_leads() {
         let plan = planned_by(rules, &lead, Some(&link(None)), &moved, made);
         assert_eq!(plan.opportunity.is_some(), plan.questions.is_empty());
     }
+}
+
+#[test]
+fn the_record_that_was_converted_into_the_leads_one_is_kept_in_mind_and_tells_for_good() {
+    let (now, made) = (contact("0031", None), opportunity("0061", None));
+    let found = [converted("00Q1", &now), now.clone()];
+    let without_rows = SyncRules { opportunity: None, ..rules_with_opportunities() };
+    let of_record = Some(OpportunityKey::MadeOf(found[0].reference()));
+    let plan = planned_by(&without_rows, &ada_of("Call"), Some(&link(None)), &found, Vec::new());
+    let linked = linked_to(&now, &plan);
+    assert_eq!(key(&ada_of("Call"), &linked), of_record);
+    // It stays in mind while nothing is asked, and when the Contact is merged.
+    let again = planned_by(&without_rows, &ada_of("Call"), Some(&linked), std::slice::from_ref(&now), Vec::new());
+    assert_eq!(key(&ada_of("Call"), &linked_to(&now, &again)), of_record);
+    let survivor = contact("0032", None);
+    let merged = CrmRecord { became: Some(survivor.reference()), ..now.clone() };
+    let moved = planned_by(&without_rows, &ada_of("Call"), Some(&linked), &[merged, survivor.clone()], Vec::new());
+    assert_eq!(key(&ada_of("Call"), &linked_to(&survivor, &moved)), of_record);
+    let plan = planned(&ada_of("Call"), &linked, std::slice::from_ref(&now), vec![conversion(&now, &made, true)]);
+    assert_eq!(filled(&plan), ["City", "NextStep"]);
+
+    // One that was merged before the other one was converted tells nothing; nor do several of one address.
+    let lead = converted("00Q2", &now);
+    let loser = CrmRecord { became: Some(lead.reference()), ..record("00Q1", None) };
+    let chain = [loser, lead.clone(), now.clone()];
+    let plan = planned_by(&without_rows, &ada_of("Call"), Some(&link(None)), &chain, Vec::new());
+    assert_eq!(key(&ada_of("Call"), &linked_to(&now, &plan)), Some(OpportunityKey::MadeOf(lead.reference())));
+    let several = [converted("00Q1", &now), converted("00Q2", &now), now.clone()];
+    let plan = planned_by(&without_rows, &ada_of("Call"), None, &several, Vec::new());
+    assert_eq!(key(&ada_of("Call"), &linked_to(&now, &plan)), of_converted(None));
+}
+
+#[test]
+fn what_was_made_of_another_leads_record_is_not_looked_up_for_a_sharer() {
+    let mut now = contact("0031", None);
+    now.fields.insert(ID_FIELD.into(), text("cl_other"));
+    let sharer = Link { owner: false, matched_by: MatchedBy::Email, ..link(None) };
+    let found = [converted("00Q1", &now), now.clone()];
+    let plan = planned(&ada_of("Call"), &sharer, &found, Vec::new());
+    let linked = Link { owner: plan.owner, matched_by: MatchedBy::Email, ..linked_to(&now, &plan) };
+    assert_eq!((plan.owner, key(&ada_of("Call"), &linked)), (false, of_converted(None)));
 }

@@ -101,6 +101,32 @@ fn what_became_of_a_record_that_is_not_written_to_is_a_persons_to_see_to() {
 }
 
 #[test]
+fn what_became_of_a_record_and_was_deleted_is_gone() {
+    let mut case = Case::linked(ConflictRule::LeadWins, None, None, None);
+    case.rules = with_contacts(ConflictRule::LeadWins);
+    let survivor = record("00Q2", None);
+    let merged = CrmRecord { became: Some(survivor.reference()), ..record("00Q1", None) };
+    for was in [converted("00Q1", &contact("0031", None)), merged] {
+        case.found = vec![(was, MatchedBy::Link)];
+        for (on, expected) in [(OnCrmDelete::Hold, "record_gone"), (OnCrmDelete::Unlink, "skip")] {
+            case.rules.on_crm_delete = on;
+            let told = match case.plan().action {
+                Action::Hold { code, .. } => code,
+                Action::Skip { .. } => "skip",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(told, expected);
+        }
+    }
+    // Found by our key, of which no second record can be made.
+    let lead = converted("00Q1", &contact("0031", None));
+    let mut case = Case::unlinked(vec![(lead, MatchedBy::ExternalId)]);
+    case.rules = with_contacts(ConflictRule::LeadWins);
+    let detail = "Lead 00Q1 was converted to Contact 0031, which was deleted".to_owned();
+    assert_eq!(case.plan().action, Action::Hold { code: "record_gone", detail });
+}
+
+#[test]
 fn a_lead_whose_record_is_of_a_kind_without_rows_any_more_is_held() {
     let linked = contact("0031", Some("2"));
     let mut case = Case::linked(ConflictRule::LeadWins, None, Some("Berlin"), None);
