@@ -197,6 +197,11 @@ fn route(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8
         (&Method::GET, ["stats"]) => Ok(Answer::json(200, world.stats())),
         (&Method::GET, ["requests"]) => Ok(Answer::json(200, world.requests.to_json())),
         (&Method::POST, ["fields"]) => fields::add(world, read(body)?),
+        (&Method::DELETE, ["fields"]) if body.is_empty() => {
+            let hide = parameter("hide") == Some("true");
+            let asked = json!({ "object": parameter("object"), "name": parameter("name"), "hide": hide });
+            fields::remove(world, &read(asked.to_string().as_bytes())?)
+        }
         (&Method::DELETE, ["fields"]) => fields::remove(world, &read(body)?),
         (&Method::POST, ["limits"]) => {
             let limits: Limits = read(body)?;
