@@ -78,7 +78,8 @@ pub(super) async fn load_pauses(store: &PostgresStore) -> StoreResult<Vec<Pause>
 
 /// Appends to the audit log.
 pub(super) async fn record_audit(store: &PostgresStore, entry: &AuditEntry) -> StoreResult<()> {
-    append_audit(&mut *store.pool.acquire().await?, entry).await
+    let mut db = store.pool.acquire().await?;
+    append_audit(&mut db, entry).await
 }
 
 /// The same as a part of the change that it tells of.
