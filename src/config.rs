@@ -31,7 +31,7 @@ pub use secret::Secret;
 pub use server::ServerConfig;
 pub use sources::SourceConfig;
 pub use store::{ServerUrl, StoreConfig, StoreUrl};
-pub use values::Percent;
+pub use values::{Percent, parse_duration};
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -174,8 +174,8 @@ pub trait Store: EventLog + Shared + RefusedRequests {
 
     async fn list_conflicts(&self, filter: &ConflictFilter, page: &Page) -> StoreResult<Listed<ConflictRow>>;
     async fn load_conflict(&self, id: i64) -> StoreResult<Option<ConflictRow>>;
-    /// Stores a person's answer with both halves seen, closes the conflict and marks the lead dirty, together, if the
-    /// conflict is open and still at this revision.
+    /// Stores a person's answer with both halves seen, closes the conflict, marks the lead dirty and writes down who did it,
+    /// together, if the conflict is open and still at this revision.
     async fn resolve_conflict(&self, answer: &Answer) -> StoreResult<Answered>;
 
     /// Closes open questions about fields that are none of these: their rows are no longer in the mapping. So, too, those about
@@ -196,11 +196,12 @@ pub trait Store: EventLog + Shared + RefusedRequests {
 
     /// Links a lead to a record by a person's order, or unlinks it. What it owned before goes to its heir; the lead's open
     /// conflicts there close; it is owed now, whatever refused it before. A lead that is unlinked is not taken for that
-    /// record again by itself.
+    /// record again by itself. Who ordered it is written down with it.
     async fn order_link(&self, order: &LinkOrder) -> StoreResult<Ordered>;
 
     /// Excludes a lead from syncing, or includes it again. What an excluded lead owned goes to its heirs, its open conflicts
-    /// close, and what is owed for it is dropped. `false`: nothing is known of the lead, or it was so already.
+    /// close, and what is owed for it is dropped. Who did it is written down with it. `false`: nothing is known of the lead, or
+    /// it was so already.
     async fn set_excluded(&self, exclusion: &Exclusion) -> StoreResult<bool>;
 
     /// Appends what was done in a CRM to the sync log, by itself: it is told even if what it was done for fails.
@@ -234,10 +235,13 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     /// What each source sent, kept by the process since its start and by the store before.
     async fn source_figures(&self, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures>;
 
+    /// Pauses a destination, and writes down who did it. A pause that is there already is replaced.
     async fn pause(&self, pause: &Pause) -> StoreResult<()>;
-    async fn resume(&self, destination: &DestinationName) -> StoreResult<bool>;
+    /// Ends a pause, and writes down who did it; `false`: there was none.
+    async fn resume(&self, destination: &DestinationName, by: &str, now: Timestamp) -> StoreResult<bool>;
     async fn load_pauses(&self) -> StoreResult<Vec<Pause>>;
 
+    /// Writes down what somebody did by other means than those above.
     async fn record_audit(&self, entry: &AuditEntry) -> StoreResult<()>;
     async fn list_audit(&self, page: &Page) -> StoreResult<Listed<AuditRow>>;
 

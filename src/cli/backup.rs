@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args as Arguments;
+use serde_json::json;
 
 use super::exit::{Exit, WrongUsage};
 use super::output;
@@ -14,6 +15,9 @@ use crate::config::{Config, StoreUrl};
 pub(super) struct Args {
     /// The file to write; it must not be there yet.
     file: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Writes a consistent copy beside the running service, which waits for nothing meanwhile.
@@ -29,6 +33,11 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<Exit> {
         return Err(WrongUsage(format!("there is no database {} to copy", database.display())).into());
     }
     database::back_up(database, &args.file).await?;
-    output::print(&format!("{} is a whole copy of the database", args.file.display()))?;
+    if args.json {
+        let (database, file) = (database.display().to_string(), args.file.display().to_string());
+        output::print_json(&json!({ "database": database, "file": file }))?;
+    } else {
+        output::print(&format!("{} is a whole copy of the database", args.file.display()))?;
+    }
     Ok(Exit::Good)
 }

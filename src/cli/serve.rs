@@ -1,12 +1,12 @@
 //! `leadrelay serve`: the service.
 
-use std::io::{self, Write};
 use std::process;
 
 use anyhow::{Context, Result};
 use tracing::{info, warn};
 
 use super::exit::Exit;
+use super::output;
 use super::signals::{Order, Signals};
 use crate::app::{App, Loader};
 use crate::clock::Clock;
@@ -28,8 +28,10 @@ pub(super) async fn run(config: &Config, load: Loader) -> Result<Exit> {
             return Ok(Exit::Good);
         }
     };
-    if let Some(token) = &app.made_token {
-        announce(token);
+    if let Some(token) = &app.made_token
+        && let Err(error) = announce(token)
+    {
+        warn!("the token that was made cannot be printed: {error:#}");
     }
     let signal = loop {
         match signals.next().await {
@@ -50,7 +52,8 @@ pub(super) async fn run(config: &Config, load: Loader) -> Result<Exit> {
 }
 
 /// Not a log line: logs are kept and sent around, and a token does not belong there.
-fn announce(token: &str) {
-    let text = format!("\n  No admin token is configured. For this run only, an operator's token is:\n\n  {token}\n\n");
-    let _ = io::stderr().write_all(text.as_bytes());
+fn announce(token: &str) -> Result<()> {
+    output::print(&format!(
+        "\n  No admin token is configured. For this run only, an operator's token is:\n\n  {token}\n"
+    ))
 }

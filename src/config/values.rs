@@ -48,22 +48,24 @@ impl fmt::Display for Percent {
     }
 }
 
-/// A length of time: `5s`, `30m`, `0ms`.
-pub(super) fn duration(item: &Item<'_>) -> Result<Duration, Wrong> {
+/// Reads a length of time: `5s`, `30m`, `0ms`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
-    let text = item.text()?;
-    let parsed = number_and_unit(&text).and_then(|(number, unit)| {
-        let millis = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        Some(Duration::from_millis(number.checked_mul(millis)?)).filter(|length| *length <= LONGEST)
-    });
-    parsed.ok_or_else(|| {
+    let (number, unit) = number_and_unit(text)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(number.checked_mul(millis)?)).filter(|length| *length <= LONGEST)
+}
+
+/// A length of time.
+pub(super) fn duration(item: &Item<'_>) -> Result<Duration, Wrong> {
+    parse_duration(&item.text()?).ok_or_else(|| {
         Wrong::new(
             format!("{} is no length of time", item.shown()),
             "write a whole number and ms, s, m, h or d, such as \"30s\"",

@@ -84,7 +84,8 @@ impl ApiError {
                 (StatusCode::NOT_FOUND, "not-found", "There is nothing here", Some(detail.into()))
             }
             ApiError::MethodNotAllowed(_) => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not know this method", None)
+                let detail = some("The header Allow names the methods that it knows.");
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not know this method", detail)
             }
             ApiError::Unauthorized(by) => {
                 let detail = some(match by {

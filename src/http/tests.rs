@@ -4,3 +4,4 @@ mod admin;
 mod fixtures;
 mod sockets;
 mod webhooks;
+mod wrong_requests;

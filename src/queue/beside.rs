@@ -4,7 +4,7 @@
 use super::batch::{Batch, Member, Planned, Report, new_request_id};
 use super::lease::Lease;
 use super::settle::Settling;
-use super::verdict::Verdict;
+use super::verdict::{Verdict, in_hand, waiting};
 use super::writes::Call;
 use crate::clock::SinceBoot;
 use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
@@ -112,16 +112,13 @@ impl Settling<'_> {
     pub(super) fn keep_owed(&self, planned: &mut Planned, settlement: &mut Settlement) {
         let Some(owed) = planned.owed.take().filter(|_| settlement.end == JobEnd::Done) else { return };
         settlement.end = match owed {
-            Owed::InHand => JobEnd::Retry {
-                due_at: settlement.now.after(self.batch.destination.settings.retry.first),
-                error: "another batch has the lead's company or opportunity in hand".to_owned(),
-                failed: false,
-            },
+            Owed::InHand => in_hand(
+                settlement.now.after(self.batch.destination.settings.retry.first),
+                "another batch has the lead's company or opportunity in hand",
+            ),
             Owed::Failed(error) => match self.verdict(&error, &planned.member, "beside") {
                 Verdict::End(end, _) => end,
-                Verdict::Wait => {
-                    JobEnd::Retry { due_at: settlement.now, error: format!("{}: {error}", error.code()), failed: false }
-                }
+                Verdict::Wait => waiting(settlement.now, &error),
             },
         };
     }

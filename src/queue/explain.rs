@@ -159,6 +159,7 @@ impl Destination {
         let times = self.times_of(&member.lead.key.source);
         let says = of_its_kind.map(|of| said(&member.lead, times, &found.owners, of)).unwrap_or_default();
         let mut plan = with_agreed(plan, &found, &rules, why, &says);
+        name_conflicts(&mut plan, &member.work.open_conflicts);
         let mut waits: Vec<Wait> = self.ask_as_the_crm_did(&mut plan, &member).await?.into_iter().collect();
         if more_events {
             waits.push(Wait {
@@ -300,6 +301,16 @@ impl Destination {
 fn asked<'m>(plan: &SyncPlan, member: &'m Member) -> Option<&'m OpenConflict> {
     let is_asked = plan.questions.iter().any(|question| question.kind == ConflictKind::Match);
     member.work.open_conflicts.iter().find(|open| is_asked && open.kind == ConflictKind::Match)
+}
+
+/// Says of each field that waits for a person in which conflict it is asked about.
+fn name_conflicts(plan: &mut SyncPlan, open: &[OpenConflict]) {
+    let waits = |decision: &&mut Decision| decision.rule == Rule::Review && decision.note.is_none();
+    for decision in plan.decisions.iter_mut().filter(waits) {
+        if let Some(open) = open.iter().find(|open| open.field.as_ref() == Some(&decision.field)) {
+            decision.note = Some(format!("nothing is written until a person answers conflict {}", open.id));
+        }
+    }
 }
 
 /// What lets a write pass the duplicate rule of the CRM that asked this.

@@ -13,7 +13,7 @@ use tracing::error;
 
 use super::batch::{Batch, INTERNAL_ERROR, Member, Planned, Report};
 use super::left_out::{assigned_to_inactive, without_refused};
-use super::verdict::{Verdict, after_error, refused, refused_with_all, still_refused};
+use super::verdict::{Verdict, after_error, in_hand, refused, refused_with_all, still_refused, waiting};
 use super::writes::{Sent, known_before};
 use crate::crm::{CrmError, WriteResult};
 use crate::domain::job::MAY_LAND_FOR;
@@ -90,7 +90,8 @@ impl Settling<'_> {
                 if let Some(link) = &member.work.link {
                     settlement.link = LinkChange::Remove { planned_with: link.revision };
                 }
-                settlement.end = JobEnd::Retry { due_at: settlement.now, error: detail.clone(), failed: false };
+                let (code, detail) = ("record_gone".to_owned(), detail.clone());
+                settlement.end = JobEnd::Retry { due_at: settlement.now, code, detail, failed: false };
             }
             Action::Refuse { code, message, .. } => {
                 self.refuse(&mut settlement, &mut row, &member, &plan, code, message);
@@ -311,8 +312,8 @@ impl Settling<'_> {
     /// needs is looked for after `wait`.
     pub fn left(&self, mut planned: Planned, wait: Duration) -> Settlement {
         let mut settlement = self.blank_settlement(&planned.member.job);
-        let error = "another replica has this lead, its person or its record in hand".to_owned();
-        settlement.end = JobEnd::Retry { due_at: settlement.now.after(wait), error, failed: false };
+        settlement.end =
+            in_hand(settlement.now.after(wait), "another replica has this lead, its person or its record in hand");
         settlement.wrote = true;
         self.take_what_was_before(&mut planned, &mut settlement);
         if let Some(row) = settlement.log.last_mut() {
@@ -363,8 +364,7 @@ impl Settling<'_> {
                 row.outcome = if stays_owed { Outcome::Retry } else { outcome };
             }
             Verdict::Wait => {
-                let error = format!("{}: {error}", error.code());
-                settlement.end = JobEnd::Retry { due_at: settlement.now, error, failed: false };
+                settlement.end = waiting(settlement.now, error);
                 row.outcome = Outcome::Retry;
             }
         }
@@ -386,10 +386,7 @@ impl Settling<'_> {
         self.take_what_was_before(&mut planned, &mut settlement);
         let (end, outcome) = match self.verdict(error, &planned.member, "company") {
             Verdict::End(end, outcome) => (end, outcome),
-            Verdict::Wait => {
-                let error = format!("{}: {error}", error.code());
-                (JobEnd::Retry { due_at: settlement.now, error, failed: false }, Outcome::Retry)
-            }
+            Verdict::Wait => (waiting(settlement.now, error), Outcome::Retry),
         };
         settlement.left_alone = self.left_alone(&planned.member, false, &end);
         settlement.end = end;

@@ -140,8 +140,12 @@ mod tests {
                 again: false,
             }
         };
-        let again =
-            |second| JobEnd::Retry { due_at: Timestamp::from_seconds(second), error: String::new(), failed: true };
+        let again = |second| JobEnd::Retry {
+            due_at: Timestamp::from_seconds(second),
+            code: String::new(),
+            detail: String::new(),
+            failed: true,
+        };
         let settlements = [
             settled("k-1", "no_answer", again(30)),
             settled("k-2", "server_error", again(5)),

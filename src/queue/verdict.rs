@@ -65,8 +65,8 @@ pub fn after_error(
             return Verdict::End(end, Outcome::Dead);
         }
         let delay = backoff(job.attempt, policy, jitter).max(least.unwrap_or_default());
-        let error = format!("{code}: {detail}");
-        Verdict::End(JobEnd::Retry { due_at: now.after(delay), error, failed: true }, outcome)
+        let (code, detail) = (code.clone(), detail.clone());
+        Verdict::End(JobEnd::Retry { due_at: now.after(delay), code, detail, failed: true }, outcome)
     };
     // Under the words that planning uses for what it finds so.
     let hold = |code: &str| {
@@ -130,6 +130,16 @@ fn tried_again_at(refusal: &Refusal) -> Timestamp {
     refusal.at.after(if refusal.tries < 3 { DAY } else { DAY * 7 })
 }
 
+/// The end of an attempt that a closed gate ended: it is due at once, and waits there.
+pub fn waiting(now: Timestamp, error: &CrmError) -> JobEnd {
+    JobEnd::Retry { due_at: now, code: error.code().to_owned(), detail: error.to_string(), failed: false }
+}
+
+/// The end of an attempt that has to wait for another one.
+pub fn in_hand(due_at: Timestamp, detail: &str) -> JobEnd {
+    JobEnd::Retry { due_at, code: "in_hand".to_owned(), detail: detail.to_owned(), failed: false }
+}
+
 /// When a lead is due that was refused together with most others: the first probe carries those not refused yet.
 pub fn after_the_probe(until: Timestamp) -> Timestamp {
     until.after(Duration::from_secs(1))
@@ -141,7 +151,7 @@ pub fn refused_with_all(end: JobEnd, refusing: Option<&(String, Timestamp)>) -> 
     match (end, refusing) {
         (JobEnd::Dead { code, detail, refusal: Some(_), .. }, Some((refused_with, until))) if code == *refused_with => {
             let due_at = after_the_probe(*until);
-            JobEnd::Retry { due_at, error: format!("{code}: {detail}"), failed: true }
+            JobEnd::Retry { due_at, code, detail, failed: true }
         }
         (end, _) => end,
     }

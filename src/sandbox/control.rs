@@ -197,6 +197,14 @@ fn route(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8
         (&Method::GET, ["stats"]) => Ok(Answer::json(200, world.stats())),
         (&Method::GET, ["requests"]) => Ok(Answer::json(200, world.requests.to_json())),
         (&Method::POST, ["fields"]) => fields::add(world, read(body)?),
+        (&Method::DELETE, ["fields"]) if body.is_empty() => {
+            let value = |(name, text): &(String, String)| {
+                let value = if name == "hide" { json!(text == "true") } else { json!(text) };
+                (name.clone(), value)
+            };
+            let asked: Map<String, Json> = parameters.iter().map(value).collect();
+            fields::remove(world, &read(json!(asked).to_string().as_bytes())?)
+        }
         (&Method::DELETE, ["fields"]) => fields::remove(world, &read(body)?),
         (&Method::POST, ["limits"]) => {
             let limits: Limits = read(body)?;

@@ -1,7 +1,7 @@
 //! The command line: what it prints, and how it ends.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -80,6 +80,17 @@ fn a_wrong_configuration_ends_with_2_and_names_every_mistake_with_its_line() {
     let (code, out, _) = run(folder.path(), &["check", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, report["configuration"]["errors"].as_array().unwrap().len()), (2, 2), "{report}");
+}
+
+#[test]
+fn a_token_that_is_made_at_start_is_a_result_and_no_log_line() {
+    let free = "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    let folder = folder(&format!("{free}{CONFIGURATION}"));
+    let served = leadrelay(folder.path(), &["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut serving = Serving(served.unwrap());
+    let mut said = BufReader::new(serving.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let is_token = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(said.any(|line| is_token(line.trim())), "it ended without a token");
 }
 
 #[test]
@@ -190,7 +201,9 @@ fn a_backup_is_a_database_and_never_takes_the_place_of_a_file() {
     let folder = folder(CONFIGURATION);
     assert_eq!(run(folder.path(), &["backup", "copy.db"]).0, 2, "there is nothing to copy");
     assert_eq!(run(folder.path(), &["migrate"]).0, 0);
-    assert_eq!(run(folder.path(), &["backup", "copy.db"]).0, 0);
+    let (code, out, _) = run(folder.path(), &["backup", "copy.db", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, told["file"].as_str(), told["database"].as_str()), (0, Some("copy.db"), Some("leadrelay.db")));
     let copy = fs::read(folder.path().join("copy.db")).unwrap();
     assert!(copy.starts_with(b"SQLite format 3\0"));
     let (code, _, err) = run(folder.path(), &["backup", "copy.db"]);

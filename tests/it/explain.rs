@@ -107,9 +107,8 @@ async fn a_resync_by_filter_touches_only_its_leads() {
     assert_eq!(harness.admin_post("resync", wanted).await["leads"], 2);
     let logged = |seen: &Json| seen["items"].as_array().unwrap().len();
     let before = logged(&harness.admin("sync-log").await);
-    let run =
-        harness.admin_post("resync", json!({ "destination": "salesforce", "email": "DL_1@lovelace.example" })).await;
-    assert_eq!(run["leads"], 1, "{run}");
+    let run = harness.admin_post("resync", json!({ "email": "DL_1@lovelace.example" })).await;
+    assert_eq!((&run["leads"], &run["destinations"][0]["destination"]), (&json!(1), &json!("salesforce")), "{run}");
     let done = harness.until(&format!("runs/{}", run["run"]), |run| run["state"] == "done").await;
     assert_eq!((&done["done"], &done["total"]), (&json!(1), &json!(1)), "{done}");
     harness.settled().await;
@@ -208,6 +207,7 @@ async fn a_record_that_waits_for_a_person_or_was_left_alone_by_one_is_explained_
     );
     let asked = format!("nothing is written until a person answers conflict {}", conflict["id"]);
     assert_eq!(city["note"], asked);
+    assert_eq!(explained["plan"]["questions"][0]["conflict"], conflict["id"], "{explained}");
 
     harness.admin_post(&format!("conflicts/{}/resolve", conflict["id"]), json!({ "choose": "crm" })).await;
     harness.settled().await;

@@ -83,7 +83,7 @@ async fn an_event_revives_a_dead_letter_and_leaves_a_back_off_alone(fixture: Fix
     fixture.accept(event("ada", "a")).await;
     let first = claim(10);
     let jobs = fixture.store.claim_jobs(&first).await.unwrap();
-    let retry = JobEnd::Retry { due_at: secs(500), error: "busy".to_owned(), failed: true };
+    let retry = retry(secs(500), true);
     let settled = fixture.store.settle(vec![Settlement { end: retry, ..settlement(first.token, &jobs[0], 11) }]).await;
     assert!(matches!(settled[..], [Ok(Settled::Recorded { again: false })]));
     fixture.accept(NewEvent { received_at: secs(20), ..event("ada", "b") }).await;

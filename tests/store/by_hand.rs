@@ -6,6 +6,7 @@ use leadrelay::domain::plan::{Choice, ConflictKind, Question};
 use leadrelay::store::*;
 
 use crate::fixture::*;
+use crate::people::audited;
 
 on_both_stores! {
     a_link_by_hand_takes_effect_at_once_and_closes_what_was_open,
@@ -36,7 +37,7 @@ fn order(lead: &str, record_id: Option<&str>) -> LinkOrder {
 }
 
 fn exclusion(lead: &str, excluded: bool) -> Exclusion {
-    Exclusion { lead: key(lead), excluded, destinations: vec![crm()], now: secs(50) }
+    Exclusion { lead: key(lead), excluded, destinations: vec![crm()], by: "ops".to_owned(), now: secs(50) }
 }
 
 /// A folded lead with a link.
@@ -108,6 +109,8 @@ async fn unlinking_hands_the_record_on_and_keeps_the_lead_apart_from_it(fixture:
     fixture.store.order_link(&order("ada", None)).await.unwrap();
     let apart = fixture.work("ada").await.resolutions;
     assert_eq!(apart[0].seen_records, [record("r1"), record("r2")], "it is neither");
+    let unlinked = "ops: lead.unlink lead klozeo/ada crm";
+    assert_eq!(audited(&fixture).await, [unlinked, "ops: lead.link lead klozeo/ada crm: Lead r2", unlinked]);
 }
 
 async fn an_order_for_a_link_that_changed_since_is_not_carried_out(fixture: Fixture) {
@@ -144,6 +147,8 @@ async fn an_excluded_lead_owes_nothing_and_its_record_goes_to_its_sharer(fixture
     assert!(fixture.store.set_excluded(&exclusion("cy", false)).await.unwrap());
     assert_eq!(owner_of(&fixture, "r2").await, lives("cy"));
     assert_eq!(fixture.claim(51).await.iter().map(|job| &job.lead).collect::<Vec<_>>(), [&key("cy")]);
+    let told = ["exclude lead klozeo/ada", "exclude lead klozeo/cy", "include lead klozeo/cy"];
+    assert_eq!(audited(&fixture).await, told.map(|what| format!("ops: lead.{what}")));
 }
 
 async fn a_lead_in_hand_is_looked_at_once_more_when_it_was_excluded(fixture: Fixture) {
@@ -242,7 +247,7 @@ async fn a_resync_knows_by_which_rules_a_lead_was_left_alone(fixture: Fixture) {
     planned("ada", 50, by("f2", false), JobEnd::Done).await;
     check("f1", false, &["ada", "cleo"]).await;
     // An attempt that is made again says nothing; one that ended for good does.
-    let retry = JobEnd::Retry { due_at: secs(900), error: "away".to_owned(), failed: true };
+    let retry = retry(secs(900), true);
     planned("ada", 60, None, retry).await;
     check("f1", false, &["ada", "cleo"]).await;
     let held = JobEnd::Held { code: "match_conflict".to_owned(), detail: String::new(), look_again_at: None };

@@ -5,6 +5,7 @@ use leadrelay::domain::plan::{Choice, ConflictKind, Question};
 use leadrelay::store::*;
 
 use crate::fixture::*;
+use crate::people::audited;
 use crate::rows::*;
 
 on_both_stores! {
@@ -34,6 +35,7 @@ async fn a_resolution_closes_the_conflict_and_makes_the_job_due_together(fixture
     assert_eq!(fixture.count(due).await, 1);
     let again = fixture.store.resolve_conflict(&answer(4, Choice::Lead)).await.unwrap();
     assert!(matches!(again, Answered::Changed(_)), "{again:?}");
+    assert_eq!(audited(&fixture).await, ["ops: conflict.resolve conflict 1 choose value"]);
 }
 
 async fn an_answer_that_tells_people_apart_owes_the_deleted_owner_of_the_record_too(fixture: Fixture) {

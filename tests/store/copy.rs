@@ -158,7 +158,7 @@ fn end(n: usize, mut settlement: Settlement) -> Settlement {
             end: JobEnd::Dead { code: "c".into(), detail: "d".into(), refusal, look_again_at: again },
             ..settlement
         },
-        _ => Settlement { end: JobEnd::Retry { due_at: secs(80), error: "e".into(), failed: true }, ..settlement },
+        _ => Settlement { end: retry(secs(80), true), ..settlement },
     }
 }
 

@@ -379,6 +379,11 @@ pub fn announcement(token: LeaseToken, lead: &str, at_second: i64) -> Announceme
     }
 }
 
+/// A job that is tried again.
+pub fn retry(due_at: Timestamp, failed: bool) -> JobEnd {
+    JobEnd::Retry { due_at, code: "503".to_owned(), detail: "busy".to_owned(), failed }
+}
+
 /// The settlement of a claimed job that agreed, with one log row.
 pub fn settlement(token: LeaseToken, job: &ClaimedJob, at_second: i64) -> Settlement {
     Settlement {

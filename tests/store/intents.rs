@@ -79,7 +79,7 @@ async fn a_create_is_open_until_its_lead_has_a_record_or_it_can_land_no_more(fix
     for job in &jobs {
         let intent =
             fixture.store.announce(&announcement(first.token, job.lead.id.as_str(), 11)).await.unwrap()[0].unwrap();
-        let end = JobEnd::Retry { due_at: secs(13), error: "no answer".to_owned(), failed: true };
+        let end = retry(secs(13), true);
         let intents = vec![(intent.intent, IntentEnd::OpenUntil(secs(911)))];
         settlements.push(Settlement { intents, end, ..settlement(first.token, job, 12) });
     }

@@ -4,6 +4,7 @@ use leadrelay::domain::ids::{EventId, LeadKey};
 use leadrelay::store::*;
 
 use crate::fixture::*;
+use crate::people::audited;
 use crate::rows::*;
 
 on_both_stores! {
@@ -138,6 +139,11 @@ async fn runs_and_pauses_come_back_as_they_went_in(fixture: Fixture) {
     let pause = Pause { destination: "crm".into(), by: "ops".to_owned(), note: None, since: now, until: Some(now) };
     fixture.store.pause(&pause).await.unwrap();
     assert_eq!(fixture.store.load_pauses().await.unwrap(), [pause]);
-    assert!(fixture.store.resume(&"crm".into()).await.unwrap());
-    assert!(!fixture.store.resume(&"crm".into()).await.unwrap());
+    assert!(fixture.store.resume(&"crm".into(), "ada", micros(8)).await.unwrap());
+    assert!(!fixture.store.resume(&"crm".into(), "ada", micros(8)).await.unwrap());
+    let told = [
+        "ops: destination.pause destination crm until 1970-01-01T00:00:00.000007Z",
+        "ada: destination.resume destination crm",
+    ];
+    assert_eq!(audited(&fixture).await, told);
 }

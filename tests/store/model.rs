@@ -336,7 +336,7 @@ impl Pair {
                     let pause = Pause { destination: crm(), by: "ops".to_owned(), note: None, since: now, until: None };
                     self.store.pause(&pause).await.unwrap();
                 } else {
-                    prop_assert_eq!(self.store.resume(&crm()).await.unwrap(), self.paused);
+                    prop_assert_eq!(self.store.resume(&crm(), "ops", now).await.unwrap(), self.paused);
                 }
                 self.paused = on;
             }
@@ -348,7 +348,7 @@ impl Pair {
         let later = |look_again: bool| look_again.then(|| self.in_seconds(500));
         match end {
             End::Done => JobEnd::Done,
-            End::Retry { failed } => JobEnd::Retry { due_at: self.in_seconds(20), error: "busy".to_owned(), failed },
+            End::Retry { failed } => retry(self.in_seconds(20), failed),
             End::Held { look_again } => {
                 let (code, detail) = ("match".to_owned(), "who?".to_owned());
                 JobEnd::Held { code, detail, look_again_at: later(look_again) }

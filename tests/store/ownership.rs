@@ -87,7 +87,13 @@ async fn a_record_never_goes_to_a_lead_that_may_be_another_person(fixture: Fixtu
     let all = vec![Some((true, false)), Some((false, true)), Some((false, false))];
     assert_eq!(stands().await, (vec![Sharing::Surely, Sharing::Not], all));
     let gone = async |lead: &str| {
-        let exclusion = Exclusion { lead: key(lead), excluded: true, destinations: Vec::new(), now: secs(50) };
+        let exclusion = Exclusion {
+            lead: key(lead),
+            excluded: true,
+            destinations: Vec::new(),
+            by: "ops".to_owned(),
+            now: secs(50),
+        };
         assert!(fixture.store.set_excluded(&exclusion).await.unwrap());
     };
     gone("ada").await;

@@ -11,6 +11,16 @@ on_both_stores! {
     a_copy_of_the_database_is_made_or_another_way_is_named,
 }
 
+/// What the audit log says, the oldest first: action, target and detail.
+pub async fn audited(fixture: &Fixture) -> Vec<String> {
+    let listed = fixture.store.list_audit(&page(500, None)).await.unwrap().items;
+    let told = |AuditRow { entry, .. }: &AuditRow| {
+        let AuditEntry { by, action, target, detail, .. } = entry;
+        format!("{by}: {action} {target} {}", detail.as_deref().unwrap_or_default()).trim_end().to_owned()
+    };
+    listed.iter().rev().map(told).collect()
+}
+
 async fn the_audit_log_is_read_page_by_page(fixture: Fixture) {
     for n in 0..5 {
         let entry = AuditEntry {

@@ -62,7 +62,7 @@ async fn what_an_earlier_try_may_have_recorded_is_recorded_once(fixture: Fixture
     assert_eq!(fixture.settle(again.clone()).await, Settled::Recorded { again: false }, "it was not recorded");
     assert_eq!(fixture.settle(again).await, Settled::LeaseLost);
     let (other, bob) = fixture.claimed("bob", 20).await;
-    let end = JobEnd::Retry { due_at: secs(99), error: "503".to_owned(), failed: true };
+    let end = retry(secs(99), true);
     let retried = Settlement { end, wrote: true, ..settlement(other, &bob, 21) };
     fixture.settle(retried.clone()).await;
     let both = vec![Settlement { again: true, ..retried }, Settlement { again: true, ..done }];
@@ -70,6 +70,8 @@ async fn what_an_earlier_try_may_have_recorded_is_recorded_once(fixture: Fixture
     assert_eq!(fixture.count("SELECT count(*) FROM sync_log").await, 2);
     assert_eq!(fixture.count("SELECT count(*) FROM jobs").await, 1, "what is agreed is owed again");
     assert!(fixture.claim(98).await.is_empty(), "a back-off was shortened");
+    let job = fixture.store.load_lead(&key("bob")).await.unwrap().unwrap().jobs.remove(0);
+    assert_eq!((job.state, job.code.as_deref(), job.detail.as_deref()), ("retrying", Some("503"), Some("busy")));
 }
 
 async fn one_conflict_is_open_per_question_and_its_revision_moves_with_what_it_says(fixture: Fixture) {
@@ -151,7 +153,7 @@ async fn a_lead_stays_suspect_until_an_attempt_got_past_its_write(fixture: Fixtu
         let claim = claim(second);
         let jobs = fixture.store.claim_jobs(&claim).await.unwrap();
         assert_eq!(jobs[0].suspicion, 1);
-        let end = JobEnd::Retry { due_at: secs(second), error: "503".to_owned(), failed: true };
+        let end = retry(secs(second), true);
         fixture.settle(Settlement { end, wrote, ..settlement(claim.token, &jobs[0], second) }).await;
         assert_eq!(fixture.count("SELECT suspicion FROM jobs").await, left, "wrote: {wrote}");
     }

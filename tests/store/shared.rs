@@ -283,7 +283,7 @@ async fn processes_hear_of_each_others_calls_closed_gates_and_orders_while_they_
     let pause = Pause { destination: crm(), by: "ops".to_owned(), note: None, since: secs(3), until: None };
     stores[0].pause(&pause).await.unwrap();
     assert_eq!(heard().await.pause, Some(pause));
-    stores[0].resume(&crm()).await.unwrap();
+    stores[0].resume(&crm(), "ops", secs(4)).await.unwrap();
     let seen = heard().await;
     assert!(seen.pause.is_none() && seen.resumed_at.is_some());
 

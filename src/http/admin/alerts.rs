@@ -5,11 +5,11 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::query::ListOf;
+use super::query::{ListOf, PageQuery, Params};
 use super::shown::Time;
 use super::state::AdminState;
 use crate::domain::time::Timestamp;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Problem};
 use crate::telemetry::alerts::Alert;
 
 /// Something that somebody should look at.
@@ -28,8 +28,14 @@ pub struct AlertView {
 }
 
 /// Lists the alerts that fire now.
-#[utoipa::path(get, path = "/alerts", tag = "operation", responses((status = 200, body = ListOf<AlertView>)))]
-pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<AlertView>>, ApiError> {
+#[utoipa::path(
+    get, path = "/alerts", tag = "operation", params(PageQuery),
+    responses((status = 200, body = ListOf<AlertView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn list(
+    State(app): State<AdminState>,
+    Params(params): Params<PageQuery>,
+) -> Result<Json<ListOf<AlertView>>, ApiError> {
     let snapshot = app.figures.look().await?;
     let view = |(alert, since): &(Alert, Timestamp)| AlertView {
         alert: alert.name.as_str(),
@@ -39,5 +45,5 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<Al
         threshold: alert.threshold,
         firing_since: (*since).into(),
     };
-    Ok(Json(ListOf::whole(snapshot.alerts.iter().map(view).collect())))
+    Ok(Json(ListOf::page_of(snapshot.alerts.iter().map(view).collect(), params.limit, params.cursor)?))
 }

@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::query::{self, ListOf, Params};
+use super::query::{self, ListOf, PageQuery, Params};
 use super::shown::Time;
 use super::state::AdminState;
 use crate::domain::ids::LeadKey;
@@ -46,20 +46,14 @@ pub(super) async fn record(app: &AdminState, caller: &Caller, change: Change) ->
         lead: change.lead,
         detail: change.detail,
     };
-    tracing::info!(by = %entry.by, action = %entry.action, "{} did {} to {}", entry.by, entry.action, entry.target);
+    tell(caller, &entry.action, &entry.target);
     app.store.record_audit(&entry).await?;
     Ok(())
 }
 
-/// Which page.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PageQuery {
-    /// 1 to 500; 50 if left out
-    pub(super) limit: Option<u32>,
-    /// `next` of the page before
-    pub(super) cursor: Option<String>,
+/// Logs a change that the store writes down itself.
+pub(super) fn tell(caller: &Caller, action: &str, target: &str) {
+    tracing::info!(by = %caller.name, action, "{} did {action} to {target}", caller.name);
 }
 
 /// One change.

@@ -7,12 +7,14 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::audit::{Change, record};
+use super::audit::tell;
 use super::query::{self, Body, ListOf, Named, Params};
 use super::shown::{Base, Record, Shown, Time};
 use super::state::AdminState;
+use crate::config::parse_duration;
 use crate::domain::ids::{LeadKey, ObjectName, RecordRef};
 use crate::domain::plan::{Choice, ConflictKind, Question, RuleAction};
+use crate::domain::time::Timestamp;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
 use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState};
@@ -31,7 +33,7 @@ pub struct ConflictQuery {
     source: Option<String>,
     lead_id: Option<String>,
     destination: Option<String>,
-    /// RFC 3339; opened before then
+    /// Opened so long ago, such as `7d`, or before this time (RFC 3339)
     older_than: Option<String>,
     /// 1 to 500; 50 if left out
     limit: Option<u32>,
@@ -186,10 +188,19 @@ pub(super) async fn list(
         source: params.source,
         lead_id: params.lead_id,
         destination: params.destination,
-        opened_before: query::time("older_than", params.older_than.as_deref())?,
+        opened_before: opened_before(params.older_than.as_deref(), app.clock.now())?,
     };
     let listed = app.store.list_conflicts(&filter, &page).await?;
     Ok(Json(ListOf::showing(listed, ConflictView::from)))
+}
+
+fn opened_before(older_than: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    if let Some(age) = older_than.and_then(parse_duration) {
+        return Ok(Some(now.before(age)));
+    }
+    query::time("older_than", older_than).map_err(|_| {
+        ApiError::Invalid("older_than: write a length of time such as 7d, or a time as RFC 3339".to_owned())
+    })
 }
 
 /// Shows one conflict. Its `ETag`, given as `If-Match`, keeps a resolution from answering a question that changed.
@@ -201,8 +212,12 @@ pub(super) async fn list(
     )
 )]
 pub(super) async fn show(State(app): State<AdminState>, Named(id): Named<i64>) -> Result<Response, ApiError> {
-    let row = app.store.load_conflict(id).await?.ok_or(ApiError::NotFound)?;
+    let row = app.store.load_conflict(id).await?.ok_or_else(|| no_conflict(id))?;
     Ok(tagged(row))
+}
+
+fn no_conflict(id: i64) -> ApiError {
+    query::none(format_args!("conflict {id}"), "conflicts")
 }
 
 fn tagged(row: ConflictRow) -> Response {
@@ -358,7 +373,7 @@ pub(super) async fn resolve(
     headers: HeaderMap,
     Body(answer): Body<Resolve>,
 ) -> Result<Response, ApiError> {
-    let seen = app.store.load_conflict(id).await?.ok_or(ApiError::NotFound)?;
+    let seen = app.store.load_conflict(id).await?.ok_or_else(|| no_conflict(id))?;
     let revision = match headers.get(header::IF_MATCH) {
         None => None,
         Some(tag) if tag.as_bytes() == b"*" => None,
@@ -370,20 +385,18 @@ pub(super) async fn resolve(
     let named = |id: &str| app.operations.record_named(&seen.destination, id);
     let kinds = app.operations.kinds_in_question(&seen.destination, seen.question.kind);
     let choice = answer.choice(&seen.question, &named, &kinds)?;
-    let detail = format!("choose {}", choice.as_str());
     // What the person answered is the question as it stood; without If-Match, as it stands.
     let revision = revision.or(Some(seen.revision));
     let answer =
         Answer { conflict: id, revision, choice, note: answer.note, by: caller.name.clone(), now: app.clock.now() };
     match app.store.resolve_conflict(&answer).await? {
-        Answered::NotFound => Err(ApiError::NotFound),
+        Answered::NotFound => Err(no_conflict(id)),
         Answered::Changed(_) => Err(changed()),
         Answered::WrongChoice(_) => {
             Err(ApiError::Invalid("choose: this question cannot be answered so; see its `choices`".to_owned()))
         }
         Answered::Done(row) => {
-            let change = Change::new("conflict.resolve", format!("conflict {id}")).of_lead(&row.lead).saying(detail);
-            record(&app, &caller, change).await?;
+            tell(&caller, "conflict.resolve", &format!("conflict {id}"));
             app.operations.wake(&row.destination);
             Ok(tagged(*row))
         }

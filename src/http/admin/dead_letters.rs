@@ -1,5 +1,7 @@
 //! Dead letters: what is not tried again by itself.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -9,12 +11,12 @@ use super::audit::{Change, record};
 use super::query::{self, Body, ListOf, Named, Params};
 use super::shown::{Count, Time};
 use super::state::AdminState;
-use crate::domain::ids::LeadKey;
+use crate::domain::ids::{DestinationName, LeadKey};
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
 use crate::store::{DeadLetter, DeadLetterFilter};
 
-const MOST_LEADS: usize = 1000;
+const MOST_NAMED: usize = 1000;
 
 /// Filters; all can be combined.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,6 +38,9 @@ pub struct DeadLetterQuery {
 /// A lead that was given up for one destination until something changes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeadLetterView {
+    /// Destination, source and lead ID, by which `retry` and `discard` know it; the same as long as it is dead.
+    #[schema(example = "salesforce/klozeo/cl_4711")]
+    id: String,
     source: String,
     lead_id: String,
     destination: String,
@@ -51,6 +56,7 @@ pub struct DeadLetterView {
 impl From<DeadLetter> for DeadLetterView {
     fn from(letter: DeadLetter) -> Self {
         Self {
+            id: format!("{}/{}", letter.destination, letter.lead),
             source: letter.lead.source.to_string(),
             lead_id: letter.lead.id.to_string(),
             destination: letter.destination.to_string(),
@@ -74,24 +80,35 @@ pub(super) async fn list(
     Params(params): Params<DeadLetterQuery>,
 ) -> Result<Json<ListOf<DeadLetterView>>, ApiError> {
     let page = query::page(params.limit, params.cursor)?;
-    let leads = match (&params.source, params.lead_id) {
-        (_, None) => Vec::new(),
-        (Some(source), Some(lead_id)) => vec![LeadKey::new(source.as_str(), lead_id.as_str())],
-        (None, Some(_)) => return Err(ApiError::Invalid("lead_id: give `source` with it".to_owned())),
-    };
+    let leads = one_lead(params.source.as_deref(), params.lead_id.as_deref())?;
     let filter = DeadLetterFilter { leads, destination: params.destination, source: params.source, code: params.code };
     Ok(Json(ListOf::showing(app.store.list_dead_letters(&filter, &page).await?, DeadLetterView::from)))
 }
 
-/// Which dead letters. At least one filter, or `all`.
+fn one_lead(source: Option<&str>, lead_id: Option<&str>) -> Result<Vec<LeadKey>, ApiError> {
+    match (source, lead_id) {
+        (_, None) => Ok(Vec::new()),
+        (Some(source), Some(lead_id)) => Ok(vec![LeadKey::new(source, lead_id)]),
+        (None, Some(_)) => Err(ApiError::Invalid("lead_id: give `source` with it".to_owned())),
+    }
+}
+
+/// Which dead letters: all that is given must hold. At least one of these, or `all`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WhichDeadLetters {
-    /// These leads; at most 1000.
+    /// This one.
+    id: Option<String>,
+    /// These, by `id` as they are listed; at most 1000.
+    #[serde(default)]
+    ids: Vec<String>,
+    /// Those of these leads; at most 1000.
     #[serde(default)]
     leads: Vec<LeadName>,
     destination: Option<String>,
     source: Option<String>,
+    /// With `source`: one lead.
+    lead_id: Option<String>,
     /// An error code.
     code: Option<String>,
     /// Every dead letter there is.
@@ -108,23 +125,56 @@ pub struct LeadName {
 }
 
 impl WhichDeadLetters {
-    fn filter(self) -> Result<DeadLetterFilter, ApiError> {
-        let is_open =
-            self.leads.is_empty() && [&self.destination, &self.source, &self.code].into_iter().all(Option::is_none);
-        if is_open && !self.all {
-            let text = "write `leads`, `destination`, `source` or `code`, or `\"all\": true` for every dead letter";
-            return Err(ApiError::Invalid(text.to_owned()));
+    /// One filter, or one for each destination of the IDs.
+    fn filters(self) -> Result<Vec<DeadLetterFilter>, ApiError> {
+        let wrong = |text: String| Err(ApiError::Invalid(text));
+        let ids: Vec<String> = self.id.into_iter().chain(self.ids).collect();
+        let ways = [!ids.is_empty(), !self.leads.is_empty(), self.lead_id.is_some()];
+        let is_filtered = [&self.destination, &self.source, &self.code].into_iter().any(Option::is_some);
+        match ways.into_iter().filter(|given| *given).count() {
+            0 if !is_filtered && !self.all => {
+                let all = "or `\"all\": true` for every dead letter";
+                return wrong(format!("write `ids`, `leads`, `destination`, `source` or `code`, {all}"));
+            }
+            0 | 1 => {}
+            _ => return wrong("ids, leads, lead_id: write one of these only".to_owned()),
         }
-        if self.leads.len() > MOST_LEADS {
-            return Err(ApiError::Invalid(format!("leads: at most {MOST_LEADS} at once")));
+        if ids.len().max(self.leads.len()) > MOST_NAMED {
+            return wrong(format!("ids, leads: at most {MOST_NAMED} at once"));
         }
         let key = |lead: LeadName| LeadKey::new(lead.source.as_str(), lead.lead_id.as_str());
-        Ok(DeadLetterFilter {
-            leads: self.leads.into_iter().map(key).collect(),
+        let one = one_lead(self.source.as_deref(), self.lead_id.as_deref())?;
+        let of = DeadLetterFilter {
+            leads: self.leads.into_iter().map(key).chain(one).collect(),
             destination: self.destination,
             source: self.source,
             code: self.code,
-        })
+        };
+        if ids.is_empty() {
+            return Ok(vec![of]);
+        }
+        let mut named: BTreeMap<DestinationName, Vec<LeadKey>> = BTreeMap::new();
+        for id in &ids {
+            let (destination, lead) = parse(id)?;
+            named.entry(destination).or_default().push(lead);
+        }
+        named.retain(|name, _| of.destination.as_deref().is_none_or(|only| only == name.as_str()));
+        let filter = |(name, leads): (DestinationName, _)| {
+            let destination = Some(name.to_string());
+            DeadLetterFilter { leads, destination, ..of.clone() }
+        };
+        Ok(named.into_iter().map(filter).collect())
+    }
+}
+
+/// Reads the ID of a dead letter. Names of destinations and sources have no slash in them.
+fn parse(id: &str) -> Result<(DestinationName, LeadKey), ApiError> {
+    let mut parts = id.splitn(3, '/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(destination), Some(source), Some(lead)) => Ok((destination.into(), LeadKey::new(source, lead))),
+        _ => Err(ApiError::Invalid(format!(
+            "ids: {id} is none; write `id` as GET /admin/v1/dead-letters lists it, such as salesforce/klozeo/cl_4711"
+        ))),
     }
 }
 
@@ -145,7 +195,7 @@ pub(super) async fn retry(
     caller: Caller,
     Body(which): Body<WhichDeadLetters>,
 ) -> Result<(axum::http::StatusCode, Json<Count>), ApiError> {
-    retry_all_of(&app, &caller, &which.filter()?).await
+    retry_all_of(&app, &caller, which.filters()?).await
 }
 
 /// Makes every dead letter with this error code due now, whatever its lead or destination.
@@ -159,21 +209,25 @@ pub(super) async fn retry_error(
     Named(code): Named<String>,
 ) -> Result<(axum::http::StatusCode, Json<Count>), ApiError> {
     let filter = DeadLetterFilter { leads: Vec::new(), destination: None, source: None, code: Some(code) };
-    retry_all_of(&app, &caller, &filter).await
+    retry_all_of(&app, &caller, vec![filter]).await
 }
 
 async fn retry_all_of(
     app: &AdminState,
     caller: &Caller,
-    filter: &DeadLetterFilter,
+    filters: Vec<DeadLetterFilter>,
 ) -> Result<(axum::http::StatusCode, Json<Count>), ApiError> {
-    let count = app.store.retry_dead_letters(filter, app.clock.now()).await?;
-    let change = Change::new("dead_letters.retry", "dead letters").saying(in_words(filter, count));
-    record(app, caller, change).await?;
+    let mut all = 0;
+    for filter in &filters {
+        let count = app.store.retry_dead_letters(filter, app.clock.now()).await?;
+        let change = Change::new("dead_letters.retry", "dead letters").saying(in_words(filter, count));
+        record(app, caller, change).await?;
+        all += count;
+    }
     for destination in app.operations.destinations() {
         app.operations.wake(&destination.name);
     }
-    Ok((axum::http::StatusCode::ACCEPTED, Json(Count { count })))
+    Ok((axum::http::StatusCode::ACCEPTED, Json(Count { count: all })))
 }
 
 /// Drops dead letters; each leaves a row `skip` in the sync log. The next event of its lead owes it again.
@@ -186,9 +240,49 @@ pub(super) async fn discard(
     caller: Caller,
     Body(which): Body<WhichDeadLetters>,
 ) -> Result<Json<Count>, ApiError> {
-    let filter = which.filter()?;
-    let count = app.store.discard_dead_letters(&filter, &caller.name, app.clock.now()).await?;
-    let change = Change::new("dead_letters.discard", "dead letters").saying(in_words(&filter, count));
-    record(&app, &caller, change).await?;
-    Ok(Json(Count { count }))
+    let mut all = 0;
+    for filter in &which.filters()? {
+        let count = app.store.discard_dead_letters(filter, &caller.name, app.clock.now()).await?;
+        let change = Change::new("dead_letters.discard", "dead letters").saying(in_words(filter, count));
+        record(&app, &caller, change).await?;
+        all += count;
+    }
+    Ok(Json(Count { count: all }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(body: &str) -> Result<Vec<DeadLetterFilter>, String> {
+        let which: WhichDeadLetters = serde_json::from_str(body).unwrap();
+        which.filters().map_err(|error| format!("{error:?}"))
+    }
+
+    #[test]
+    fn ids_name_each_lead_at_its_destination() {
+        let named = filters(r#"{"id":"b/klozeo/x/y","ids":["a/klozeo/1","b/web/2"],"code":"RULE"}"#).unwrap();
+        let told: Vec<_> =
+            named.iter().map(|of| (of.destination.as_deref(), of.code.as_deref(), &of.leads[..])).collect();
+        let (one, of_b) = ([LeadKey::new("klozeo", "1")], [LeadKey::new("klozeo", "x/y"), LeadKey::new("web", "2")]);
+        assert_eq!(told, [(Some("a"), Some("RULE"), &one[..]), (Some("b"), Some("RULE"), &of_b[..])]);
+        let only = filters(r#"{"ids":["a/klozeo/1","b/web/2"],"destination":"b"}"#).unwrap();
+        assert_eq!((only.len(), only[0].leads.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_request_that_names_nothing_or_two_things_at_once_is_refused() {
+        let wrong = [
+            ("{}", "\\\"all\\\": true"),
+            (r#"{"ids":["a/1"]}"#, "a/1 is none"),
+            (r#"{"lead_id":"1"}"#, "give `source`"),
+            (r#"{"ids":["a/b/1"],"source":"b","lead_id":"1"}"#, "one of these only"),
+        ];
+        for (body, says) in wrong {
+            let error = filters(body).unwrap_err();
+            assert!(error.contains(says), "{body}: {error}");
+        }
+        assert_eq!(filters(r#"{"all":true}"#).unwrap().len(), 1);
+        assert_eq!(filters(r#"{"source":"b","lead_id":"1"}"#).unwrap()[0].leads, [LeadKey::new("b", "1")]);
+    }
 }

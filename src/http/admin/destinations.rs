@@ -5,8 +5,8 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::audit::{Change, record};
-use super::query::{self, Body, ListOf, Named};
+use super::audit::tell;
+use super::query::{self, Body, ListOf, Named, PageQuery, Params};
 use super::shown::Time;
 use super::state::{AdminState, DestinationState, Explanation};
 use crate::domain::ids::DestinationName;
@@ -109,10 +109,13 @@ impl DestinationView {
 
 /// Lists every CRM with its gate, its allowance of calls and its last error.
 #[utoipa::path(
-    get, path = "/destinations", tag = "destinations",
-    responses((status = 200, body = ListOf<DestinationView>))
+    get, path = "/destinations", tag = "destinations", params(PageQuery),
+    responses((status = 200, body = ListOf<DestinationView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
-pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<DestinationView>>, ApiError> {
+pub(super) async fn list(
+    State(app): State<AdminState>,
+    Params(params): Params<PageQuery>,
+) -> Result<Json<ListOf<DestinationView>>, ApiError> {
     let pauses = app.store.load_pauses().await?;
     let now = app.clock.now();
     let holds = |pause: &&Pause| pause.until.is_none_or(|until| until > now);
@@ -120,7 +123,8 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<De
         let pause = pauses.iter().filter(holds).find(|pause| pause.destination == state.name).cloned();
         DestinationView::of(&app, state, pause)
     };
-    Ok(Json(ListOf::whole(app.operations.destinations().into_iter().map(view).collect())))
+    let views = app.operations.destinations().into_iter().map(view).collect();
+    Ok(Json(ListOf::page_of(views, params.limit, params.cursor)?))
 }
 
 /// One CRM as it stands.
@@ -133,7 +137,7 @@ pub(super) async fn one(app: &AdminState, name: &DestinationName) -> Result<Dest
 
 fn find(app: &AdminState, name: &str) -> Result<DestinationState, ApiError> {
     let found = app.operations.destinations().into_iter().find(|state| state.name.as_str() == name);
-    found.ok_or(ApiError::NotFound)
+    found.ok_or_else(|| query::none(format_args!("destination {name}"), "destinations"))
 }
 
 /// Why, and until when.
@@ -167,10 +171,7 @@ pub(super) async fn pause(
     let pause =
         Pause { destination: state.name.clone(), by: caller.name.clone(), note: request.note, since: now, until };
     app.store.pause(&pause).await?;
-    let change = Change::new("destination.pause", format!("destination {name}"));
-    let detail = pause.until.map(|until| format!("until {until}")).into_iter().chain(pause.note.clone());
-    let detail: Vec<String> = detail.collect();
-    record(&app, &caller, if detail.is_empty() { change } else { change.saying(detail.join(": ")) }).await?;
+    tell(&caller, "destination.pause", &format!("destination {name}"));
     app.operations.paused(&pause);
     // Looked at again: the gate has just been closed.
     Ok(Json(DestinationView::of(&app, find(&app, &name)?, Some(pause))))
@@ -187,8 +188,8 @@ pub(super) async fn resume(
     Named(name): Named<String>,
 ) -> Result<Json<DestinationView>, ApiError> {
     let state = find(&app, &name)?;
-    if app.store.resume(&state.name).await? {
-        record(&app, &caller, Change::new("destination.resume", format!("destination {name}"))).await?;
+    if app.store.resume(&state.name, &caller.name, app.clock.now()).await? {
+        tell(&caller, "destination.resume", &format!("destination {name}"));
     }
     app.operations.resumed(&state.name);
     Ok(Json(DestinationView::of(&app, find(&app, &name)?, None)))

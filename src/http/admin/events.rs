@@ -126,8 +126,9 @@ pub(super) async fn list(
 }
 
 async fn load(app: &AdminState, id: &str) -> Result<EventDetail, ApiError> {
-    let id: EventId = id.parse().map_err(|()| ApiError::NotFound)?;
-    app.store.load_event(id).await?.ok_or(ApiError::NotFound)
+    let none = || query::none(format_args!("event {id}"), "events");
+    let id: EventId = id.parse().map_err(|()| none())?;
+    app.store.load_event(id).await?.ok_or_else(none)
 }
 
 /// Shows one event with its body.

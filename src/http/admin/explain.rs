@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::destinations::{DestinationView, one};
 use super::leads::JobView;
-use super::query::{Named, Params};
+use super::query::{self, Named, Params};
 use super::shown::{Record, Shown};
 use super::state::{AdminState, KeptBack, LeadExplained};
 use super::sync_log::FieldDecision;
@@ -16,7 +16,7 @@ use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{Action, CompanyAction, CompanyPlan, OpportunityPlan, Question, SyncPlan};
 use crate::domain::record::CrmValue;
 use crate::http::error::{ApiError, Problem};
-use crate::store::JobRow;
+use crate::store::{ConflictRow, JobRow};
 
 /// Which CRM.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -113,6 +113,8 @@ pub struct QuestionView {
     kind: &'static str,
     field: Option<String>,
     detail: String,
+    /// The open conflict in which it is asked already.
+    conflict: Option<i64>,
     /// For kinds match and company.
     candidates: Vec<FoundView>,
 }
@@ -162,6 +164,18 @@ impl PlanView {
             kept_back: Some(KeptBackView { until, action, fields, decisions }),
             ..planned
         }
+    }
+
+    /// With the conflicts in which its questions are asked already; `open`: those of the lead at this destination.
+    fn asked_in(mut self, open: &[ConflictRow]) -> Self {
+        for asked in &mut self.questions {
+            let is_it = |question: &Question| {
+                question.kind.as_str() == asked.kind
+                    && question.field.as_ref().map(FieldName::as_str) == asked.field.as_deref()
+            };
+            asked.conflict = open.iter().find(|row| is_it(&row.question)).map(|row| row.id);
+        }
+        self
     }
 }
 
@@ -227,6 +241,7 @@ impl From<Question> for QuestionView {
             kind: question.kind.as_str(),
             field: question.field.map(|field| field.to_string()),
             detail,
+            conflict: None,
             candidates: question.candidates.into_iter().map(candidate).collect(),
         }
     }
@@ -273,9 +288,10 @@ pub(super) async fn explain(
     Params(params): Params<ExplainQuery>,
 ) -> Result<Json<ExplanationView>, ApiError> {
     let key = LeadKey::new(source.as_str(), lead_id.as_str());
-    let known = app.store.load_lead(&key).await?.ok_or(ApiError::NotFound)?;
+    let mut known = app.store.load_lead(&key).await?.ok_or_else(|| query::no_lead(&key))?;
     let destination = which(&app, &key, params.destination.as_deref())?;
-    let explained = app.operations.explain_lead(&destination, &key).await?.ok_or(ApiError::NotFound)?;
+    let explained = app.operations.explain_lead(&destination, &key).await?.ok_or_else(|| query::no_lead(&key))?;
+    known.conflicts.retain(|conflict| conflict.destination == destination);
     let job = known.jobs.into_iter().find(|job| job.destination == destination);
     let explained = with_remedy(explained, job.as_ref(), &|code| app.operations.explain(&destination, code).remedy);
     let LeadExplained { plan, not_asked, keys, found, waits, kept_back, api_calls } = explained;
@@ -291,7 +307,7 @@ pub(super) async fn explain(
         looked_up_by: keys,
         found: found.collect(),
         not_asked,
-        plan: plan.map(|plan| PlanView::of(plan, kept_back, waits.as_deref())),
+        plan: plan.map(|plan| PlanView::of(plan, kept_back, waits.as_deref()).asked_in(&known.conflicts)),
         waits,
         api_calls,
     }))
@@ -310,7 +326,8 @@ fn before_it_is_written(job: Option<&JobRow>, observes: bool) -> Option<String> 
         );
     };
     let due = job.due_at.filter(|_| job.state == "retrying")?;
-    Some(format!("it is tried again at {due}; last time: {}", job.detail.as_deref().unwrap_or("it failed")))
+    let last: Vec<&str> = [&job.code, &job.detail].into_iter().flatten().map(String::as_str).collect();
+    Some(format!("it is tried again at {due}; last time: {}", last.join(": ")))
 }
 
 /// With what helps a lead that planning holds; and with why one that is held or dead is not written now, whatever is planned.

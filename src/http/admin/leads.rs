@@ -121,6 +121,7 @@ pub struct JobView {
     /// When it is tried next by itself.
     due_at: Option<Time>,
     owed_since: Time,
+    /// Of the last attempt: why it is tried again, held or dead.
     code: Option<String>,
     detail: Option<String>,
 }
@@ -198,7 +199,7 @@ pub(super) async fn show(
     Named((source, lead_id)): Named<(String, String)>,
 ) -> Result<Json<LeadDetail>, ApiError> {
     let key = LeadKey::new(source.as_str(), lead_id.as_str());
-    let view = app.store.load_lead(&key).await?.ok_or(ApiError::NotFound)?;
+    let view = app.store.load_lead(&key).await?.ok_or_else(|| query::no_lead(&key))?;
     Ok(Json(view.into()))
 }
 
@@ -223,7 +224,7 @@ pub(super) async fn sync(
     Named((source, lead_id)): Named<(String, String)>,
 ) -> Result<(StatusCode, Json<SyncStarted>), ApiError> {
     let key = LeadKey::new(source.as_str(), lead_id.as_str());
-    let view = app.store.load_lead(&key).await?.ok_or(ApiError::NotFound)?;
+    let view = app.store.load_lead(&key).await?.ok_or_else(|| query::no_lead(&key))?;
     if view.row.excluded {
         return Err(ApiError::Conflict("The lead is excluded from syncing; include it first.".to_owned()));
     }

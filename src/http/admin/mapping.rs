@@ -7,11 +7,11 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::query::ListOf;
+use super::query::{ListOf, PageQuery, Params};
 use super::shown::Time;
 use super::state::{AdminState, CheckFinding, CheckReport, MappingEntry};
 use crate::domain::divergence::{Criterion, Divergence};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Problem};
 use crate::store::ResyncScope;
 
 /// One row of the mapping document.
@@ -53,10 +53,16 @@ impl From<MappingEntry> for MappingView {
 }
 
 /// Shows which lead field is which CRM field, and every lead field seen that has no row.
-#[utoipa::path(get, path = "/mapping", tag = "destinations", responses((status = 200, body = ListOf<MappingView>)))]
-pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<ListOf<MappingView>>, ApiError> {
+#[utoipa::path(
+    get, path = "/mapping", tag = "destinations", params(PageQuery),
+    responses((status = 200, body = ListOf<MappingView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn show(
+    State(app): State<AdminState>,
+    Params(params): Params<PageQuery>,
+) -> Result<Json<ListOf<MappingView>>, ApiError> {
     let rows = app.operations.mapping().await?;
-    Ok(Json(ListOf::whole(rows.into_iter().map(MappingView::from).collect())))
+    Ok(Json(ListOf::page_of(rows.into_iter().map(MappingView::from).collect(), params.limit, params.cursor)?))
 }
 
 /// What the newest preflight of one destination found.
@@ -131,8 +137,14 @@ impl From<CheckReport> for CheckView {
 }
 
 /// Shows what the newest preflight found, for each destination that was checked.
-#[utoipa::path(get, path = "/check", tag = "destinations", responses((status = 200, body = ListOf<CheckView>)))]
-pub(super) async fn check(State(app): State<AdminState>) -> Result<Json<ListOf<CheckView>>, ApiError> {
+#[utoipa::path(
+    get, path = "/check", tag = "destinations", params(PageQuery),
+    responses((status = 200, body = ListOf<CheckView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn check(
+    State(app): State<AdminState>,
+    Params(params): Params<PageQuery>,
+) -> Result<Json<ListOf<CheckView>>, ApiError> {
     let mut views = Vec::new();
     let known = app.operations.destinations();
     for report in app.operations.checks().await? {
@@ -149,7 +161,7 @@ pub(super) async fn check(State(app): State<AdminState>) -> Result<Json<ListOf<C
         }
         views.push(view);
     }
-    Ok(Json(ListOf::whole(views)))
+    Ok(Json(ListOf::page_of(views, params.limit, params.cursor)?))
 }
 
 /// What is to be said of leads that today's rules may plan differently.

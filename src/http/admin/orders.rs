@@ -6,10 +6,10 @@ use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::audit::{Change, record};
+use super::audit::{Change, record, tell};
 use super::conflicts::{contradicts, revision};
 use super::leads::LeadDetail;
-use super::query::{Body, Named, Params};
+use super::query::{self, Body, Named, Params};
 use super::shown::Record;
 use super::state::{AdminState, Erasing, LinkWish, OrderError};
 use crate::domain::ids::{LeadKey, RecordRef};
@@ -20,7 +20,9 @@ use crate::store::{Exclusion, Ordered};
 impl From<OrderError> for ApiError {
     fn from(error: OrderError) -> Self {
         match error {
-            OrderError::NotFound => ApiError::NotFound,
+            OrderError::NotFound => ApiError::NoSuch(
+                "There is no such destination; GET /admin/v1/destinations lists what there is.".to_owned(),
+            ),
             OrderError::Wrong(detail) => ApiError::Invalid(detail),
             OrderError::NotNow(detail) => ApiError::Conflict(detail),
             OrderError::TooOften { retry_after } => ApiError::TooOften { retry_after },
@@ -65,21 +67,25 @@ async fn set_excluded(
     lead: LeadKey,
     excluded: bool,
 ) -> Result<Json<LeadDetail>, ApiError> {
-    app.store.load_lead(&lead).await?.ok_or(ApiError::NotFound)?;
+    app.store.load_lead(&lead).await?.ok_or_else(|| query::no_lead(&lead))?;
     let destinations = app.intake.source(lead.source.as_str()).map(|source| source.destinations.clone());
     let destinations = destinations.unwrap_or_default();
-    let exclusion =
-        Exclusion { lead: lead.clone(), excluded, destinations: destinations.clone(), now: app.clock.now() };
+    let exclusion = Exclusion {
+        lead: lead.clone(),
+        excluded,
+        destinations: destinations.clone(),
+        by: caller.name.clone(),
+        now: app.clock.now(),
+    };
     if app.store.set_excluded(&exclusion).await? {
-        let action = if excluded { "lead.exclude" } else { "lead.include" };
-        record(app, caller, Change::new(action, format!("lead {lead}")).of_lead(&lead)).await?;
+        tell(caller, if excluded { "lead.exclude" } else { "lead.include" }, &format!("lead {lead}"));
         destinations.iter().for_each(|destination| app.operations.wake(destination));
     }
     show(app, &lead).await
 }
 
 async fn show(app: &AdminState, lead: &LeadKey) -> Result<Json<LeadDetail>, ApiError> {
-    Ok(Json(app.store.load_lead(lead).await?.ok_or(ApiError::NotFound)?.into()))
+    Ok(Json(app.store.load_lead(lead).await?.ok_or_else(|| query::no_lead(lead))?.into()))
 }
 
 /// The record that a lead is.
@@ -172,7 +178,7 @@ async fn order(
     headers: &HeaderMap,
     wanted: Option<RecordRef>,
 ) -> Result<Json<LeadDetail>, ApiError> {
-    let view = app.store.load_lead(&lead).await?.ok_or(ApiError::NotFound)?;
+    let view = app.store.load_lead(&lead).await?.ok_or_else(|| query::no_lead(&lead))?;
     if wanted.is_some() && view.row.excluded {
         return Err(ApiError::Conflict("The lead is excluded from syncing; include it first.".to_owned()));
     }
@@ -190,17 +196,14 @@ async fn order(
         by: caller.name.clone(),
     };
     match app.operations.order_link(&wish).await? {
-        Ordered::NotLinked => Err(ApiError::NotFound),
+        Ordered::NotLinked => Err(ApiError::NoSuch(format!("The lead {lead} is linked to nothing in {destination}."))),
         Ordered::Changed => Err(changed()),
         Ordered::OwnedBy(owner) => {
             Err(ApiError::Conflict(format!("The record belongs to lead {owner}; unlink or exclude that one first.")))
         }
         Ordered::Done => {
-            let (action, detail) = match &wanted {
-                Some(record) => ("lead.link", format!("{destination}: {} {}", record.object, record.id)),
-                None => ("lead.unlink", destination.to_owned()),
-            };
-            record(app, caller, Change::new(action, format!("lead {lead}")).of_lead(&lead).saying(detail)).await?;
+            let action = if wanted.is_some() { "lead.link" } else { "lead.unlink" };
+            tell(caller, action, &format!("lead {lead} in {destination}"));
             show(app, &lead).await
         }
     }
@@ -274,10 +277,10 @@ pub(super) async fn erase(
     State(app): State<AdminState>,
     caller: Caller,
     Named((source, lead_id)): Named<(String, String)>,
-    Params(query): Params<EraseQuery>,
+    Params(asked): Params<EraseQuery>,
 ) -> Result<Json<ErasedView>, ApiError> {
     let lead = LeadKey::new(source.as_str(), lead_id.as_str());
-    let erasing = app.operations.erase(&lead, query.crm).await?.ok_or(ApiError::NotFound)?;
+    let erasing = app.operations.erase(&lead, asked.crm).await?.ok_or_else(|| query::no_lead(&lead))?;
     let known_as = erasing.erased.known_as.clone();
     let deleted = erasing.records.iter().filter(|(.., left)| left.is_none());
     let deleted: Vec<String> =

@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::query::{ListOf, Params};
+use super::query::{ListOf, PageQuery, Params};
 use super::shown::Time;
 use super::state::{AdminState, Explanation};
 use crate::domain::time::Timestamp;
@@ -99,7 +99,7 @@ impl From<ReplicaRow> for ReplicaView {
 pub struct QueuesView {
     /// One for each destination.
     items: Vec<QueueView>,
-    /// Always null: there is one page.
+    /// Give it as `cursor` to read on; null: this was the last page.
     next: Option<String>,
     /// The processes on this database, the oldest first; on SQLite the one that answers.
     replicas: Vec<ReplicaView>,
@@ -107,13 +107,16 @@ pub struct QueuesView {
 
 /// Shows what each destination is owed, whether it becomes more, and which processes work on it.
 #[utoipa::path(
-    get, path = "/queue", tag = "operation",
+    get, path = "/queue", tag = "operation", params(PageQuery),
     responses(
-        (status = 200, body = QueuesView),
+        (status = 200, body = QueuesView), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store cannot be read now; told within two seconds", body = Problem, content_type = "application/problem+json")
     )
 )]
-pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<QueuesView>, ApiError> {
+pub(super) async fn show(
+    State(app): State<AdminState>,
+    Params(params): Params<PageQuery>,
+) -> Result<Json<QueuesView>, ApiError> {
     let snapshot = app.figures.look().await?;
     let replicas = tokio::time::timeout(LIST_WITHIN, app.store.list_replicas()).await;
     let mut replicas = replicas.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
@@ -121,20 +124,22 @@ pub(super) async fn show(State(app): State<AdminState>) -> Result<Json<QueuesVie
     if replicas.is_empty() {
         replicas.push(ReplicaRow { replica: app.replica.clone(), seen_at: now, alive: true });
     }
-    Ok(Json(QueuesView {
-        items: snapshot.queues.iter().map(|trend| QueueView::of(trend, now)).collect(),
-        next: None,
-        replicas: replicas.into_iter().map(Into::into).collect(),
-    }))
+    let queues = snapshot.queues.iter().map(|trend| QueueView::of(trend, now)).collect();
+    let ListOf { items, next } = ListOf::page_of(queues, params.limit, params.cursor)?;
+    Ok(Json(QueuesView { items, next, replicas: replicas.into_iter().map(Into::into).collect() }))
 }
 
-/// How far back.
+/// How far back, and which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ErrorQuery {
     /// RFC 3339; failures from then on. The last 24 hours if left out.
     from: Option<String>,
+    /// 1 to 500; 50 if left out
+    limit: Option<u32>,
+    /// `next` of the page before
+    cursor: Option<String>,
 }
 
 /// Failures with one cause.
@@ -178,7 +183,7 @@ const ERRORS_SINCE: Duration = Duration::from_secs(24 * 3600);
 /// Groups failures by destination and cause, with what each means and what to do. First come those that are still open.
 #[utoipa::path(
     get, path = "/errors", tag = "operation", params(ErrorQuery),
-    responses((status = 200, body = ListOf<ErrorView>), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<ErrorView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn errors(
     State(app): State<AdminState>,
@@ -191,5 +196,5 @@ pub(super) async fn errors(
         let explanation = app.operations.explain(&group.destination, &group.code);
         ErrorView::of(group, explanation)
     };
-    Ok(Json(ListOf::whole(groups.into_iter().map(view).collect())))
+    Ok(Json(ListOf::page_of(groups.into_iter().map(view).collect(), params.limit, params.cursor)?))
 }

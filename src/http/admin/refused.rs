@@ -128,7 +128,11 @@ pub(super) async fn show(
     State(app): State<AdminState>,
     Named(id): Named<i64>,
 ) -> Result<Json<RefusedDetailView>, ApiError> {
-    let RefusedDetail { row, headers, body, .. } = app.store.load_refused(id).await?.ok_or(ApiError::NotFound)?;
+    let RefusedDetail { row, headers, body, .. } = app
+        .store
+        .load_refused(id)
+        .await?
+        .ok_or_else(|| query::none(format_args!("held request {id}"), "refused-requests"))?;
     let text = std::str::from_utf8(&body).ok().map(str::to_owned);
     let body_hex = text.is_none().then(|| hex::encode(&body));
     let headers = headers.into_iter().map(|(name, value)| HeaderView { name, value }).collect();

@@ -1,16 +1,18 @@
 //! Runs: bulk work in the background, and the resync that starts one.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::audit::{Change, PageQuery, record};
-use super::query::{self, Body, ListOf, Named, Params};
+use super::audit::{Change, record};
+use super::query::{self, Body, ListOf, Named, PageQuery, Params};
 use super::shown::Time;
-use super::state::AdminState;
-use crate::domain::ids::DestinationName;
+use super::state::{AdminState, DestinationState};
+use crate::domain::ids::{DestinationName, SourceName};
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, Problem};
 use crate::store::{ResyncScope, RunRow};
@@ -71,7 +73,11 @@ pub(super) async fn list(
     responses((status = 200, body = RunView), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn show(State(app): State<AdminState>, Named(id): Named<i64>) -> Result<Json<RunView>, ApiError> {
-    Ok(Json(app.store.load_run(id).await?.ok_or(ApiError::NotFound)?.into()))
+    Ok(Json(app.store.load_run(id).await?.ok_or_else(|| no_run(id))?.into()))
+}
+
+fn no_run(id: i64) -> ApiError {
+    query::none(format_args!("run {id}"), "runs")
 }
 
 /// Stops a run where it is; what it did stays done.
@@ -87,12 +93,12 @@ pub(super) async fn cancel(
     caller: Caller,
     Named(id): Named<i64>,
 ) -> Result<(StatusCode, Json<RunView>), ApiError> {
-    let run = app.store.load_run(id).await?.ok_or(ApiError::NotFound)?;
+    let run = app.store.load_run(id).await?.ok_or_else(|| no_run(id))?;
     if !app.operations.cancel_run(id).await? {
         return Err(ApiError::Conflict(format!("The run does not run; its state is {}.", run.state)));
     }
     record(&app, &caller, Change::new("run.cancel", format!("run {id}"))).await?;
-    let run = app.store.load_run(id).await?.ok_or(ApiError::NotFound)?;
+    let run = app.store.load_run(id).await?.ok_or_else(|| no_run(id))?;
     Ok((StatusCode::ACCEPTED, Json(run.into())))
 }
 
@@ -100,8 +106,8 @@ pub(super) async fn cancel(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResyncRequest {
-    /// The CRM to sync them with.
-    destination: String,
+    /// The CRM to sync them with. Left out: every one that gets these leads; then `source`, `email` or `q` must say which.
+    destination: Option<String>,
     /// Only this lead system's leads.
     source: Option<String>,
     /// Only leads with this address.
@@ -121,15 +127,38 @@ pub struct ResyncRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResyncView {
     dry_run: bool,
+    /// A lead counts once for each destination.
     leads: u64,
-    /// Of these, with `dry_run`: how many `changed` takes; null while the CRM was not described yet.
+    /// Of these, with `dry_run`: how many `changed` takes; null while a CRM was not described yet.
     planned_otherwise: Option<u64>,
-    /// Null with `dry_run`.
+    /// Null with `dry_run`, and where there are several: `destinations` has them.
+    run: Option<i64>,
+    destinations: Vec<ResyncOf>,
+}
+
+/// The share of one destination.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResyncOf {
+    destination: String,
+    leads: u64,
+    planned_otherwise: Option<u64>,
     run: Option<i64>,
 }
 
-/// Syncs leads of a destination again, behind live ones, as a run; with `dry_run` only counts them. All that is given must
-/// hold; with nothing but `destination` every lead.
+impl ResyncView {
+    fn of(dry_run: bool, destinations: Vec<ResyncOf>) -> Self {
+        Self {
+            dry_run,
+            leads: destinations.iter().map(|of| of.leads).sum(),
+            planned_otherwise: destinations.iter().map(|of| of.planned_otherwise).sum(),
+            run: if let [only] = &destinations[..] { only.run } else { None },
+            destinations,
+        }
+    }
+}
+
+/// Syncs leads again, behind live ones, as a run for each destination; with `dry_run` only counts them. All that is given
+/// must hold; with nothing but `destination` every lead.
 #[utoipa::path(
     post, path = "/resync", tag = "runs", request_body = ResyncRequest,
     responses(
@@ -143,51 +172,129 @@ pub(super) async fn resync(
     caller: Caller,
     Body(request): Body<ResyncRequest>,
 ) -> Result<(StatusCode, Json<ResyncView>), ApiError> {
-    let known = app.operations.destinations();
-    let Some(destination) = known.iter().find(|state| state.name.as_str() == request.destination) else {
-        let names: Vec<&str> = known.iter().map(|state| state.name.as_str()).collect();
-        return Err(ApiError::Invalid(format!("destination: write one of {}", names.join(", "))));
-    };
-    let sources = match request.source {
-        None => destination.sources.clone(),
-        Some(name) => match destination.sources.iter().find(|source| source.as_str() == name) {
-            Some(source) => vec![source.clone()],
-            None => {
-                let names: Vec<&str> = destination.sources.iter().map(|source| source.as_str()).collect();
-                return Err(ApiError::Invalid(format!("source: write one of {}", names.join(", "))));
-            }
-        },
-    };
-    let destination: DestinationName = destination.name.clone();
-    let planned_otherwise_than = app.operations.planned_by(&destination);
-    let is_described = planned_otherwise_than.is_some();
-    if request.changed && !is_described {
-        return Err(ApiError::Conflict("The CRM's fields were not looked at yet; try again in a moment.".to_owned()));
-    }
-    if [&request.email, &request.q].into_iter().flatten().any(|text| text.trim().is_empty()) {
+    let texts = [&request.email, &request.q];
+    if texts.into_iter().flatten().any(|text| text.trim().is_empty()) {
         return Err(ApiError::Invalid("email, q: write something, or leave it out for all leads".to_owned()));
     }
-    if [&request.email, &request.q].into_iter().flatten().any(|text| text.contains('\0')) {
+    if texts.into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(ApiError::Invalid("email, q: no lead's text has the character U+0000; leave it out".to_owned()));
     }
-    let (email, q) = (request.email, request.q);
-    let mut scope = ResyncScope { destination: destination.clone(), sources, email, q, planned_otherwise_than };
-    if request.dry_run {
-        let planned_otherwise = match is_described {
-            true => Some(app.store.count_leads(&scope).await?),
-            false => None,
-        };
-        let leads = match planned_otherwise.filter(|_| request.changed) {
-            Some(leads) => leads,
-            None => app.store.count_leads(&ResyncScope { planned_otherwise_than: None, ..scope }).await?,
-        };
-        return Ok((StatusCode::OK, Json(ResyncView { dry_run: true, leads, planned_otherwise, run: None })));
+    let mut scopes = Vec::new();
+    for (destination, sources) in meant(&app.operations.destinations(), &request)? {
+        let planned_otherwise_than = app.operations.planned_by(&destination);
+        if request.changed && planned_otherwise_than.is_none() {
+            let text = format!("The fields of {destination} were not looked at yet; try again in a moment.");
+            return Err(ApiError::Conflict(text));
+        }
+        let (email, q) = (request.email.clone(), request.q.clone());
+        scopes.push(ResyncScope { destination, sources, email, q, planned_otherwise_than });
     }
-    scope.planned_otherwise_than = scope.planned_otherwise_than.filter(|_| request.changed);
+    let mut destinations = Vec::new();
+    for scope in scopes {
+        destinations.push(match request.dry_run {
+            true => count(&app, scope, request.changed).await?,
+            false => start(&app, &caller, scope, request.changed).await?,
+        });
+    }
+    let status = if request.dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(ResyncView::of(request.dry_run, destinations))))
+}
+
+/// The destinations that are meant, each with the sources whose leads are.
+fn meant(
+    known: &[DestinationState],
+    request: &ResyncRequest,
+) -> Result<Vec<(DestinationName, Vec<SourceName>)>, ApiError> {
+    let one_of =
+        |key: &str, names: &[&str]| Err(ApiError::Invalid(format!("{key}: write one of {}", names.join(", "))));
+    let ResyncRequest { destination, source, email, q, .. } = request;
+    if [destination, source, email, q].into_iter().all(Option::is_none) {
+        let text = "write `destination`, or which leads of all destinations: `source`, `email` or `q`";
+        return Err(ApiError::Invalid(text.to_owned()));
+    }
+    let is_named = |state: &&DestinationState| destination.as_deref().is_none_or(|name| name == state.name.as_str());
+    let named: Vec<&DestinationState> = known.iter().filter(is_named).collect();
+    if named.is_empty() {
+        return one_of("destination", &known.iter().map(|state| state.name.as_str()).collect::<Vec<_>>());
+    }
+    let Some(source) = source else {
+        return Ok(named.into_iter().map(|state| (state.name.clone(), state.sources.clone())).collect());
+    };
+    let of_source = |state: &&DestinationState| Some((state.name.clone(), vec![find(&state.sources, source)?]));
+    let meant: Vec<_> = named.iter().filter_map(of_source).collect();
+    if meant.is_empty() {
+        let sources: BTreeSet<&str> = named.iter().flat_map(|state| &state.sources).map(SourceName::as_str).collect();
+        return one_of("source", &Vec::from_iter(sources));
+    }
+    Ok(meant)
+}
+
+fn find(sources: &[SourceName], name: &str) -> Option<SourceName> {
+    sources.iter().find(|source| source.as_str() == name).cloned()
+}
+
+async fn count(app: &AdminState, scope: ResyncScope, changed: bool) -> Result<ResyncOf, ApiError> {
+    let planned_otherwise = match scope.planned_otherwise_than {
+        Some(_) => Some(app.store.count_leads(&scope).await?),
+        None => None,
+    };
+    let destination = scope.destination.to_string();
+    let leads = match planned_otherwise.filter(|_| changed) {
+        Some(leads) => leads,
+        None => app.store.count_leads(&ResyncScope { planned_otherwise_than: None, ..scope }).await?,
+    };
+    Ok(ResyncOf { destination, leads, planned_otherwise, run: None })
+}
+
+async fn start(app: &AdminState, caller: &Caller, mut scope: ResyncScope, changed: bool) -> Result<ResyncOf, ApiError> {
+    scope.planned_otherwise_than = scope.planned_otherwise_than.filter(|_| changed);
+    let destination = scope.destination.to_string();
     let leads = app.store.count_leads(&scope).await?;
     let run = app.operations.start_resync(scope, &caller.name).await?;
     let change =
         Change::new("resync", format!("destination {destination}")).saying(format!("{leads} leads, run {run}"));
-    record(&app, &caller, change).await?;
-    Ok((StatusCode::ACCEPTED, Json(ResyncView { dry_run: false, leads, planned_otherwise: None, run: Some(run) })))
+    record(app, caller, change).await?;
+    Ok(ResyncOf { destination, leads, planned_otherwise: None, run: Some(run) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(name: &str, sources: &[&str]) -> DestinationState {
+        DestinationState {
+            name: name.into(),
+            kind: "salesforce",
+            mode: "live",
+            sources: sources.iter().map(|source| (*source).into()).collect(),
+            gate: "open",
+            gate_reason: None,
+            gate_since: None,
+            gate_until: None,
+            calls_used: 0,
+            calls_limit: 0,
+            last_error: None,
+            needs_person: None,
+        }
+    }
+
+    #[test]
+    fn a_filter_of_leads_means_every_destination_that_gets_them() {
+        let known = [state("a", &["web", "klozeo"]), state("b", &["klozeo"])];
+        let told = |body: &str| {
+            let request: ResyncRequest = serde_json::from_str(body).unwrap();
+            meant(&known, &request).map_or_else(
+                |error| format!("{error:?}"),
+                |meant| meant.iter().map(|(name, sources)| format!("{name} {sources:?} ")).collect(),
+            )
+        };
+        assert_eq!(told(r#"{"source":"klozeo"}"#), r#"a ["klozeo"] b ["klozeo"] "#);
+        assert_eq!(told(r#"{"source":"web"}"#), r#"a ["web"] "#);
+        assert_eq!(told(r#"{"email":"ada@example.com"}"#), r#"a ["web", "klozeo"] b ["klozeo"] "#);
+        assert_eq!(told(r#"{"destination":"b"}"#), r#"b ["klozeo"] "#);
+        assert!(told(r#"{"destination":"b","source":"web"}"#).contains("source: write one of klozeo"));
+        assert!(told(r#"{"source":"none"}"#).contains("source: write one of klozeo, web"));
+        assert!(told(r#"{"destination":"c"}"#).contains("destination: write one of a, b"));
+        assert!(told(r#"{"changed":true}"#).contains("write `destination`"));
+    }
 }

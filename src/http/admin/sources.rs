@@ -8,11 +8,11 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::query::ListOf;
+use super::query::{ListOf, PageQuery, Params};
 use super::shown::Time;
 use super::state::AdminState;
 use crate::domain::signature::ProvenBy;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, Problem};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -66,8 +66,14 @@ pub struct RefusedView {
 }
 
 /// Lists every lead system with what it sent and what was refused.
-#[utoipa::path(get, path = "/sources", tag = "operation", responses((status = 200, body = ListOf<SourceView>)))]
-pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<SourceView>>, ApiError> {
+#[utoipa::path(
+    get, path = "/sources", tag = "operation", params(PageQuery),
+    responses((status = 200, body = ListOf<SourceView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn list(
+    State(app): State<AdminState>,
+    Params(params): Params<PageQuery>,
+) -> Result<Json<ListOf<SourceView>>, ApiError> {
     let since = app.clock.now().before(DAY);
     let snapshot = app.figures.look().await?;
     let mut items = Vec::new();
@@ -106,5 +112,5 @@ pub(super) async fn list(State(app): State<AdminState>) -> Result<Json<ListOf<So
             advice: source.advice(),
         });
     }
-    Ok(Json(ListOf::whole(items)))
+    Ok(Json(ListOf::page_of(items, params.limit, params.cursor)?))
 }

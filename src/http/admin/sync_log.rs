@@ -218,8 +218,11 @@ pub(super) async fn show(
     State(app): State<AdminState>,
     Named(id): Named<i64>,
 ) -> Result<Json<LogEntryDetail>, ApiError> {
-    let LogRowDetail { row, decisions, request, response } =
-        app.store.load_log_row(id).await?.ok_or(ApiError::NotFound)?;
+    let LogRowDetail { row, decisions, request, response } = app
+        .store
+        .load_log_row(id)
+        .await?
+        .ok_or_else(|| query::none(format_args!("entry {id} in the sync log"), "sync-log"))?;
     let decisions = decisions.into_iter().map(Into::into).collect();
     Ok(Json(LogEntryDetail { entry: row.into(), decisions, request, response }))
 }

@@ -211,3 +211,18 @@ async fn a_person_with_a_company_and_a_deal_is_one_composite() {
     assert_eq!(org.query("SELECT Id FROM OpportunityContactRole").await["totalSize"], 1);
     assert_eq!(org.query("SELECT Id FROM Opportunity").await["totalSize"], 1);
 }
+
+#[tokio::test]
+async fn a_field_is_taken_away_or_hidden_by_a_query_as_well() {
+    let org = Org::start().await;
+    let made = json!({ "object": "Lead", "name": "Floor__c", "type": "text", "length": 20 });
+    assert_eq!(org.post("/_sandbox/fields", made).await.0, 201);
+    let delete = async |query: &str| org.call(Method::DELETE, &format!("/_sandbox/fields{query}"), None).await;
+    assert_eq!(delete("?object=Lead&name=Floor__c").await.0, 200);
+    assert_eq!(delete("?object=Lead&name=Floor__c").await.0, 404, "it is gone");
+    assert_eq!(delete("?object=Lead&name=Lead_Score__c&hide=true").await.0, 200);
+    let (_, described) = org.get("/services/data/v62.0/sobjects/Lead/describe").await;
+    assert!(!described.to_string().contains("Lead_Score__c"), "our user may not see it");
+    let (status, answer) = delete("").await;
+    assert_eq!((status, answer.to_string().contains("missing field `object`")), (400, true), "{answer}");
+}

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use super::PostgresStore;
 use super::append::append_decided;
 use super::dirty::{self, Why};
+use super::people::append_audit;
 use super::rows::cannot_be;
 use super::settle::heirs::{Parting, find_heir, hand_over, unlink};
 use super::settle::links::{NewLink, insert_all};
@@ -19,7 +20,7 @@ use crate::domain::time::Timestamp;
 use crate::store::by_hand::{EXCLUDED, LINKED_BY_HAND, UNLINKED_BY_HAND, link_to, unlinked_answer, unlinked_question};
 use crate::store::decided::Decided;
 use crate::store::stored::{answer_from_json, answer_to_json, question_from_json, question_to_json};
-use crate::store::{Exclusion, LinkOrder, NewLogRow, Ordered, StoreError, StoreResult};
+use crate::store::{AuditEntry, Exclusion, LinkOrder, NewLogRow, Ordered, StoreError, StoreResult};
 
 /// How often the heirs of records may turn out to be others than were locked.
 pub(super) const HEIRS: usize = 5;
@@ -99,6 +100,7 @@ async fn change(
     close_conflicts(db, Some(destination), lead, *now, why).await?;
     set_lane(db, destination, lead).await?;
     append_all(db, &log).await?;
+    append_audit(db, &AuditEntry::of_link(order)).await?;
     Ok((Ordered::Done, heir))
 }
 
@@ -264,6 +266,7 @@ pub(super) async fn set_excluded(store: &PostgresStore, exclusion: &Exclusion) -
             tx.rollback().await?;
             return Ok(false);
         }
+        append_audit(&mut tx, &AuditEntry::of_exclusion(exclusion)).await?;
         let found = if exclusion.excluded {
             leave(&mut tx, exclusion, &heirs).await?
         } else {

@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use super::cells::Cells;
 use super::dirty::{self, PIECE, Why};
 use super::log::nothing;
+use super::people::append_audit;
 use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span};
@@ -18,7 +19,9 @@ use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
 use crate::store::by_hand::{ASKED_AGAIN, NO_COMPANIES, NO_DESTINATION, VANISHED};
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
-use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
+use crate::store::{
+    Answer, Answered, AuditEntry, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult,
+};
 
 pub(super) const CONFLICTS: Numbered = Numbered {
     select: "SELECT id, destination, source, lead_id, kind, field, state, revision, question::text AS question, \
@@ -125,6 +128,7 @@ async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> St
         tx.rollback().await?;
         return Ok(false);
     }
+    append_audit(&mut tx, &AuditEntry::of_answer(answer, &seen.lead)).await?;
     tx.commit().await?;
     Ok(true)
 }

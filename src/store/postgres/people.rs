@@ -1,7 +1,7 @@
 //! What people did: pauses and the audit log.
 
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::PostgresStore;
 use super::cells::Cells;
@@ -9,6 +9,7 @@ use super::rows::{readable, readable_option};
 use super::time::Time;
 use super::walk::{Numbered, Span};
 use crate::domain::ids::{DestinationName, LeadKey};
+use crate::domain::time::Timestamp;
 use crate::store::{AuditEntry, AuditRow, Listed, Page, Pause, StoreResult};
 
 pub(super) const AUDIT: Numbered = Numbered {
@@ -19,6 +20,7 @@ pub(super) const AUDIT: Numbered = Numbered {
 
 /// Pauses a destination; a pause that is there already is replaced.
 pub(super) async fn pause(store: &PostgresStore, pause: &Pause) -> StoreResult<()> {
+    let mut tx = store.pool.begin().await?;
     sqlx::query(
         "INSERT INTO pauses (destination, by, note, since, until) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (destination) DO UPDATE
@@ -29,18 +31,29 @@ pub(super) async fn pause(store: &PostgresStore, pause: &Pause) -> StoreResult<(
     .bind(readable_option(pause.note.as_deref()))
     .bind(Time(pause.since))
     .bind(pause.until.map(Time))
-    .execute(&store.pool)
+    .execute(&mut *tx)
     .await?;
+    append_audit(&mut tx, &AuditEntry::of_pause(pause)).await?;
+    tx.commit().await?;
     Ok(())
 }
 
 /// Ends a pause; `false`: there was none.
-pub(super) async fn resume(store: &PostgresStore, destination: &DestinationName) -> StoreResult<bool> {
-    let ended = sqlx::query("DELETE FROM pauses WHERE destination = $1")
-        .bind(destination.as_str())
-        .execute(&store.pool)
-        .await?;
-    Ok(ended.rows_affected() > 0)
+pub(super) async fn resume(
+    store: &PostgresStore,
+    destination: &DestinationName,
+    by: &str,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let mut tx = store.pool.begin().await?;
+    let ended =
+        sqlx::query("DELETE FROM pauses WHERE destination = $1").bind(destination.as_str()).execute(&mut *tx).await?;
+    let is_ended = ended.rows_affected() > 0;
+    if is_ended {
+        append_audit(&mut tx, &AuditEntry::of_resume(destination, by, now)).await?;
+    }
+    tx.commit().await?;
+    Ok(is_ended)
 }
 
 /// Every pause, by destination. Whether one is over is for the caller to say.
@@ -65,6 +78,12 @@ pub(super) async fn load_pauses(store: &PostgresStore) -> StoreResult<Vec<Pause>
 
 /// Appends to the audit log.
 pub(super) async fn record_audit(store: &PostgresStore, entry: &AuditEntry) -> StoreResult<()> {
+    let mut db = store.pool.acquire().await?;
+    append_audit(&mut db, entry).await
+}
+
+/// The same as a part of the change that it tells of.
+pub(super) async fn append_audit(db: &mut PgConnection, entry: &AuditEntry) -> StoreResult<()> {
     sqlx::query(
         "INSERT INTO audit (at, by, action, target, source, lead_id, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -75,7 +94,7 @@ pub(super) async fn record_audit(store: &PostgresStore, entry: &AuditEntry) -> S
     .bind(entry.lead.as_ref().map(|lead| readable(lead.source.as_str())))
     .bind(entry.lead.as_ref().map(|lead| readable(lead.id.as_str())))
     .bind(readable_option(entry.detail.as_deref()))
-    .execute(&store.pool)
+    .execute(db)
     .await?;
     Ok(())
 }

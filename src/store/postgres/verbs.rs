@@ -249,8 +249,8 @@ impl Store for PostgresStore {
         people::pause(self, pause).await
     }
 
-    async fn resume(&self, destination: &DestinationName) -> StoreResult<bool> {
-        let paused = people::resume(self, destination).await?;
+    async fn resume(&self, destination: &DestinationName, by: &str, now: Timestamp) -> StoreResult<bool> {
+        let paused = people::resume(self, destination, by, now).await?;
         replicas::note_resume(self, destination).await?;
         Ok(paused)
     }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::SqliteStore;
 use super::append;
 use super::dirty::{self, Why};
+use super::people::append_audit;
 use super::settle::links::{Parting, find_heir, hand_over, insert_new, unlink};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
@@ -13,7 +14,7 @@ use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
 use crate::store::by_hand::{EXCLUDED, LINKED_BY_HAND, UNLINKED_BY_HAND, link_to, unlinked_answer, unlinked_question};
 use crate::store::stored::{answer_from_json, answer_to_json, question_from_json, question_to_json};
-use crate::store::{Exclusion, LinkOrder, Ordered, StoreResult};
+use crate::store::{AuditEntry, Exclusion, LinkOrder, Ordered, StoreResult};
 
 /// A link as it stands.
 struct Known {
@@ -58,6 +59,7 @@ fn change(db: &Connection, order: &LinkOrder) -> StoreResult<Ordered> {
     dirty::touch(db, destination, lead, Class::Live, *now, Why::Forced)?;
     set_lane(db, destination, lead)?;
     order.log.iter().try_for_each(|row| append::append(db, row))?;
+    append_audit(db, &AuditEntry::of_link(order))?;
     Ok(Ordered::Done)
 }
 
@@ -190,7 +192,7 @@ pub(super) async fn set_excluded(store: &SqliteStore, exclusion: &Exclusion) -> 
 }
 
 fn set(db: &Connection, exclusion: &Exclusion) -> StoreResult<bool> {
-    let Exclusion { lead, excluded, destinations, now } = exclusion;
+    let Exclusion { lead, excluded, destinations, now, .. } = exclusion;
     let key = params![lead.source.as_str(), lead.id.as_str()];
     let known = db
         .prepare_cached(
@@ -221,6 +223,7 @@ fn set(db: &Connection, exclusion: &Exclusion) -> StoreResult<bool> {
     if changed == 0 {
         return Ok(false);
     }
+    append_audit(db, &AuditEntry::of_exclusion(exclusion))?;
     if !excluded {
         for destination in destinations {
             dirty::touch(db, destination, lead, Class::Live, *now, Why::Forced)?;

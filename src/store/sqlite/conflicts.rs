@@ -5,6 +5,7 @@ use sqlx::QueryBuilder;
 use sqlx::sqlite::SqliteRow;
 
 use super::dirty::{self, Why};
+use super::people::append_audit;
 use super::walk::{Cells, Numbered, Span};
 use super::{SqliteStore, strangers};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
@@ -13,7 +14,9 @@ use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
 use crate::store::by_hand::{ASKED_AGAIN, NO_COMPANIES, NO_DESTINATION, VANISHED};
 use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
-use crate::store::{Answer, Answered, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult};
+use crate::store::{
+    Answer, Answered, AuditEntry, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult,
+};
 
 pub(super) const CONFLICTS: Numbered = Numbered {
     select: "SELECT id, destination, source, lead_id, kind, field, state, revision, question, answer, opened_at, updated_at, \
@@ -82,6 +85,7 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
     };
     let (id, revision, now, stored) = (seen.id, seen.revision, answer.now, answer_to_json(&given));
     let told_apart = seen.question.tells_apart(&answer.choice).cloned();
+    let entry = AuditEntry::of_answer(answer, &seen.lead);
     // What the answer was checked against is the question at this revision, so only that one is closed.
     let work = move |db: &mut rusqlite::Connection| {
         let lead: Option<(String, String, String)> = db
@@ -96,6 +100,7 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
             .optional()?;
         let Some((destination, source, lead_id)) = lead else { return Ok(false) };
         let (lead, destination) = (LeadKey::new(source.as_str(), lead_id.as_str()), DestinationName::new(destination));
+        append_audit(db, &entry)?;
         dirty::touch(db, &destination, &lead, Class::Live, now, Why::Forced)?;
         if let Some(record) = &told_apart
             && let Some(owner) = find_deleted_owner(db, &destination, record)?

@@ -1,12 +1,13 @@
 //! What people did: pauses and the audit log.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use sqlx::QueryBuilder;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
 use super::walk::{Cells, Numbered, Span};
 use crate::domain::ids::{DestinationName, LeadKey};
+use crate::domain::time::Timestamp;
 use crate::store::{AuditEntry, AuditRow, Listed, Page, Pause, StoreResult};
 
 pub(super) const AUDIT: Numbered = Numbered {
@@ -18,7 +19,8 @@ pub(super) const AUDIT: Numbered = Numbered {
 /// Pauses a destination; a pause that is there already is replaced.
 pub(super) async fn pause(store: &SqliteStore, pause: &Pause) -> StoreResult<()> {
     let pause = pause.clone();
-    let work = move |db: &mut rusqlite::Connection| {
+    let work = move |db: &mut Connection| {
+        append_audit(db, &AuditEntry::of_pause(&pause))?;
         db.prepare_cached(
             "INSERT INTO pauses (destination, by, note, since, until) VALUES (?, ?, ?, ?, ?)
                  ON CONFLICT (destination) DO UPDATE
@@ -37,10 +39,18 @@ pub(super) async fn pause(store: &SqliteStore, pause: &Pause) -> StoreResult<()>
 }
 
 /// Ends a pause; `false`: there was none.
-pub(super) async fn resume(store: &SqliteStore, destination: &DestinationName) -> StoreResult<bool> {
-    let destination = destination.clone();
-    let work = move |db: &mut rusqlite::Connection| {
+pub(super) async fn resume(
+    store: &SqliteStore,
+    destination: &DestinationName,
+    by: &str,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let (destination, entry) = (destination.clone(), AuditEntry::of_resume(destination, by, now));
+    let work = move |db: &mut Connection| {
         let ended = db.prepare_cached("DELETE FROM pauses WHERE destination = ?")?.execute([destination.as_str()])?;
+        if ended > 0 {
+            append_audit(db, &entry)?;
+        }
         Ok(ended > 0)
     };
     store.writer.run(work).await
@@ -68,22 +78,24 @@ pub(super) async fn load_pauses(store: &SqliteStore) -> StoreResult<Vec<Pause>> 
 /// Appends to the audit log.
 pub(super) async fn record_audit(store: &SqliteStore, entry: &AuditEntry) -> StoreResult<()> {
     let entry = entry.clone();
-    let work = move |db: &mut rusqlite::Connection| {
-        db.prepare_cached(
-            "INSERT INTO audit (at, by, action, target, source, lead_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            entry.at.as_micros(),
-            entry.by,
-            entry.action,
-            entry.target,
-            entry.lead.as_ref().map(|lead| lead.source.as_str()),
-            entry.lead.as_ref().map(|lead| lead.id.as_str()),
-            entry.detail,
-        ])?;
-        Ok(())
-    };
-    store.writer.run(work).await
+    store.writer.run(move |db| append_audit(db, &entry)).await
+}
+
+/// The same as a part of the change that it tells of.
+pub(super) fn append_audit(db: &Connection, entry: &AuditEntry) -> StoreResult<()> {
+    db.prepare_cached(
+        "INSERT INTO audit (at, by, action, target, source, lead_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        entry.at.as_micros(),
+        entry.by,
+        entry.action,
+        entry.target,
+        entry.lead.as_ref().map(|lead| lead.source.as_str()),
+        entry.lead.as_ref().map(|lead| lead.id.as_str()),
+        entry.detail,
+    ])?;
+    Ok(())
 }
 
 /// One page of the audit log, newest first.

@@ -246,8 +246,8 @@ impl Store for SqliteStore {
         people::pause(self, pause).await
     }
 
-    async fn resume(&self, destination: &DestinationName) -> StoreResult<bool> {
-        people::resume(self, destination).await
+    async fn resume(&self, destination: &DestinationName, by: &str, now: Timestamp) -> StoreResult<bool> {
+        people::resume(self, destination, by, now).await
     }
 
     async fn load_pauses(&self) -> StoreResult<Vec<Pause>> {

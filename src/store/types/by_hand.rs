@@ -38,5 +38,6 @@ pub struct Exclusion {
     pub excluded: bool,
     /// Where a lead that is included is owed.
     pub destinations: Vec<DestinationName>,
+    pub by: String,
     pub now: Timestamp,
 }

@@ -219,7 +219,7 @@ pub enum JobEnd {
     /// Agreed with the CRM: the row goes.
     Done,
     /// Tried again by itself at `due_at`. `failed`: it counts as a failure (for the retry age), not as mere waiting.
-    Retry { due_at: Timestamp, error: String, failed: bool },
+    Retry { due_at: Timestamp, code: String, detail: String, failed: bool },
     /// Waits for a person, a daily look or the CRM's schema; in no alert.
     Held { code: String, detail: String, look_again_at: Option<Timestamp> },
     /// A dead letter. `refusal`: looked at again by itself at `look_again_at`.

@@ -1,6 +1,8 @@
 //! Figures of the queue, and what people do: pauses, audit, runs.
 
+use super::by_hand::{Exclusion, LinkOrder};
 use super::jobs::PlannedBy;
+use super::lists::Answer;
 use super::log::{Operation, Outcome};
 use crate::domain::ids::{DestinationName, LeadKey, SourceName};
 use crate::domain::plan::ConflictKind;
@@ -97,6 +99,52 @@ pub struct AuditEntry {
     /// The lead concerned, so that its timeline shows it.
     pub lead: Option<LeadKey>,
     pub detail: Option<String>,
+}
+
+/// What is written down in the same transaction as the change itself.
+impl AuditEntry {
+    pub(in crate::store) fn of_pause(pause: &Pause) -> Self {
+        let told = pause.until.map(|until| format!("until {until}")).into_iter().chain(pause.note.clone());
+        let detail = told.collect::<Vec<_>>().join(": ");
+        Self {
+            detail: Some(detail).filter(|detail| !detail.is_empty()),
+            ..Self::new(pause.since, &pause.by, "destination.pause", format!("destination {}", pause.destination))
+        }
+    }
+
+    pub(in crate::store) fn of_resume(destination: &DestinationName, by: &str, at: Timestamp) -> Self {
+        Self::new(at, by, "destination.resume", format!("destination {destination}"))
+    }
+
+    pub(in crate::store) fn of_answer(answer: &Answer, lead: &LeadKey) -> Self {
+        Self {
+            lead: Some(lead.clone()),
+            detail: Some(format!("choose {}", answer.choice.as_str())),
+            ..Self::new(answer.now, &answer.by, "conflict.resolve", format!("conflict {}", answer.conflict))
+        }
+    }
+
+    pub(in crate::store) fn of_link(order: &LinkOrder) -> Self {
+        let LinkOrder { destination, lead, record, by, now, .. } = order;
+        let (action, detail) = match record {
+            Some(record) => ("lead.link", format!("{destination}: {} {}", record.object, record.id)),
+            None => ("lead.unlink", destination.to_string()),
+        };
+        Self { detail: Some(detail), ..Self::of_lead(*now, by, action, lead) }
+    }
+
+    pub(in crate::store) fn of_exclusion(exclusion: &Exclusion) -> Self {
+        let Exclusion { lead, excluded, by, now, .. } = exclusion;
+        Self::of_lead(*now, by, if *excluded { "lead.exclude" } else { "lead.include" }, lead)
+    }
+
+    fn of_lead(at: Timestamp, by: &str, action: &str, lead: &LeadKey) -> Self {
+        Self { lead: Some(lead.clone()), ..Self::new(at, by, action, format!("lead {lead}")) }
+    }
+
+    fn new(at: Timestamp, by: &str, action: &str, target: String) -> Self {
+        Self { at, by: by.to_owned(), action: action.to_owned(), target, lead: None, detail: None }
+    }
 }
 
 #[derive(Clone, Debug)]

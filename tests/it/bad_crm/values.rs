@@ -135,7 +135,9 @@ async fn an_external_id_on_a_record_that_we_may_not_see_ends_as_a_dead_letter_th
     assert_eq!(harness.records().await.len(), 2, "its neighbours arrived");
     // Merged in the CRM, retried by an operator.
     harness.faults(json!([])).await;
-    harness.admin_post("dead-letters/retry", json!({ "code": "DUPLICATE_VALUE" })).await;
+    assert_eq!(letters[0]["id"], "salesforce/klozeo/cl_0");
+    let retried = harness.admin_post("dead-letters/retry", json!({ "ids": [letters[0]["id"]] })).await;
+    assert_eq!(retried["count"], 1);
     all_arrived(&harness, &ids(3)).await;
     harness.stop().await;
 }

@@ -263,9 +263,9 @@ impl Promises {
         let lane = self.lane(&settlement.lead);
         let job = self.jobs.get_mut(&settlement.lead).unwrap();
         let (state, code, detail, look_again) = match &settlement.end {
-            JobEnd::Retry { due_at, error, failed } => {
-                (job.due, job.token, job.lane, job.code) = (*due_at, None, lane, None);
-                job.detail = Some(error.clone());
+            JobEnd::Retry { due_at, code, detail, failed } => {
+                (job.due, job.token, job.lane) = (*due_at, None, lane);
+                (job.code, job.detail) = (Some(code.clone()), Some(detail.clone()));
                 job.suspicion = if settlement.wrote { 0 } else { job.suspicion };
                 if *failed {
                     job.first_failed.get_or_insert(settlement.now);

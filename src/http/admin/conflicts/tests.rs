@@ -133,3 +133,13 @@ fn an_etag_is_read_back_as_the_revision() {
     assert_eq!(revision(&HeaderValue::from_static("12")), None);
     assert_eq!(revision(&HeaderValue::from_static("W/\"12\"")), None);
 }
+
+#[test]
+fn an_age_and_a_moment_say_alike_which_conflicts_are_old() {
+    let now = Timestamp::from_seconds(1_800_000_000);
+    let told = |text| opened_before(Some(text), now).map_err(|error| format!("{error:?}"));
+    assert_eq!(told("1h"), Ok(Some(Timestamp::from_seconds(1_799_996_400))));
+    assert_eq!(told("2027-01-15T07:00:00Z"), told("1h"));
+    assert!(told("long").unwrap_err().contains("such as 7d"));
+    assert_eq!(opened_before(None, now).unwrap(), None);
+}

@@ -67,8 +67,9 @@ pub(super) async fn end(db: &mut PgConnection, settlements: &[(&Settlement, Fate
         };
         match &settlement.end {
             // A back-off stays: a new event does not shorten it.
-            JobEnd::Retry { due_at, error, failed } => {
-                retried.push(Retried { settlement, due_at: Time(*due_at), error: readable(error), failed: *failed });
+            JobEnd::Retry { due_at, code, detail, failed } => {
+                let (code, detail) = (readable(code), readable(detail));
+                retried.push(Retried { settlement, due_at: Time(*due_at), code, detail, failed: *failed });
                 continue;
             }
             JobEnd::Done if moved => remembered.push((*settlement, None)),
@@ -171,7 +172,8 @@ pub(super) async fn postpone(
 struct Retried<'a> {
     settlement: &'a Settlement,
     due_at: Time,
-    error: Cow<'a, str>,
+    code: Cow<'a, str>,
+    detail: Cow<'a, str>,
     failed: bool,
 }
 
@@ -183,21 +185,22 @@ async fn retry(db: &mut PgConnection, retried: &[Retried<'_>]) -> StoreResult<()
     let keys = keys_of(retried.iter().map(|retried| retried.settlement));
     sqlx::query(
         "UPDATE jobs j
-            SET due_at = u.due_at, lease_token = NULL, code = NULL, detail = u.error,
+            SET due_at = u.due_at, lease_token = NULL, code = u.code, detail = u.detail,
                 suspicion = CASE WHEN u.wrote THEN 0 ELSE j.suspicion END,
                 first_failed_at = CASE WHEN u.failed THEN coalesce(j.first_failed_at, u.now) ELSE j.first_failed_at END,
                 lane = (EXISTS (SELECT 1 FROM links l WHERE l.destination = u.destination AND l.source = u.source
                                                         AND l.lead_id = u.lead_id))::integer
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::boolean[],
-                       $7::timestamptz[], $8::boolean[])
-             AS u (destination, source, lead_id, due_at, error, failed, now, wrote)
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::boolean[],
+                       $8::timestamptz[], $9::boolean[])
+             AS u (destination, source, lead_id, due_at, code, detail, failed, now, wrote)
           WHERE j.destination = u.destination AND j.source = u.source AND j.lead_id = u.lead_id",
     )
     .bind(keys.destinations)
     .bind(keys.sources)
     .bind(keys.leads)
     .bind(retried.iter().map(|retried| retried.due_at).collect::<Vec<_>>())
-    .bind(retried.iter().map(|retried| &*retried.error).collect::<Vec<_>>())
+    .bind(retried.iter().map(|retried| &*retried.code).collect::<Vec<_>>())
+    .bind(retried.iter().map(|retried| &*retried.detail).collect::<Vec<_>>())
     .bind(retried.iter().map(|retried| retried.failed).collect::<Vec<_>>())
     .bind(retried.iter().map(|retried| Time(retried.settlement.now)).collect::<Vec<_>>())
     .bind(retried.iter().map(|retried| retried.settlement.wrote).collect::<Vec<_>>())

@@ -10,8 +10,8 @@ use crate::store::{JobEnd, Refusal, Settlement, StoreError, StoreResult};
 pub(super) fn end(db: &Connection, settlement: &Settlement, moved: bool) -> StoreResult<bool> {
     match &settlement.end {
         // A back-off stays: a new event does not shorten it.
-        JobEnd::Retry { due_at, error, failed } => {
-            retry(db, settlement, *due_at, error, *failed)?;
+        JobEnd::Retry { due_at, code, detail, failed } => {
+            retry(db, settlement, *due_at, (code, detail), *failed)?;
             Ok(false)
         }
         JobEnd::Done if moved => {
@@ -83,10 +83,16 @@ pub(super) fn postpone(
 }
 
 /// Tries again later. It stays as suspect as it was, unless the attempt got past what the process died of: its write.
-fn retry(db: &Connection, settlement: &Settlement, due_at: Timestamp, error: &str, failed: bool) -> StoreResult<()> {
+fn retry(
+    db: &Connection,
+    settlement: &Settlement,
+    due_at: Timestamp,
+    (code, detail): (&str, &str),
+    failed: bool,
+) -> StoreResult<()> {
     let (destination, lead) = (settlement.destination.as_str(), &settlement.lead);
     db.prepare_cached(
-        "UPDATE jobs SET due_at = ?4, lease_token = NULL, code = NULL, detail = ?5,
+        "UPDATE jobs SET due_at = ?4, lease_token = NULL, code = ?9, detail = ?5,
                          suspicion = CASE WHEN ?8 THEN 0 ELSE suspicion END,
                          first_failed_at = CASE WHEN ?6 THEN coalesce(first_failed_at, ?7) ELSE first_failed_at END,
                          lane = EXISTS (SELECT 1 FROM links WHERE destination = ?1 AND source = ?2 AND lead_id = ?3)
@@ -97,10 +103,11 @@ fn retry(db: &Connection, settlement: &Settlement, due_at: Timestamp, error: &st
         lead.source.as_str(),
         lead.id.as_str(),
         due_at.as_micros(),
-        error,
+        detail,
         failed,
         settlement.now.as_micros(),
         settlement.wrote,
+        code,
     ])?;
     Ok(())
 }
