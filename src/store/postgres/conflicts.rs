@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::dirty::{self, PIECE, Why};
-use super::log::nothing;
 use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span};
@@ -42,7 +41,7 @@ pub(super) async fn list(
         (" AND destination = ", filter.destination.as_deref()),
     ];
     if equal.iter().filter_map(|(_, value)| *value).any(cannot_be) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let span = Span { from: None, to: None, narrow: filter.id.is_some() };
     let conditions = |query: &mut QueryBuilder<Postgres>| {

@@ -231,7 +231,7 @@ pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Pa
     let place: Option<PairPlace> = place(page)?;
     let texts = [&filter.destination, &filter.source, &filter.lead_id, &filter.record_id];
     if texts.into_iter().flatten().any(|text| cannot_be(text)) {
-        return Ok(Listed { items: Vec::new(), next: None });
+        return Ok(Listed::nothing());
     }
     let mut query = QueryBuilder::<Postgres>::new("");
     push_page(&mut query, &parts(), filter, place.as_ref(), limit as i64 + 1, Time);

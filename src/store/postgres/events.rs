@@ -3,7 +3,6 @@
 use sqlx::QueryBuilder;
 
 use super::PostgresStore;
-use super::log::nothing;
 use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span};
@@ -22,7 +21,7 @@ pub(super) const EVENTS: Numbered = Numbered {
 /// One page of events, newest first.
 pub(super) async fn list(store: &PostgresStore, filter: &EventFilter, page: &Page) -> StoreResult<Listed<EventRow>> {
     if [&filter.source, &filter.lead_id].into_iter().flatten().any(|text| cannot_be(text)) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let span = Span { from: filter.from, to: filter.to, narrow: filter.lead_id.is_some() };
     let conditions = |query: &mut QueryBuilder<sqlx::Postgres>| {

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use super::PostgresStore;
 use super::conflicts::CONFLICTS;
 use super::events::EVENTS;
-use super::log::{LOG, nothing, push_email};
+use super::log::{LOG, push_email};
 use super::people::AUDIT;
 use super::rows::cannot_be;
 use super::time::Time;
@@ -40,7 +40,7 @@ const COLUMNS: &str = "SELECT source, lead_id, name, email, deleted, excluded, u
 pub(super) async fn list(store: &PostgresStore, filter: &LeadFilter, page: &Page) -> StoreResult<Listed<LeadRow>> {
     let limit = limit(page);
     if [&filter.source, &filter.email, &filter.q].into_iter().flatten().any(|text| cannot_be(text)) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
     match filter.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {

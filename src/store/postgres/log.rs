@@ -40,7 +40,7 @@ const KINDS: &str = "WITH RECURSIVE kinds AS (
 pub(super) async fn search(store: &PostgresStore, filter: &LogFilter, page: &Page) -> StoreResult<Listed<LogRow>> {
     let db = &store.pool;
     if texts(filter).into_iter().flatten().any(cannot_be) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let leads = match &filter.email {
         Some(email) => Some(leads_of(db, email).await?),
@@ -55,7 +55,7 @@ pub(super) async fn search(store: &PostgresStore, filter: &LogFilter, page: &Pag
         None => None,
     };
     if field_sets.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let way = Way::of(filter, text.as_ref());
     let few = match way {
@@ -158,10 +158,6 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<L
     .fetch_optional(&store.pool)
     .await?;
     read_log_detail(row, bodies.as_ref()).map(Some)
-}
-
-pub(super) fn nothing<T>() -> Listed<T> {
-    Listed { items: Vec::new(), next: None }
 }
 
 fn texts(filter: &LogFilter) -> [Option<&str>; 9] {

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, QueryBuilder};
 
 use super::PostgresStore;
-use super::log::nothing;
 use super::rows::{cannot_be, readable};
 use super::time::Time;
 use super::walk::{Numbered, Span};
@@ -43,7 +42,7 @@ impl RefusedRequests for PostgresStore {
 
     async fn list_refused(&self, filter: &RefusedFilter, page: &Page) -> StoreResult<Listed<RefusedRow>> {
         if filter.source.as_deref().is_some_and(cannot_be) {
-            return Ok(nothing());
+            return Ok(Listed::nothing());
         }
         let conditions = |query: &mut QueryBuilder<Postgres>| {
             if let Some(source) = &filter.source {
