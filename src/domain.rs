@@ -21,6 +21,7 @@ pub mod missing;
 pub mod opportunity;
 pub mod record;
 
+pub mod explained;
 pub mod job;
 pub mod matching;
 pub mod merge;

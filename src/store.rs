@@ -5,8 +5,11 @@
 //! leaves the store, and none is open while a CRM is called.
 
 mod by_hand;
+mod cells;
 mod decided;
 mod erased;
+mod figures;
+mod listed;
 mod paging;
 mod pairs;
 pub mod postgres;
@@ -20,6 +23,7 @@ pub mod sqlite;
 pub mod stored;
 pub mod types;
 mod walking;
+mod work;
 
 use async_trait::async_trait;
 

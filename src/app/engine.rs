@@ -78,27 +78,7 @@ impl Engine {
             }
         }
 
-        let mut workers = JoinSet::new();
-        for destination in destinations.values() {
-            workers.spawn_on(queue::run(Arc::clone(destination), stopped.clone()), &ground.queue);
-        }
-        let chores = Maintenance {
-            store: Arc::clone(store),
-            destinations: destinations.values().cloned().collect(),
-            retention: config.store.retention,
-            longest_wait: longest_wait(config),
-            clock: clock.clone(),
-        };
-        workers.spawn(chores.run(stopped.clone()));
-        workers.spawn(Arc::clone(&ground.holding).run(Arc::clone(store), clock.clone(), stopped.clone()));
-        let neighbours = Neighbours {
-            store: Arc::clone(store),
-            destinations: destinations.values().cloned().collect(),
-            this: replica.clone(),
-            clock: clock.clone(),
-        };
-        workers.spawn(neighbours.run(stopped.clone()));
-
+        let mut workers = start_workers(config, ground, &destinations, &stopped);
         let operations = Arc::new(AppOperations::new(
             config,
             destinations.clone(),
@@ -118,25 +98,15 @@ impl Engine {
             config.alerts.clone(),
             clock.clone(),
         ));
-        let mut figures_stopped = stopped.clone();
-        let (kept, shown) = (Arc::clone(&figures), ground.exposition.clone());
-        workers.spawn(async move {
-            tokio::select! {
-                _ = figures_stopped.changed() => {}
-                () = kept.keep(shown) => {}
-            }
-        });
+        workers.spawn(keep_figures(Arc::clone(&figures), ground.exposition.clone(), stopped));
+        let made = ground.made.iter().cloned().collect();
         let state = AdminState::new(AdminParts {
             store: Arc::clone(store),
             intake: Arc::clone(&intake),
             operations,
             figures,
             exposition: ground.exposition.clone(),
-            tokens: if config.admin.tokens.is_empty() {
-                ground.made.iter().cloned().collect()
-            } else {
-                config.admin.tokens.clone()
-            },
+            tokens: if config.admin.tokens.is_empty() { made } else { config.admin.tokens.clone() },
             replica: replica.clone(),
             clock: clock.clone(),
         });
@@ -165,6 +135,44 @@ impl Engine {
     pub async fn end(mut self) {
         let _ = self.stop.send(true);
         while self.workers.join_next().await.is_some() {}
+    }
+}
+
+/// Starts the queue of each destination, the chores, and the watch over other processes.
+fn start_workers(
+    config: &Config,
+    ground: &Ground,
+    destinations: &BTreeMap<DestinationName, Arc<Destination>>,
+    stopped: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let Ground { store, clock, .. } = ground;
+    let mut workers = JoinSet::new();
+    for destination in destinations.values() {
+        workers.spawn_on(queue::run(Arc::clone(destination), stopped.clone()), &ground.queue);
+    }
+    let chores = Maintenance {
+        store: Arc::clone(store),
+        destinations: destinations.values().cloned().collect(),
+        retention: config.store.retention,
+        longest_wait: longest_wait(config),
+        clock: clock.clone(),
+    };
+    workers.spawn(chores.run(stopped.clone()));
+    workers.spawn(Arc::clone(&ground.holding).run(Arc::clone(store), clock.clone(), stopped.clone()));
+    let neighbours = Neighbours {
+        store: Arc::clone(store),
+        destinations: destinations.values().cloned().collect(),
+        this: ground.replica.clone(),
+        clock: clock.clone(),
+    };
+    workers.spawn(neighbours.run(stopped.clone()));
+    workers
+}
+
+async fn keep_figures(figures: Arc<Figures>, exposition: Exposition, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = figures.keep(exposition) => {}
     }
 }
 

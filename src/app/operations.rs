@@ -23,13 +23,14 @@ use crate::crm::gate::GateReason;
 use crate::crm::salesforce;
 use crate::domain::check::{Finding, of_former_keys};
 use crate::domain::divergence::Divergence;
+use crate::domain::explained::Explained;
 use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef, SourceName};
 use crate::domain::mapping::documented::documented_rows;
 use crate::domain::plan::ConflictKind;
 use crate::domain::record::Schema;
 use crate::http::admin::state::{
-    CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LeadExplained, LinkWish, MappingEntry,
-    Operations, OrderError, ReloadError, Reloaded,
+    CheckFinding, CheckReport, DestinationState, Erasing, Explanation, LinkWish, MappingEntry, Operations, OrderError,
+    ReloadError, Reloaded,
 };
 use crate::intake::Holding;
 use crate::queue::destination::{Destination, Undescribed};
@@ -337,7 +338,7 @@ impl Operations for AppOperations {
         &self,
         destination: &DestinationName,
         lead: &LeadKey,
-    ) -> Result<Option<LeadExplained>, OrderError> {
+    ) -> Result<Option<Explained>, OrderError> {
         orders::explain(self.destinations.get(destination), lead).await
     }
 

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use crate::crm::CrmError;
+use crate::domain::explained::Explained;
 use crate::domain::ids::{LeadKey, RecordRef};
 use crate::domain::time::Timestamp;
-use crate::http::admin::state::{Erasing, KeptBack, LeadExplained, LinkWish, OrderError};
-use crate::queue;
+use crate::http::admin::state::{Erasing, LinkWish, OrderError};
 use crate::queue::by_hand::{AtHand, ByHandError};
 use crate::queue::destination::Destination;
-use crate::queue::explain::Explained;
 use crate::queue::keys::Hold;
 use crate::store::{Erasure, LinkOrder, Ordered, Sharing, Store};
 
@@ -33,17 +32,8 @@ impl From<ByHandError> for OrderError {
 pub(super) async fn explain(
     destination: Option<&Arc<Destination>>,
     lead: &LeadKey,
-) -> Result<Option<LeadExplained>, OrderError> {
-    let explained = destination.ok_or(OrderError::NotFound)?.explain(lead).await?;
-    Ok(explained.map(|Explained { plan, not_asked, keys, found, waits, kept_back, api_calls }| LeadExplained {
-        plan,
-        not_asked,
-        keys,
-        found,
-        waits,
-        kept_back: kept_back.map(|queue::explain::KeptBack { code, until }| KeptBack { code, until }),
-        api_calls,
-    }))
+) -> Result<Option<Explained>, OrderError> {
+    Ok(destination.ok_or(OrderError::NotFound)?.explain(lead).await?)
 }
 
 /// Links a lead to a record, or unlinks it. The record that it leaves loses its ID, unless a living lead shares it: then

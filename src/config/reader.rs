@@ -213,25 +213,15 @@ impl<'a> Table<'a> {
 
     /// Every entry as a table under its own name, for tables whose keys the user chooses.
     pub(super) fn named_sections(&self) -> Vec<(String, Table<'a>)> {
-        let Some(entries) = self.entries else { return Vec::new() };
-        let mut sections = Vec::new();
-        for (name, value) in entries {
-            let item = Item {
-                document: self.document,
-                path: self.path_of(name.get_ref()),
-                at: name.span().start,
-                value: value.get_ref(),
-            };
-            match check_name(name.get_ref()).and_then(|()| item.table()) {
-                Ok(table) => sections.push((name.get_ref().to_string(), table)),
-                Err(wrong) => item.report(wrong),
-            }
-        }
-        sections
+        self.entries_by_name(|name, item| check_name(name).and_then(|()| item.table()))
     }
 
     /// Every entry with its value, for tables whose keys the user chooses.
     pub(super) fn entries<T>(&self, parse: impl Fn(&Item<'a>) -> Result<T, Wrong>) -> Vec<(String, T)> {
+        self.entries_by_name(|_, item| parse(item))
+    }
+
+    fn entries_by_name<T>(&self, parse: impl Fn(&str, &Item<'a>) -> Result<T, Wrong>) -> Vec<(String, T)> {
         let Some(entries) = self.entries else { return Vec::new() };
         let mut read = Vec::new();
         for (name, value) in entries {
@@ -241,7 +231,7 @@ impl<'a> Table<'a> {
                 at: name.span().start,
                 value: value.get_ref(),
             };
-            match parse(&item) {
+            match parse(name.get_ref(), &item) {
                 Ok(value) => read.push((name.get_ref().to_string(), value)),
                 Err(wrong) => item.report(wrong),
             }

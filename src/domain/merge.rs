@@ -220,16 +220,12 @@ fn keep(view: &RowView<'_>, rule: Rule) -> RowOutcome {
 
 fn ask(view: &RowView<'_>, why: &str) -> RowOutcome {
     let question = Question {
-        kind: ConflictKind::Field,
         field: Some(view.row.crm.clone()),
         record: Some(view.record.clone()),
         base: view.base.cloned(),
         lead: Some(view.lead.clone()),
         crm: Some(view.crm.clone()),
-        candidates: Vec::new(),
-        other: None,
-        duplicate_rule: None,
-        detail: format!("{} {why}", view.row.crm),
+        ..Question::new(ConflictKind::Field, format!("{} {why}", view.row.crm))
     };
     RowOutcome {
         base: view.base.cloned(),

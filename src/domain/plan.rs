@@ -73,6 +73,21 @@ pub struct Link {
 }
 
 impl Link {
+    /// Of the record's owner: nothing is agreed on yet.
+    pub fn to(record: RecordRef, matched_by: MatchedBy) -> Self {
+        Self {
+            record,
+            matched_by,
+            owner: true,
+            bases: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            left_out: LeftOut::new(),
+            in_doubt: None,
+            fingerprint: String::new(),
+            revision: 0,
+        }
+    }
+
     /// Whether the owner before this lead went, and the lead has not written its own ID since: as the owner that it was made,
     /// or as a sharer in doubt that becomes the owner if it is that person.
     pub fn is_inherited(&self) -> bool {
@@ -265,6 +280,22 @@ pub struct Question {
 }
 
 impl Question {
+    /// A question that this sentence puts, with no values and records in it.
+    pub fn new(kind: ConflictKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            field: None,
+            record: None,
+            base: None,
+            lead: None,
+            crm: None,
+            candidates: Vec::new(),
+            other: None,
+            duplicate_rule: None,
+            detail: detail.into(),
+        }
+    }
+
     /// Whether the CRM would refuse the record that `create` asks for, whoever says so.
     pub fn blocks_create(&self) -> bool {
         self.duplicate_rule == Some(RuleAction::Block)

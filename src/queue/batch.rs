@@ -25,7 +25,8 @@ use crate::domain::mapping::Owners;
 use crate::domain::matching::{Candidates, MatchKeys};
 use crate::domain::plan::{Link, OwnKeys, SyncPlan, match_keys, planned_link};
 use crate::store::{
-    Announced, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow, StoreResult, Work,
+    Announced, AnnouncedWrite, Announcement, ClaimedJob, IntentId, JobEnd, LeaseToken, LeasesOf, NewLogRow,
+    StoreResult, Work,
 };
 
 /// Why a lead is held that cannot be planned.
@@ -274,18 +275,8 @@ impl Batch {
         report: &mut Report,
     ) -> StoreResult<(Option<Sent>, Vec<Planned>)> {
         let destination = &self.destination;
-        let request_id = new_request_id();
-        let (at, now) = (SinceBoot::now(), destination.clock.now());
-        let lease = Lease::new(now, at, destination.settings.lease);
-        let announcement = Announcement {
-            destination: destination.name.clone(),
-            token: self.token,
-            now,
-            lease_ends_at: lease.ends_at,
-            request_id: request_id.clone(),
-            writes: planned.iter().map(|planned| announced_write(planned, &self.rules.fingerprint)).collect(),
-        };
-        let announced = destination.store.announce(&announcement).await?;
+        let writes = planned.iter().map(|planned| announced_write(planned, &self.rules.fingerprint)).collect();
+        let (announcement, lease, announced) = self.announce(writes).await?;
         let (mut kept, mut intents, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for ((mut planned, write), announced) in planned.into_iter().zip(announcement.writes).zip(announced) {
             let Some(Announced { intent, linked }) = announced else {
@@ -302,7 +293,7 @@ impl Batch {
             return Ok((None, lost));
         }
         let request = WriteRequest {
-            request_id,
+            request_id: announcement.request_id,
             writes: kept.iter().map(record_write).collect(),
             reading: self.rules.reading.clone(),
             auto_assign: kept.iter().all(|planned| planned.assigns),
@@ -311,8 +302,28 @@ impl Batch {
         };
         debug!(destination = %destination.name, leads = kept.len(), request.id = %request.request_id, "writing {} leads", kept.len());
         let (results, calls) = self.send(&request, report).await;
-        let call = Call { request_id: request.request_id, sent_at: now, lease, calls };
+        let call = Call { request_id: request.request_id, sent_at: announcement.now, lease, calls };
         Ok((Some(Sent { call, planned: kept, intents, results }), lost))
+    }
+
+    /// Renews the lease of these writes' leads and commits what is about to be written; answers for each whether it may be.
+    pub(super) async fn announce(
+        &self,
+        writes: Vec<AnnouncedWrite>,
+    ) -> StoreResult<(Announcement, Lease, Vec<Option<Announced>>)> {
+        let destination = &self.destination;
+        let (at, now) = (SinceBoot::now(), destination.clock.now());
+        let lease = Lease::new(now, at, destination.settings.lease);
+        let announcement = Announcement {
+            destination: destination.name.clone(),
+            token: self.token,
+            now,
+            lease_ends_at: lease.ends_at,
+            request_id: new_request_id(),
+            writes,
+        };
+        let announced = destination.store.announce(&announcement).await?;
+        Ok((announcement, lease, announced))
     }
 
     /// Sends writes, and says how many calls that made; the gate hears of it.

@@ -1,15 +1,13 @@
 //! Writing beside the person's record, its company or its opportunity; and what of it is left unwritten: the lead stays owed
 //! for it.
 
-use super::batch::{Batch, Member, Planned, Report, new_request_id};
-use super::lease::Lease;
+use super::batch::{Batch, Member, Planned, Report};
 use super::settle::Settling;
 use super::verdict::{Verdict, in_hand, waiting};
 use super::writes::Call;
-use crate::clock::SinceBoot;
 use crate::crm::{CrmError, OnDuplicate, RecordWrite, WriteRequest, WriteResult};
 use crate::domain::plan::SyncPlan;
-use crate::store::{Announced, AnnouncedWrite, Announcement, IntentId, JobEnd, Settlement, StoreResult};
+use crate::store::{Announced, AnnouncedWrite, IntentId, JobEnd, Settlement, StoreResult};
 
 /// A task with what was announced for it and how it went.
 pub(super) struct Done<T> {
@@ -29,18 +27,7 @@ impl Batch {
         write: impl Fn(&T) -> RecordWrite,
         report: &mut Report,
     ) -> StoreResult<(Vec<Done<T>>, Vec<T>)> {
-        let destination = &self.destination;
-        let (at, now) = (SinceBoot::now(), destination.clock.now());
-        let lease = Lease::new(now, at, destination.settings.lease);
-        let announcement = Announcement {
-            destination: destination.name.clone(),
-            token: self.token,
-            now,
-            lease_ends_at: lease.ends_at,
-            request_id: new_request_id(),
-            writes,
-        };
-        let announced = destination.store.announce(&announcement).await?;
+        let (announcement, lease, announced) = self.announce(writes).await?;
         let (mut ours, mut intents, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for (task, announced) in tasks.into_iter().zip(announced) {
             match announced {
@@ -59,14 +46,14 @@ impl Batch {
             writes: ours.iter().map(write).collect(),
             reading: self.rules.reading.clone(),
             auto_assign: false,
-            send_until: lease.until.min(self.lease.until).before(destination.settings.timeout),
+            send_until: lease.until.min(self.lease.until).before(self.destination.settings.timeout),
         };
         let (results, calls) = self.send(&request, report).await;
         let done = |((task, intent), result): ((T, IntentId), WriteResult)| Done {
             task,
             intent,
             result,
-            call: Call { request_id: request.request_id.clone(), sent_at: now, lease, calls },
+            call: Call { request_id: request.request_id.clone(), sent_at: announcement.now, lease, calls },
         };
         Ok((ours.into_iter().zip(intents).zip(results).map(done).collect(), lost))
     }

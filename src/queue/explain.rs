@@ -20,11 +20,12 @@ use super::refused_companies::do_without;
 use super::settle::asks_about_company;
 use crate::crm::gate::{Entry, Permit, WorkClass};
 use crate::crm::{CrmError, FindRequest};
+use crate::domain::explained::{Explained, KeptBack};
 use crate::domain::ids::{FieldName, LeadKey, RecordRef};
-use crate::domain::job::{Class, Lane};
+use crate::domain::job::Lane;
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Direction;
-use crate::domain::matching::{Candidates, MatchedBy};
+use crate::domain::matching::Candidates;
 use crate::domain::plan::{
     Action, Choice, CompanyAction, ConflictKind, Decision, Question, Rule, SyncPlan, company, left_alone, match_keys,
     planned_link, said,
@@ -70,39 +71,10 @@ impl Clone for Looks {
     }
 }
 
-/// What planning a lead now gives, and from what.
-#[derive(Clone, Debug, Default)]
-pub struct Explained {
-    /// `None`: the CRM could not be asked.
-    pub plan: Option<SyncPlan>,
-    /// Why the CRM was not asked; what is planned did not need it, or there is no plan.
-    pub not_asked: Option<String>,
-    /// By what its record was looked up.
-    pub keys: Vec<String>,
-    /// What answered, and to which of them.
-    pub found: Vec<(RecordRef, MatchedBy)>,
-    /// What it waits for.
-    pub waits: Option<String>,
-    /// Set where what is planned is not done before something else came.
-    pub kept_back: Option<KeptBack>,
-    pub api_calls: u32,
-}
-
-impl Explained {
-    /// What is planned for a lead without a look at the CRM, and why that is enough.
-    fn unasked(plan: SyncPlan, why: &str) -> Self {
-        let waits = holding(&plan).map(str::to_owned);
-        Self { plan: Some(plan), not_asked: Some(why.to_owned()), waits, ..Self::default() }
-    }
-}
-
-/// Why a write that is planned is not done now.
-#[derive(Clone, Debug)]
-pub struct KeptBack {
-    /// Under which word the lead is held, if it is.
-    pub code: Option<String>,
-    /// What has to come first.
-    pub until: String,
+/// What is planned for a lead without a look at the CRM, and why that is enough.
+fn unasked(plan: SyncPlan, why: &str) -> Explained {
+    let waits = holding(&plan).map(str::to_owned);
+    Explained { plan: Some(plan), not_asked: Some(why.to_owned()), waits, ..Explained::default() }
 }
 
 /// Something that a lead waits for before it is written.
@@ -127,7 +99,7 @@ impl Destination {
         }
         let lead = fold::folded_now(self, &mut work);
         if work.excluded {
-            return Ok(Some(Explained::unasked(excluded(), "a person excluded the lead")));
+            return Ok(Some(unasked(excluded(), "a person excluded the lead")));
         }
         let more_events = work.more_events;
         let (rules, permit) = match (self.rules(), self.enter().await?) {
@@ -139,7 +111,7 @@ impl Destination {
         let mut explained = Explained { keys: keys::of_lead(&member.keys), ..Explained::default() };
         if member.lead.is_alive() && left_alone(&member.lead, &rules.sync).is_some() {
             let plan = plan_member(self, &rules, &member, &Candidates::default(), false, &|_| None);
-            let unasked = Explained::unasked(plan, "the lead is left alone whatever the CRM holds");
+            let unasked = unasked(plan, "the lead is left alone whatever the CRM holds");
             return Ok(Some(Explained { keys: explained.keys, ..unasked }));
         }
         let permit = match permit {
@@ -273,18 +245,8 @@ impl Destination {
         let link = link.map(|link| company::looked_at_anew(link, &rules.sync));
         let keys = match_keys(&lead, &own, link.as_ref(), &work.resolutions, times, true, &rules.sync);
         let job = ClaimedJob {
-            lead: lead.key.clone(),
             lane: if work.link.is_some() { Lane::Linked } else { Lane::First },
-            class: Class::Live,
-            attempt: 1,
-            wanted: 0,
-            owed_since: self.clock.now(),
-            first_failed_at: None,
-            last_error: None,
-            suspicion: 0,
-            refusal: None,
-            forced: false,
-            lease_expired: false,
+            ..ClaimedJob::new(lead.key.clone(), self.clock.now())
         };
         Member { job, lead, work, own, keys, in_hand: Vec::new() }
     }

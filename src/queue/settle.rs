@@ -242,40 +242,52 @@ impl Settling<'_> {
                 again.push(planned);
                 continue;
             }
-            let mut settlement = self.settlement(&planned.member, &planned.plan);
-            settlement.wrote = true;
-            self.take_what_was_before(&mut planned, &mut settlement);
-            let may_land_late = match &result.outcome {
-                Ok(written) if matches!(planned.plan.action, Action::Delete { .. }) => {
-                    settlement.link = drop_link(&planned.member, &written.record);
-                    false
-                }
-                Ok(written) => {
-                    settlement.link = self.link(&planned.member, &planned.plan, Some(written));
-                    written.read_back.is_none()
-                }
-                Err(CrmError::Gone { merged_into: None, .. })
-                    if let Action::Delete { record, .. } = &planned.plan.action =>
-                {
-                    (row.outcome, row.error_code) = (Outcome::Ok, None);
-                    row.error = Some("the record was gone already".to_owned());
-                    settlement.link = drop_link(&planned.member, record);
-                    false
-                }
-                Err(error) => {
-                    self.after_refusal(&planned, error, &mut settlement, &mut row, refusing.as_ref());
-                    matches!(error, CrmError::Unknown { .. })
-                }
-            };
-            settlement.looked = is_kept(&settlement.link, &planned.member, &planned.plan);
-            settlement.left_alone = self.left_alone(&planned.member, false, &settlement.end);
-            let open_until = IntentEnd::OpenUntil(settlement.now.after(MAY_LAND_FOR));
-            settlement.intents.push((intent, if may_land_late { open_until } else { IntentEnd::Closed }));
-            settlement.log.push(row);
-            self.tell(&planned.member, &settlement);
-            settlements.push(settlement);
+            settlements.push(self.as_answered(planned, intent, row, &result, refusing.as_ref()));
         }
         (settlements, again)
+    }
+
+    /// Settles a lead by what its write was answered.
+    fn as_answered(
+        &self,
+        mut planned: Planned,
+        intent: IntentId,
+        mut row: NewLogRow,
+        result: &WriteResult,
+        refusing: Option<&(String, Timestamp)>,
+    ) -> Settlement {
+        let mut settlement = self.settlement(&planned.member, &planned.plan);
+        settlement.wrote = true;
+        self.take_what_was_before(&mut planned, &mut settlement);
+        let may_land_late = match &result.outcome {
+            Ok(written) if matches!(planned.plan.action, Action::Delete { .. }) => {
+                settlement.link = drop_link(&planned.member, &written.record);
+                false
+            }
+            Ok(written) => {
+                settlement.link = self.link(&planned.member, &planned.plan, Some(written));
+                written.read_back.is_none()
+            }
+            Err(CrmError::Gone { merged_into: None, .. })
+                if let Action::Delete { record, .. } = &planned.plan.action =>
+            {
+                (row.outcome, row.error_code) = (Outcome::Ok, None);
+                row.error = Some("the record was gone already".to_owned());
+                settlement.link = drop_link(&planned.member, record);
+                false
+            }
+            Err(error) => {
+                self.after_refusal(&planned, error, &mut settlement, &mut row, refusing);
+                matches!(error, CrmError::Unknown { .. })
+            }
+        };
+        settlement.looked = is_kept(&settlement.link, &planned.member, &planned.plan);
+        settlement.left_alone = self.left_alone(&planned.member, false, &settlement.end);
+        let open_until = IntentEnd::OpenUntil(settlement.now.after(MAY_LAND_FOR));
+        settlement.intents.push((intent, if may_land_late { open_until } else { IntentEnd::Closed }));
+        settlement.log.push(row);
+        self.tell(&planned.member, &settlement);
+        settlement
     }
 
     /// Per lead: its plan without the fields that the CRM refused, if it can do without them.
@@ -443,24 +455,8 @@ impl Settling<'_> {
     }
 
     fn blank_settlement(&self, job: &ClaimedJob) -> Settlement {
-        Settlement {
-            destination: self.batch.destination.name.clone(),
-            token: self.batch.token,
-            lead: job.lead.clone(),
-            now: self.batch.destination.clock.now(),
-            wanted: job.wanted,
-            end: JobEnd::Done,
-            link: LinkChange::Keep,
-            left_alone: None,
-            questions: Vec::new(),
-            moot: Vec::new(),
-            moot_why: None,
-            intents: Vec::new(),
-            log: Vec::new(),
-            wrote: false,
-            looked: false,
-            again: false,
-        }
+        let Batch { destination, token, .. } = self.batch;
+        Settlement::of(job, destination.name.clone(), *token, destination.clock.now())
     }
 
     /// Of everything that a refusal may depend on: the same again would be refused again.

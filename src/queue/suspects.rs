@@ -38,23 +38,12 @@ pub(super) fn died_alone(suspicion: u32) -> bool {
 mod tests {
     use super::*;
     use crate::domain::ids::LeadKey;
-    use crate::domain::job::{Class, Lane};
     use crate::domain::time::Timestamp;
 
     fn suspect(id: usize, suspicion: u32) -> ClaimedJob {
         ClaimedJob {
-            lead: LeadKey::new("klozeo", id.to_string().as_str()),
-            lane: Lane::First,
-            class: Class::Live,
-            attempt: 1,
-            wanted: 1,
-            owed_since: Timestamp::from_seconds(1),
-            first_failed_at: None,
-            last_error: None,
             suspicion,
-            refusal: None,
-            forced: false,
-            lease_expired: false,
+            ..ClaimedJob::new(LeadKey::new("klozeo", id.to_string().as_str()), Timestamp::from_seconds(1))
         }
     }
 

@@ -113,31 +113,19 @@ impl Settling<'_> {
 mod tests {
     use super::*;
     use crate::domain::ids::LeadKey;
-    use crate::store::LinkChange;
+    use crate::store::ClaimedJob;
 
     #[test]
     fn leads_that_are_tried_again_are_counted_by_reason() {
         let settled = |lead: &str, code: &str, end: JobEnd| {
             let lead = LeadKey { source: "klozeo".into(), id: lead.into() };
             let now = Timestamp::from_seconds(0);
-            let row = NewLogRow::note(now, lead.clone(), "crm".into(), Operation::Update, Outcome::Retry);
+            let job = ClaimedJob::new(lead.clone(), now);
+            let row = NewLogRow::note(now, lead, "crm".into(), Operation::Update, Outcome::Retry);
             Settlement {
-                destination: "crm".into(),
-                token: uuid::Uuid::nil(),
-                lead,
-                now,
-                wanted: 1,
                 end,
-                link: LinkChange::Keep,
-                left_alone: None,
-                questions: vec![],
-                moot: vec![],
-                moot_why: None,
-                intents: vec![],
                 log: vec![NewLogRow { error_code: Some(code.to_owned()), ..row }],
-                wrote: false,
-                looked: false,
-                again: false,
+                ..Settlement::of(&job, "crm".into(), uuid::Uuid::nil(), now)
             }
         };
         let again = |second| JobEnd::Retry {

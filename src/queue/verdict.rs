@@ -168,7 +168,6 @@ pub fn backoff(attempt: u32, policy: &RetryPolicy, jitter: f64) -> Duration {
 mod tests {
     use super::*;
     use crate::domain::ids::LeadKey;
-    use crate::domain::job::{Class, Lane};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
     const POLICY: RetryPolicy = RetryPolicy {
@@ -178,20 +177,7 @@ mod tests {
     };
 
     fn job(attempt: u32) -> ClaimedJob {
-        ClaimedJob {
-            lead: LeadKey::new("klozeo", "cl_1"),
-            lane: Lane::First,
-            class: Class::Live,
-            attempt,
-            wanted: 1,
-            owed_since: NOW,
-            first_failed_at: None,
-            last_error: None,
-            suspicion: 0,
-            refusal: None,
-            forced: false,
-            lease_expired: false,
-        }
+        ClaimedJob { attempt, ..ClaimedJob::new(LeadKey::new("klozeo", "cl_1"), NOW) }
     }
 
     fn verdict(error: &CrmError, job: &ClaimedJob) -> Verdict {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::batch::Planned;
 use super::lease::Lease;
 use crate::crm::{CrmError, RecordWrite, WriteResult};
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{ObjectName, RecordRef, RequestId};
 use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{Action, LeftOut, Link};
+use crate::domain::plan::{Action, Link};
 use crate::domain::time::Timestamp;
 use crate::store::{AnnouncedWrite, IntentId};
 
@@ -35,11 +35,11 @@ impl Sent {
     }
 }
 
-/// One plan's write as it is announced.
-pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> AnnouncedWrite {
-    let (object, record) = match &planned.plan.action {
-        Action::Update { record, .. } | Action::Delete { record, .. } => (&record.object, Some(record.clone())),
+/// The object that a plan writes and, unless it creates one, the record.
+fn target(action: &Action) -> (&ObjectName, Option<&RecordRef>) {
+    match action {
         Action::Create { object, .. } => (object, None),
+        Action::Update { record, .. } | Action::Delete { record, .. } => (&record.object, Some(record)),
         Action::Unchanged
         | Action::Hold { .. }
         | Action::Skip { .. }
@@ -47,11 +47,16 @@ pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> Announced
         | Action::Refuse { .. } => {
             unreachable!("only plans that write are announced")
         }
-    };
+    }
+}
+
+/// One plan's write as it is announced.
+pub(super) fn announced_write(planned: &Planned, fingerprint: &str) -> AnnouncedWrite {
+    let (object, record) = target(&planned.plan.action);
     AnnouncedWrite {
         lead: planned.member.lead.key.clone(),
         object: object.clone(),
-        record,
+        record: record.cloned(),
         keys: planned.member.in_hand.clone(),
         rows: planned.plan.announced.clone(),
         known: known_before(planned, fingerprint),
@@ -71,17 +76,7 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
         None => {
             let (owner, bases, kept) = (plan.owner, plan.bases.clone(), plan.kept.clone());
             Some((
-                Link {
-                    record,
-                    matched_by,
-                    owner,
-                    bases,
-                    kept,
-                    left_out: LeftOut::new(),
-                    in_doubt: None,
-                    fingerprint: fingerprint.to_owned(),
-                    revision: 0,
-                },
+                Link { owner, bases, kept, fingerprint: fingerprint.to_owned(), ..Link::to(record, matched_by) },
                 None,
             ))
         }
@@ -90,40 +85,27 @@ pub(super) fn known_before(planned: &Planned, fingerprint: &str) -> Option<(Link
 
 /// What is sent for one plan that writes.
 pub(super) fn record_write(planned: &Planned) -> RecordWrite {
-    let duplicates = planned.duplicates;
-    match &planned.plan.action {
-        Action::Create { object, fields } => RecordWrite {
-            object: object.clone(),
-            id: None,
-            fields: fields.clone(),
-            delete: false,
-            unmodified_since: None,
-            duplicates,
-        },
-        Action::Update { record, fields } => {
-            let (object, id) = (record.object.clone(), Some(record.id.clone()));
-            let unmodified_since = planned.plan.unmodified_since;
-            RecordWrite { object, id, fields: fields.clone(), delete: false, unmodified_since, duplicates }
-        }
-        Action::Delete { record, .. } => {
-            let (object, id) = (record.object.clone(), Some(record.id.clone()));
-            RecordWrite { object, id, fields: BTreeMap::new(), delete: true, unmodified_since: None, duplicates }
-        }
-        Action::Unchanged
-        | Action::Hold { .. }
-        | Action::Skip { .. }
-        | Action::Forget { .. }
-        | Action::Refuse { .. } => {
-            unreachable!("only plans that write are announced")
-        }
+    let action = &planned.plan.action;
+    let (object, record) = target(action);
+    let (fields, unmodified_since) = match action {
+        Action::Create { fields, .. } => (fields.clone(), None),
+        Action::Update { fields, .. } => (fields.clone(), planned.plan.unmodified_since),
+        _ => (BTreeMap::new(), None),
+    };
+    RecordWrite {
+        object: object.clone(),
+        id: record.map(|record| record.id.clone()),
+        fields,
+        delete: matches!(action, Action::Delete { .. }),
+        unmodified_since,
+        duplicates: planned.duplicates,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{FieldName, LeadKey, RecordRef};
-    use crate::domain::job::{Class, Lane};
+    use crate::domain::ids::{FieldName, LeadKey};
     use crate::domain::lead::Lead;
     use crate::domain::matching::MatchKeys;
     use crate::domain::plan::{BasePair, Intent, OwnKeys, SyncPlan};
@@ -142,19 +124,7 @@ mod tests {
     }
 
     fn link(bases: BTreeMap<FieldName, BasePair>) -> Link {
-        let (kept, left_out) = (BTreeMap::new(), LeftOut::new());
-        let fingerprint = "f".to_owned();
-        Link {
-            record: record(),
-            matched_by: MatchedBy::Link,
-            owner: true,
-            bases,
-            kept,
-            left_out,
-            in_doubt: None,
-            fingerprint,
-            revision: 7,
-        }
+        Link { bases, revision: 7, ..Link::to(record(), MatchedBy::Link) }
     }
 
     /// A plan for a lead with one write without an answer, whose look made Bonn of it.
@@ -168,31 +138,8 @@ mod tests {
             rows: bases("Bonn"),
             announced_at: Timestamp::from_seconds(1),
         };
-        let job = ClaimedJob {
-            lead: key.clone(),
-            lane: Lane::First,
-            class: Class::Live,
-            attempt: 1,
-            wanted: 1,
-            owed_since: Timestamp::from_seconds(1),
-            first_failed_at: None,
-            last_error: None,
-            suspicion: 0,
-            refusal: None,
-            forced: false,
-            lease_expired: false,
-        };
-        let work = Work {
-            key: key.clone(),
-            excluded: false,
-            lead: None,
-            unfolded: Vec::new(),
-            more_events: false,
-            link,
-            intents: vec![intent],
-            resolutions: Vec::new(),
-            open_conflicts: Vec::new(),
-        };
+        let job = ClaimedJob::new(key.clone(), Timestamp::from_seconds(1));
+        let work = Work { link, intents: vec![intent], ..Work::of(key.clone()) };
         let plan = SyncPlan {
             matched: Some((record(), matched_by)),
             owner: true,

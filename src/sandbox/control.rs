@@ -9,7 +9,7 @@
 //! | `POST convert` | converts a lead as a person: `{"id", "account_id", "contact_id", "opportunity": false}` |
 //! | `POST merge` | merges as a person: `{"master", "losers": [one or two]}` |
 //! | `POST undelete` | takes a record out of the recycle bin: `{"id"}` |
-//! | `POST duplicate-rules` | replaces the active rules ([`DuplicatePlan`]); an empty list ends them |
+//! | `POST duplicate-rules` | replaces the active rules ([`super::duplicates::DuplicatePlan`]); an empty list ends them |
 //! | `POST features` | switches options of the org: `{"state_and_country_picklists": true}` |
 //! | `GET stats`, `GET requests` | counters, faults that struck; what was asked, and how many records it wrote |
 //! | `POST fields`, `DELETE fields` | adds or changes a field; removes or hides one |
@@ -22,8 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use super::convert::Conversion;
-use super::duplicates::DuplicatePlan;
-use super::error::Refusal;
+use super::error::{Refusal, Refusals};
 use super::faults::{Faults, Plan};
 use super::fields;
 use super::table::{Edit, Row, RowId, Table};
@@ -64,6 +63,21 @@ fn yes() -> bool {
     true
 }
 
+impl From<WantedConversion> for Conversion {
+    fn from(wanted: WantedConversion) -> Self {
+        Self {
+            lead: wanted.id,
+            account: wanted.account_id,
+            contact: wanted.contact_id,
+            opportunity_name: wanted.opportunity_name,
+            without_opportunity: !wanted.opportunity,
+            owner: wanted.owner_id,
+            overwrite_lead_source: wanted.overwrite_lead_source,
+            ..Self::default()
+        }
+    }
+}
+
 /// `POST /_sandbox/merge`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,135 +112,142 @@ struct Limits {
 
 /// Answers one control request; `path` is what follows `/_sandbox/`.
 pub(super) fn answer(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8]) -> Answer {
-    route(world, method, path, query, body).unwrap_or_else(|refusal| Answer::refused(&[refusal]))
-}
-
-fn route(world: &mut World, method: &Method, path: &str, query: &str, body: &[u8]) -> Result<Answer, Refusal> {
     let parameters: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let parameter = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-    let done = || Answer::json(200, json!({ "ok": true }));
-    match (method, parts.as_slice()) {
-        (&Method::POST, ["faults"]) => {
-            world.faults = Faults::new(read::<Plan>(body)?).map_err(invalid)?;
-            Ok(done())
+    let answer = match parts.as_slice() {
+        ["records"] => all_records(world, method, parameter, body),
+        ["records", id] => one_record(world, method, id, parameter("merged_into"), body),
+        ["fields"] if method == Method::DELETE && body.is_empty() => {
+            order(world, method, &parts, &as_body(&parameters))
         }
-        (&Method::DELETE, ["faults"]) => {
-            world.faults = Faults::none();
-            Ok(done())
+        parts => order(world, method, parts, body),
+    };
+    answer.unwrap_or_else(|refusals| Answer::refused(&refusals))
+}
+
+fn all_records<'p>(
+    world: &mut World,
+    method: &Method,
+    parameter: impl Fn(&str) -> Option<&'p str>,
+    body: &[u8],
+) -> Result<Answer, Refusals> {
+    match *method {
+        Method::GET => {
+            Ok(list_records(world, parameter("object"), parameter("id"), parameter("deleted") == Some("true"))?)
         }
-        (&Method::GET, ["records"]) => {
-            list_records(world, parameter("object"), parameter("id"), parameter("deleted") == Some("true"))
-        }
-        (&Method::POST, ["records"]) => {
+        Method::POST => {
             let wanted: NewRecord = read(body)?;
             let table = find_object(world, &wanted.object)?;
-            match world.create(table, &wanted.fields, &Writer::person(now())) {
-                Ok(id) => Ok(Answer::json(201, json!({ "id": &*id, "object": world.tables[table].object.name }))),
-                Err(refusals) => Ok(Answer::refused(&refusals)),
-            }
+            let id = world.create(table, &wanted.fields, &Writer::person(now()))?;
+            Ok(Answer::json(201, json!({ "id": &*id, "object": world.tables[table].object.name })))
         }
-        (&Method::GET, ["records", id]) => {
+        _ => Err(Refusal::method_not_allowed(method).into()),
+    }
+}
+
+fn one_record(
+    world: &mut World,
+    method: &Method,
+    id: &str,
+    merged_into: Option<&str>,
+    body: &[u8],
+) -> Result<Answer, Refusals> {
+    match *method {
+        Method::GET => {
             let (table, row) = find_record(world, id)?;
-            Ok(Answer::json(200, show(&world.tables[table], world.tables[table].row(row))))
+            Ok(shown(world, table, row))
         }
-        (&Method::PATCH, ["records", id]) => {
+        Method::PATCH => {
             let edited: EditedRecord = read(body)?;
             let (table, row) = find_record(world, id)?;
-            Ok(match world.update(table, row, &edited.fields, &Writer::person(now())) {
-                Ok(()) => Answer::json(200, show(&world.tables[table], world.tables[table].row(row))),
-                Err(refusals) => Answer::refused(&refusals),
-            })
+            world.update(table, row, &edited.fields, &Writer::person(now()))?;
+            Ok(shown(world, table, row))
         }
-        (&Method::DELETE, ["records", id]) => {
+        Method::DELETE => {
             let (table, row) = find_record(world, id)?;
-            let winner = parameter("merged_into").map(|winner| find_record(world, winner)).transpose()?;
+            let winner = merged_into.map(|winner| find_record(world, winner)).transpose()?;
             let winner = winner.map(|(table, row)| world.tables[table].row(row).id.to_string());
-            Ok(match world.delete(table, row, winner.as_deref(), &Writer::person(now())) {
-                Ok(()) => done(),
-                Err(refusals) => Answer::refused(&refusals),
-            })
+            world.delete(table, row, winner.as_deref(), &Writer::person(now()))?;
+            Ok(done())
         }
+        _ => Err(Refusal::method_not_allowed(method).into()),
+    }
+}
+
+/// A field that is to go, named in the query.
+fn as_body(parameters: &[(String, String)]) -> Vec<u8> {
+    let value = |(name, text): &(String, String)| {
+        let value = if name == "hide" { json!(text == "true") } else { json!(text) };
+        (name.clone(), value)
+    };
+    let asked: Map<String, Json> = parameters.iter().map(value).collect();
+    json!(asked).to_string().into_bytes()
+}
+
+/// What is no record of its own.
+fn order(world: &mut World, method: &Method, parts: &[&str], body: &[u8]) -> Result<Answer, Refusals> {
+    match (method, parts) {
+        (&Method::POST, ["faults"]) => {
+            world.faults = Faults::new(read::<Plan>(body)?).map_err(invalid)?;
+        }
+        (&Method::DELETE, ["faults"]) => world.faults = Faults::none(),
         (&Method::POST, ["convert"]) => {
-            let wanted: WantedConversion = read(body)?;
-            let conversion = Conversion {
-                lead: wanted.id,
-                account: wanted.account_id,
-                contact: wanted.contact_id,
-                opportunity_name: wanted.opportunity_name,
-                without_opportunity: !wanted.opportunity,
-                owner: wanted.owner_id,
-                overwrite_lead_source: wanted.overwrite_lead_source,
-                ..Conversion::default()
-            };
-            Ok(match world.convert(&conversion, &Writer::person(now())) {
-                Ok(made) => Answer::json(
-                    200,
-                    json!({ "account_id": made.account, "contact_id": made.contact, "opportunity_id": made.opportunity }),
-                ),
-                Err(refusals) => Answer::refused(&refusals),
-            })
+            let made = world.convert(&read::<WantedConversion>(body)?.into(), &Writer::person(now()))?;
+            return Ok(Answer::json(
+                200,
+                json!({ "account_id": made.account, "contact_id": made.contact, "opportunity_id": made.opportunity }),
+            ));
         }
         (&Method::POST, ["merge"]) => {
             let wanted: WantedMerge = read(body)?;
-            Ok(match world.merge(&wanted.master, &wanted.losers, &Writer::person(now())) {
-                Ok(moved) => Answer::json(200, json!({ "master": wanted.master, "moved": moved })),
-                Err(refusals) => Answer::refused(&refusals),
-            })
+            let moved = world.merge(&wanted.master, &wanted.losers, &Writer::person(now()))?;
+            return Ok(Answer::json(200, json!({ "master": wanted.master, "moved": moved })));
         }
         (&Method::POST, ["undelete"]) => {
             let wanted: WantedBack = read(body)?;
             let (table, row) = find_record(world, &wanted.id)?;
-            Ok(match world.undelete(table, row, &Writer::person(now())) {
-                Ok(()) => Answer::json(200, show(&world.tables[table], world.tables[table].row(row))),
-                Err(refusals) => Answer::refused(&refusals),
-            })
+            world.undelete(table, row, &Writer::person(now()))?;
+            return Ok(shown(world, table, row));
         }
         (&Method::POST, ["features"]) => {
             let features: Features = read(body)?;
             if let Some(on) = features.state_and_country_picklists {
                 world.set_places(on);
             }
-            Ok(done())
         }
-        (&Method::POST, ["duplicate-rules"]) => {
-            let plan: DuplicatePlan = read(body)?;
-            world.set_duplicate_rules(plan).map_err(invalid)?;
-            Ok(done())
-        }
-        (&Method::GET, ["stats"]) => Ok(Answer::json(200, world.stats())),
-        (&Method::GET, ["requests"]) => Ok(Answer::json(200, world.requests.to_json())),
-        (&Method::POST, ["fields"]) => fields::add(world, read(body)?),
-        (&Method::DELETE, ["fields"]) if body.is_empty() => {
-            let value = |(name, text): &(String, String)| {
-                let value = if name == "hide" { json!(text == "true") } else { json!(text) };
-                (name.clone(), value)
-            };
-            let asked: Map<String, Json> = parameters.iter().map(value).collect();
-            fields::remove(world, &read(json!(asked).to_string().as_bytes())?)
-        }
-        (&Method::DELETE, ["fields"]) => fields::remove(world, &read(body)?),
+        (&Method::POST, ["duplicate-rules"]) => world.set_duplicate_rules(read(body)?).map_err(invalid)?,
+        (&Method::GET, ["stats"]) => return Ok(Answer::json(200, world.stats())),
+        (&Method::GET, ["requests"]) => return Ok(Answer::json(200, world.requests.to_json())),
+        (&Method::POST, ["fields"]) => return Ok(fields::add(world, read(body)?)?),
+        (&Method::DELETE, ["fields"]) => return Ok(fields::remove(world, &read(body)?)?),
         (&Method::POST, ["limits"]) => {
             let limits: Limits = read(body)?;
             world.usage.max = limits.max.unwrap_or(world.usage.max);
             world.usage.others = limits.used_by_others.unwrap_or(world.usage.others);
-            Ok(done())
         }
-        (&Method::POST, ["expire_tokens"]) => Ok(Answer::json(200, json!({ "expired": world.sessions.expire() }))),
-        (&Method::POST, ["reset"]) => {
-            world.reset();
-            Ok(done())
+        (&Method::POST, ["expire_tokens"]) => {
+            return Ok(Answer::json(200, json!({ "expired": world.sessions.expire() })));
         }
+        (&Method::POST, ["reset"]) => world.reset(),
         (
             _,
             [
-                "faults" | "records" | "stats" | "requests" | "fields" | "limits" | "expire_tokens" | "reset"
-                | "convert" | "merge" | "undelete" | "duplicate-rules" | "features",
-            ]
-            | ["records", _],
-        ) => Err(Refusal::method_not_allowed(method)),
-        _ => Err(Refusal::no_such_resource()),
+                "faults" | "stats" | "requests" | "fields" | "limits" | "expire_tokens" | "reset" | "convert" | "merge"
+                | "undelete" | "duplicate-rules" | "features",
+            ],
+        ) => return Err(Refusal::method_not_allowed(method).into()),
+        _ => return Err(Refusal::no_such_resource().into()),
     }
+    Ok(done())
+}
+
+fn done() -> Answer {
+    Answer::json(200, json!({ "ok": true }))
+}
+
+fn shown(world: &World, table: TableId, row: RowId) -> Answer {
+    Answer::json(200, show(&world.tables[table], world.tables[table].row(row)))
 }
 
 fn list_records(world: &World, object: Option<&str>, id: Option<&str>, deleted: bool) -> Result<Answer, Refusal> {

@@ -144,31 +144,7 @@ async fn counted(
         Some(id) => id.into(),
         None => uuid::Uuid::new_v4().to_string().into(),
     };
-    let (trouble, number) = {
-        let mut world = shared.world();
-        let (endpoint, asks_to_write) = match &job.asked {
-            Ok(Asked::Rest(call)) => (rest::endpoint(&world, call), call.asks_to_write()),
-            Ok(Asked::Soap(call)) => (call.endpoint().to_owned(), call.asks_to_write()),
-            Err(_) => ("other".to_owned(), false),
-        };
-        world.usage.count(endpoint);
-        let number = world.requests.add(world::Request {
-            id: Arc::clone(&id),
-            at: now(),
-            method: parts.method.to_string(),
-            path: parts.uri.path().to_owned(),
-            status: None,
-            asks_to_write,
-            executed: false,
-            written: 0,
-        });
-        let spent = world.usage.used() > world.usage.max;
-        let trouble = match world.faults.strike(parts.method.as_str(), &target, asks_to_write) {
-            None if spent => Some(Trouble::Instead(faults::daily_limit())),
-            trouble => trouble,
-        };
-        (trouble, number)
-    };
+    let (trouble, number) = note(&mut shared.world(), &parts, &job, &id, &target);
     let finish = |answer: Answer| {
         let mut answer = if is_soap { soap::translate(answer) } else { answer };
         let mut world = shared.world();
@@ -213,6 +189,29 @@ async fn counted(
             }
         }
     }
+}
+
+/// Counts a request and notes it; answers what trouble was ordered for it, and under which number it is noted.
+fn note(world: &mut World, parts: &Parts, job: &Job, id: &Arc<str>, target: &str) -> (Option<Trouble>, u64) {
+    let (endpoint, asks_to_write) = match &job.asked {
+        Ok(Asked::Rest(call)) => (rest::endpoint(world, call), call.asks_to_write()),
+        Ok(Asked::Soap(call)) => (call.endpoint().to_owned(), call.asks_to_write()),
+        Err(_) => ("other".to_owned(), false),
+    };
+    world.usage.count(endpoint);
+    let number = world.requests.add(world::Request {
+        id: Arc::clone(id),
+        at: now(),
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        status: None,
+        asks_to_write,
+        executed: false,
+        written: 0,
+    });
+    let spent = world.usage.used() > world.usage.max;
+    let trouble = world.faults.strike(parts.method.as_str(), target, asks_to_write);
+    (trouble.or_else(|| spent.then(|| Trouble::Instead(faults::daily_limit()))), number)
 }
 
 async fn never() -> Result<Response<Body>, Dropped> {

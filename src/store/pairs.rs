@@ -1,10 +1,9 @@
 //! The list of pairs, as both stores make it: of three lists in one order, of which each store has the SELECTs.
 
-use sqlx::{ColumnIndex, Database, Decode, Encode, QueryBuilder, Row, Type};
+use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use super::paging::PairPlace;
-use super::{PairedLead, PairedOther, SharedFilter, SharedKind, SharedPair, StoreError, StoreResult};
-use crate::domain::ids::{LeadKey, RecordRef};
+use super::{SharedFilter, SharedKind};
 use crate::domain::time::Timestamp;
 
 /// Conditions of which any is enough, each in pieces between which the value stands.
@@ -156,40 +155,4 @@ pub(super) fn push_part<DB, T>(
     if let Some(last) = part.last {
         query.push(format!(", {last} DESC"));
     }
-}
-
-/// Reads a row of it; `since` is the moment `at` in it.
-pub(super) fn read_pair<R>(row: &R, since: Timestamp) -> StoreResult<SharedPair>
-where
-    R: Row,
-    &'static str: ColumnIndex<R>,
-    String: for<'r> Decode<'r, R::Database> + Type<R::Database>,
-    bool: for<'r> Decode<'r, R::Database> + Type<R::Database>,
-{
-    let corrupt = |column| StoreError::Corrupt { table: "suspects", column, id: "?".to_owned() };
-    let text = |column: &'static str| row.try_get::<String, _>(column).map_err(|_| corrupt(column));
-    let maybe = |column: &'static str| row.try_get::<Option<String>, _>(column).map_err(|_| corrupt(column));
-    let record = |object: &'static str, id: &'static str| {
-        Ok::<_, StoreError>(RecordRef { object: text(object)?.as_str().into(), id: text(id)?.as_str().into() })
-    };
-    let other = maybe("other_source")?.zip(maybe("other_lead_id")?);
-    Ok(SharedPair {
-        kind: SharedKind::parse(&text("kind")?).ok_or_else(|| corrupt("kind"))?,
-        destination: text("destination")?.as_str().into(),
-        by: text("by")?,
-        by_hand: row.try_get("by_hand").map_err(|_| corrupt("by_hand"))?,
-        since,
-        lead: PairedLead {
-            lead: LeadKey::new(text("source")?.as_str(), text("lead_id")?.as_str()),
-            record: record("object", "record_id")?,
-            name: maybe("name")?,
-            email: maybe("email")?,
-        },
-        other: PairedOther {
-            lead: other.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())),
-            record: record("other_object", "other_record")?,
-            name: maybe("other_name")?,
-            email: maybe("other_email")?,
-        },
-    })
 }

@@ -1,11 +1,9 @@
-//! Reading columns as what they mean; the same in both databases.
+//! Numbers of the schema as what they mean; the same in both databases.
 
 use std::fmt::Display;
 
 use crate::domain::job::{Class, Lane};
-use crate::domain::matching::MatchedBy;
-use crate::domain::plan::ConflictKind;
-use crate::store::{EventKind, StoreError, StoreResult};
+use crate::store::{StoreError, StoreResult};
 
 /// The number of a class in `jobs.class`.
 pub(in crate::store) fn class_number(class: Class) -> i16 {
@@ -41,16 +39,4 @@ pub(in crate::store) fn read<T>(
     id: impl Display,
 ) -> StoreResult<T> {
     found.ok_or_else(|| StoreError::Corrupt { table, column, id: id.to_string() })
-}
-
-pub(in crate::store) fn event_kind(word: &str, id: i64) -> StoreResult<EventKind> {
-    read(EventKind::parse(word), "events", "kind", id)
-}
-
-pub(in crate::store) fn matched_by(word: &str, lead: impl Display) -> StoreResult<MatchedBy> {
-    read(MatchedBy::parse(word), "links", "matched_by", lead)
-}
-
-pub(in crate::store) fn conflict_kind(word: &str, id: i64) -> StoreResult<ConflictKind> {
-    read(ConflictKind::parse(word), "conflicts", "kind", id)
 }

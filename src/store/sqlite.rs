@@ -37,6 +37,7 @@ mod refused;
 mod runs;
 mod strangers;
 
+mod cells;
 mod verbs;
 mod walk;
 

@@ -387,45 +387,18 @@ pub fn retry(due_at: Timestamp, failed: bool) -> JobEnd {
 /// The settlement of a claimed job that agreed, with one log row.
 pub fn settlement(token: LeaseToken, job: &ClaimedJob, at_second: i64) -> Settlement {
     Settlement {
-        destination: crm(),
-        token,
-        lead: job.lead.clone(),
-        now: secs(at_second),
-        wanted: job.wanted,
-        end: JobEnd::Done,
-        link: LinkChange::Keep,
-        left_alone: None,
-        questions: Vec::new(),
-        moot: Vec::new(),
-        moot_why: None,
-        intents: Vec::new(),
         log: vec![log_row(&job.lead, at_second)],
-        wrote: false,
         looked: true,
-        again: false,
+        ..Settlement::of(job, crm(), token, secs(at_second))
     }
 }
 
 pub fn log_row(lead: &LeadKey, at_second: i64) -> NewLogRow {
     NewLogRow {
-        at: secs(at_second),
-        lead: lead.clone(),
-        destination: crm(),
-        operation: Operation::Update,
-        outcome: Outcome::Ok,
-        record: None,
-        matched_by: None,
-        error_code: None,
-        error: None,
         attempt: 1,
         api_calls: 2,
-        batch: 1,
         duration_ms: 3,
-        request_id: None,
-        event: None,
-        decisions: Vec::new(),
-        request: None,
-        response: None,
+        ..NewLogRow::note(secs(at_second), lead.clone(), crm(), Operation::Update, Outcome::Ok)
     }
 }
 
@@ -434,17 +407,7 @@ pub fn record(id: &str) -> RecordRef {
 }
 
 pub fn link(record_id: &str, owner: bool) -> Link {
-    Link {
-        record: record(record_id),
-        matched_by: MatchedBy::Email,
-        owner,
-        bases: Default::default(),
-        kept: Default::default(),
-        left_out: Default::default(),
-        in_doubt: None,
-        fingerprint: "f1".to_owned(),
-        revision: 0,
-    }
+    Link { owner, fingerprint: "f1".to_owned(), ..Link::to(record(record_id), MatchedBy::Email) }
 }
 
 /// A first link to this record.
@@ -454,18 +417,7 @@ pub fn put(record_id: &str, owner: bool) -> LinkChange {
 
 /// A question about the field `Email`.
 pub fn question(detail: &str) -> Question {
-    Question {
-        kind: ConflictKind::Field,
-        field: Some("Email".into()),
-        record: None,
-        base: None,
-        lead: None,
-        crm: None,
-        candidates: Vec::new(),
-        other: None,
-        duplicate_rule: None,
-        detail: detail.to_owned(),
-    }
+    Question { field: Some("Email".into()), ..Question::new(ConflictKind::Field, detail) }
 }
 
 pub fn lanes(jobs: &[ClaimedJob]) -> Vec<(&str, Lane)> {

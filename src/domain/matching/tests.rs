@@ -176,17 +176,7 @@ fn of_what_a_record_became_and_was_deleted_a_person_decides_unless_our_key_is_on
 
 #[test]
 fn a_linked_lead_is_its_record_whatever_else_is_found() {
-    let link = Link {
-        record: reference("Lead/1"),
-        matched_by: Email,
-        owner: true,
-        bases: Default::default(),
-        kept: Default::default(),
-        left_out: Default::default(),
-        in_doubt: None,
-        fingerprint: String::new(),
-        revision: 1,
-    };
+    let link = Link { revision: 1, ..Link::to(reference("Lead/1"), Email) };
     let among = |hits: &[(&str, MatchedBy)]| {
         let found = hits.iter().map(|(told, by)| hit(told, *by)).collect();
         let found = Candidates { found, ..Candidates::default() };

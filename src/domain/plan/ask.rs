@@ -102,16 +102,10 @@ pub(super) fn invalid_question(
     crm: Option<&CrmValue>,
 ) -> Option<Question> {
     (row.on_invalid == OnInvalid::Review).then(|| Question {
-        kind: ConflictKind::Invalid,
         field: Some(row.crm.clone()),
-        record: None,
-        base: None,
         lead,
         crm: crm.cloned(),
-        candidates: Vec::new(),
-        other: None,
-        duplicate_rule: None,
-        detail: message.to_owned(),
+        ..Question::new(ConflictKind::Invalid, message)
     })
 }
 
@@ -149,15 +143,10 @@ pub(super) fn shared_question(
         Some(doubt) => (!is_orphan).then(|| CrmValue::Text(doubt.record.clone())),
     };
     Question {
-        kind: ConflictKind::SharedRecord,
-        field: None,
         record: Some(record.reference()),
-        base: None,
         lead: doubt.map(|doubt| CrmValue::Text(doubt.lead.clone())),
         crm,
-        candidates: Vec::new(),
         other,
-        duplicate_rule: None,
-        detail: why.join(", and "),
+        ..Question::new(ConflictKind::SharedRecord, why.join(", and "))
     }
 }

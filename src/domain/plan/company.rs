@@ -324,18 +324,7 @@ fn answer_to<'a>(candidates: &[CandidateSummary], answers: &'a [Resolution], key
 }
 
 fn asked(candidates: Vec<CandidateSummary>, detail: String, keys: &CompanyKeys) -> Question {
-    Question {
-        kind: ConflictKind::Company,
-        field: None,
-        record: None,
-        base: None,
-        lead: Some(CrmValue::Text(keys.identity())),
-        crm: None,
-        candidates,
-        other: None,
-        duplicate_rule: None,
-        detail,
-    }
+    Question { lead: Some(CrmValue::Text(keys.identity())), candidates, ..Question::new(ConflictKind::Company, detail) }
 }
 
 /// Why a value of the lead is not written to a record that is not the lead's alone.

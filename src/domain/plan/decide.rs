@@ -124,18 +124,7 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
             SyncPlan { moved_from: Some(from), ..plan }
         }
         Match::Ask { candidates, detail } => SyncPlan {
-            questions: vec![Question {
-                kind: ConflictKind::Match,
-                field: None,
-                record: None,
-                base: None,
-                lead: None,
-                crm: None,
-                candidates,
-                other: None,
-                duplicate_rule: None,
-                detail: detail.clone(),
-            }],
+            questions: vec![Question { candidates, ..Question::new(ConflictKind::Match, detail.clone()) }],
             ..SyncPlan::without_record(Action::Hold { code: "match_conflict", detail })
         },
         Match::Gone => gone(input, rules),

@@ -54,17 +54,6 @@ fn asked(record: &RecordRef) -> SyncPlan {
         "{} {} was deleted in the CRM: is the lead another record (\"record\"), or does it get a new one (\"create\")?",
         record.object, record.id
     );
-    let question = Question {
-        kind: ConflictKind::Match,
-        field: None,
-        record: Some(record.clone()),
-        base: None,
-        lead: None,
-        crm: None,
-        candidates: Vec::new(),
-        other: None,
-        duplicate_rule: None,
-        detail: detail.clone(),
-    };
+    let question = Question { record: Some(record.clone()), ..Question::new(ConflictKind::Match, detail.clone()) };
     SyncPlan { questions: vec![question], ..SyncPlan::without_record(Action::Hold { code: "match_conflict", detail }) }
 }

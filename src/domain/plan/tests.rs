@@ -137,15 +137,10 @@ fn link(city: Option<BasePair>) -> Link {
     let mut bases: BTreeMap<FieldName, BasePair> = agreed.map(|(name, value)| (name.into(), pair(value, value))).into();
     bases.extend(city.map(|city| ("City".into(), city)));
     Link {
-        record: record("00Q1", None).reference(),
-        matched_by: MatchedBy::ExternalId,
-        owner: true,
         bases,
-        kept: BTreeMap::new(),
-        left_out: BTreeMap::new(),
-        in_doubt: None,
         fingerprint: "f".to_owned(),
         revision: 1,
+        ..Link::to(record("00Q1", None).reference(), MatchedBy::ExternalId)
     }
 }
 

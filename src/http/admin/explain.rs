@@ -9,8 +9,9 @@ use super::destinations::{DestinationView, one};
 use super::leads::JobView;
 use super::query::{self, Named, Params};
 use super::shown::{Record, Shown};
-use super::state::{AdminState, KeptBack, LeadExplained};
+use super::state::AdminState;
 use super::sync_log::FieldDecision;
+use crate::domain::explained::{Explained, KeptBack};
 use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::matching::MatchedBy;
 use crate::domain::plan::{Action, CompanyAction, CompanyPlan, OpportunityPlan, Question, SyncPlan};
@@ -294,7 +295,7 @@ pub(super) async fn explain(
     known.conflicts.retain(|conflict| conflict.destination == destination);
     let job = known.jobs.into_iter().find(|job| job.destination == destination);
     let explained = with_remedy(explained, job.as_ref(), &|code| app.operations.explain(&destination, code).remedy);
-    let LeadExplained { plan, not_asked, keys, found, waits, kept_back, api_calls } = explained;
+    let Explained { plan, not_asked, keys, found, waits, kept_back, api_calls } = explained;
     let shown = one(&app, &destination).await?;
     let is_planned = plan.as_ref().is_some_and(SyncPlan::writes);
     let waits = waits.or_else(|| is_planned.then(|| before_it_is_written(job.as_ref(), shown.observes())).flatten());
@@ -331,21 +332,17 @@ fn before_it_is_written(job: Option<&JobRow>, observes: bool) -> Option<String> 
 }
 
 /// With what helps a lead that planning holds; and with why one that is held or dead is not written now, whatever is planned.
-fn with_remedy(
-    explained: LeadExplained,
-    job: Option<&JobRow>,
-    remedy_for: &dyn Fn(&str) -> &'static str,
-) -> LeadExplained {
+fn with_remedy(explained: Explained, job: Option<&JobRow>, remedy_for: &dyn Fn(&str) -> &'static str) -> Explained {
     let Some(plan) = &explained.plan else { return explained };
     if let Action::Hold { code, .. } = plan.action {
         let waits = explained.waits.map(|waits| format!("{}. {}", waits.trim_end_matches('.'), remedy_for(code)));
-        return LeadExplained { waits, ..explained };
+        return Explained { waits, ..explained };
     }
     let is_open = plan.writes() && explained.kept_back.is_none();
     let Some((waits, kept_back)) = job.filter(|_| is_open).and_then(|job| not_due(job, remedy_for)) else {
         return explained;
     };
-    LeadExplained { waits: Some(waits), kept_back: Some(kept_back), ..explained }
+    Explained { waits: Some(waits), kept_back: Some(kept_back), ..explained }
 }
 
 fn not_due(job: &JobRow, remedy_for: &dyn Fn(&str) -> &'static str) -> Option<(String, KeptBack)> {

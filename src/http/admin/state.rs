@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::config::AdminToken;
 use crate::domain::divergence::Divergence;
+use crate::domain::explained::Explained;
 use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef, SourceName};
-use crate::domain::matching::MatchedBy;
-use crate::domain::plan::{ConflictKind, SyncPlan};
+use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
 use crate::http::figures::Figures;
 use crate::intake::Intake;
@@ -94,7 +94,7 @@ pub trait Operations: Send + Sync {
         &self,
         destination: &DestinationName,
         lead: &LeadKey,
-    ) -> Result<Option<LeadExplained>, OrderError>;
+    ) -> Result<Option<Explained>, OrderError>;
 
     /// Erases what is known of a lead, and with `crm` deletes its records in CRMs first. `None`: nothing is known of it.
     async fn erase(&self, lead: &LeadKey, crm: bool) -> Result<Option<Erasing>, OrderError>;
@@ -122,33 +122,6 @@ pub struct LinkWish {
     /// The revision of the link that the person saw.
     pub revision: Option<i64>,
     pub by: String,
-}
-
-/// Why a write that is planned is not done now.
-#[derive(Clone, Debug)]
-pub struct KeptBack {
-    /// Under which word the lead is held, if it is.
-    pub code: Option<String>,
-    /// What has to come first.
-    pub until: String,
-}
-
-/// What would be done for a lead now, and from what that was planned.
-#[derive(Clone, Debug)]
-pub struct LeadExplained {
-    /// `None`: the CRM could not be asked.
-    pub plan: Option<SyncPlan>,
-    /// Why the CRM was not asked.
-    pub not_asked: Option<String>,
-    /// By what its record was looked up.
-    pub keys: Vec<String>,
-    /// What answered, and to which of them.
-    pub found: Vec<(RecordRef, MatchedBy)>,
-    /// What it waits for.
-    pub waits: Option<String>,
-    /// Set where what is planned is not done before something else came.
-    pub kept_back: Option<KeptBack>,
-    pub api_calls: u32,
 }
 
 /// What came of erasing a lead.

@@ -12,19 +12,19 @@ use super::fixtures::{Answered, MAX_BODY, NOW, ask, intake, lead, signed};
 use crate::clock::Clock;
 use crate::config::{AdminToken, AlertsConfig, Percent, Role};
 use crate::domain::divergence::Divergence;
+use crate::domain::explained::Explained;
 use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef};
 use crate::domain::plan::{ConflictKind, Question};
 use crate::domain::record::CrmValue;
 use crate::http::admin::state::{
-    AdminParts, AdminState, CheckReport, DestinationState, Erasing, Explanation, LeadExplained, LinkWish, MappingEntry,
-    Operations, OrderError, ReloadError, Reloaded,
+    AdminParts, AdminState, CheckReport, DestinationState, Erasing, Explanation, LinkWish, MappingEntry, Operations,
+    OrderError, ReloadError, Reloaded,
 };
 use crate::http::figures::Figures;
 use crate::http::{BodyLimits, admin_router, openapi, public_router};
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{
-    Claim, JobEnd, LinkChange, NewLogRow, Operation, Ordered, Outcome, PlannedBy, Replica, ResyncScope, Settlement,
-    Store, StoreResult,
+    Claim, NewLogRow, Operation, Ordered, Outcome, PlannedBy, Replica, ResyncScope, Settlement, Store, StoreResult,
 };
 use crate::telemetry::metrics;
 
@@ -88,7 +88,7 @@ impl Operations for Quiet {
         Err(OrderError::NotFound)
     }
 
-    async fn explain_lead(&self, _: &DestinationName, _: &LeadKey) -> Result<Option<LeadExplained>, OrderError> {
+    async fn explain_lead(&self, _: &DestinationName, _: &LeadKey) -> Result<Option<Explained>, OrderError> {
         Ok(None)
     }
 
@@ -285,54 +285,23 @@ async fn settled_as(running: &Running, outcome: Outcome, code: Option<&str>) {
     };
     let job = running.store.claim_jobs(&claim).await.unwrap().remove(0);
     let question = Question {
-        kind: ConflictKind::Field,
         field: Some("Email".into()),
-        record: None,
-        base: None,
         lead: Some(CrmValue::Text("ada@example.com".to_owned())),
         crm: Some(CrmValue::Text("ada@example.org".to_owned())),
-        candidates: vec![],
-        other: None,
-        duplicate_rule: None,
-        detail: "both sides changed Email".to_owned(),
+        ..Question::new(ConflictKind::Field, "both sides changed Email")
     };
     let row = NewLogRow {
-        at: NOW,
-        lead: job.lead.clone(),
-        destination: destination.clone(),
-        operation: Operation::Update,
-        outcome,
-        record: None,
-        matched_by: None,
         error_code: code.map(str::to_owned),
-        error: None,
         attempt: 1,
         api_calls: 1,
-        batch: 1,
         duration_ms: 3,
-        request_id: None,
-        event: None,
-        decisions: vec![],
-        request: None,
-        response: None,
+        ..NewLogRow::note(NOW, job.lead.clone(), destination.clone(), Operation::Update, outcome)
     };
     let settlement = Settlement {
-        destination,
-        token,
-        lead: job.lead,
-        now: NOW,
-        wanted: job.wanted,
-        end: JobEnd::Done,
-        link: LinkChange::Keep,
-        left_alone: None,
         questions: vec![question],
-        moot: vec![],
-        moot_why: None,
-        intents: vec![],
         log: vec![row],
-        wrote: false,
         looked: true,
-        again: false,
+        ..Settlement::of(&job, destination, token, NOW)
     };
     running.store.settle(vec![settlement]).await.remove(0).unwrap();
 }

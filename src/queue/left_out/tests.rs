@@ -156,15 +156,11 @@ fn what_is_left_out_is_logged_as_not_written_and_remembered_with_both_values() {
 #[test]
 fn a_refused_field_is_tried_again_only_when_something_changed() {
     let link = |lead: &str, crm: &str| Link {
-        record: record(),
-        matched_by: MatchedBy::Email,
-        owner: true,
-        bases: BTreeMap::new(),
         kept: BTreeMap::from([("Title".into(), BasePair { lead: text("x"), crm: text("old") })]),
         left_out: BTreeMap::from([("City".into(), Some(BasePair { lead: text(lead), crm: text(crm) }))]),
-        in_doubt: None,
         fingerprint: "today".into(),
         revision: 1,
+        ..Link::to(record(), MatchedBy::Email)
     };
     #[track_caller]
     fn check(plan: SyncPlan, link: &Link, fingerprint: &str, expected: Option<Vec<&str>>) {

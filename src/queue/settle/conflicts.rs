@@ -81,16 +81,12 @@ pub(in crate::queue) fn asked_by_duplicate_rule(
         false => (RuleAction::Alert, String::new()),
     };
     Some(Question {
-        kind,
-        field: None,
-        record: None,
-        base: None,
-        lead: None,
-        crm: None,
         candidates: candidates.collect(),
-        other: None,
         duplicate_rule: Some(action),
-        detail: format!("the CRM's duplicate rule{rule} refused {what}: {}{blocked}", message.trim_end_matches('.')),
+        ..Question::new(
+            kind,
+            format!("the CRM's duplicate rule{rule} refused {what}: {}{blocked}", message.trim_end_matches('.')),
+        )
     })
 }
 

@@ -15,9 +15,10 @@ use super::time::Time;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::lead::Lead;
-use crate::domain::plan::ConflictKind;
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::{ConflictKind, Link};
 use crate::domain::time::Timestamp;
-use crate::store::by_hand::{EXCLUDED, LINKED_BY_HAND, UNLINKED_BY_HAND, link_to, unlinked_answer, unlinked_question};
+use crate::store::by_hand::{EXCLUDED, LINKED_BY_HAND, UNLINKED_BY_HAND, unlinked_answer, unlinked_question};
 use crate::store::decided::Decided;
 use crate::store::stored::{answer_from_json, answer_to_json, question_from_json, question_to_json};
 use crate::store::{AuditEntry, Exclusion, LinkOrder, NewLogRow, Ordered, StoreError, StoreResult};
@@ -87,7 +88,7 @@ async fn change(
             if let Some(known) = known {
                 heir = let_go(db, &parting, &known, expected, &mut log).await?;
             }
-            let link = link_to(record);
+            let link = Link::to(record.clone(), MatchedBy::Link);
             let new = NewLink { destination, lead, link: &link, now: *now };
             if insert_all(db, &[&new]).await? != [true] {
                 // Another lead took the record meanwhile.

@@ -1,57 +1,37 @@
-//! Reading columns by name.
+//! What PostgreSQL's rows hold.
 
 use sqlx::postgres::PgRow;
-use sqlx::{Decode, Postgres, Row, Type};
+use sqlx::{Row, ValueRef};
 
 use super::time::Time;
 use crate::domain::time::Timestamp;
-use crate::store::{StoreError, StoreResult};
+use crate::store::cells::StoredRow;
 
-/// One row as it was read; what does not fit names the table, the column and the row.
-pub(super) struct Cells<'r> {
-    pub row: &'r PgRow,
-    pub table: &'static str,
-    pub id: String,
-}
-
-impl<'r> Cells<'r> {
-    pub(super) fn new(row: &'r PgRow, table: &'static str, id: impl ToString) -> Self {
-        Self { row, table, id: id.to_string() }
+impl StoredRow for PgRow {
+    fn is_null(&self, column: &str) -> Option<bool> {
+        self.try_get_raw(column).ok().map(|value| value.is_null())
     }
 
-    /// The row of a table whose key is the number `id`.
-    pub(super) fn numbered(row: &'r PgRow, table: &'static str) -> StoreResult<(Self, i64)> {
-        let cells = Self::new(row, table, "?");
-        let id: i64 = cells.get("id")?;
-        Ok((Self::new(row, table, id), id))
+    fn text(&self, column: &str) -> Option<&str> {
+        self.try_get(column).ok()
     }
 
-    pub(super) fn get<T: Decode<'r, Postgres> + Type<Postgres>>(&self, column: &'static str) -> StoreResult<T> {
-        self.row.try_get(column).map_err(|_| self.corrupt(column))
+    fn bytes(&self, column: &str) -> Option<&[u8]> {
+        self.try_get(column).ok()
     }
 
-    pub(super) fn time(&self, column: &'static str) -> StoreResult<Timestamp> {
-        self.get::<Time>(column).map(|moment| moment.0)
+    fn number(&self, column: &str) -> Option<i64> {
+        self.try_get(column)
+            .or_else(|_| self.try_get::<i32, _>(column).map(i64::from))
+            .or_else(|_| self.try_get::<i16, _>(column).map(i64::from))
+            .ok()
     }
 
-    pub(super) fn maybe_time(&self, column: &'static str) -> StoreResult<Option<Timestamp>> {
-        Ok(self.get::<Option<Time>>(column)?.map(|moment| moment.0))
+    fn flag(&self, column: &str) -> Option<bool> {
+        self.try_get(column).ok()
     }
 
-    /// A number that is never negative, from a column of either width.
-    pub(super) fn count<T: TryFrom<i64>>(&self, column: &'static str) -> StoreResult<T> {
-        let number = match self.row.try_get::<i64, _>(column) {
-            Ok(number) => number,
-            Err(_) => i64::from(self.get::<i32>(column)?),
-        };
-        T::try_from(number).map_err(|_| self.corrupt(column))
-    }
-
-    pub(super) fn word<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> StoreResult<T> {
-        parse(self.get(column)?).ok_or_else(|| self.corrupt(column))
-    }
-
-    pub(super) fn corrupt(&self, column: &'static str) -> StoreError {
-        StoreError::Corrupt { table: self.table, column, id: self.id.clone() }
+    fn time(&self, column: &str) -> Option<Timestamp> {
+        self.try_get::<Time, _>(column).ok().map(|moment| moment.0)
     }
 }

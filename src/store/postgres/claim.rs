@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::time::Time;
 use super::{PostgresStore, rows};
-use crate::domain::ids::{DestinationName, LeadKey};
+use crate::domain::ids::DestinationName;
 use crate::domain::job::{Class, Lane, MAY_LAND_FOR};
 use crate::domain::time::Timestamp;
+use crate::store::cells::Cells;
 use crate::store::stored::refusal_from_json;
 use crate::store::{Claim, ClaimedJob, GiveBack, LeaseToken, StoreResult};
 
@@ -132,26 +133,19 @@ fn lease_sql(claim: &Claim) -> String {
 }
 
 fn read_job(row: &PgRow) -> StoreResult<ClaimedJob> {
-    let (source, lead): (&str, &str) = (row.try_get("source")?, row.try_get("lead_id")?);
-    let lead = LeadKey::new(source, lead);
-    let count =
-        |column: &'static str| rows::read(row.try_get::<i32, _>(column)?.try_into().ok(), "jobs", column, &lead);
-    let refusal = match row.try_get::<Option<&str>, _>("refusal")? {
-        None => None,
-        Some(json) => Some(rows::read(refusal_from_json(json).ok(), "jobs", "refusal", &lead)?),
-    };
+    let (cells, lead) = Cells::of_lead(row, "jobs")?;
     Ok(ClaimedJob {
-        lane: rows::lane(row.try_get("lane")?),
-        class: rows::class(row.try_get("class")?),
-        attempt: count("attempt")?,
-        wanted: row.try_get("wanted")?,
-        owed_since: row.try_get::<Time, _>("owed_since")?.0,
-        first_failed_at: row.try_get::<Option<Time>, _>("first_failed_at")?.map(|time| time.0),
-        last_error: row.try_get("detail")?,
-        suspicion: count("suspicion")?,
-        refusal,
-        forced: row.try_get("forced")?,
-        lease_expired: row.try_get("expired")?,
+        lane: rows::lane(cells.count("lane")?),
+        class: rows::class(cells.count("class")?),
+        attempt: cells.count("attempt")?,
+        wanted: cells.get("wanted")?,
+        owed_since: cells.get("owed_since")?,
+        first_failed_at: cells.get("first_failed_at")?,
+        last_error: cells.get("detail")?,
+        suspicion: cells.count("suspicion")?,
+        refusal: cells.parse_option("refusal", |json| refusal_from_json(json).ok())?,
+        forced: cells.get("forced")?,
+        lease_expired: cells.get("expired")?,
         lead,
     })
 }

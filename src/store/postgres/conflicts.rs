@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::cells::Cells;
 use super::dirty::{self, PIECE, Why};
-use super::log::nothing;
 use super::people::append_audit;
 use super::rows::cannot_be;
 use super::time::Time;
@@ -18,12 +15,14 @@ use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
 use crate::store::by_hand::{ASKED_AGAIN, NO_COMPANIES, NO_DESTINATION, VANISHED};
-use crate::store::stored::{PersonsAnswer, answer_from_json, answer_to_json, question_from_json};
+use crate::store::listed::read_conflict;
+use crate::store::stored::{PersonsAnswer, answer_to_json};
 use crate::store::{
     Answer, Answered, AuditEntry, ConflictFilter, ConflictRow, ConflictState, Listed, Page, StoreResult,
 };
 
 pub(super) const CONFLICTS: Numbered = Numbered {
+    table: "conflicts",
     select: "SELECT id, destination, source, lead_id, kind, field, state, revision, question::text AS question, \
              answer::text AS answer, opened_at, updated_at, closed_at, closed_why FROM conflicts WHERE ",
     bounds: "SELECT (SELECT min(id) FROM conflicts), (SELECT max(id) FROM conflicts)",
@@ -45,7 +44,7 @@ pub(super) async fn list(
         (" AND destination = ", filter.destination.as_deref()),
     ];
     if equal.iter().filter_map(|(_, value)| *value).any(cannot_be) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let span = Span { from: None, to: None, narrow: filter.id.is_some() };
     let conditions = |query: &mut QueryBuilder<Postgres>| {
@@ -61,7 +60,7 @@ pub(super) async fn list(
             query.push(" AND opened_at < ").push_bind(Time(before));
         }
     };
-    CONFLICTS.page(&store.pool, page, &span, conditions, read_row).await
+    CONFLICTS.page(&store.pool, page, &span, conditions, read_conflict).await
 }
 
 /// One conflict.
@@ -69,7 +68,7 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<C
     let mut query = QueryBuilder::<Postgres>::new(CONFLICTS.select);
     query.push("id = ").push_bind(id);
     let row = query.build().fetch_optional(&store.pool).await?;
-    Ok(row.as_ref().map(read_row).transpose()?.map(|(_, conflict)| conflict))
+    row.as_ref().map(read_conflict).transpose()
 }
 
 /// Stores a person's answer beside the question that it answers, and makes the lead's job due, in one transaction; where it
@@ -261,35 +260,4 @@ async fn ask_again(
         store.wake_workers();
     }
     Ok(())
-}
-
-pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, ConflictRow)> {
-    let (cells, id) = Cells::numbered(row, "conflicts")?;
-    let kind = cells.word("kind", ConflictKind::parse)?;
-    let field = Some(cells.get::<&str>("field")?).filter(|field| !field.is_empty()).map(FieldName::from);
-    let question = question_from_json(kind, field, cells.get("question")?).map_err(|_| cells.corrupt("question"))?;
-    let state = match cells.get::<&str>("state")? {
-        "open" => ConflictState::Open,
-        "resolved" => {
-            let answer = cells.get::<Option<&str>>("answer")?.and_then(|text| answer_from_json(text).ok());
-            let answer = answer.ok_or_else(|| cells.corrupt("answer"))?;
-            ConflictState::Resolved { choice: answer.choice, by: answer.by, at: answer.at, note: answer.note }
-        }
-        "moot" => ConflictState::Moot {
-            at: cells.maybe_time("closed_at")?.ok_or_else(|| cells.corrupt("closed_at"))?,
-            why: cells.get("closed_why")?,
-        },
-        _ => return Err(cells.corrupt("state")),
-    };
-    let conflict = ConflictRow {
-        id,
-        destination: DestinationName::from(cells.get::<&str>("destination")?),
-        lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
-        question,
-        state,
-        revision: cells.get("revision")?,
-        opened_at: cells.time("opened_at")?,
-        updated_at: cells.time("updated_at")?,
-    };
-    Ok((id, conflict))
 }

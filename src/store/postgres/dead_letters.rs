@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::append;
-use super::cells::Cells;
 use super::dirty::{self, Why};
 use super::rows::cannot_be;
 use super::time::Time;
@@ -14,6 +12,7 @@ use super::{PostgresStore, rows};
 use crate::domain::ids::{DestinationName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::time::Timestamp;
+use crate::store::listed::read_dead_letter;
 use crate::store::paging::{cut, limit, place};
 use crate::store::{DeadLetter, DeadLetterFilter, Listed, NewLogRow, Operation, Outcome, Page, Pardoned, StoreResult};
 
@@ -43,7 +42,7 @@ pub(super) async fn list(
     query.push(" ORDER BY ended_at DESC, destination DESC, source DESC, lead_id DESC LIMIT ");
     query.push_bind(limit as i64 + 1);
     let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
-    let items = rows.iter().map(read_row).collect::<StoreResult<Vec<_>>>()?;
+    let items = rows.iter().map(read_dead_letter).collect::<StoreResult<Vec<_>>>()?;
     Ok(cut(items, limit, |letter| (letter.died_at.as_micros(), job_key(letter))))
 }
 
@@ -216,21 +215,4 @@ fn job_key(letter: &DeadLetter) -> JobKey {
     let parts = [letter.destination.as_str(), letter.lead.source.as_str(), letter.lead.id.as_str()];
     let [destination, source, lead_id] = parts.map(str::to_owned);
     (destination, source, lead_id)
-}
-
-fn read_row(row: &PgRow) -> StoreResult<DeadLetter> {
-    let cells = Cells::new(row, "jobs", "?");
-    let lead = LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?);
-    let destination = DestinationName::from(cells.get::<&str>("destination")?);
-    let cells = Cells::new(row, "jobs", format!("{destination}/{lead}"));
-    Ok(DeadLetter {
-        code: cells.get::<Option<String>>("code")?.unwrap_or_default(),
-        detail: cells.get::<Option<String>>("detail")?.unwrap_or_default(),
-        attempt: cells.count("attempt")?,
-        owed_since: cells.time("owed_since")?,
-        died_at: cells.time("ended_at")?,
-        look_again_at: cells.maybe_time("look_again_at")?,
-        lead,
-        destination,
-    })
 }

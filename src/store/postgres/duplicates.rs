@@ -5,17 +5,17 @@
 use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
 
 use super::by_hand::DESTINATIONS;
-use super::cells::Cells;
 use super::rows::{cannot_be, columns};
 use super::time::Time;
 use super::{PostgresStore, strangers};
-use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::ids::LeadKey;
 use crate::domain::time::Timestamp;
+use crate::store::listed::{read_linked_person, read_pair, read_people};
 use crate::store::paging::{PairPlace, cut, limit, place, place_of_pair};
-use crate::store::pairs::{Part, push_page, read_pair};
+use crate::store::pairs::{Part, push_page};
 use crate::store::{
-    Compared, LinkedPerson, Listed, Page, People, PersonPlace, PersonRow, Same, SharedFilter, SharedPair, StoreResult,
-    Suspect, ToldApart,
+    Compared, LinkedPerson, Listed, Page, People, PersonPlace, Same, SharedFilter, SharedPair, StoreResult, Suspect,
+    ToldApart,
 };
 
 /// How many rows one step drops.
@@ -51,15 +51,7 @@ pub(super) async fn people_after(
         .persistent(false)
         .fetch_all(&store.pool)
         .await?;
-    let mut piece = People::default();
-    for row in &rows {
-        let cells = Cells::new(row, "leads", "?");
-        piece.looked_at = cells.count("n")?;
-        let place =
-            PersonPlace { key: cells.get("key")?, source: cells.get("source")?, lead_id: cells.get("lead_id")? };
-        piece.people.push(PersonRow { place, email: cells.get("email")? });
-    }
-    Ok(piece)
+    read_people(&rows)
 }
 
 pub(super) async fn linked(store: &PostgresStore, leads: &[LeadKey]) -> StoreResult<Vec<LinkedPerson>> {
@@ -80,15 +72,7 @@ pub(super) async fn linked(store: &PostgresStore, leads: &[LeadKey]) -> StoreRes
     .persistent(false)
     .fetch_all(&store.pool)
     .await?;
-    let linked = rows.iter().map(|row| {
-        let cells = Cells::new(row, "links", "?");
-        Ok(LinkedPerson {
-            destination: cells.get::<&str>("destination")?.into(),
-            lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
-            record: record(&cells, "object", "record_id")?,
-        })
-    });
-    linked.collect()
+    rows.iter().map(read_linked_person).collect()
 }
 
 /// A question of either lead that names the other's record.
@@ -247,16 +231,11 @@ pub(super) async fn list(store: &PostgresStore, filter: &SharedFilter, page: &Pa
     let place: Option<PairPlace> = place(page)?;
     let texts = [&filter.destination, &filter.source, &filter.lead_id, &filter.record_id];
     if texts.into_iter().flatten().any(|text| cannot_be(text)) {
-        return Ok(Listed { items: Vec::new(), next: None });
+        return Ok(Listed::nothing());
     }
     let mut query = QueryBuilder::<Postgres>::new("");
     push_page(&mut query, &parts(), filter, place.as_ref(), limit as i64 + 1, Time);
     let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
-    let pairs = rows.iter().map(|row| read_pair(row, Cells::new(row, "suspects", "?").time("at")?));
-    let items = pairs.collect::<StoreResult<Vec<_>>>()?;
+    let items = rows.iter().map(read_pair).collect::<StoreResult<Vec<_>>>()?;
     Ok(cut(items, limit, place_of_pair))
-}
-
-pub(super) fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
-    Ok(RecordRef { object: cells.get::<&str>(object)?.into(), id: cells.get::<&str>(id)?.into() })
 }

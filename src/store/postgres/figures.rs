@@ -1,21 +1,20 @@
 //! Figures of queue, errors and sources. None needs a scan of a large table: counters where there are any, else partial
 //! indexes that hold only what is counted.
 
-use std::collections::BTreeMap;
-
 use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
 
 use super::PostgresStore;
 use super::by_hand::DESTINATIONS;
-use super::cells::Cells;
 use super::log::LOG;
 use super::time::Time;
-use crate::domain::ids::{DestinationName, SourceName};
-use crate::domain::plan::ConflictKind;
+use crate::domain::ids::SourceName;
 use crate::domain::time::Timestamp;
-use crate::store::{
-    ErrorGroup, Operation, Outcome, OutcomeCount, QueueFigures, SourceFigures, StandingFigures, StoreError, StoreResult,
+use crate::store::cells::Cells;
+use crate::store::figures::{
+    HOUR, MINUTE, add_held_codes, counted, open_conflicts, queue_figures, source_figures, start_of,
 };
+use crate::store::listed::read_outcome_count;
+use crate::store::{ErrorGroup, Outcome, OutcomeCount, QueueFigures, SourceFigures, StandingFigures, StoreResult};
 
 /// How many held jobs are looked at to tell what they wait for.
 const MOST_HELD: i64 = 2_000;
@@ -63,9 +62,6 @@ fn suspected() -> String {
     )
 }
 
-const MINUTE: i64 = 60_000_000;
-const HOUR: i64 = 60 * MINUTE;
-
 /// Figures of each destination that ever had a job: counters that triggers keep, and the first entry of three indexes. The
 /// codes of held jobs are those of the 2,000 held last.
 pub(super) async fn queue(store: &PostgresStore, _now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
@@ -78,21 +74,7 @@ pub(super) async fn queue(store: &PostgresStore, _now: Timestamp) -> StoreResult
     )
     .fetch_all(&store.pool)
     .await?;
-    let mut figures: BTreeMap<String, QueueFigures> = BTreeMap::new();
-    for (destination, status, n) in counts {
-        let corrupt = |column| StoreError::Corrupt { table: "job_counts", column, id: destination.clone() };
-        let n = u64::try_from(n).map_err(|_| corrupt("n"))?;
-        let entry =
-            figures.entry(destination.clone()).or_insert_with(|| QueueFigures::empty(destination.as_str().into()));
-        match status.as_str() {
-            "ready" => entry.ready = n,
-            "leased" => entry.leased = n,
-            "retrying" => entry.retrying = n,
-            "held" => entry.held = n,
-            "dead" => entry.dead = n,
-            _ => return Err(corrupt("status")),
-        }
-    }
+    let mut figures = queue_figures(counts)?;
     for (destination, entry) in &mut figures {
         let (oldest, failing, waiting): (Option<Time>, Option<Time>, Option<Time>) = sqlx::query_as(
             "SELECT least(
@@ -122,11 +104,7 @@ pub(super) async fn queue(store: &PostgresStore, _now: Timestamp) -> StoreResult
     .bind(MOST_HELD)
     .fetch_all(&store.pool)
     .await?;
-    for (destination, code, n) in held {
-        if let Some(entry) = figures.get_mut(&destination) {
-            entry.held_codes.push((code, n.unsigned_abs()));
-        }
-    }
+    add_held_codes(&mut figures, held);
     Ok(figures.into_values().collect())
 }
 
@@ -176,13 +154,13 @@ pub(super) async fn errors(store: &PostgresStore, since: Timestamp) -> StoreResu
     let groups = rows.iter().map(|row| {
         let cells = Cells::new(row, "sync_log", "?");
         Ok(ErrorGroup {
-            destination: DestinationName::from(cells.get::<&str>("destination")?),
+            destination: cells.get("destination")?,
             code: cells.get("error_code")?,
             count: cells.count("n")?,
             leads: cells.count("leads")?,
             open: cells.count("open")?,
-            first_seen: cells.time("first_seen")?,
-            last_seen: cells.time("last_seen")?,
+            first_seen: cells.get("first_seen")?,
+            last_seen: cells.get("last_seen")?,
         })
     });
     groups.collect()
@@ -194,39 +172,21 @@ pub(super) async fn outcomes(store: &PostgresStore, since: Timestamp) -> StoreRe
         "SELECT destination, operation, outcome, sum(n)::bigint AS n FROM outcome_counts WHERE minute >= $1
           GROUP BY destination, operation, outcome",
     )
-    .bind(start_of(since, MINUTE))
+    .bind(Time(start_of(since, MINUTE)))
     .fetch_all(&store.pool)
     .await?;
-    let counts = rows.iter().map(|row| {
-        let cells = Cells::new(row, "outcome_counts", since);
-        Ok(OutcomeCount {
-            destination: DestinationName::from(cells.get::<&str>("destination")?),
-            operation: cells.word("operation", Operation::parse)?,
-            outcome: cells.word("outcome", Outcome::parse)?,
-            count: cells.count("n")?,
-        })
-    });
-    counts.collect()
+    rows.iter().map(|row| read_outcome_count(row, since)).collect()
 }
 
 /// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer`,
 /// `suspects_open`, `strangers_open` and `events_quarantined`.
 pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigures> {
-    let mut figures = StandingFigures::default();
     let open: Vec<(String, String, i64)> = sqlx::query_as(
         "SELECT destination, kind, count(*) FROM conflicts WHERE state = 'open'
           GROUP BY destination, kind",
     )
     .fetch_all(&store.pool)
     .await?;
-    for (destination, kind, n) in open {
-        let kind = ConflictKind::parse(&kind).ok_or_else(|| StoreError::Corrupt {
-            table: "conflicts",
-            column: "kind",
-            id: destination.clone(),
-        })?;
-        figures.open_conflicts.push((DestinationName::new(destination), kind, n.unsigned_abs()));
-    }
     let shared: Vec<(String, i64)> = sqlx::query_as(
         "SELECT destination, count(*)
            FROM (SELECT DISTINCT k.destination, k.record_id FROM links k
@@ -236,43 +196,32 @@ pub(super) async fn standing(store: &PostgresStore) -> StoreResult<StandingFigur
     )
     .fetch_all(&store.pool)
     .await?;
-    figures.shared_records =
-        shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let suspected: Vec<(String, i64)> =
         sqlx::query_as(AssertSqlSafe(suspected())).bind(MOST_SUSPECTED).fetch_all(&store.pool).await?;
-    figures.duplicates_suspected =
-        suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let quarantined: Vec<(String, i64)> =
         sqlx::query_as(QUARANTINED).bind(MOST_QUARANTINED).fetch_all(&store.pool).await?;
-    figures.quarantined =
-        quarantined.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
     // Few, since their number is bounded.
     let held: Vec<(String, i64)> =
         sqlx::query_as("SELECT source, count(*) FROM refused_requests GROUP BY source").fetch_all(&store.pool).await?;
-    figures.refused_held = held.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
-    Ok(figures)
+    Ok(StandingFigures {
+        open_conflicts: open_conflicts(open)?,
+        shared_records: counted(shared),
+        duplicates_suspected: counted(suspected),
+        quarantined: counted(quarantined),
+        refused_held: counted(held),
+    })
 }
 
 /// What a source sent since then, to the hour. Its last event is exact if it is among the newest 10,000 of all, else told
 /// to the hour.
 pub(super) async fn source(store: &PostgresStore, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures> {
-    let mut figures = SourceFigures::default();
     let counts: Vec<(String, i64)> = sqlx::query_as(
         "SELECT state, sum(n)::bigint FROM source_counts WHERE source = $1 AND hour >= $2 GROUP BY state",
     )
     .bind(source.as_str())
-    .bind(start_of(since, HOUR))
+    .bind(Time(start_of(since, HOUR)))
     .fetch_all(&store.pool)
     .await?;
-    for (state, n) in counts {
-        match state.as_str() {
-            "ignored" => figures.ignored += n.unsigned_abs(),
-            "quarantined" => figures.quarantined += n.unsigned_abs(),
-            "stored" => figures.accepted += n.unsigned_abs(),
-            // Repeats and reused IDs are counted besides.
-            _ => {}
-        }
-    }
     let last: Option<Time> = sqlx::query_scalar(
         "SELECT coalesce(
             (SELECT received_at FROM events WHERE id > (SELECT max(id) FROM events) - $2 AND source = $1
@@ -283,13 +232,7 @@ pub(super) async fn source(store: &PostgresStore, source: &SourceName, since: Ti
     .bind(MOST_EVENTS)
     .fetch_one(&store.pool)
     .await?;
-    figures.last_received = last.map(|last| last.0);
-    Ok(figures)
-}
-
-/// When the minute or hour of `time` begins: how counters name it.
-fn start_of(time: Timestamp, length: i64) -> Time {
-    Time(Timestamp::from_micros(time.as_micros().div_euclid(length).saturating_mul(length)))
+    Ok(source_figures(counts, last.map(|last| last.0)))
 }
 
 /// Adds changes of the queue's counts to them, unless another process is at it.

@@ -6,22 +6,21 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::PostgresStore;
-use super::cells::Cells;
 use super::conflicts::CONFLICTS;
 use super::events::EVENTS;
-use super::log::{LOG, nothing, push_email};
+use super::log::{LOG, push_email};
 use super::people::AUDIT;
 use super::rows::cannot_be;
 use super::time::Time;
-use super::{conflicts, events, log, people};
-use crate::domain::ids::{DestinationName, LeadKey, RecordId, RecordRef, SourceName};
-use crate::domain::job::Class;
-use crate::domain::lead::Lead;
-use crate::domain::matching::MatchedBy;
+use crate::domain::ids::{DestinationName, LeadId, LeadKey, SourceName};
 use crate::domain::plan::Link;
 use crate::domain::time::Timestamp;
+use crate::store::cells::Cells;
+use crate::store::listed::{
+    read_audit_row, read_conflict, read_event, read_job_row, read_lead, read_lead_row, read_listed_link, read_log_row,
+    time_of,
+};
 use crate::store::paging::{cut, limit, place};
-use crate::store::stored::{left_out_from_json, pairs_from_json};
 use crate::store::{
     JobRow, LeadFilter, LeadRow, LeadView, Listed, Page, PlannedBy, ResyncScope, StoreResult, TimelineEntry,
 };
@@ -41,7 +40,7 @@ const COLUMNS: &str = "SELECT source, lead_id, name, email, deleted, excluded, u
 pub(super) async fn list(store: &PostgresStore, filter: &LeadFilter, page: &Page) -> StoreResult<Listed<LeadRow>> {
     let limit = limit(page);
     if [&filter.source, &filter.email, &filter.q].into_iter().flatten().any(|text| cannot_be(text)) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
     match filter.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
@@ -64,7 +63,7 @@ pub(super) async fn list(store: &PostgresStore, filter: &LeadFilter, page: &Page
     }
     query.push(" ORDER BY updated_at DESC, source DESC, lead_id DESC LIMIT ").push_bind(limit as i64 + 1);
     let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
-    let items = rows.iter().map(read_row).collect::<StoreResult<Vec<_>>>()?;
+    let items = rows.iter().map(read_lead_row).collect::<StoreResult<Vec<_>>>()?;
     Ok(cut(items, limit, |lead| {
         (lead.updated_at.as_micros(), lead.key.source.as_str().to_owned(), lead.key.id.as_str().to_owned())
     }))
@@ -104,11 +103,7 @@ pub(super) async fn load(store: &PostgresStore, key: &LeadKey) -> StoreResult<Op
     .fetch_optional(&store.pool)
     .await?;
     let (row, lead) = match (&row, timeline.first()) {
-        (Some(row), _) => {
-            let cells = Cells::new(row, "leads", key);
-            let lead = Lead::from_json(key.clone(), cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
-            (read_row(row)?, Some(lead))
-        }
+        (Some(row), _) => (read_lead_row(row)?, Some(read_lead(row, key)?)),
         (None, Some(newest)) => {
             let updated_at = time_of(newest).0;
             (LeadRow { key: key.clone(), name: None, email: None, deleted: false, excluded: false, updated_at }, None)
@@ -124,7 +119,7 @@ pub(super) async fn load(store: &PostgresStore, key: &LeadKey) -> StoreResult<Op
         lead,
         links: load_links(store, key).await?,
         jobs: load_jobs(store, key).await?,
-        conflicts: open.iter().map(|row| Ok(conflicts::read_row(row)?.1)).collect::<StoreResult<_>>()?,
+        conflicts: open.iter().map(read_conflict).collect::<StoreResult<_>>()?,
         timeline,
     }))
 }
@@ -135,34 +130,26 @@ fn push_lead(query: &mut QueryBuilder<Postgres>, key: &LeadKey) {
     query.push(" AND lead_id = ").push_bind(key.id.as_str().to_owned());
 }
 
+/// What is told of a lead in one table: the rows of it, and how one is read.
+type Kind = (&'static str, fn(&PgRow) -> StoreResult<TimelineEntry>);
+
 async fn load_timeline(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<TimelineEntry>> {
+    let kinds: [Kind; 3] = [
+        (EVENTS.select, |row| read_event(row).map(TimelineEntry::Event)),
+        (LOG.select, |row| read_log_row(row).map(|row| TimelineEntry::Operation(Box::new(row)))),
+        (AUDIT.select, |row| read_audit_row(row).map(TimelineEntry::Person)),
+    ];
     let mut entries = Vec::new();
-    for select in [EVENTS.select, LOG.select, AUDIT.select] {
-        let mut query = QueryBuilder::<Postgres>::new(select);
+    for (select, read) in kinds {
+        let mut query = QueryBuilder::new(select);
         push_lead(&mut query, key);
         query.push(" ORDER BY id DESC LIMIT ").push_bind(TIMELINE as i64);
-        for row in query.build().persistent(false).fetch_all(&store.pool).await? {
-            entries.push(if select == EVENTS.select {
-                TimelineEntry::Event(events::read_row(&row)?.1)
-            } else if select == LOG.select {
-                TimelineEntry::Operation(Box::new(log::read_row(&row)?.1))
-            } else {
-                TimelineEntry::Person(people::read_row(&row)?.1)
-            });
-        }
+        let rows = query.build().persistent(false).fetch_all(&store.pool).await?;
+        entries.extend(rows.iter().map(read).collect::<StoreResult<Vec<_>>>()?);
     }
     entries.sort_by_key(|entry| std::cmp::Reverse(time_of(entry)));
     entries.truncate(TIMELINE);
     Ok(entries)
-}
-
-/// When it was; of what was at the same moment, the event came before the operation.
-fn time_of(entry: &TimelineEntry) -> (Timestamp, u8, i64) {
-    match entry {
-        TimelineEntry::Event(event) => (event.received_at, 0, event.id.0),
-        TimelineEntry::Person(change) => (change.entry.at, 1, change.id),
-        TimelineEntry::Operation(row) => (row.at, 2, row.id),
-    }
 }
 
 async fn load_links(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<(DestinationName, Link)>> {
@@ -181,25 +168,7 @@ async fn load_links(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<(De
     .bind(key.id.as_str())
     .fetch_all(&store.pool)
     .await?;
-    let links = rows.iter().map(|row| {
-        let cells = Cells::new(row, "links", key);
-        let link = Link {
-            record: RecordRef {
-                object: cells.get::<&str>("object")?.into(),
-                id: cells.get::<&str>("record_id")?.into(),
-            },
-            matched_by: cells.word("matched_by", MatchedBy::parse)?,
-            owner: cells.get("owner")?,
-            bases: pairs_from_json(cells.get("bases")?).map_err(|_| cells.corrupt("bases"))?,
-            kept: pairs_from_json(cells.get("kept")?).map_err(|_| cells.corrupt("kept"))?,
-            left_out: left_out_from_json(cells.get("left_out")?).map_err(|_| cells.corrupt("left_out"))?,
-            in_doubt: cells.get::<Option<&str>>("in_doubt")?.map(RecordId::from),
-            fingerprint: cells.get("fingerprint")?,
-            revision: cells.get("revision")?,
-        };
-        Ok((DestinationName::from(cells.get::<&str>("destination")?), link))
-    });
-    links.collect()
+    rows.iter().map(|row| read_listed_link(row, key)).collect()
 }
 
 async fn load_jobs(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<JobRow>> {
@@ -215,24 +184,7 @@ async fn load_jobs(store: &PostgresStore, key: &LeadKey) -> StoreResult<Vec<JobR
     .bind(key.id.as_str())
     .fetch_all(&store.pool)
     .await?;
-    let jobs = rows.iter().map(|row| {
-        let cells = Cells::new(row, "jobs", key);
-        let state = cells.word("status", |word| {
-            ["ready", "leased", "retrying", "held", "dead"].into_iter().find(|state| *state == word)
-        })?;
-        let ended = cells.get::<&str>("state")? != "owed";
-        Ok(JobRow {
-            destination: DestinationName::from(cells.get::<&str>("destination")?),
-            state,
-            class: if cells.get::<i16>("class")? == 0 { Class::Live } else { Class::Backfill },
-            attempt: cells.count("attempt")?,
-            due_at: if ended { None } else { Some(cells.time("due_at")?) },
-            owed_since: cells.time("owed_since")?,
-            code: cells.get("code")?,
-            detail: cells.get("detail")?,
-        })
-    });
-    jobs.collect()
+    rows.iter().map(|row| read_job_row(row, key)).collect()
 }
 
 /// Up to `limit` leads after `after` that a resync of this scope would touch, in key order.
@@ -339,10 +291,8 @@ pub(super) async fn seen_fields(db: &mut PgConnection, source: &SourceName) -> S
     for sql in [newest, any] {
         let rows = sqlx::query(sql).bind(source.as_str()).bind(DOCUMENTS).bind(AMONG).fetch_all(&mut *db).await?;
         for row in &rows {
-            let id: String = Cells::new(row, "leads", source).get("lead_id")?;
-            let key = LeadKey::new(source.as_str(), id.as_str());
-            let cells = Cells::new(row, "leads", &key);
-            let lead = Lead::from_json(key.clone(), cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
+            let id: LeadId = Cells::new(row, "leads", source).get("lead_id")?;
+            let lead = read_lead(row, &LeadKey { source: source.clone(), id })?;
             fields.extend(lead.fields.into_keys());
         }
         if !rows.is_empty() {
@@ -350,18 +300,4 @@ pub(super) async fn seen_fields(db: &mut PgConnection, source: &SourceName) -> S
         }
     }
     Ok(fields.into_iter().collect())
-}
-
-fn read_row(row: &PgRow) -> StoreResult<LeadRow> {
-    let cells = Cells::new(row, "leads", "?");
-    let key = LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?);
-    let cells = Cells::new(row, "leads", &key);
-    Ok(LeadRow {
-        name: cells.get("name")?,
-        email: cells.get("email")?,
-        deleted: cells.get("deleted")?,
-        excluded: cells.get("excluded")?,
-        updated_at: cells.time("updated_at")?,
-        key,
-    })
 }

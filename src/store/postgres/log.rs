@@ -1,20 +1,17 @@
 //! The sync log, searched and read.
 
-use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Postgres, QueryBuilder};
 
 use super::PostgresStore;
-use super::cells::Cells;
 use super::rows::cannot_be;
 use super::time::Time;
 use super::walk::{Numbered, Span, Window, push_bounds, push_order};
-use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, RequestId};
-use crate::domain::matching::MatchedBy;
+use crate::store::listed::{read_log_detail, read_log_row};
 use crate::store::searching::{Text, Way, equal};
-use crate::store::stored::decisions_from_json;
-use crate::store::{Listed, LogFilter, LogRow, LogRowDetail, Operation, Outcome, Page, StoreResult};
+use crate::store::{Listed, LogFilter, LogRow, LogRowDetail, Page, StoreResult};
 
 pub(super) const LOG: Numbered = Numbered {
+    table: "sync_log",
     select: "SELECT id, at, source, lead_id, destination, operation, outcome, object, record_id, matched_by, error_code, \
              error, attempt, api_calls, batch, duration_ms, request_id, event_id FROM sync_log WHERE ",
     bounds: "SELECT (SELECT min(id) FROM sync_log), (SELECT max(id) FROM sync_log)",
@@ -43,7 +40,7 @@ const KINDS: &str = "WITH RECURSIVE kinds AS (
 pub(super) async fn search(store: &PostgresStore, filter: &LogFilter, page: &Page) -> StoreResult<Listed<LogRow>> {
     let db = &store.pool;
     if texts(filter).into_iter().flatten().any(cannot_be) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let leads = match &filter.email {
         Some(email) => Some(leads_of(db, email).await?),
@@ -58,7 +55,7 @@ pub(super) async fn search(store: &PostgresStore, filter: &LogFilter, page: &Pag
         None => None,
     };
     if field_sets.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(nothing());
+        return Ok(Listed::nothing());
     }
     let way = Way::of(filter, text.as_ref());
     let few = match way {
@@ -127,7 +124,7 @@ pub(super) async fn search(store: &PostgresStore, filter: &LogFilter, page: &Pag
             push_order(query, window);
         }
     };
-    LOG.walk(db, page, &span, piece, read_row).await
+    LOG.walk(db, page, &span, piece, read_log_row).await
 }
 
 /// The newest rows of each combination of columns that fits, and of these the newest.
@@ -152,7 +149,7 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<L
     let mut query = QueryBuilder::new(LOG.select);
     query.push("id = ").push_bind(id);
     let Some(row) = query.build().fetch_optional(&store.pool).await? else { return Ok(None) };
-    let (_, row) = read_row(&row)?;
+    let row = read_log_row(&row)?;
     let bodies = sqlx::query(
         "SELECT decisions::text AS decisions, request, response FROM sync_log_bodies WHERE log_id = $1 AND at = $2",
     )
@@ -160,16 +157,7 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<L
     .bind(Time(row.at))
     .fetch_optional(&store.pool)
     .await?;
-    let Some(bodies) = bodies else {
-        return Ok(Some(LogRowDetail { row, decisions: Vec::new(), request: None, response: None }));
-    };
-    let cells = Cells::new(&bodies, "sync_log_bodies", id);
-    let decisions = decisions_from_json(cells.get("decisions")?).map_err(|_| cells.corrupt("decisions"))?;
-    Ok(Some(LogRowDetail { row, decisions, request: cells.get("request")?, response: cells.get("response")? }))
-}
-
-pub(super) fn nothing<T>() -> Listed<T> {
-    Listed { items: Vec::new(), next: None }
+    read_log_detail(row, bodies.as_ref()).map(Some)
 }
 
 fn texts(filter: &LogFilter) -> [Option<&str>; 9] {
@@ -272,36 +260,6 @@ fn push_times(query: &mut QueryBuilder<Postgres>, filter: &LogFilter) {
 pub(super) fn push_email(query: &mut QueryBuilder<Postgres>, email: &str) {
     query.push("email COLLATE \"C\" IN (").push_bind(email.trim().to_owned());
     query.push(", ").push_bind(email.trim().to_lowercase()).push(")");
-}
-
-pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, LogRow)> {
-    let (cells, id) = Cells::numbered(row, "sync_log")?;
-    let object: Option<&str> = cells.get("object")?;
-    let record_id: Option<&str> = cells.get("record_id")?;
-    let record = object.zip(record_id).map(|(object, id)| RecordRef { object: object.into(), id: id.into() });
-    let matched_by = match cells.get::<Option<&str>>("matched_by")? {
-        Some(word) => Some(MatchedBy::parse(word).ok_or_else(|| cells.corrupt("matched_by"))?),
-        None => None,
-    };
-    let log_row = LogRow {
-        id,
-        at: cells.time("at")?,
-        lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
-        destination: DestinationName::from(cells.get::<&str>("destination")?),
-        operation: cells.word("operation", Operation::parse)?,
-        outcome: cells.word("outcome", Outcome::parse)?,
-        record,
-        matched_by,
-        error_code: cells.get("error_code")?,
-        error: cells.get("error")?,
-        attempt: cells.count("attempt")?,
-        api_calls: cells.count("api_calls")?,
-        batch: cells.count("batch")?,
-        duration_ms: cells.count("duration_ms")?,
-        request_id: cells.get::<Option<&str>>("request_id")?.map(RequestId::from),
-        event: cells.get::<Option<i64>>("event_id")?.map(EventId),
-    };
-    Ok((id, log_row))
 }
 
 #[cfg(test)]

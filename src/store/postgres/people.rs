@@ -1,18 +1,18 @@
 //! What people did: pauses and the audit log.
 
-use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::PostgresStore;
-use super::cells::Cells;
 use super::rows::{readable, readable_option};
 use super::time::Time;
 use super::walk::{Numbered, Span};
-use crate::domain::ids::{DestinationName, LeadKey};
+use crate::domain::ids::DestinationName;
 use crate::domain::time::Timestamp;
+use crate::store::listed::{read_audit_row, read_pause};
 use crate::store::{AuditEntry, AuditRow, Listed, Page, Pause, StoreResult};
 
 pub(super) const AUDIT: Numbered = Numbered {
+    table: "audit",
     select: "SELECT id, at, by, action, target, source, lead_id, detail FROM audit WHERE ",
     bounds: "SELECT (SELECT min(id) FROM audit), (SELECT max(id) FROM audit)",
     probe: "SELECT id, at FROM audit WHERE id >= $1 ORDER BY id LIMIT 1",
@@ -62,18 +62,7 @@ pub(super) async fn load_pauses(store: &PostgresStore) -> StoreResult<Vec<Pause>
         sqlx::query(r#"SELECT destination, by, note, since, until FROM pauses ORDER BY destination COLLATE "C""#)
             .fetch_all(&store.pool)
             .await?;
-    let pauses = rows.iter().map(|row| {
-        let destination: String = Cells::new(row, "pauses", "?").get("destination")?;
-        let cells = Cells::new(row, "pauses", &destination);
-        Ok(Pause {
-            by: cells.get("by")?,
-            note: cells.get("note")?,
-            since: cells.time("since")?,
-            until: cells.maybe_time("until")?,
-            destination: DestinationName::new(destination),
-        })
-    });
-    pauses.collect()
+    rows.iter().map(read_pause).collect()
 }
 
 /// Appends to the audit log.
@@ -103,20 +92,5 @@ pub(super) async fn append_audit(db: &mut PgConnection, entry: &AuditEntry) -> S
 pub(super) async fn list_audit(store: &PostgresStore, page: &Page) -> StoreResult<Listed<AuditRow>> {
     let all = |_: &mut QueryBuilder<Postgres>| {};
     let span = Span { from: None, to: None, narrow: true };
-    AUDIT.page(&store.pool, page, &span, all, read_row).await
-}
-
-pub(super) fn read_row(row: &PgRow) -> StoreResult<(i64, AuditRow)> {
-    let (cells, id) = Cells::numbered(row, "audit")?;
-    let source: Option<&str> = cells.get("source")?;
-    let lead_id: Option<&str> = cells.get("lead_id")?;
-    let entry = AuditEntry {
-        at: cells.time("at")?,
-        by: cells.get("by")?,
-        action: cells.get("action")?,
-        target: cells.get("target")?,
-        lead: source.zip(lead_id).map(|(source, id)| LeadKey::new(source, id)),
-        detail: cells.get("detail")?,
-    };
-    Ok((id, AuditRow { id, entry }))
+    AUDIT.page(&store.pool, page, &span, all, read_audit_row).await
 }

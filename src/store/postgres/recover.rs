@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::dirty::{self, Why};
 use super::replicas::{OF_LATE, nobody_died};
 use super::time::Time;
-use super::{PostgresStore, append, leases, rows};
-use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
+use super::{PostgresStore, append, leases};
+use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordId, RecordRef};
 use crate::domain::job::{Class, MAY_LAND_FOR};
 use crate::domain::time::Timestamp;
+use crate::store::cells::Cells;
 use crate::store::stored::decisions_from_json;
 use crate::store::{LeaseToken, LeasesOf, NewLogRow, Operation, Outcome, Recovered, StoreError, StoreResult};
 
@@ -210,32 +211,19 @@ pub(super) async fn open_unsettled(db: &mut PgConnection, whose: &Unsettled<'_>,
 }
 
 fn unknown_write(row: &PgRow, whose: &Unsettled<'_>, now: Timestamp) -> StoreResult<NewLogRow> {
-    let (destination, source, lead): (&str, &str, &str) =
-        (row.try_get("destination")?, row.try_get("source")?, row.try_get("lead_id")?);
-    let (object, record): (&str, Option<&str>) = (row.try_get("object")?, row.try_get("record_id")?);
-    let record = record.map(|id| RecordRef { object: object.into(), id: id.into() });
-    let lead = LeadKey::new(source, lead);
-    let attempt: i32 = row.try_get("attempt")?;
+    let (cells, lead) = Cells::of_lead(row, "intents")?;
+    let object: ObjectName = cells.get("object")?;
+    let record = cells.get::<Option<RecordId>>("record_id")?.map(|id| RecordRef { object, id });
+    let operation = if record.is_some() { Operation::Update } else { Operation::Create };
     Ok(NewLogRow {
-        at: now,
-        destination: destination.into(),
-        operation: if record.is_some() { Operation::Update } else { Operation::Create },
-        outcome: Outcome::Unknown,
         record,
-        matched_by: None,
         error_code: Some(whose.code.to_owned()),
         error: Some(whose.detail.to_owned()),
-        attempt: rows::read(attempt.try_into().ok(), "intents", "attempt", &lead)?,
-        api_calls: 0,
-        batch: 1,
-        duration_ms: 0,
-        request_id: Some(row.try_get::<&str, _>("request_id")?.into()),
-        event: None,
+        attempt: cells.count("attempt")?,
+        request_id: cells.get("request_id")?,
         // What cannot be read any more must not keep the program from starting.
-        decisions: decisions_from_json(row.try_get("decisions")?).unwrap_or_default(),
-        request: None,
-        response: None,
-        lead,
+        decisions: decisions_from_json(cells.get("decisions")?).unwrap_or_default(),
+        ..NewLogRow::note(now, lead, cells.get("destination")?, operation, Outcome::Unknown)
     })
 }
 

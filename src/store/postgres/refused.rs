@@ -1,20 +1,18 @@
 //! Refused requests that are held.
 
 use async_trait::async_trait;
-use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, QueryBuilder};
 
 use super::PostgresStore;
-use super::cells::Cells;
-use super::log::nothing;
 use super::rows::{cannot_be, readable};
 use super::time::Time;
 use super::walk::{Numbered, Span};
-use crate::domain::ids::{RequestId, SourceName};
+use crate::domain::ids::SourceName;
 use crate::domain::time::Timestamp;
 use crate::store::erased::Telling;
-use crate::store::refused::{FIRST_TO_GO, RefusedRequests, proof_from_json, proof_to_json, surplus};
-use crate::store::stored::{headers_from_json, headers_to_json};
+use crate::store::listed::{read_refused, read_refused_detail};
+use crate::store::refused::{FIRST_TO_GO, RefusedRequests, proof_to_json, surplus};
+use crate::store::stored::headers_to_json;
 use crate::store::{
     Listed, NewRefused, Page, RefusedBounds, RefusedDetail, RefusedFilter, RefusedFor, RefusedRow, StoreResult,
 };
@@ -23,6 +21,7 @@ use crate::store::{
 const HOLDING: i64 = 0x6c72_0007;
 
 const REFUSED: Numbered = Numbered {
+    table: "refused_requests",
     select: "SELECT id, source, reason, received_at, request_id, size FROM refused_requests WHERE ",
     bounds: "SELECT (SELECT min(id) FROM refused_requests), (SELECT max(id) FROM refused_requests)",
     probe: "SELECT id, received_at FROM refused_requests WHERE id >= $1 ORDER BY id LIMIT 1",
@@ -43,7 +42,7 @@ impl RefusedRequests for PostgresStore {
 
     async fn list_refused(&self, filter: &RefusedFilter, page: &Page) -> StoreResult<Listed<RefusedRow>> {
         if filter.source.as_deref().is_some_and(cannot_be) {
-            return Ok(nothing());
+            return Ok(Listed::nothing());
         }
         let conditions = |query: &mut QueryBuilder<Postgres>| {
             if let Some(source) = &filter.source {
@@ -55,14 +54,14 @@ impl RefusedRequests for PostgresStore {
         };
         // There are few.
         let span = Span { from: None, to: None, narrow: true };
-        REFUSED.page(&self.pool, page, &span, conditions, read_row).await
+        REFUSED.page(&self.pool, page, &span, conditions, read_refused).await
     }
 
     async fn load_refused(&self, id: i64) -> StoreResult<Option<RefusedDetail>> {
         let mut query = QueryBuilder::<Postgres>::new(WHOLE);
         query.push("id = ").push_bind(id);
         let row = query.build().fetch_optional(&self.pool).await?;
-        row.as_ref().map(read_whole).transpose()
+        row.as_ref().map(read_refused_detail).transpose()
     }
 
     async fn next_refused(&self, source: &SourceName, after: i64) -> StoreResult<Option<RefusedDetail>> {
@@ -70,7 +69,7 @@ impl RefusedRequests for PostgresStore {
         query.push("source = ").push_bind(source.as_str().to_owned()).push(" AND id > ").push_bind(after);
         query.push(" ORDER BY id LIMIT 1");
         let row = query.build().fetch_optional(&self.pool).await?;
-        row.as_ref().map(read_whole).transpose()
+        row.as_ref().map(read_refused_detail).transpose()
     }
 
     async fn release_refused(&self, ids: Vec<i64>) -> StoreResult<()> {
@@ -171,28 +170,4 @@ pub(super) async fn find_telling(db: &mut PgConnection, of: &Telling, mut after:
             telling.push(id);
         }
     }
-}
-
-fn read_row(row: &PgRow) -> StoreResult<(i64, RefusedRow)> {
-    let (cells, id) = Cells::numbered(row, "refused_requests")?;
-    let refused = RefusedRow {
-        id,
-        source: SourceName::from(cells.get::<&str>("source")?),
-        reason: cells.word("reason", RefusedFor::parse)?,
-        received_at: cells.time("received_at")?,
-        request_id: RequestId::from(cells.get::<&str>("request_id")?),
-        size: cells.count("size")?,
-    };
-    Ok((id, refused))
-}
-
-fn read_whole(row: &PgRow) -> StoreResult<RefusedDetail> {
-    let (id, refused) = read_row(row)?;
-    let cells = Cells::new(row, "refused_requests", id);
-    Ok(RefusedDetail {
-        row: refused,
-        proof: cells.word("proof", proof_from_json)?,
-        headers: headers_from_json(cells.get("headers")?).map_err(|_| cells.corrupt("headers"))?,
-        body: cells.get::<Vec<u8>>("body")?.into(),
-    })
 }

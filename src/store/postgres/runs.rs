@@ -1,18 +1,18 @@
 //! Bulk work and its progress.
 
-use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
 use super::PostgresStore;
-use super::cells::Cells;
 use super::rows::{readable, readable_option};
 use super::time::Time;
 use super::walk::{Numbered, Span};
 use crate::domain::ids::LeadKey;
 use crate::store::erased::{SCOPE_GONE, marked_scope};
+use crate::store::listed::{position_text, read_run};
 use crate::store::{Listed, NewRun, Page, RunProgress, RunRow, StoreResult};
 
 const RUNS: Numbered = Numbered {
+    table: "runs",
     select: "SELECT id, kind, by, started_at, updated_at, scope::text AS scope, total, done, position::text AS position, \
              state, detail FROM runs WHERE ",
     bounds: "SELECT (SELECT min(id) FROM runs), (SELECT max(id) FROM runs)",
@@ -58,7 +58,7 @@ pub(super) async fn update(store: &PostgresStore, id: i64, progress: &RunProgres
 /// One page of the runs, newest first.
 pub(super) async fn list(store: &PostgresStore, page: &Page) -> StoreResult<Listed<RunRow>> {
     let all = |_: &mut QueryBuilder<Postgres>| {};
-    RUNS.page(&store.pool, page, &Span { from: None, to: None, narrow: true }, all, read_row).await
+    RUNS.page(&store.pool, page, &Span { from: None, to: None, narrow: true }, all, read_run).await
 }
 
 /// One run.
@@ -66,7 +66,7 @@ pub(super) async fn load(store: &PostgresStore, id: i64) -> StoreResult<Option<R
     let mut query = QueryBuilder::<Postgres>::new(RUNS.select);
     query.push("id = ").push_bind(id);
     let row = query.build().fetch_optional(&store.pool).await?;
-    Ok(row.as_ref().map(read_row).transpose()?.map(|(_, run)| run))
+    row.as_ref().map(read_run).transpose()
 }
 
 /// Takes out of runs by what they looked for an erased lead, which is still known; out of those at work when they end.
@@ -92,38 +92,6 @@ pub(super) async fn forget_lead(db: &mut sqlx::PgConnection, lead: &LeadKey) -> 
         .await?;
     }
     Ok(())
-}
-
-fn read_row(row: &PgRow) -> StoreResult<(i64, RunRow)> {
-    let (cells, id) = Cells::numbered(row, "runs")?;
-    let position = match cells.get::<Option<&str>>("position")? {
-        Some(text) => Some(read_position(text).ok_or_else(|| cells.corrupt("position"))?),
-        None => None,
-    };
-    let run = RunRow {
-        id,
-        kind: cells.get("kind")?,
-        by: cells.get("by")?,
-        started_at: cells.time("started_at")?,
-        updated_at: cells.time("updated_at")?,
-        scope: cells.get("scope")?,
-        total: cells.count("total")?,
-        done: cells.count("done")?,
-        position,
-        state: cells.get("state")?,
-        detail: cells.get("detail")?,
-    };
-    Ok((id, run))
-}
-
-/// Source and ID as a JSON pair, since either may hold any character.
-fn position_text(lead: &LeadKey) -> String {
-    serde_json::json!([lead.source.as_str(), lead.id.as_str()]).to_string()
-}
-
-fn read_position(text: &str) -> Option<LeadKey> {
-    let (source, id): (String, String) = serde_json::from_str(text).ok()?;
-    Some(LeadKey::new(source.as_str(), id.as_str()))
 }
 
 fn clamp(count: u64) -> i64 {

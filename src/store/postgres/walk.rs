@@ -7,6 +7,7 @@ use sqlx::{PgPool, Postgres, QueryBuilder};
 
 use super::time::Time;
 use crate::domain::time::Timestamp;
+use crate::store::cells::Cells;
 use crate::store::paging::place;
 use crate::store::walking::{Halving, Walk};
 pub(super) use crate::store::walking::{Span, Window};
@@ -14,6 +15,7 @@ use crate::store::{Listed, Page, StoreResult};
 
 /// A table whose rows are numbered about in the order of their coming.
 pub(super) struct Numbered {
+    pub table: &'static str,
     /// `SELECT … FROM table WHERE `, to be followed by conditions.
     pub select: &'static str,
     pub bounds: &'static str,
@@ -29,7 +31,7 @@ impl Numbered {
         page: &Page,
         span: &Span,
         conditions: impl Fn(&mut QueryBuilder<Postgres>),
-        read: impl Fn(&PgRow) -> StoreResult<(i64, T)>,
+        read: impl Fn(&PgRow) -> StoreResult<T>,
     ) -> StoreResult<Listed<T>> {
         let piece = |query: &mut QueryBuilder<Postgres>, window: Window| {
             query.push(self.select);
@@ -50,7 +52,7 @@ impl Numbered {
         page: &Page,
         span: &Span,
         piece: impl Fn(&mut QueryBuilder<Postgres>, Window),
-        read: impl Fn(&PgRow) -> StoreResult<(i64, T)>,
+        read: impl Fn(&PgRow) -> StoreResult<T>,
     ) -> StoreResult<Listed<T>> {
         let began = Instant::now();
         let (lowest, below) = self.span(db, span, place(page)?).await?;
@@ -59,7 +61,8 @@ impl Numbered {
             let mut query = QueryBuilder::new("");
             piece(&mut query, window);
             let rows = query.build().persistent(false).fetch_all(db).await?;
-            walk.read(rows.iter().map(&read).collect::<StoreResult<Vec<_>>>()?);
+            let numbered = rows.iter().map(|row| Ok((Cells::numbered(row, self.table)?.1, read(row)?)));
+            walk.read(numbered.collect::<StoreResult<Vec<_>>>()?);
         }
         Ok(walk.end())
     }

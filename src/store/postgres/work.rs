@@ -1,27 +1,19 @@
 //! Reading all that planning needs of many leads, in one look at the database.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
 use super::time::Time;
 use super::{PostgresStore, erase, rows};
-use crate::domain::headers::{RECEIVED_AT, received_at};
-use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordId, RecordRef};
-use crate::domain::lead::Lead;
-use crate::domain::plan::{ConflictKind, Intent, Link};
-use crate::domain::time::Timestamp;
-use crate::store::stored::{
-    answer_from_json, headers_from_json, left_out_from_json, pairs_from_json, question_from_json,
+use crate::domain::headers::RECEIVED_AT;
+use crate::domain::ids::{DestinationName, LeadKey};
+use crate::store::cells::Cells;
+use crate::store::work::{
+    FirstCopies, MAX_EVENTS, Step, place, read_copies, take_conflicts, take_events, take_intents, take_leads,
+    take_links,
 };
-use crate::store::{Erasure, OpenConflict, StoreResult, StoredEvent, Work};
-
-/// The most events and bytes of one lead in one step, and the most bytes in all. Each lead has at least one event.
-const MAX_EVENTS: usize = 500;
-const MAX_BYTES: i64 = 4 << 20;
-const MAX_BYTES_IN_ALL: i64 = 32 << 20;
+use crate::store::{Erasure, StoreResult, Work};
 
 /// The leads that are asked for, as columns; each query numbers them from 1.
 struct Keys<'k> {
@@ -38,7 +30,7 @@ pub(super) async fn load(
 ) -> StoreResult<Vec<Work>> {
     let (sources, ids) = rows::columns(leads);
     let keys = Keys { sources, leads: ids };
-    let mut work: Vec<Work> = leads.iter().map(empty).collect();
+    let mut work: Vec<Work> = leads.iter().cloned().map(Work::of).collect();
     let mut look = store.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     load_leads(&mut look, &keys, &mut work).await?;
     load_events(&mut look, &keys, &mut work).await?;
@@ -69,42 +61,11 @@ async fn erase_late(store: &PostgresStore, work: &mut [Work]) -> StoreResult<()>
     Ok(())
 }
 
-fn empty(key: &LeadKey) -> Work {
-    Work {
-        key: key.clone(),
-        excluded: false,
-        lead: None,
-        unfolded: Vec::new(),
-        more_events: false,
-        link: None,
-        intents: Vec::new(),
-        resolutions: Vec::new(),
-        open_conflicts: Vec::new(),
-    }
-}
-
-/// The lead at the place that a row names; the places are those of our own list.
-fn at(work: &[Work], row: &PgRow) -> StoreResult<usize> {
-    let ordinal: i64 = row.try_get(0)?;
-    rows::read(place(ordinal).filter(|place| *place < work.len()), "unnest", "place", ordinal)
-}
-
-fn place(ordinal: i64) -> Option<usize> {
-    usize::try_from(ordinal - 1).ok()
-}
-
 async fn load_leads(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]) -> StoreResult<()> {
-    let sql = "SELECT k.place, l.document::text, l.revision, l.excluded
+    let sql = "SELECT k.place - 1 AS place, l.document::text AS document, l.revision, l.excluded
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(source, lead_id, place)
                  JOIN leads l ON l.source = k.source AND l.lead_id = k.lead_id";
-    for row in sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).fetch_all(db).await? {
-        let place = at(work, &row)?;
-        let key = work[place].key.clone();
-        let lead = Lead::from_json(key.clone(), row.try_get(1)?).ok();
-        work[place].lead = Some((rows::read(lead, "leads", "document", key)?, row.try_get(2)?));
-        work[place].excluded = row.try_get(3)?;
-    }
-    Ok(())
+    take_leads(&sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).fetch_all(db).await?, work)
 }
 
 /// An unfolded event that fits into this step: its lead's place, its ID and when it came.
@@ -115,35 +76,24 @@ async fn load_events(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]) 
     if chosen.is_empty() {
         return Ok(());
     }
-    let copies = load_copies(db, keys, &chosen).await?;
+    let copies = load_copies(db, keys, &chosen, work).await?;
     let sql = "SELECT c.place, e.id, e.kind, e.received_at, e.content_hash, b.headers, b.body
-                 FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS c(id, received_at, place)
+                 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) AS c(place, id, received_at)
                  JOIN events e ON e.id = c.id AND e.received_at = c.received_at
                  JOIN bodies b ON b.event_id = e.id AND b.received_at = e.received_at
                 ORDER BY e.id";
-    let ids: Vec<i64> = chosen.iter().map(|(_, id, _)| *id).collect();
-    let times: Vec<Time> = chosen.iter().map(|(.., at)| *at).collect();
-    for row in sqlx::query(sql).bind(ids).bind(times).fetch_all(db).await? {
-        let (ordinal, id): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let (place, ..) = *rows::read(place(ordinal).and_then(|place| chosen.get(place)), "events", "id", id)?;
-        let hash: Vec<u8> = row.try_get(4)?;
-        let headers = headers_from_json(row.try_get(5)?).ok();
-        let first_copy = copies.get(&(place, hash)).copied().filter(|(first, _)| first.0 < id);
-        work[place].unfolded.push(StoredEvent {
-            id: EventId(id),
-            kind: rows::event_kind(row.try_get(2)?, id)?,
-            received_at: row.try_get::<Time, _>(3)?.0,
-            headers: rows::read(headers, "bodies", "headers", id)?,
-            body: Bytes::from(row.try_get::<Vec<u8>, _>(6)?),
-            first_copy,
-        });
-    }
-    Ok(())
+    let rows = sqlx::query(sql)
+        .bind(chosen.iter().map(|(place, ..)| *place as i64).collect::<Vec<_>>())
+        .bind(chosen.iter().map(|(_, id, _)| *id).collect::<Vec<_>>())
+        .bind(chosen.iter().map(|(.., at)| *at).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
+    take_events(&rows, &copies, work)
 }
 
 /// The unfolded events that fit into this step, lead by lead in order of arrival.
 async fn choose_events(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]) -> StoreResult<Vec<Chosen>> {
-    let sql = "SELECT k.place, e.id, e.size, e.received_at
+    let sql = "SELECT k.place - 1 AS place, e.id, e.size, e.received_at
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(source, lead_id, place)
                 CROSS JOIN LATERAL (
                       SELECT u.id, u.size, u.received_at FROM events u
@@ -151,34 +101,24 @@ async fn choose_events(db: &mut PgConnection, keys: &Keys<'_>, work: &mut [Work]
                        ORDER BY u.id LIMIT $3) e
                 ORDER BY k.place, e.id";
     let limit = MAX_EVENTS as i64 + 1;
-    let (mut chosen, mut in_all) = (Vec::new(), 0i64);
-    let mut taken: HashMap<usize, (usize, i64)> = HashMap::new();
+    let (mut chosen, mut in_step) = (Vec::new(), Step::default());
     for row in sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).bind(limit).fetch_all(db).await? {
-        let place = at(work, &row)?;
-        let (id, size) = (row.try_get(1)?, i64::from(row.try_get::<i32, _>(2)?));
-        let (events, bytes) = taken.entry(place).or_default();
-        let full = *events >= MAX_EVENTS || *bytes + size > MAX_BYTES || in_all + size > MAX_BYTES_IN_ALL;
-        if work[place].more_events || (full && *events > 0) {
-            work[place].more_events = true;
-            continue;
+        let place = place(&row, work)?;
+        let (cells, id) = Cells::numbered(&row, "events")?;
+        if in_step.takes(place, cells.get("size")?, work) {
+            chosen.push((place, id, Time(cells.get("received_at")?)));
         }
-        *events += 1;
-        *bytes += size;
-        in_all += size;
-        chosen.push((place, id, row.try_get(3)?));
     }
     Ok(chosen)
 }
-
-/// Its lead's place, the content, the event, when it was stored, and its headers if they say when it came.
-type FirstCopy = (i64, Vec<u8>, i64, Time, Option<String>);
 
 /// By lead and content: the first event of those that came more than once.
 async fn load_copies(
     db: &mut PgConnection,
     keys: &Keys<'_>,
     chosen: &[Chosen],
-) -> StoreResult<HashMap<(usize, Vec<u8>), (EventId, Timestamp)>> {
+    work: &[Work],
+) -> StoreResult<FirstCopies> {
     let places: BTreeSet<usize> = chosen.iter().map(|(place, ..)| *place).collect();
     let sql = "SELECT k.place, c.content_hash, c.id, e.received_at, b.headers
                  FROM unnest($1::text[], $2::text[], $3::bigint[]) AS k(source, lead_id, place)
@@ -190,20 +130,14 @@ async fn load_copies(
                  LEFT JOIN bodies b ON b.event_id = e.id AND b.received_at = e.received_at
                        AND strpos(b.headers, $4) > 0";
     let of = |column: &[&str]| places.iter().map(|place| column[*place].to_owned()).collect::<Vec<_>>();
-    let found: Vec<FirstCopy> = sqlx::query_as(sql)
+    let rows = sqlx::query(sql)
         .bind(of(&keys.sources))
         .bind(of(&keys.leads))
         .bind(places.iter().map(|place| *place as i64).collect::<Vec<_>>())
         .bind(RECEIVED_AT)
         .fetch_all(db)
         .await?;
-    let copies = found.into_iter().map(|(place, hash, id, at, accepted_later)| {
-        let place = usize::try_from(place).unwrap_or(usize::MAX);
-        let headers = accepted_later.and_then(|kept| headers_from_json(&kept).ok());
-        let came_at = headers.and_then(|headers| received_at(&headers));
-        ((place, hash), (EventId(id), came_at.unwrap_or(at.0)))
-    });
-    Ok(copies.collect())
+    read_copies(&rows, work)
 }
 
 async fn load_links(
@@ -212,28 +146,12 @@ async fn load_links(
     destination: &DestinationName,
     work: &mut [Work],
 ) -> StoreResult<()> {
-    let sql =
-        "SELECT k.place, l.object, l.record_id, l.matched_by, l.owner, l.bases::text, l.kept::text, l.fingerprint,
-                      l.revision, l.left_out::text, l.in_doubt
+    let sql = "SELECT k.place - 1 AS place, l.object, l.record_id, l.matched_by, l.owner, l.bases::text AS bases,
+                      l.kept::text AS kept, l.fingerprint, l.revision, l.left_out::text AS left_out, l.in_doubt
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(source, lead_id, place)
                  JOIN links l ON l.destination = $3 AND l.source = k.source AND l.lead_id = k.lead_id";
-    for row in sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).bind(destination.as_str()).fetch_all(db).await? {
-        let place = at(work, &row)?;
-        let key = work[place].key.clone();
-        let (object, id): (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
-        work[place].link = Some(Link {
-            record: RecordRef { object: object.into(), id: id.into() },
-            matched_by: rows::matched_by(row.try_get(3)?, &key)?,
-            owner: row.try_get(4)?,
-            bases: rows::read(pairs_from_json(row.try_get(5)?).ok(), "links", "bases", &key)?,
-            kept: rows::read(pairs_from_json(row.try_get(6)?).ok(), "links", "kept", &key)?,
-            left_out: rows::read(left_out_from_json(row.try_get(9)?).ok(), "links", "left_out", &key)?,
-            in_doubt: row.try_get::<Option<&str>, _>(10)?.map(RecordId::from),
-            fingerprint: row.try_get(7)?,
-            revision: row.try_get(8)?,
-        });
-    }
-    Ok(())
+    let rows = sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).bind(destination.as_str()).fetch_all(db).await?;
+    take_links(&rows, work)
 }
 
 async fn load_intents(
@@ -242,58 +160,28 @@ async fn load_intents(
     destination: &DestinationName,
     work: &mut [Work],
 ) -> StoreResult<()> {
-    let sql = "SELECT k.place, i.id, i.request_id, i.object, i.record_id, i.value_pairs::text, i.announced_at
+    let sql =
+        "SELECT k.place - 1 AS place, i.id, i.request_id, i.object, i.record_id, i.value_pairs::text AS value_pairs,
+                      i.announced_at
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(source, lead_id, place)
                  JOIN intents i ON i.destination = $3 AND i.source = k.source AND i.lead_id = k.lead_id
                 ORDER BY i.id";
-    for row in sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).bind(destination.as_str()).fetch_all(db).await? {
-        let place = at(work, &row)?;
-        let id: i64 = row.try_get(1)?;
-        let (request, object): (&str, &str) = (row.try_get(2)?, row.try_get(3)?);
-        let record: Option<&str> = row.try_get(4)?;
-        work[place].intents.push(Intent {
-            id,
-            request_id: request.into(),
-            object: object.into(),
-            record: record.map(|id| RecordRef { object: object.into(), id: id.into() }),
-            rows: rows::read(pairs_from_json(row.try_get(5)?).ok(), "intents", "value_pairs", id)?,
-            announced_at: row.try_get::<Time, _>(6)?.0,
-        });
-    }
-    Ok(())
+    let rows = sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).bind(destination.as_str()).fetch_all(db).await?;
+    take_intents(&rows, work)
 }
 
-/// The open conflicts, and the newest answer to each question.
 async fn load_conflicts(
     db: &mut PgConnection,
     keys: &Keys<'_>,
     destination: &DestinationName,
     work: &mut [Work],
 ) -> StoreResult<()> {
-    let sql = "SELECT k.place, c.id, c.kind, c.field, c.state, c.revision, c.question::text, c.answer::text
+    let sql = "SELECT k.place - 1 AS place, c.id, c.kind, c.field, c.state, c.revision, c.question::text AS question,
+                      c.answer::text AS answer
                  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(source, lead_id, place)
                  JOIN conflicts c ON c.source = k.source AND c.lead_id = k.lead_id
                 WHERE c.destination = $3 AND c.state IN ('open', 'resolved')
                 ORDER BY c.id";
-    let mut answered: BTreeMap<(usize, ConflictKind, Option<FieldName>), _> = BTreeMap::new();
-    for row in sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).bind(destination.as_str()).fetch_all(db).await? {
-        let place = at(work, &row)?;
-        let id: i64 = row.try_get(1)?;
-        let kind = rows::conflict_kind(row.try_get(2)?, id)?;
-        let field: &str = row.try_get(3)?;
-        let field = (!field.is_empty()).then(|| FieldName::from(field));
-        if row.try_get::<&str, _>(4)? == "open" {
-            work[place].open_conflicts.push(OpenConflict { id, kind, field, revision: row.try_get(5)? });
-            continue;
-        }
-        let question = question_from_json(kind, field.clone(), row.try_get(6)?).ok();
-        let question = rows::read(question, "conflicts", "question", id)?;
-        let answer = row.try_get::<Option<&str>, _>(7)?.and_then(|json| answer_from_json(json).ok());
-        let answer = rows::read(answer, "conflicts", "answer", id)?;
-        answered.insert((place, kind, field), answer.resolve(&question));
-    }
-    for ((place, ..), resolution) in answered {
-        work[place].resolutions.push(resolution);
-    }
-    Ok(())
+    let rows = sqlx::query(sql).bind(&keys.sources).bind(&keys.leads).bind(destination.as_str()).fetch_all(db).await?;
+    take_conflicts(&rows, work)
 }

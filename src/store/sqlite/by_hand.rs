@@ -10,9 +10,10 @@ use super::settle::links::{Parting, find_heir, hand_over, insert_new, unlink};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::lead::Lead;
-use crate::domain::plan::ConflictKind;
+use crate::domain::matching::MatchedBy;
+use crate::domain::plan::{ConflictKind, Link};
 use crate::domain::time::Timestamp;
-use crate::store::by_hand::{EXCLUDED, LINKED_BY_HAND, UNLINKED_BY_HAND, link_to, unlinked_answer, unlinked_question};
+use crate::store::by_hand::{EXCLUDED, LINKED_BY_HAND, UNLINKED_BY_HAND, unlinked_answer, unlinked_question};
 use crate::store::stored::{answer_from_json, answer_to_json, question_from_json, question_to_json};
 use crate::store::{AuditEntry, Exclusion, LinkOrder, Ordered, StoreResult};
 
@@ -51,7 +52,7 @@ fn change(db: &Connection, order: &LinkOrder) -> StoreResult<Ordered> {
             if let Some(known) = known {
                 let_go(db, &parting, &known)?;
             }
-            insert_new(db, destination, lead, &link_to(record), *now)?;
+            insert_new(db, destination, lead, &Link::to(record.clone(), MatchedBy::Link), *now)?;
         }
     }
     let why = if order.record.is_some() { LINKED_BY_HAND } else { UNLINKED_BY_HAND };

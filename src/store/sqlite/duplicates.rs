@@ -5,15 +5,15 @@
 use rusqlite::{Connection, params};
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
-use super::walk::Cells;
 use super::{SqliteStore, strangers};
-use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::ids::LeadKey;
 use crate::domain::time::Timestamp;
+use crate::store::listed::{read_linked_person, read_pair, read_people};
 use crate::store::paging::{PairPlace, cut, limit, place, place_of_pair};
-use crate::store::pairs::{Part, push_page, read_pair};
+use crate::store::pairs::{Part, push_page};
 use crate::store::{
-    Compared, LinkedPerson, Listed, Page, People, PersonPlace, PersonRow, Same, SharedFilter, SharedPair, StoreResult,
-    Suspect, ToldApart,
+    Compared, LinkedPerson, Listed, Page, People, PersonPlace, Same, SharedFilter, SharedPair, StoreResult, Suspect,
+    ToldApart,
 };
 
 /// How many rows one step drops; webhooks wait for it.
@@ -57,15 +57,7 @@ pub(super) async fn people_after(
         .bind(i64::from(limit))
         .fetch_all(&store.readers)
         .await?;
-    let mut piece = People::default();
-    for row in &rows {
-        let cells = Cells::new(row, "leads", "?");
-        piece.looked_at = cells.count("n")?;
-        let place =
-            PersonPlace { key: cells.get("key")?, source: cells.get("source")?, lead_id: cells.get("lead_id")? };
-        piece.people.push(PersonRow { place, email: cells.get("email")? });
-    }
-    Ok(piece)
+    read_people(&rows)
 }
 
 pub(super) async fn linked(store: &SqliteStore, leads: &[LeadKey]) -> StoreResult<Vec<LinkedPerson>> {
@@ -82,15 +74,7 @@ pub(super) async fn linked(store: &SqliteStore, leads: &[LeadKey]) -> StoreResul
     .bind(keys)
     .fetch_all(&store.readers)
     .await?;
-    let linked = rows.iter().map(|row| {
-        let cells = Cells::new(row, "links", "?");
-        Ok(LinkedPerson {
-            destination: cells.get::<&str>("destination")?.into(),
-            lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
-            record: record(&cells, "object", "record_id")?,
-        })
-    });
-    linked.collect()
+    rows.iter().map(read_linked_person).collect()
 }
 
 pub(super) async fn suspect(store: &SqliteStore, suspects: &[Suspect]) -> StoreResult<u64> {
@@ -242,13 +226,8 @@ pub(super) async fn list(store: &SqliteStore, filter: &SharedFilter, page: &Page
     let mut query = QueryBuilder::<Sqlite>::new("");
     push_page(&mut query, &parts(), filter, place.as_ref(), limit as i64 + 1, Timestamp::as_micros);
     let rows = query.build().fetch_all(&store.readers).await?;
-    let pairs = rows.iter().map(|row| read_pair(row, Cells::new(row, "suspects", "?").time("at")?));
-    let items = pairs.collect::<StoreResult<Vec<_>>>()?;
+    let items = rows.iter().map(read_pair).collect::<StoreResult<Vec<_>>>()?;
     Ok(cut(items, limit, place_of_pair))
-}
-
-pub(super) fn record(cells: &Cells<'_>, object: &'static str, id: &'static str) -> StoreResult<RecordRef> {
-    Ok(RecordRef { object: cells.get::<&str>(object)?.into(), id: cells.get::<&str>(id)?.into() })
 }
 
 #[cfg(test)]

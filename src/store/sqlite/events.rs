@@ -1,14 +1,15 @@
 //! Events, listed and read.
 
 use sqlx::QueryBuilder;
-use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
-use super::walk::{Cells, Numbered, Span};
-use crate::domain::ids::{EventId, LeadId, RequestId, SourceName};
-use crate::store::{EventDetail, EventFilter, EventRow, EventState, Listed, Page, StoreResult};
+use super::walk::{Numbered, Span};
+use crate::domain::ids::EventId;
+use crate::store::listed::{read_event, read_event_detail};
+use crate::store::{EventDetail, EventFilter, EventRow, Listed, Page, StoreResult};
 
 pub(super) const EVENTS: Numbered = Numbered {
+    table: "events",
     select: "SELECT id, source, lead_id, event_type, sender_id, state, reason, received_at, request_id, size
                FROM events WHERE ",
     bounds: "SELECT (SELECT min(id) FROM events), (SELECT max(id) FROM events)",
@@ -46,7 +47,7 @@ pub(super) async fn list(store: &SqliteStore, filter: &EventFilter, page: &Page)
             query.push(" AND received_at <= ").push_bind(to.as_micros());
         }
     };
-    EVENTS.page(&store.readers, page, &span, conditions, read_row).await
+    EVENTS.page(&store.readers, page, &span, conditions, read_event).await
 }
 
 /// One event with its body and the headers that were kept.
@@ -54,32 +55,10 @@ pub(super) async fn load(store: &SqliteStore, id: EventId) -> StoreResult<Option
     let mut query = QueryBuilder::new(EVENTS.select);
     query.push("id = ").push_bind(id.0);
     let Some(row) = query.build().fetch_optional(&store.readers).await? else { return Ok(None) };
-    let (_, row) = read_row(&row)?;
+    let row = read_event(&row)?;
     let kept = sqlx::query("SELECT headers, body FROM bodies WHERE event_id = ?")
         .bind(id.0)
         .fetch_optional(&store.readers)
         .await?;
-    let Some(kept) = kept else {
-        return Ok(Some(EventDetail { row, headers: Vec::new(), body: bytes::Bytes::new() }));
-    };
-    let cells = Cells::new(&kept, "bodies", id.0);
-    let headers = serde_json::from_str(cells.get("headers")?).map_err(|_| cells.corrupt("headers"))?;
-    Ok(Some(EventDetail { row, headers, body: cells.get::<Vec<u8>>("body")?.into() }))
-}
-
-pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, EventRow)> {
-    let (cells, id) = Cells::numbered(row, "events")?;
-    let event = EventRow {
-        id: EventId(id),
-        source: SourceName::from(cells.get::<&str>("source")?),
-        lead_id: cells.get::<Option<&str>>("lead_id")?.map(LeadId::from),
-        event_type: cells.get("event_type")?,
-        sender_id: cells.get("sender_id")?,
-        state: cells.word("state", EventState::parse)?,
-        reason: cells.get("reason")?,
-        received_at: cells.time("received_at")?,
-        request_id: RequestId::from(cells.get::<&str>("request_id")?),
-        size: cells.count("size")?,
-    };
-    Ok((id, event))
+    read_event_detail(row, kept.as_ref()).map(Some)
 }

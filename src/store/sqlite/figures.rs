@@ -7,13 +7,14 @@ use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::SqliteStore;
 use super::log::LOG;
-use super::walk::Cells;
 use crate::domain::ids::{DestinationName, SourceName};
-use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
-use crate::store::{
-    ErrorGroup, Operation, Outcome, OutcomeCount, QueueFigures, SourceFigures, StandingFigures, StoreError, StoreResult,
+use crate::store::cells::Cells;
+use crate::store::figures::{
+    HOUR, MINUTE, add_held_codes, counted, open_conflicts, queue_figures, source_figures, start_of,
 };
+use crate::store::listed::read_outcome_count;
+use crate::store::{ErrorGroup, Outcome, OutcomeCount, QueueFigures, SourceFigures, StandingFigures, StoreResult};
 
 /// How many held jobs are looked at to tell what they wait for.
 const MOST_HELD: i64 = 2_000;
@@ -56,9 +57,6 @@ const SUSPECTED: &str = "SELECT destination, leads + strangers FROM (
        FROM (SELECT DISTINCT destination FROM job_counts) d)
   WHERE leads + strangers > 0";
 
-const MINUTE: i64 = 60_000_000;
-const HOUR: i64 = 60 * MINUTE;
-
 /// Figures of each destination that ever had a job: counters that triggers keep, and the first entry of three indexes. The
 /// codes of held jobs are those of the 2,000 held last.
 pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<Vec<QueueFigures>> {
@@ -66,21 +64,7 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
         sqlx::query_as("SELECT destination, status, n FROM job_counts ORDER BY destination, status")
             .fetch_all(&store.readers)
             .await?;
-    let mut figures: BTreeMap<String, QueueFigures> = BTreeMap::new();
-    for (destination, status, n) in counts {
-        let corrupt = |column| StoreError::Corrupt { table: "job_counts", column, id: destination.clone() };
-        let n = u64::try_from(n).map_err(|_| corrupt("n"))?;
-        let entry =
-            figures.entry(destination.clone()).or_insert_with(|| QueueFigures::empty(destination.as_str().into()));
-        match status.as_str() {
-            "ready" => entry.ready = n,
-            "leased" => entry.leased = n,
-            "retrying" => entry.retrying = n,
-            "held" => entry.held = n,
-            "dead" => entry.dead = n,
-            _ => return Err(corrupt("status")),
-        }
-    }
+    let mut figures = queue_figures(counts)?;
     for (destination, entry) in &mut figures {
         let (oldest, failing, waiting): (Option<i64>, Option<i64>, Option<i64>) = sqlx::query_as(
             "SELECT (SELECT min(since) FROM (
@@ -115,11 +99,7 @@ pub(super) async fn queue(store: &SqliteStore, _now: Timestamp) -> StoreResult<V
     .bind(MOST_HELD)
     .fetch_all(&store.readers)
     .await?;
-    for (destination, code, n) in held {
-        if let Some(entry) = figures.get_mut(&destination) {
-            entry.held_codes.push((code, n.unsigned_abs()));
-        }
-    }
+    add_held_codes(&mut figures, held);
     Ok(figures.into_values().collect())
 }
 
@@ -160,7 +140,7 @@ pub(super) async fn errors(store: &SqliteStore, since: Timestamp) -> StoreResult
             .await?;
         for row in &rows {
             let (cells, _) = Cells::numbered(row, "sync_log")?;
-            let at = cells.time("at")?;
+            let at = cells.get("at")?;
             let (destination, code): (String, String) = (cells.get("destination")?, cells.get("error_code")?);
             let (group, leads, open) = groups.entry((destination, code)).or_insert_with_key(|(destination, code)| {
                 let destination = DestinationName::from(destination.as_str());
@@ -195,39 +175,21 @@ pub(super) async fn outcomes(store: &SqliteStore, since: Timestamp) -> StoreResu
         "SELECT destination, operation, outcome, sum(n) AS n FROM outcome_counts WHERE minute >= ?
           GROUP BY destination, operation, outcome",
     )
-    .bind(start_of(since, MINUTE))
+    .bind(start_of(since, MINUTE).as_micros())
     .fetch_all(&store.readers)
     .await?;
-    let counts = rows.iter().map(|row| {
-        let cells = Cells::new(row, "outcome_counts", since);
-        Ok(OutcomeCount {
-            destination: DestinationName::from(cells.get::<&str>("destination")?),
-            operation: cells.word("operation", Operation::parse)?,
-            outcome: cells.word("outcome", Outcome::parse)?,
-            count: cells.count("n")?,
-        })
-    });
-    counts.collect()
+    rows.iter().map(|row| read_outcome_count(row, since)).collect()
 }
 
 /// What stands open, counted in the partial indexes that hold nothing else: `conflicts_open`, `links_sharer`,
 /// `suspects_open`, `strangers_open` and `events_quarantined`.
 pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures> {
-    let mut figures = StandingFigures::default();
     let open: Vec<(String, String, i64)> = sqlx::query_as(
         "SELECT destination, kind, count(*) FROM conflicts INDEXED BY conflicts_open WHERE state = 'open'
           GROUP BY destination, kind",
     )
     .fetch_all(&store.readers)
     .await?;
-    for (destination, kind, n) in open {
-        let kind = ConflictKind::parse(&kind).ok_or_else(|| StoreError::Corrupt {
-            table: "conflicts",
-            column: "kind",
-            id: destination.clone(),
-        })?;
-        figures.open_conflicts.push((DestinationName::new(destination), kind, n.unsigned_abs()));
-    }
     let shared: Vec<(String, i64)> = sqlx::query_as(
         "SELECT k.destination, count(DISTINCT k.record_id) FROM links k INDEXED BY links_sharer
           CROSS JOIN links o ON o.destination = k.destination AND o.record_id = k.record_id AND o.owner = 1
@@ -235,43 +197,32 @@ pub(super) async fn standing(store: &SqliteStore) -> StoreResult<StandingFigures
     )
     .fetch_all(&store.readers)
     .await?;
-    figures.shared_records =
-        shared.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let suspected: Vec<(String, i64)> =
         sqlx::query_as(SUSPECTED).bind(MOST_SUSPECTED).fetch_all(&store.readers).await?;
-    figures.duplicates_suspected =
-        suspected.into_iter().map(|(destination, n)| (DestinationName::new(destination), n.unsigned_abs())).collect();
     let quarantined: Vec<(String, i64)> =
         sqlx::query_as(QUARANTINED).bind(MOST_QUARANTINED).fetch_all(&store.readers).await?;
-    figures.quarantined =
-        quarantined.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
     // Few, since their number is bounded.
     let held: Vec<(String, i64)> = sqlx::query_as("SELECT source, count(*) FROM refused_requests GROUP BY source")
         .fetch_all(&store.readers)
         .await?;
-    figures.refused_held = held.into_iter().map(|(source, n)| (SourceName::new(source), n.unsigned_abs())).collect();
-    Ok(figures)
+    Ok(StandingFigures {
+        open_conflicts: open_conflicts(open)?,
+        shared_records: counted(shared),
+        duplicates_suspected: counted(suspected),
+        quarantined: counted(quarantined),
+        refused_held: counted(held),
+    })
 }
 
 /// What a source sent since then, to the hour. Its last event is exact if it is among the newest 10,000 of all, else told
 /// to the hour.
 pub(super) async fn source(store: &SqliteStore, source: &SourceName, since: Timestamp) -> StoreResult<SourceFigures> {
-    let mut figures = SourceFigures::default();
     let counts: Vec<(String, i64)> =
         sqlx::query_as("SELECT state, sum(n) FROM source_counts WHERE source = ? AND hour >= ? GROUP BY state")
             .bind(source.as_str())
-            .bind(start_of(since, HOUR))
+            .bind(start_of(since, HOUR).as_micros())
             .fetch_all(&store.readers)
             .await?;
-    for (state, n) in counts {
-        match state.as_str() {
-            "ignored" => figures.ignored += n.unsigned_abs(),
-            "quarantined" => figures.quarantined += n.unsigned_abs(),
-            "stored" => figures.accepted += n.unsigned_abs(),
-            // Repeats and reused IDs are counted besides.
-            _ => {}
-        }
-    }
     let mut query = QueryBuilder::<sqlx::Sqlite>::new(
         "SELECT coalesce(
             (SELECT received_at FROM events WHERE id > (SELECT max(id) FROM events) - ",
@@ -280,11 +231,5 @@ pub(super) async fn source(store: &SqliteStore, source: &SourceName, since: Time
     query.push(" ORDER BY id DESC LIMIT 1), (SELECT max(hour) FROM source_counts WHERE source = ");
     query.push_bind(source.as_str().to_owned()).push("))");
     let last: Option<i64> = query.build_query_scalar().fetch_one(&store.readers).await?;
-    figures.last_received = last.map(Timestamp::from_micros);
-    Ok(figures)
-}
-
-/// The microsecond at which the minute or hour of `time` begins: how counters name it.
-fn start_of(time: Timestamp, length: i64) -> i64 {
-    time.as_micros().div_euclid(length).saturating_mul(length)
+    Ok(source_figures(counts, last.map(Timestamp::from_micros)))
 }

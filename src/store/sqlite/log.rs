@@ -1,17 +1,15 @@
 //! The sync log, searched and read.
 
-use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::SqliteStore;
-use super::walk::{Cells, Numbered, Span, Window, push_bounds, push_order};
-use crate::domain::ids::{DestinationName, EventId, LeadKey, RecordRef, RequestId};
-use crate::domain::matching::MatchedBy;
+use super::walk::{Numbered, Span, Window, push_bounds, push_order};
+use crate::store::listed::{read_log_detail, read_log_row};
 use crate::store::searching::{Text, Way, equal};
-use crate::store::stored::decisions_from_json;
-use crate::store::{Listed, LogFilter, LogRow, LogRowDetail, Operation, Outcome, Page, StoreResult};
+use crate::store::{Listed, LogFilter, LogRow, LogRowDetail, Page, StoreResult};
 
 pub(super) const LOG: Numbered = Numbered {
+    table: "sync_log",
     select: "SELECT id, at, source, lead_id, destination, operation, outcome, object, record_id, matched_by, error_code, \
              error, attempt, api_calls, batch, duration_ms, request_id, event_id FROM sync_log WHERE ",
     bounds: "SELECT (SELECT min(id) FROM sync_log), (SELECT max(id) FROM sync_log)",
@@ -58,7 +56,7 @@ pub(super) async fn search(store: &SqliteStore, filter: &LogFilter, page: &Page)
     };
     let span = Span { from: filter.from, to: filter.to, narrow: alone || way.leaves_few() };
     let piece = |query: &mut QueryBuilder<Sqlite>, window: Window| push_piece(query, window, filter, text.as_ref());
-    LOG.walk(&store.readers, page, &span, piece, read_row).await
+    LOG.walk(&store.readers, page, &span, piece, read_log_row).await
 }
 
 /// The newest rows of a piece, their IDs found by one index.
@@ -105,17 +103,12 @@ pub(super) async fn load(store: &SqliteStore, id: i64) -> StoreResult<Option<Log
     let mut query = QueryBuilder::new(LOG.select);
     query.push("id = ").push_bind(id);
     let Some(row) = query.build().fetch_optional(&store.readers).await? else { return Ok(None) };
-    let (_, row) = read_row(&row)?;
+    let row = read_log_row(&row)?;
     let bodies = sqlx::query("SELECT decisions, request, response FROM sync_log_bodies WHERE log_id = ?")
         .bind(id)
         .fetch_optional(&store.readers)
         .await?;
-    let Some(bodies) = bodies else {
-        return Ok(Some(LogRowDetail { row, decisions: Vec::new(), request: None, response: None }));
-    };
-    let cells = Cells::new(&bodies, "sync_log_bodies", id);
-    let decisions = decisions_from_json(cells.get("decisions")?).map_err(|_| cells.corrupt("decisions"))?;
-    Ok(Some(LogRowDetail { row, decisions, request: cells.get("request")?, response: cells.get("response")? }))
+    read_log_detail(row, bodies.as_ref()).map(Some)
 }
 
 async fn read_query(db: &SqlitePool, q: &str) -> StoreResult<Text> {
@@ -187,36 +180,6 @@ fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &LogFilter, text: O
 /// The address as it was given, and in the letter case in which leads are kept.
 pub(super) fn push_email(query: &mut QueryBuilder<Sqlite>, email: &str) {
     query.push_bind(email.trim().to_owned()).push(", ").push_bind(email.trim().to_lowercase());
-}
-
-pub(super) fn read_row(row: &SqliteRow) -> StoreResult<(i64, LogRow)> {
-    let (cells, id) = Cells::numbered(row, "sync_log")?;
-    let object: Option<&str> = cells.get("object")?;
-    let record_id: Option<&str> = cells.get("record_id")?;
-    let record = object.zip(record_id).map(|(object, id)| RecordRef { object: object.into(), id: id.into() });
-    let matched_by = match cells.get::<Option<&str>>("matched_by")? {
-        Some(word) => Some(MatchedBy::parse(word).ok_or_else(|| cells.corrupt("matched_by"))?),
-        None => None,
-    };
-    let log_row = LogRow {
-        id,
-        at: cells.time("at")?,
-        lead: LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?),
-        destination: DestinationName::from(cells.get::<&str>("destination")?),
-        operation: cells.word("operation", Operation::parse)?,
-        outcome: cells.word("outcome", Outcome::parse)?,
-        record,
-        matched_by,
-        error_code: cells.get("error_code")?,
-        error: cells.get("error")?,
-        attempt: cells.count("attempt")?,
-        api_calls: cells.count("api_calls")?,
-        batch: cells.count("batch")?,
-        duration_ms: cells.count("duration_ms")?,
-        request_id: cells.get::<Option<&str>>("request_id")?.map(RequestId::from),
-        event: cells.get::<Option<i64>>("event_id")?.map(EventId),
-    };
-    Ok((id, log_row))
 }
 
 /// How the database would carry out a piece of a search.

@@ -2,15 +2,16 @@
 
 use rusqlite::{OptionalExtension, params};
 use sqlx::QueryBuilder;
-use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
-use super::walk::{Cells, Numbered, Span};
+use super::walk::{Numbered, Span};
 use crate::domain::ids::LeadKey;
 use crate::store::erased::{SCOPE_GONE, marked_scope};
+use crate::store::listed::{position_text, read_run};
 use crate::store::{Listed, NewRun, Page, RunProgress, RunRow, StoreResult};
 
 const RUNS: Numbered = Numbered {
+    table: "runs",
     select: "SELECT id, kind, by, started_at, updated_at, scope, total, done, position, state, detail FROM runs WHERE ",
     bounds: "SELECT (SELECT min(id) FROM runs), (SELECT max(id) FROM runs)",
     probe: "SELECT id, started_at FROM runs WHERE id >= ? ORDER BY id LIMIT 1",
@@ -57,7 +58,7 @@ pub(super) async fn update(store: &SqliteStore, id: i64, progress: &RunProgress)
 /// One page of the runs, newest first.
 pub(super) async fn list(store: &SqliteStore, page: &Page) -> StoreResult<Listed<RunRow>> {
     let all = |_: &mut QueryBuilder<sqlx::Sqlite>| {};
-    RUNS.page(&store.readers, page, &Span { from: None, to: None, narrow: true }, all, read_row).await
+    RUNS.page(&store.readers, page, &Span { from: None, to: None, narrow: true }, all, read_run).await
 }
 
 /// One run.
@@ -65,7 +66,7 @@ pub(super) async fn load(store: &SqliteStore, id: i64) -> StoreResult<Option<Run
     let mut query = QueryBuilder::<sqlx::Sqlite>::new(RUNS.select);
     query.push("id = ").push_bind(id);
     let row = query.build().fetch_optional(&store.readers).await?;
-    Ok(row.as_ref().map(read_row).transpose()?.map(|(_, run)| run))
+    row.as_ref().map(read_run).transpose()
 }
 
 /// Takes out of runs by what they looked for an erased lead, which is still known; out of those at work when they end.
@@ -84,38 +85,6 @@ pub(super) fn forget_lead(db: &rusqlite::Connection, lead: &LeadKey) -> StoreRes
             .execute(params![id, marked, SCOPE_GONE])?;
     }
     Ok(())
-}
-
-fn read_row(row: &SqliteRow) -> StoreResult<(i64, RunRow)> {
-    let (cells, id) = Cells::numbered(row, "runs")?;
-    let position = match cells.get::<Option<&str>>("position")? {
-        Some(text) => Some(read_position(text).ok_or_else(|| cells.corrupt("position"))?),
-        None => None,
-    };
-    let run = RunRow {
-        id,
-        kind: cells.get("kind")?,
-        by: cells.get("by")?,
-        started_at: cells.time("started_at")?,
-        updated_at: cells.time("updated_at")?,
-        scope: cells.get("scope")?,
-        total: cells.count("total")?,
-        done: cells.count("done")?,
-        position,
-        state: cells.get("state")?,
-        detail: cells.get("detail")?,
-    };
-    Ok((id, run))
-}
-
-/// Source and ID as a JSON pair, since either may hold any character.
-fn position_text(lead: &LeadKey) -> String {
-    serde_json::json!([lead.source.as_str(), lead.id.as_str()]).to_string()
-}
-
-fn read_position(text: &str) -> Option<LeadKey> {
-    let (source, id): (String, String) = serde_json::from_str(text).ok()?;
-    Some(LeadKey::new(source.as_str(), id.as_str()))
 }
 
 fn clamp(count: u64) -> i64 {

@@ -3,10 +3,9 @@
 use rusqlite::{Connection, params};
 
 use super::SqliteStore;
-use super::duplicates::record;
-use super::walk::Cells;
 use crate::domain::ids::{DestinationName, LeadKey, RecordId};
-use crate::domain::lead::Lead;
+use crate::store::cells::Cells;
+use crate::store::listed::read_linked_lead;
 use crate::store::pairs::AnyOf;
 use crate::store::searched::{place_of, texts_of};
 use crate::store::{LinkedLead, SearchPlace, SearchedSpan, StoreResult, Stranger, ToldApart};
@@ -150,14 +149,7 @@ pub(super) async fn linked_leads(
     .bind(destination.as_str())
     .fetch_all(&store.readers)
     .await?;
-    let linked = rows.iter().map(|row| {
-        let cells = Cells::new(row, "leads", "?");
-        let key = LeadKey::new(cells.get::<&str>("source")?, cells.get::<&str>("lead_id")?);
-        let cells = Cells::new(row, "leads", &key);
-        let lead = Lead::from_json(key, cells.get("document")?).map_err(|_| cells.corrupt("document"))?;
-        Ok(LinkedLead { lead, record: record(&cells, "object", "record_id")?, has_job: cells.get("has_job")? })
-    });
-    linked.collect()
+    rows.iter().map(read_linked_lead).collect()
 }
 
 pub(super) async fn load_search(
@@ -171,7 +163,7 @@ pub(super) async fn load_search(
     let Some(row) = row else { return Ok(None) };
     let cells = Cells::new(&row, "searches", destination);
     let after = place_of(cells.get("source")?, cells.get("lead_id")?);
-    Ok(Some(SearchPlace { after, since: cells.time("since")?, calls: cells.count("calls")? }))
+    Ok(Some(SearchPlace { after, since: cells.get("since")?, calls: cells.count("calls")? }))
 }
 
 pub(super) async fn save_search(

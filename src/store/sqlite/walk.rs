@@ -1,63 +1,20 @@
-//! Lists, newest first: reading cells, and walking a large table in pieces.
+//! Lists, newest first: walking a large table in pieces.
 
 use std::time::Instant;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, QueryBuilder, Row, Sqlite, SqlitePool, Type};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use crate::domain::time::Timestamp;
+use crate::store::cells::Cells;
 use crate::store::paging::place;
 use crate::store::walking::{Halving, Walk};
 pub(super) use crate::store::walking::{Span, Window};
-use crate::store::{Listed, Page, StoreError, StoreResult};
-
-/// One row as it was read; what does not fit names the table, the column and the row.
-pub(super) struct Cells<'r> {
-    pub row: &'r SqliteRow,
-    pub table: &'static str,
-    pub id: String,
-}
-
-impl<'r> Cells<'r> {
-    pub(super) fn new(row: &'r SqliteRow, table: &'static str, id: impl ToString) -> Self {
-        Self { row, table, id: id.to_string() }
-    }
-
-    /// The row of a table whose key is the number `id`.
-    pub(super) fn numbered(row: &'r SqliteRow, table: &'static str) -> StoreResult<(Self, i64)> {
-        let cells = Self::new(row, table, "?");
-        let id: i64 = cells.get("id")?;
-        Ok((Self::new(row, table, id), id))
-    }
-
-    pub(super) fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(&self, column: &'static str) -> StoreResult<T> {
-        self.row.try_get(column).map_err(|_| self.corrupt(column))
-    }
-
-    pub(super) fn time(&self, column: &'static str) -> StoreResult<Timestamp> {
-        self.get(column).map(Timestamp::from_micros)
-    }
-
-    pub(super) fn maybe_time(&self, column: &'static str) -> StoreResult<Option<Timestamp>> {
-        Ok(self.get::<Option<i64>>(column)?.map(Timestamp::from_micros))
-    }
-
-    /// A number that is never negative.
-    pub(super) fn count<T: TryFrom<i64>>(&self, column: &'static str) -> StoreResult<T> {
-        T::try_from(self.get(column)?).map_err(|_| self.corrupt(column))
-    }
-
-    pub(super) fn word<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> StoreResult<T> {
-        parse(self.get(column)?).ok_or_else(|| self.corrupt(column))
-    }
-
-    pub(super) fn corrupt(&self, column: &'static str) -> StoreError {
-        StoreError::Corrupt { table: self.table, column, id: self.id.clone() }
-    }
-}
+use crate::store::{Listed, Page, StoreResult};
 
 /// A table whose rows are numbered in the order of their coming.
 pub(super) struct Numbered {
+    pub table: &'static str,
     /// `SELECT … FROM table WHERE `, to be followed by conditions.
     pub select: &'static str,
     pub bounds: &'static str,
@@ -73,7 +30,7 @@ impl Numbered {
         page: &Page,
         span: &Span,
         conditions: impl Fn(&mut QueryBuilder<Sqlite>),
-        read: impl Fn(&SqliteRow) -> StoreResult<(i64, T)>,
+        read: impl Fn(&SqliteRow) -> StoreResult<T>,
     ) -> StoreResult<Listed<T>> {
         let piece = |query: &mut QueryBuilder<Sqlite>, window: Window| {
             query.push(self.select);
@@ -91,7 +48,7 @@ impl Numbered {
         page: &Page,
         span: &Span,
         piece: impl Fn(&mut QueryBuilder<Sqlite>, Window),
-        read: impl Fn(&SqliteRow) -> StoreResult<(i64, T)>,
+        read: impl Fn(&SqliteRow) -> StoreResult<T>,
     ) -> StoreResult<Listed<T>> {
         let began = Instant::now();
         let (lowest, below) = self.span(db, span, place(page)?).await?;
@@ -100,7 +57,8 @@ impl Numbered {
             let mut query = QueryBuilder::new("");
             piece(&mut query, window);
             let rows = query.build().fetch_all(db).await?;
-            walk.read(rows.iter().map(&read).collect::<StoreResult<Vec<_>>>()?);
+            let numbered = rows.iter().map(|row| Ok((Cells::numbered(row, self.table)?.1, read(row)?)));
+            walk.read(numbered.collect::<StoreResult<Vec<_>>>()?);
         }
         Ok(walk.end())
     }

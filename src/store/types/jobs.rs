@@ -50,6 +50,26 @@ pub struct ClaimedJob {
     pub lease_expired: bool,
 }
 
+impl ClaimedJob {
+    /// The first attempt for a lead without a record, owed since then.
+    pub fn new(lead: LeadKey, owed_since: Timestamp) -> Self {
+        Self {
+            lead,
+            lane: Lane::First,
+            class: Class::Live,
+            attempt: 1,
+            wanted: 1,
+            owed_since,
+            first_failed_at: None,
+            last_error: None,
+            suspicion: 0,
+            refusal: None,
+            forced: false,
+            lease_expired: false,
+        }
+    }
+}
+
 /// A refusal as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -79,6 +99,23 @@ pub struct Work {
     pub resolutions: Vec<Resolution>,
     /// The open conflicts, with the revision at which they were seen.
     pub open_conflicts: Vec<OpenConflict>,
+}
+
+impl Work {
+    /// Of a lead of which nothing is known yet.
+    pub fn of(key: LeadKey) -> Self {
+        Self {
+            key,
+            excluded: false,
+            lead: None,
+            unfolded: Vec::new(),
+            more_events: false,
+            link: None,
+            intents: Vec::new(),
+            resolutions: Vec::new(),
+            open_conflicts: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,6 +249,30 @@ pub struct Settlement {
     /// Whether an earlier try to settle this may have been recorded, since its commit was not answered. Then nothing is
     /// recorded without the lease: it was, or whoever took the lease over logged the write as unknown.
     pub again: bool,
+}
+
+impl Settlement {
+    /// Of an attempt that had nothing to do; its log row, the caller adds.
+    pub fn of(job: &ClaimedJob, destination: DestinationName, token: LeaseToken, now: Timestamp) -> Self {
+        Self {
+            destination,
+            token,
+            lead: job.lead.clone(),
+            now,
+            wanted: job.wanted,
+            end: JobEnd::Done,
+            link: LinkChange::Keep,
+            left_alone: None,
+            questions: Vec::new(),
+            moot: Vec::new(),
+            moot_why: None,
+            intents: Vec::new(),
+            log: Vec::new(),
+            wrote: false,
+            looked: false,
+            again: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,6 +26,13 @@ pub struct Listed<T> {
     pub next: Option<String>,
 }
 
+impl<T> Listed<T> {
+    /// A list without any rows.
+    pub fn nothing() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
     pub source: Option<String>,

@@ -7,18 +7,7 @@ use crate::domain::plan::CandidateSummary;
 fn question(kind: ConflictKind) -> Question {
     let record = RecordRef { object: "Contact".into(), id: "003A".into() };
     let candidate = CandidateSummary { record, by: MatchedBy::Email, speaks: "same address".to_owned() };
-    Question {
-        kind,
-        field: None,
-        record: None,
-        base: None,
-        lead: None,
-        crm: None,
-        candidates: vec![candidate],
-        other: None,
-        duplicate_rule: None,
-        detail: String::new(),
-    }
+    Question { candidates: vec![candidate], ..Question::new(kind, "") }
 }
 
 #[test]

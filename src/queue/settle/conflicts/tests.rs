@@ -27,18 +27,7 @@ fn skip(code: &'static str) -> SyncPlan {
 }
 
 fn question(kind: ConflictKind, field: Option<&str>) -> Question {
-    Question {
-        kind,
-        field: field.map(Into::into),
-        record: None,
-        base: None,
-        lead: None,
-        crm: None,
-        candidates: Vec::new(),
-        other: None,
-        duplicate_rule: None,
-        detail: String::new(),
-    }
+    Question { field: field.map(Into::into), ..Question::new(kind, "") }
 }
 
 #[test]
