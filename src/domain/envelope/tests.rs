@@ -63,8 +63,8 @@ fn seconds(elements: &[i64]) -> Version {
 
 #[test]
 fn an_expression_takes_the_first_part_that_is_present() {
-    let body =
-        br#"{"entry":{"id":9007199254740993,"blank":" ","null":null,"list":["x"],"a/b":"slash","yes":true},"env":"e"}"#;
+    let body = br#"{"entry":{"id":9007199254740993,"blank":" ","null":null,"list":["x"],"a/b":"slash","yes":true,
+            "mails":[{"main":false,"at":"b@x"},7,{"main":true,"at":["a@x"]},{"main":true,"at":"c@x"}]},"env":"e"}"#;
     let check = |expression: &str, unwrap_single, expected: Option<&str>| {
         let reader = reader(ReadRules { records: "/entry".into(), unwrap_single, ..rules() });
         let document = Document::parse(body).unwrap();
@@ -85,6 +85,10 @@ fn an_expression_takes_the_first_part_that_is_present() {
     check("{^/env}.{/a~1b}", false, Some("e.slash"));
     check("evt-{ /id }-{header:webhook-id}!", false, Some("evt-9007199254740993-msg_1!"));
     check("{/id}.{/absent} | /yes", false, Some("true"));
+    check("find(/mails, /main = false, /at)", false, Some("b@x"));
+    check("find(/mails,/main=true,/at) | =none", false, Some("none"));
+    check("{find(/mails, /main = true, /at)}!", true, Some("a@x!"));
+    check("find(/mails, /main = maybe, /at) | find(/id, /a = b, /c) | /yes", false, Some("true"));
 }
 
 #[test]
@@ -101,6 +105,11 @@ fn an_expression_written_wrongly_says_what_is_wrong() {
         ("{/a", "without its }"),
         ("{a}", "is none of"),
         ("{}", "has an empty part"),
+        ("find(/a, /b = c)", "has a find"),
+        ("find(/a, /b = c, /d", "has a find"),
+        ("find(/a, /b, /d)", "has a find"),
+        ("find(a, /b = c, /d)", "has a find"),
+        ("find(/a, /b = , /d)", "has a find"),
     ] {
         let error = Expression::parse(written).unwrap_err().to_string();
         assert!(error.contains(problem) && error.contains(&format!("{written:?}")), "{written}: {error}");
@@ -277,6 +286,25 @@ fn attributes_may_be_an_object_or_absent() {
         names(ReadRules { attributes: Vec::new(), ..rules() }, r#","attributes":{"x":1}"#),
         ["attributes", "id"]
     );
+}
+
+#[test]
+fn of_a_name_that_stands_twice_the_last_that_says_something_counts() {
+    let list = r#"[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":"x"},{"name":"b","value":null},
+        {"name":"c","value":"y"},{"name":"c","value":[]},{"name":"d","value":null},{"name":"d","value":" "}]"#;
+    let told = change(rules(), &format!(r#"{{"event":"lead.created","data":{{"id":1,"attributes":{list}}}}}"#));
+    let value = |name: &str| told.fields[&format!("attributes.{name}")].to_json();
+    assert_eq!(["a", "b", "c", "d"].map(value), ["2", "\"x\"", "\"y\"", "null"]);
+}
+
+#[test]
+fn an_attribute_that_is_an_object_may_hold_its_value() {
+    let pairs = ReadRules { attributes: vec![attributes("/attributes", "/name", "/value | /id")], ..rules() };
+    let body = r#"{"event":"lead.created","data":{"id":1,"attributes":{"a":{"type":"text","value":"x"},"b":{"id":12},
+        "c":{"value":null},"d":{"e":1},"f":["g"]}}}"#;
+    let told = change(pairs, body);
+    let value = |name: &str| told.fields[&format!("attributes.{name}")].to_json();
+    assert_eq!(["a", "b", "c", "d", "f"].map(value), [r#""x""#, "12", "null", r#"{"e":1}"#, r#"["g"]"#]);
 }
 
 #[test]
