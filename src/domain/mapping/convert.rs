@@ -95,7 +95,7 @@ pub fn convert<'a>(
     given: Given<'_>,
 ) -> Converted {
     let Some(value) = lead(&row.lead) else { return Converted::Absent };
-    if value.is_blank() {
+    if value.says_nothing() {
         return Converted::Blank;
     }
     if let Some(field) = field.filter(|field| !type_fits(row.kind, field.kind)) {

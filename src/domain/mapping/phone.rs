@@ -10,17 +10,11 @@ use super::convert::{Invalid, Outcome};
 use super::text;
 
 /// The kinds of number whose lengths count; the general plan tells no lengths.
-const KINDS: &[Type] = &[
-    Type::FixedLine,
-    Type::Mobile,
-    Type::TollFree,
-    Type::PremiumRate,
-    Type::SharedCost,
-    Type::PersonalNumber,
-    Type::Voip,
-    Type::Pager,
-    Type::Uan,
-];
+const COMMON: &[Type] = &[Type::FixedLine, Type::Mobile];
+
+/// Those that must look like it, too: Canada has some of seven digits, and a call within a town is none of them.
+const SPECIAL: &[Type] =
+    &[Type::TollFree, Type::PremiumRate, Type::SharedCost, Type::PersonalNumber, Type::Voip, Type::Pager, Type::Uan];
 
 /// A number as `+12025550118`, or `+12025550118 x45`.
 ///
@@ -62,12 +56,14 @@ fn parse(dialled: &str, country: Option<Id>) -> Option<PhoneNumber> {
 
 fn possible(country: Option<Id>, dialled: &str) -> Option<PhoneNumber> {
     let number = phonenumber::parse(country, dialled).ok()?;
-    let length = u16::try_from(number.national().to_string().len()).ok()?;
+    let national = number.national().to_string();
+    let length = u16::try_from(national.len()).ok()?;
     let plans = DATABASE.by_code(&number.code().value())?;
-    let lengths = |plan: &Metadata, kind| {
-        plan.descriptors().get(kind).is_some_and(|numbers| numbers.possible_length().contains(&length))
+    let has = |plan: &Metadata, kinds: &[Type], alike: bool| {
+        let mut known = kinds.iter().filter_map(|kind| plan.descriptors().get(*kind));
+        known.any(|kind| kind.possible_length().contains(&length) && (!alike || kind.is_match(&national)))
     };
-    plans.iter().any(|plan| KINDS.iter().any(|kind| lengths(plan, *kind))).then_some(number)
+    plans.iter().any(|plan| has(plan, COMMON, false) || has(plan, SPECIAL, true)).then_some(number)
 }
 
 fn e164(number: &PhoneNumber) -> String {
