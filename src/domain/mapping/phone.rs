@@ -5,8 +5,9 @@ use phonenumber::metadata::DATABASE;
 use phonenumber::{Metadata, PhoneNumber, Type};
 
 use crate::domain::record::FieldSchema;
+use crate::domain::value::Value;
 
-use super::convert::{Invalid, Outcome};
+use super::convert::{Invalid, Outcome, scalar};
 use super::text;
 
 /// The kinds of number whose lengths count; the general plan tells no lengths.
@@ -23,9 +24,7 @@ pub(super) fn convert(sent: &str, country: Option<Id>, field: Option<&FieldSchem
     let folded: String = sent.trim().chars().map(fold).collect::<String>().to_ascii_lowercase();
     let folded = folded.strip_prefix("tel:").unwrap_or(&folded);
     let (number, extension) = split_extension(folded);
-    let dialled = digits(number).ok_or_else(|| {
-        Invalid::new("not_a_phone", "is no phone number; digits with an optional leading + are needed")
-    })?;
+    let dialled = digits(number).ok_or_else(not_a_phone)?;
     let parsed = parse(&dialled, country).ok_or_else(|| match (country, dialled.starts_with('+')) {
         (None, false) => Invalid::new(
             "no_country_code",
@@ -39,6 +38,18 @@ pub(super) fn convert(sent: &str, country: Option<Id>, field: Option<&FieldSchem
     }
     text::fits(&out, field)?;
     Ok(text::whole(out))
+}
+
+/// The text that may be a phone number. Of a number only its digits are: `49301234.0` would gain one, and a sign would be lost.
+pub(super) fn text_of(value: &Value) -> Result<&str, Invalid> {
+    match value {
+        Value::Number(digits) if !digits.bytes().all(|byte| byte.is_ascii_digit()) => Err(not_a_phone()),
+        value => scalar(value),
+    }
+}
+
+fn not_a_phone() -> Invalid {
+    Invalid::new("not_a_phone", "is no phone number; digits with an optional leading + are needed")
 }
 
 fn parse(dialled: &str, country: Option<Id>) -> Option<PhoneNumber> {

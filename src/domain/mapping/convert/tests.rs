@@ -156,6 +156,11 @@ fn a_phone_number_becomes_e164() {
     }
     check(&row(FieldType::Phone), r#""020 7946 0959""#, None, "refused no_country_code");
     check(&row(FieldType::Phone), r#""+442079460958""#, None, "+442079460958");
+    let abroad = FieldRow { country: Some(Country::Fixed("US".into())), ..row(FieldType::Phone) };
+    check(&abroad, "2025550118", None, "+12025550118");
+    for number in ["202555011.8", "-2025550118", "2025550118e0"] {
+        check(&abroad, number, None, "refused not_a_phone");
+    }
 }
 
 #[test]
