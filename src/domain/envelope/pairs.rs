@@ -66,3 +66,28 @@ fn chosen(value: Value, choices: &[(String, Value)]) -> Value {
 fn blank_as_null(value: Value) -> Value {
     if value.is_blank() { Value::Null } else { value }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::envelope::ReadRules;
+    use crate::domain::envelope::tests::{attributes, change, rules};
+
+    #[test]
+    fn of_a_name_that_stands_twice_the_last_that_says_something_counts() {
+        let list = r#"[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":"x"},{"name":"b","value":null},
+            {"name":"c","value":"y"},{"name":"c","value":[]},{"name":"d","value":null},{"name":"d","value":" "}]"#;
+        let told = change(rules(), &format!(r#"{{"event":"lead.created","data":{{"id":1,"attributes":{list}}}}}"#));
+        let value = |name: &str| told.fields[&format!("attributes.{name}")].to_json();
+        assert_eq!(["a", "b", "c", "d"].map(value), ["2", "\"x\"", "\"y\"", "null"]);
+    }
+
+    #[test]
+    fn an_attribute_that_is_an_object_may_hold_its_value() {
+        let pairs = ReadRules { attributes: vec![attributes("/attributes", "/name", "/value | /id")], ..rules() };
+        let body = r#"{"event":"lead.created","data":{"id":1,"attributes":{"a":{"type":"text","value":"x"},"b":{"id":12},
+            "c":{"value":null},"d":{"e":1},"f":["g"]}}}"#;
+        let told = change(pairs, body);
+        let value = |name: &str| told.fields[&format!("attributes.{name}")].to_json();
+        assert_eq!(["a", "b", "c", "d", "f"].map(value), [r#""x""#, "12", "null", r#"{"e":1}"#, r#"["g"]"#]);
+    }
+}
