@@ -28,7 +28,7 @@ pub struct SourceConfig {
     pub verify: VerifyRules,
     /// The preset's rules with what `[sources.NAME.read]` overrides.
     pub read: ReadRules,
-    /// Whose handshakes `GET /webhooks/{source}` answers; the preset's if left out.
+    /// Whose handshakes `/webhooks/{source}` answers; the preset's if left out.
     pub handshake: Option<HandshakeKind>,
     /// What Meta's handshake must name.
     pub verify_token: Option<Secret>,
@@ -40,7 +40,7 @@ impl SourceConfig {
         let kind = self.handshake?;
         let secret = match kind {
             HandshakeKind::Meta => self.verify_token.as_ref(),
-            HandshakeKind::LinkedIn => self.secrets.first(),
+            HandshakeKind::LinkedIn | HandshakeKind::Intercom => self.secrets.first(),
         };
         Some(Handshake::new(kind, secret?.expose()))
     }
@@ -102,7 +102,11 @@ pub(super) fn read(table: Table<'_>, public_url: bool) -> Option<SourceConfig> {
 
 /// None where the text is empty.
 fn handshake(item: &Item<'_>) -> Result<Option<HandshakeKind>, Wrong> {
-    let kinds = one_of(&[("meta", HandshakeKind::Meta), ("linkedin", HandshakeKind::LinkedIn)]);
+    let kinds = one_of(&[
+        ("meta", HandshakeKind::Meta),
+        ("linkedin", HandshakeKind::LinkedIn),
+        ("intercom", HandshakeKind::Intercom),
+    ]);
     verify_rules::unless_empty(item, kinds)
 }
 
@@ -113,7 +117,7 @@ fn check_verify_token(table: &Table<'_>, handshake: Option<HandshakeKind>, is_gi
             "is missing",
             "write the verify token that you choose and enter at Meta, such as \"${META_VERIFY_TOKEN}\"",
         ),
-        Some(HandshakeKind::LinkedIn) | None if is_given => {
+        Some(HandshakeKind::LinkedIn | HandshakeKind::Intercom) | None if is_given => {
             table.wrong("verify_token", "belongs to Meta's handshake", "leave it out, or write handshake = \"meta\"");
         }
         Some(_) | None => {}

@@ -29,8 +29,8 @@ pub use body::{BodyKind, as_json};
 pub use expression::ExpressionError;
 pub use redact::without;
 pub use rules::{
-    AttributeRules, BodyRules, Effect, Expression, OptionRules, PayloadKind, ReadRules, TemplatePart, Term, TimeFormat,
-    TypeTable,
+    AttributeRules, BodyRules, Effect, Expression, Find, OptionRules, PayloadKind, ReadRules, TemplatePart, Term,
+    TimeFormat, TypeTable,
 };
 pub use times::{is_time_pattern, parse_time};
 pub use unread::without_unread;

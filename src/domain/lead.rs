@@ -68,7 +68,7 @@ impl Lead {
         };
         let newest = self.fields.get(name).is_none_or(|field| field.stamp < told.stamp);
         let before = if newest { self.fields.insert(name.to_owned(), told) } else { None };
-        if self.fields.get(name).is_some_and(|field| !says_nothing(&field.value)) {
+        if self.fields.get(name).is_some_and(|field| !field.value.says_nothing()) {
             self.lasting.remove(name);
             return newest;
         }
@@ -79,7 +79,7 @@ impl Lead {
     /// Keeps a value that a field had before it was emptied, if it is newer than the one kept.
     fn outlast(&mut self, name: &str, field: LeadField) -> bool {
         let newer = self.lasting.get(name).is_none_or(|known| known.stamp < field.stamp);
-        if says_nothing(&field.value) || !newer {
+        if field.value.says_nothing() || !newer {
             return false;
         }
         self.lasting.insert(name.to_owned(), field);
@@ -128,7 +128,7 @@ impl Lead {
     pub fn get_lasting(&self, path: &str) -> Option<&Value> {
         self.find(path, |name| {
             let field = self.fields.get(name)?;
-            let lasting = self.lasting.get(name).filter(|_| says_nothing(&field.value));
+            let lasting = self.lasting.get(name).filter(|_| field.value.says_nothing());
             Some(&lasting.unwrap_or(field).value)
         })
     }
@@ -145,11 +145,6 @@ impl Lead {
         }
         path.rmatch_indices('.').find_map(|(dot, _)| Some(descend(field(&path[..dot])?, &path[dot + 1..])))?
     }
-}
-
-/// Whether the lead system says that the field has no value.
-fn says_nothing(value: &Value) -> bool {
-    value.is_blank() || matches!(value, Value::List(items) if items.is_empty())
 }
 
 /// The same rule inside an object.

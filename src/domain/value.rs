@@ -77,6 +77,11 @@ impl Value {
             _ => false,
         }
     }
+
+    /// Whether nothing is in it: it is blank, or a list without items.
+    pub fn says_nothing(&self) -> bool {
+        self.is_blank() || matches!(self, Value::List(items) if items.is_empty())
+    }
 }
 
 impl fmt::Display for Value {

@@ -135,10 +135,13 @@ async fn answer(app: PublicState, request_id: RequestId, request: Request) -> Re
     if parts.method != Method::POST {
         body::discard(body, app.limits).await;
         return match &source.handshake {
-            Some(handshake) if parts.method == Method::GET && token.is_none() => {
+            Some(handshake) if parts.method == handshake.method() && token.is_none() => {
                 self::handshake(handshake.answer(parts.uri.query()))
             }
-            Some(_) if token.is_none() => ApiError::MethodNotAllowed(Some("GET, POST")).into_response(),
+            Some(handshake) if handshake.method() == "GET" && token.is_none() => {
+                ApiError::MethodNotAllowed(Some("GET, POST")).into_response()
+            }
+            Some(_) if token.is_none() => ApiError::MethodNotAllowed(Some("HEAD, POST")).into_response(),
             _ => ApiError::MethodNotAllowed(Some("POST")).into_response(),
         };
     }
@@ -162,7 +165,7 @@ const SOAP_ACKNOWLEDGEMENT: &str = "\
 
 /// Answers what a lead system asks before it sends anything: Meta's `hub.challenge`, LinkedIn's `challengeCode`.
 ///
-/// Also of a disabled source, since some senders give an address up for good that does not answer.
+/// Also of a disabled source, since some senders give an address up for good that does not answer. Intercom's HEAD is answered 200.
 #[utoipa::path(
     get, path = "/webhooks/{source}", tag = "webhooks", security(()),
     params(("source" = String, Path, description = "The NAME of [sources.NAME]")),
@@ -180,6 +183,7 @@ pub(super) fn handshake(answer: HandshakeAnswer) -> Response {
         HandshakeAnswer::Proof { code, response } => {
             (no_sniffing, Json(Proof { challenge_code: code, challenge_response: response })).into_response()
         }
+        HandshakeAnswer::Present => no_sniffing.into_response(),
         HandshakeAnswer::Refused => ApiError::HandshakeRefused.into_response(),
     }
 }

@@ -29,7 +29,7 @@ pub struct SourceRuntime {
     pub refusals: Refusals,
     pub clock_ahead: ClockAhead,
     pub meter: WebhookMeter,
-    /// Answers `GET /webhooks/{source}`.
+    /// Answers what `/webhooks/{source}` is asked before anything is sent.
     pub handshake: Option<Handshake>,
     /// What to look at first when this sender's requests are refused; empty where nothing is peculiar to it.
     pub if_refused: &'static str,

@@ -1,5 +1,7 @@
 //! Klozeo's preset over the sample leads: the end states that their description demands, in any order of delivery.
 
+mod senders;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

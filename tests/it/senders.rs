@@ -158,8 +158,9 @@ async fn handshakes_are_answered_as_the_lead_systems_published_them() {
     let settings = "verify_token = \"meatyhamhock\"\nenabled = false";
     let linkedin =
         configured("linkedin", "linkedin", "allow_short_secret = true", &[]).replace(SECRET, "li-client-secret");
+    let plain = |name| configured(name, name, "", &[]);
     let harness =
-        service(&[configured("meta", "meta", settings, &[]), linkedin, configured("klozeo", "klozeo", "", &[])]).await;
+        service(&[configured("meta", "meta", settings, &[]), linkedin, plain("klozeo"), plain("intercom")]).await;
     let vectors: Json = serde_json::from_str(include_str!("fixtures/vectors.json")).unwrap();
     let client = reqwest::Client::new();
     let get = async |source: &str, query: &str| {
@@ -189,6 +190,12 @@ async fn handshakes_are_answered_as_the_lead_systems_published_them() {
     assert_eq!(get("linkedin", "challengeCode=hmacsha256%3D%7B%7D").await.0, 403);
     let (status, _, allow, _) = get("klozeo", "hub.challenge=1").await;
     assert_eq!((status, allow.as_str()), (405, "POST"));
+    let (status, _, allow, _) = get("intercom", "").await;
+    assert_eq!((status, allow.as_str()), (405, "HEAD, POST"));
+    for (source, expected) in [("intercom", 200), ("klozeo", 405), ("meta", 405)] {
+        let url = format!("http://{}/webhooks/{source}", harness.app.webhooks);
+        assert_eq!(client.head(url).send().await.unwrap().status().as_u16(), expected, "{source}");
+    }
     harness.stop().await;
 }
 

@@ -76,7 +76,13 @@ impl Reader {
             if let Some(name) = rules.at.strip_prefix('/').filter(|path| !path.contains('/')) {
                 fields.remove(&*unescaped(name));
             }
-            fields.extend(listed.into_iter().map(|(name, value)| (format!("attributes.{name}"), value)));
+            for (name, value) in listed {
+                let name = format!("attributes.{name}");
+                // Forms repeat a question on each of several ways through them, and all but one stay unanswered.
+                if !value.says_nothing() || fields.get(&name).is_none_or(Value::says_nothing) {
+                    fields.insert(name, value);
+                }
+            }
         }
         let elsewhere = self.rules.fields.iter();
         fields.extend(elsewhere.filter_map(|(name, at)| Some((name.clone(), scene.value(at)?))));

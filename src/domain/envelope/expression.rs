@@ -5,7 +5,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{Expression, TemplatePart, Term};
+use super::{Expression, Find, TemplatePart, Term};
 use crate::domain::headers::Headers;
 use crate::domain::signature::is_header_name;
 use crate::domain::value::Value;
@@ -20,10 +20,12 @@ pub struct ExpressionError {
     pub problem: &'static str,
 }
 
-const FORMS: &str = "is none of /POINTER, ^/POINTER, header:NAME, sha256:/POINTER, =TEXT and {/POINTER}TEXT{^/POINTER}";
+const FORMS: &str = "is none of /POINTER, ^/POINTER, header:NAME, sha256:/POINTER, find(/LIST, /POINTER = TEXT, /POINTER), =TEXT and \
+                     {/POINTER}TEXT{^/POINTER}";
 
 impl Expression {
-    /// Reads `/a/b`, `^/a`, `header:NAME`, `=text`, `{/a}.{^/b}`, or several of them with `|` between.
+    /// Reads `/a/b`, `^/a`, `header:NAME`, `find(/a, /b = text, /c)`, `=text`, `{/a}.{^/b}`, or several of them with `|`
+    /// between.
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
         let wrong = |problem| ExpressionError { written: text.to_owned(), problem };
         let alternatives = text.split('|').map(|term| parse_term(term.trim()));
@@ -42,7 +44,7 @@ impl Expression {
                         TemplatePart::Literal(_) => Vec::new(),
                     })
                     .collect(),
-                Term::Record(_) | Term::Envelope(_) | Term::Hash(_) | Term::Constant(_) => Vec::new(),
+                Term::Record(_) | Term::Envelope(_) | Term::Hash(_) | Term::Find(_) | Term::Constant(_) => Vec::new(),
             }
         }
         self.alternatives.iter().flat_map(names).collect()
@@ -67,6 +69,7 @@ impl fmt::Display for Term {
             Term::Envelope(pointer) => write!(f, "^{pointer}"),
             Term::Header(name) => write!(f, "header:{name}"),
             Term::Hash(pointer) => write!(f, "sha256:{pointer}"),
+            Term::Find(Find { list, at, text, take }) => write!(f, "find({list}, {at} = {text}, {take})"),
             Term::Constant(text) => write!(f, "={text}"),
             Term::Template(parts) => parts.iter().try_for_each(|part| match part {
                 TemplatePart::Literal(text) => f.write_str(text),
@@ -80,7 +83,7 @@ fn parse_term(text: &str) -> Result<Term, &'static str> {
     if let Some(constant) = text.strip_prefix('=') {
         return Ok(Term::Constant(constant.to_owned()));
     }
-    if text.contains('{') && !text.starts_with(['/', '^']) {
+    if text.contains('{') && !text.starts_with(['/', '^']) && !text.starts_with(FIND) {
         return parse_template(text).map(Term::Template);
     }
     parse_place(text)
@@ -94,6 +97,9 @@ fn parse_place(text: &str) -> Result<Term, &'static str> {
     if let Some(pointer) = text.strip_prefix("sha256:") {
         return if is_pointer(pointer) { Ok(Term::Hash(pointer.to_owned())) } else { Err(NO_POINTER) };
     }
+    if let Some(parts) = text.strip_prefix(FIND) {
+        return parse_find(parts).map(Term::Find);
+    }
     let (pointer, in_envelope) = text.strip_prefix('^').map_or((text, false), |pointer| (pointer, true));
     match pointer {
         "" if !in_envelope => Err("has an empty part"),
@@ -102,6 +108,23 @@ fn parse_place(text: &str) -> Result<Term, &'static str> {
         _ if in_envelope => Ok(Term::Envelope(pointer.to_owned())),
         _ => Ok(Term::Record(pointer.to_owned())),
     }
+}
+
+const FIND: &str = "find(";
+
+/// What follows `find(`. The text may hold anything but a comma.
+fn parse_find(parts: &str) -> Result<Find, &'static str> {
+    const FORM: &str = "has a find that is not written as find(/LIST, /POINTER = TEXT, /POINTER)";
+    let parts: Vec<&str> = parts.strip_suffix(')').ok_or(FORM)?.split(',').map(str::trim).collect();
+    let [list, condition, take] = parts.as_slice() else { return Err(FORM) };
+    let (at, text) = condition.split_once('=').ok_or(FORM)?;
+    let (at, text) = (at.trim(), text.trim());
+    let all_pointers = [list, &at, take].into_iter().all(|pointer| pointer.starts_with('/') && is_pointer(pointer));
+    if !all_pointers || text.is_empty() {
+        return Err(FORM);
+    }
+    let [list, at, text, take] = [*list, at, text, *take].map(str::to_owned);
+    Ok(Find { list, at, text, take })
 }
 
 fn parse_template(text: &str) -> Result<Vec<TemplatePart>, &'static str> {
@@ -144,14 +167,7 @@ impl<'a> Scene<'a> {
     /// The first alternative that is present and may name something: `true` and `false` name nothing, and taking them for
     /// an ID would make one of many.
     pub(super) fn id<'s>(&'s self, expression: &'s Expression) -> Option<Cow<'s, str>> {
-        let is_flag = |term: &Term| {
-            let value = match term {
-                Term::Record(pointer) => self.record.pointer(pointer),
-                Term::Envelope(pointer) => self.envelope.pointer(pointer),
-                Term::Header(_) | Term::Hash(_) | Term::Constant(_) | Term::Template(_) => None,
-            };
-            value.is_some_and(|value| matches!(self.unwrapped(value).text(), "true" | "false"))
-        };
+        let is_flag = |term: &Term| self.raw(term).is_some_and(|value| matches!(value.text(), "true" | "false"));
         expression.alternatives.iter().filter(|term| !is_flag(term)).find_map(|term| self.term(term))
     }
 
@@ -164,17 +180,17 @@ impl<'a> Scene<'a> {
         expression.alternatives.iter().find_map(|term| read(self.term(term)?))
     }
 
-    /// The first alternative that is not blank, whatever its kind; null where they all are, nothing where none is there.
+    /// The first alternative that says something, whatever its kind; else the last that is there, a blank one as null.
     pub(super) fn value(&self, expression: &Expression) -> Option<Value> {
         let mut found = None;
         for term in &expression.alternatives {
             let value = match term {
-                Term::Record(pointer) => self.record.pointer(pointer).map(|value| self.unwrapped(value).to_value()),
-                Term::Envelope(pointer) => self.envelope.pointer(pointer).map(|value| self.unwrapped(value).to_value()),
+                Term::Record(_) | Term::Envelope(_) | Term::Find(_) => self.raw(term).map(RawJson::to_value),
                 _ => self.term(term).map(|text| Value::Text(text.into_owned())),
             };
             match value {
                 Some(value) if value.is_blank() => found = Some(Value::Null),
+                Some(value) if value.says_nothing() => found = Some(value),
                 Some(value) => return Some(value),
                 None => {}
             }
@@ -182,10 +198,26 @@ impl<'a> Scene<'a> {
         found
     }
 
+    /// What stands at a term's place in the request; nothing of a term that has none.
+    fn raw(&self, term: &Term) -> Option<RawJson<'_>> {
+        let value = match term {
+            Term::Record(pointer) => self.record.pointer(pointer)?,
+            Term::Envelope(pointer) => self.envelope.pointer(pointer)?,
+            Term::Find(find) => {
+                let is_it = |item: &RawJson<'_>| {
+                    let told = item.pointer(&find.at).and_then(RawJson::scalar_text);
+                    told.is_some_and(|told| told == find.text)
+                };
+                self.record.pointer(&find.list)?.items()?.into_iter().find(is_it)?.pointer(&find.take)?
+            }
+            Term::Header(_) | Term::Hash(_) | Term::Constant(_) | Term::Template(_) => return None,
+        };
+        Some(self.unwrapped(value))
+    }
+
     fn term<'s>(&'s self, term: &'s Term) -> Option<Cow<'s, str>> {
         let text = match term {
-            Term::Record(pointer) => self.scalar(self.record.pointer(pointer)?)?,
-            Term::Envelope(pointer) => self.scalar(self.envelope.pointer(pointer)?)?,
+            Term::Record(_) | Term::Envelope(_) | Term::Find(_) => self.raw(term)?.scalar_text()?,
             Term::Header(name) => Cow::Borrowed(self.headers.text(name)?),
             Term::Hash(pointer) => {
                 Cow::Owned(hex::encode(Sha256::digest(self.record.pointer(pointer)?.text().as_bytes())))
@@ -204,12 +236,8 @@ impl<'a> Scene<'a> {
         texts.collect()
     }
 
-    fn scalar(&self, value: RawJson<'a>) -> Option<Cow<'a, str>> {
-        self.unwrapped(value).scalar_text()
-    }
-
     /// `[x]` as `x` where the rules say so.
-    pub(super) fn unwrapped(&self, value: RawJson<'a>) -> RawJson<'a> {
+    pub(super) fn unwrapped<'v>(&self, value: RawJson<'v>) -> RawJson<'v> {
         if !self.unwrap_single {
             return value;
         }

@@ -11,8 +11,12 @@ use crate::domain::value::raw::{Document, RawJson};
 pub(super) fn listed<'a>(scene: &Scene<'a>, lead: RawJson<'a>, rules: &AttributeRules) -> Option<Vec<(String, Value)>> {
     let at = lead.pointer(&rules.at)?;
     if let Some(members) = at.members() {
-        let settled = |value: RawJson<'a>| blank_as_null(scene.unwrapped(value).to_value());
-        return Some(members.into_iter().map(|(name, value)| (name.into_owned(), settled(value))).collect());
+        let value = |value: RawJson<'a>| {
+            let value = scene.unwrapped(value);
+            let inside = value.is_object().then(|| inside(scene, value).value(&rules.value)).flatten();
+            inside.unwrap_or_else(|| blank_as_null(value.to_value()))
+        };
+        return Some(members.into_iter().map(|(name, member)| (name.into_owned(), value(member))).collect());
     }
     if at.text() == "null" {
         return Some(Vec::new());
@@ -22,8 +26,7 @@ pub(super) fn listed<'a>(scene: &Scene<'a>, lead: RawJson<'a>, rules: &Attribute
 
 /// A pair without a name or without a value is none.
 fn pair<'a>(scene: &Scene<'a>, item: RawJson<'a>, rules: &AttributeRules) -> Option<(String, Value)> {
-    let record = Cow::Owned(Document::of(item));
-    let item = Scene { record, envelope: scene.envelope, headers: scene.headers, unwrap_single: scene.unwrap_single };
+    let item = inside(scene, item);
     let name = item.text(&rules.name)?.into_owned();
     let value = item.value(&rules.value)?;
     let value = match &rules.options {
@@ -31,6 +34,12 @@ fn pair<'a>(scene: &Scene<'a>, item: RawJson<'a>, rules: &AttributeRules) -> Opt
         None => value,
     };
     Some((name, value))
+}
+
+/// An item or member as a record of its own.
+fn inside<'a>(scene: &Scene<'a>, item: RawJson<'a>) -> Scene<'a> {
+    let record = Cow::Owned(Document::of(item));
+    Scene { record, envelope: scene.envelope, headers: scene.headers, unwrap_single: scene.unwrap_single }
 }
 
 /// The choices of a pair by their IDs.
@@ -56,4 +65,29 @@ fn chosen(value: Value, choices: &[(String, Value)]) -> Value {
 
 fn blank_as_null(value: Value) -> Value {
     if value.is_blank() { Value::Null } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::envelope::ReadRules;
+    use crate::domain::envelope::tests::{attributes, change, rules};
+
+    #[test]
+    fn of_a_name_that_stands_twice_the_last_that_says_something_counts() {
+        let list = r#"[{"name":"a","value":1},{"name":"a","value":2},{"name":"b","value":"x"},{"name":"b","value":null},
+            {"name":"c","value":"y"},{"name":"c","value":[]},{"name":"d","value":null},{"name":"d","value":" "}]"#;
+        let told = change(rules(), &format!(r#"{{"event":"lead.created","data":{{"id":1,"attributes":{list}}}}}"#));
+        let value = |name: &str| told.fields[&format!("attributes.{name}")].to_json();
+        assert_eq!(["a", "b", "c", "d"].map(value), ["2", "\"x\"", "\"y\"", "null"]);
+    }
+
+    #[test]
+    fn an_attribute_that_is_an_object_may_hold_its_value() {
+        let pairs = ReadRules { attributes: vec![attributes("/attributes", "/name", "/value | /id")], ..rules() };
+        let body = r#"{"event":"lead.created","data":{"id":1,"attributes":{"a":{"type":"text","value":"x"},"b":{"id":12},
+            "c":{"value":null},"d":{"e":1},"f":["g"]}}}"#;
+        let told = change(pairs, body);
+        let value = |name: &str| told.fields[&format!("attributes.{name}")].to_json();
+        assert_eq!(["a", "b", "c", "d", "f"].map(value), [r#""x""#, "12", "null", r#"{"e":1}"#, r#"["g"]"#]);
+    }
 }

@@ -129,14 +129,14 @@ pub enum TimeFormat {
 
 /// Where custom attributes are listed inside the lead, and where each one's name and value are.
 ///
-/// Either pairs, `[{"name": …, "value": …}]`, or one object, `{NAME: VALUE}`, of which only `at` counts.
+/// Either pairs, `[{"name": …, "value": …}]`, or one object, `{NAME: VALUE}`, whose values may be objects that hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttributeRules {
     /// JSON pointer in the lead.
     pub at: String,
     /// In a pair.
     pub name: Expression,
-    /// In a pair; the first that is not blank counts, whatever its kind.
+    /// In a pair, or a member that is an object; the first that says something counts, whatever its kind.
     pub value: Expression,
     /// Where values are the IDs of choices: the list of choices beside them.
     pub options: Option<OptionRules>,
@@ -159,7 +159,8 @@ pub enum PayloadKind {
     Full,
 }
 
-/// A value expression: `/a/b`, `^/a`, `header:NAME`, `sha256:/a`, `=text`, `{/a}.{^/b}`, and `x | y`.
+/// A value expression: `/a/b`, `^/a`, `header:NAME`, `sha256:/a`, `find(/a, /b = text, /c)`, `=text`, `{/a}.{^/b}`, and
+/// `x | y`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expression {
     /// The first that is present counts.
@@ -173,9 +174,20 @@ pub enum Term {
     Header(String),
     /// The SHA-256, in hex, of the JSON text under this pointer in the record.
     Hash(String),
+    Find(Find),
     Constant(String),
     /// Literal text and terms in turn.
     Template(Vec<TemplatePart>),
+}
+
+/// Of the first item of a list under whose `at` this text stands, what stands under `take`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Find {
+    /// JSON pointer in the record; the others begin at the item.
+    pub list: String,
+    pub at: String,
+    pub text: String,
+    pub take: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ fn at(text: &str) -> Expression {
     Expression::parse(text).unwrap()
 }
 
-fn rules() -> ReadRules {
+pub(super) fn rules() -> ReadRules {
     ReadRules {
         event_type: Some(at("/event")),
         types: TypeTable {
@@ -31,7 +31,7 @@ fn rules() -> ReadRules {
     }
 }
 
-fn attributes(list: &str, name: &str, value: &str) -> AttributeRules {
+pub(super) fn attributes(list: &str, name: &str, value: &str) -> AttributeRules {
     AttributeRules { at: list.into(), name: at(name), value: at(value), options: None }
 }
 
@@ -51,7 +51,7 @@ fn content(rules: ReadRules, body: &str) -> Result<Content, Unreadable> {
     Ok(readings.remove(0).content)
 }
 
-fn change(rules: ReadRules, body: &str) -> Change {
+pub(super) fn change(rules: ReadRules, body: &str) -> Change {
     let arrival = Arrival { at: NOW, event: EventId(7) };
     reader(rules).read_change(body.as_bytes(), &headers(), NOW, arrival).unwrap().unwrap()
 }
@@ -63,8 +63,8 @@ fn seconds(elements: &[i64]) -> Version {
 
 #[test]
 fn an_expression_takes_the_first_part_that_is_present() {
-    let body =
-        br#"{"entry":{"id":9007199254740993,"blank":" ","null":null,"list":["x"],"a/b":"slash","yes":true},"env":"e"}"#;
+    let body = br#"{"entry":{"id":9007199254740993,"blank":" ","null":null,"list":["x"],"a/b":"slash","yes":true,
+            "mails":[{"main":false,"at":"b@x"},7,{"main":true,"at":["a@x"]},{"main":true,"at":"c@x"}]},"env":"e"}"#;
     let check = |expression: &str, unwrap_single, expected: Option<&str>| {
         let reader = reader(ReadRules { records: "/entry".into(), unwrap_single, ..rules() });
         let document = Document::parse(body).unwrap();
@@ -85,6 +85,10 @@ fn an_expression_takes_the_first_part_that_is_present() {
     check("{^/env}.{/a~1b}", false, Some("e.slash"));
     check("evt-{ /id }-{header:webhook-id}!", false, Some("evt-9007199254740993-msg_1!"));
     check("{/id}.{/absent} | /yes", false, Some("true"));
+    check("find(/mails, /main = false, /at)", false, Some("b@x"));
+    check("find(/mails,/main=true,/at) | =none", false, Some("none"));
+    check("{find(/mails, /main = true, /at)}!", true, Some("a@x!"));
+    check("find(/mails, /main = maybe, /at) | find(/id, /a = b, /c) | /yes", false, Some("true"));
 }
 
 #[test]
@@ -101,6 +105,11 @@ fn an_expression_written_wrongly_says_what_is_wrong() {
         ("{/a", "without its }"),
         ("{a}", "is none of"),
         ("{}", "has an empty part"),
+        ("find(/a, /b = c)", "has a find"),
+        ("find(/a, /b = c, /d", "has a find"),
+        ("find(/a, /b, /d)", "has a find"),
+        ("find(a, /b = c, /d)", "has a find"),
+        ("find(/a, /b = , /d)", "has a find"),
     ] {
         let error = Expression::parse(written).unwrap_err().to_string();
         assert!(error.contains(problem) && error.contains(&format!("{written:?}")), "{written}: {error}");

@@ -283,7 +283,7 @@ proptest! {
             prop_assert_eq!(&lead.fields[name].value, expected, "{}", name);
             let told = changes.iter().filter(|change| change.kind == ChangeKind::Upsert);
             let told = told.filter_map(|change| Some((&change.stamp, change.fields.get(name)?)));
-            let told = told.filter(|(_, value)| !says_nothing(value)).max_by(|a, b| a.0.cmp(b.0));
+            let told = told.filter(|(_, value)| !value.says_nothing()).max_by(|a, b| a.0.cmp(b.0));
             let lasting = told.map_or(&lead.fields[name].value, |(_, value)| value);
             prop_assert_eq!(lead.get_lasting(name).unwrap(), lasting, "{} lasts", name);
         }

@@ -95,7 +95,7 @@ pub fn convert<'a>(
     given: Given<'_>,
 ) -> Converted {
     let Some(value) = lead(&row.lead) else { return Converted::Absent };
-    if value.is_blank() {
+    if value.says_nothing() {
         return Converted::Blank;
     }
     if let Some(field) = field.filter(|field| !type_fits(row.kind, field.kind)) {
@@ -170,7 +170,7 @@ fn by_type<'a>(
             text::convert(&choice::chosen(scalar(value)?, &row.values, unlisted)?, field, row.too_long)
         }
         (FieldType::Text, _) => text::convert(scalar(value)?, field, row.too_long),
-        (FieldType::Phone, _) => phone::convert(scalar(value)?, phone_country(row, lead)?, field),
+        (FieldType::Phone, _) => phone::convert(phone::text_of(value)?, phone_country(row, lead)?, field),
         (FieldType::Url, _) => link::convert(scalar(value)?, field),
         (FieldType::Number | FieldType::Currency | FieldType::Percent, _) => number::decimal(value, field),
         (FieldType::Integer, _) => number::integer(value, field),

@@ -1,6 +1,9 @@
 //! E-mail addresses: one, plain, in ASCII, as CRMs take them.
 
+use std::borrow::Cow;
+
 use email_address::{EmailAddress, Options};
+use percent_encoding::percent_decode_str;
 
 use crate::domain::record::FieldSchema;
 
@@ -52,19 +55,21 @@ pub(in crate::domain) fn read(sent: &str) -> Result<String, Invalid> {
     Ok(address)
 }
 
-/// Without `mailto:` and its query, without a display name.
-fn bare_address(sent: &str) -> Result<&str, Invalid> {
-    let (sent, is_link) = match sent.get(..7) {
-        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => (&sent[7..], true),
-        _ => (sent, false),
+/// Without `mailto:`, its query and its escapes, without a display name.
+fn bare_address(sent: &str) -> Result<String, Invalid> {
+    let link = sent.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:")).and_then(|_| sent.get(7..));
+    let sent = match link {
+        None => Cow::Borrowed(sent),
+        Some(link) => percent_decode_str(link.split('?').next().unwrap_or(link))
+            .decode_utf8()
+            .map_err(|_| invalid("is a link whose escapes are no text"))?,
     };
-    let sent = if is_link { sent.split('?').next().unwrap_or(sent) } else { sent };
     match sent.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
         Some((display, _)) if display.contains('@') => {
             Err(Invalid::new("several_emails", "holds more than one address; keep one in the lead's field"))
         }
-        Some((_, inner)) => Ok(inner.trim()),
-        None => Ok(sent.trim()),
+        Some((_, inner)) => Ok(inner.trim().to_owned()),
+        None => Ok(sent.trim().to_owned()),
     }
 }
 

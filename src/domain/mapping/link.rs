@@ -1,5 +1,7 @@
 //! Web addresses: `http` and `https`, kept as sent.
 
+use std::net::Ipv4Addr;
+
 use url::Url;
 
 use crate::domain::record::FieldSchema;
@@ -34,10 +36,21 @@ pub(super) fn read(sent: &str) -> Result<(String, Url), Invalid> {
         return Err(invalid("is no http or https address"));
     }
     let Some(host) = url.host_str() else { return Err(invalid("names no host")) };
-    if !has_scheme && (!host.contains('.') || !url.username().is_empty() || url.password().is_some()) {
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if !has_scheme && (has_user || !is_name(host, bare)) {
         return Err(invalid("is no domain name"));
     }
     Ok((address, url))
+}
+
+/// Whether a host that stands there without a scheme is meant as one: `4.5`, `0.1e1` and `n.a.` are not.
+fn is_name(host: &str, sent: &str) -> bool {
+    let top = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_top = top.len() > 1
+        && top.starts_with(|first: char| first.is_ascii_alphabetic())
+        && top.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    // A number is read as an IP address, which must have been written as one.
+    host.contains('.') && (is_top || (host.parse::<Ipv4Addr>().is_ok() && sent.starts_with(host)))
 }
 
 fn invalid(what: &str) -> Invalid {

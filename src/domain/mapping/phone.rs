@@ -5,22 +5,17 @@ use phonenumber::metadata::DATABASE;
 use phonenumber::{Metadata, PhoneNumber, Type};
 
 use crate::domain::record::FieldSchema;
+use crate::domain::value::Value;
 
-use super::convert::{Invalid, Outcome};
+use super::convert::{Invalid, Outcome, scalar};
 use super::text;
 
 /// The kinds of number whose lengths count; the general plan tells no lengths.
-const KINDS: &[Type] = &[
-    Type::FixedLine,
-    Type::Mobile,
-    Type::TollFree,
-    Type::PremiumRate,
-    Type::SharedCost,
-    Type::PersonalNumber,
-    Type::Voip,
-    Type::Pager,
-    Type::Uan,
-];
+const COMMON: &[Type] = &[Type::FixedLine, Type::Mobile];
+
+/// Those that must look like it, too: Canada has some of seven digits, and a call within a town is none of them.
+const SPECIAL: &[Type] =
+    &[Type::TollFree, Type::PremiumRate, Type::SharedCost, Type::PersonalNumber, Type::Voip, Type::Pager, Type::Uan];
 
 /// A number as `+12025550118`, or `+12025550118 x45`.
 ///
@@ -29,9 +24,7 @@ pub(super) fn convert(sent: &str, country: Option<Id>, field: Option<&FieldSchem
     let folded: String = sent.trim().chars().map(fold).collect::<String>().to_ascii_lowercase();
     let folded = folded.strip_prefix("tel:").unwrap_or(&folded);
     let (number, extension) = split_extension(folded);
-    let dialled = digits(number).ok_or_else(|| {
-        Invalid::new("not_a_phone", "is no phone number; digits with an optional leading + are needed")
-    })?;
+    let dialled = digits(number).ok_or_else(not_a_phone)?;
     let parsed = parse(&dialled, country).ok_or_else(|| match (country, dialled.starts_with('+')) {
         (None, false) => Invalid::new(
             "no_country_code",
@@ -45,6 +38,18 @@ pub(super) fn convert(sent: &str, country: Option<Id>, field: Option<&FieldSchem
     }
     text::fits(&out, field)?;
     Ok(text::whole(out))
+}
+
+/// The text that may be a phone number. Of a number only its digits are: `49301234.0` would gain one, and a sign would be lost.
+pub(super) fn text_of(value: &Value) -> Result<&str, Invalid> {
+    match value {
+        Value::Number(digits) if !digits.bytes().all(|byte| byte.is_ascii_digit()) => Err(not_a_phone()),
+        value => scalar(value),
+    }
+}
+
+fn not_a_phone() -> Invalid {
+    Invalid::new("not_a_phone", "is no phone number; digits with an optional leading + are needed")
 }
 
 fn parse(dialled: &str, country: Option<Id>) -> Option<PhoneNumber> {
@@ -62,12 +67,14 @@ fn parse(dialled: &str, country: Option<Id>) -> Option<PhoneNumber> {
 
 fn possible(country: Option<Id>, dialled: &str) -> Option<PhoneNumber> {
     let number = phonenumber::parse(country, dialled).ok()?;
-    let length = u16::try_from(number.national().to_string().len()).ok()?;
+    let national = number.national().to_string();
+    let length = u16::try_from(national.len()).ok()?;
     let plans = DATABASE.by_code(&number.code().value())?;
-    let lengths = |plan: &Metadata, kind| {
-        plan.descriptors().get(kind).is_some_and(|numbers| numbers.possible_length().contains(&length))
+    let has = |plan: &Metadata, kinds: &[Type], alike: bool| {
+        let mut known = kinds.iter().filter_map(|kind| plan.descriptors().get(*kind));
+        known.any(|kind| kind.possible_length().contains(&length) && (!alike || kind.is_match(&national)))
     };
-    plans.iter().any(|plan| KINDS.iter().any(|kind| lengths(plan, *kind))).then_some(number)
+    plans.iter().any(|plan| has(plan, COMMON, false) || has(plan, SPECIAL, true)).then_some(number)
 }
 
 fn e164(number: &PhoneNumber) -> String {

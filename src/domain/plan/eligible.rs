@@ -4,7 +4,6 @@ use super::{Action, SyncPlan, SyncRules};
 use crate::domain::cel::Reading;
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Covered;
-use crate::domain::value::Value;
 
 /// The code of a lead that falls out of the destination's filter.
 pub const FILTERED: &str = "filtered";
@@ -38,9 +37,8 @@ pub fn left_alone(lead: &Lead, rules: &SyncRules) -> Option<SyncPlan> {
 
 /// The paths of the custom attributes that have a value and that no row takes.
 fn unmapped<'l>(lead: &'l Lead, covered: &Covered) -> impl Iterator<Item = &'l str> {
-    let says_something = |value: &Value| !value.is_blank() && !matches!(value, Value::List(items) if items.is_empty());
     let attributes = lead.fields.iter().filter(|(path, _)| path.starts_with("attributes."));
     attributes
-        .filter(move |(path, field)| says_something(&field.value) && !covered.holds(path))
+        .filter(move |(path, field)| !field.value.says_nothing() && !covered.holds(path))
         .map(|(path, _)| path.as_str())
 }

@@ -16,6 +16,8 @@ pub enum HandshakeKind {
     Meta,
     /// `challengeCode` is returned with its HMAC, and asked for again every two hours.
     LinkedIn,
+    /// A HEAD request only has to be answered.
+    Intercom,
 }
 
 /// Answers the handshakes of one source. Prepared once.
@@ -25,6 +27,7 @@ enum Prepared {
     /// The digest of the verify token, so that comparing takes the same time whatever was sent.
     Meta([u8; 32]),
     LinkedIn(Hmac<Sha256>),
+    Intercom,
 }
 
 /// What a handshake is answered.
@@ -34,6 +37,8 @@ pub enum HandshakeAnswer {
     Challenge(String),
     /// The challenge and what proves that the secret is known.
     Proof { code: String, response: String },
+    /// That there is somebody.
+    Present,
     /// The token is wrong, or there is no challenge that may be answered.
     Refused,
 }
@@ -46,7 +51,16 @@ impl Handshake {
             HandshakeKind::LinkedIn => {
                 Prepared::LinkedIn(Hmac::new_from_slice(secret.as_bytes()).expect("an HMAC key may have any length"))
             }
+            HandshakeKind::Intercom => Prepared::Intercom,
         })
+    }
+
+    /// The HTTP method by which it is asked.
+    pub fn method(&self) -> &'static str {
+        match self.0 {
+            Prepared::Meta(_) | Prepared::LinkedIn(_) => "GET",
+            Prepared::Intercom => "HEAD",
+        }
     }
 
     /// Answers the query of one request.
@@ -77,6 +91,7 @@ impl Handshake {
                 }
                 None => HandshakeAnswer::Refused,
             },
+            Prepared::Intercom => HandshakeAnswer::Present,
         }
     }
 }

@@ -135,10 +135,12 @@ pub fn unescaped(token: &str) -> Cow<'_, str> {
 }
 
 fn readable(bytes: &[u8]) -> Result<&str, ValueError> {
-    if bytes.iter().all(u8::is_ascii_whitespace) {
+    let text = std::str::from_utf8(bytes).map_err(|error| ValueError::NotUtf8(error.valid_up_to()))?;
+    // Some senders begin with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
         return Err(ValueError::Empty);
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| ValueError::NotUtf8(error.valid_up_to()))?;
     if nests_too_deep(bytes) { Err(ValueError::TooDeep) } else { Ok(text) }
 }
 
@@ -235,6 +237,17 @@ mod tests {
         for pointer in ["", "/a", "/a/n", "/a~1b/0", "/a~1b/0/x", "/a/b/c", "/", "a"] {
             assert_eq!(document.pointer(pointer), raw.pointer(pointer), "{pointer}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_document_is_no_part_of_it() {
+        let marked = |text: &str| format!("\u{feff}{text}").into_bytes();
+        let body = marked(r#" {"a":"\ufeffx"}"#);
+        let document = Document::parse(&body).unwrap();
+        assert_eq!(document.pointer("/a").and_then(RawJson::scalar_text).as_deref(), Some("\u{feff}x"));
+        assert_eq!(RawJson::parse(&marked("[1]")).unwrap().text(), "[1]");
+        assert_eq!(RawJson::parse(&marked("\n")), Err(ValueError::Empty));
+        assert!(RawJson::parse(&marked("\u{feff}1")).is_err());
     }
 
     #[test]

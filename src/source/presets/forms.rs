@@ -26,7 +26,12 @@ pub(super) fn typeform() -> Preset {
         },
         lead: texts(&["/form_response"]),
         version: vec![at(["/form_response/submitted_at"])],
-        attributes: vec![pairs("/hidden", "/name", "/value"), pairs("/answers", "/field/ref | /field/id", value)],
+        attributes: vec![
+            pairs("/hidden", "/name", "/value"),
+            pairs("/answers", "/field/ref | /field/id", value),
+            // What somebody wrote beside the choices that are listed.
+            pairs("/answers", "{/field/ref} (other) | {/field/id} (other)", "/choices/other"),
+        ],
         ..ReadRules::new(at(["/form_response/token"]))
     };
     Preset {
@@ -79,6 +84,8 @@ pub(super) fn webflow() -> Preset {
         types: TypeTable { upsert: texts(&["form_submission"]), ..TypeTable::default() },
         lead: texts(&["/payload/data"]),
         version: vec![at(["/payload/submittedAt"])],
+        // One webhook serves all forms of a site.
+        fields: vec![("formName".into(), at(["/payload/name"]))],
         ..ReadRules::new(at(["/payload/id"]))
     };
     Preset {
@@ -140,6 +147,9 @@ pub(super) fn unbounce() -> Preset {
             "{/data.json/date_submitted} {/data.json/time_submitted} | {/date_submitted} {/time_submitted}",
         )],
         time_pattern: Some("%Y-%m-%d %I:%M %p UTC".into()),
+        fields: ["page_url", "page_name", "page_id"]
+            .map(|name| (name.to_owned(), written(&format!("/data.json/{name} | /{name}"))))
+            .to_vec(),
         unwrap_single: true,
         ..ReadRules::new(written("sha256:/data.json | sha256:"))
     };
@@ -156,6 +166,7 @@ pub(super) fn jotform() -> Preset {
         bodies: BodyRules { form: true, multipart: true, json_fields: texts(&["rawRequest"]), ..BodyRules::default() },
         event_id: Some(at(["/submissionID"])),
         lead: texts(&["/rawRequest"]),
+        fields: vec![("formID".into(), at(["/formID"])), ("formTitle".into(), at(["/formTitle"]))],
         ..ReadRules::new(at(["/submissionID"]))
     };
     Preset {

@@ -1,9 +1,10 @@
 //! Presets of platforms that hold people: their customers, contacts and users.
 
 use super::{at, over_body, pairs, texts, written};
-use crate::domain::envelope::{BodyRules, ReadRules, TimeFormat, TypeTable};
+use crate::domain::envelope::{BodyRules, Expression, ReadRules, TimeFormat, TypeTable};
 use crate::domain::signature::{
-    Algorithm, Encoding, HmacRules, SignatureFormat, TimestampFrom, TokenLocation, TokenRules, VerifyRules,
+    Algorithm, Encoding, HandshakeKind, HmacRules, SignatureFormat, TimestampFrom, TokenLocation, TokenRules,
+    VerifyRules,
 };
 use crate::source::Preset;
 
@@ -104,7 +105,11 @@ pub(super) fn intercom() -> Preset {
         attributes: vec![pairs("/custom_attributes", "/name", "/value")],
         ..ReadRules::new(at(["/data/item/id"]))
     };
-    Preset { if_refused: "Intercom signs with the app's client secret.", ..Preset::new(verify.into(), read) }
+    Preset {
+        handshake: Some(HandshakeKind::Intercom),
+        if_refused: "Intercom signs with the app's client secret.",
+        ..Preset::new(verify.into(), read)
+    }
 }
 
 /// Customer.io's reporting webhooks: what happened to a person.
@@ -122,6 +127,8 @@ pub(super) fn customerio() -> Preset {
         version: vec![at(["/timestamp"])],
         times: TimeFormat::UnixSeconds,
         attributes: vec![pairs("/identifiers", "/name", "/value")],
+        // What happened: `subscribed`, `unsubscribed`, …
+        fields: vec![("metric".into(), at(["/metric"]))],
         ..ReadRules::new(at(["/data/identifiers/cio_id", "/data/customer_id", "/data/identifiers/id"]))
     };
     Preset::new(verify.into(), read)
@@ -159,20 +166,25 @@ pub(super) fn pipedrive() -> Preset {
         version: vec![at(["/data/update_time", "/meta/timestamp"]), at(["/meta/timestamp"])],
         delete_version: vec![at(["/meta/timestamp"])],
         attributes: vec![
-            pairs("/custom_fields", "/name", "/value"),
+            // {"KEY": {"type": …, "value": …}}; of a choice its ID, of several choices theirs.
+            pairs("/custom_fields", "/name", "/value | /id | /values"),
             pairs("/emails", "email_{/label}", "/value"),
             pairs("/phones", "phone_{/label}", "/value"),
         ],
-        fields: vec![
-            ("email".into(), at(["/data/emails/0/value", "/data/email/0/value"])),
-            ("phone".into(), at(["/data/phones/0/value", "/data/phone/0/value"])),
-        ],
+        fields: vec![("email".into(), primary("emails", "email")), ("phone".into(), primary("phones", "phone"))],
         ..ReadRules::new(at(["/meta/entity_id"]))
     };
     Preset {
         if_refused: "Write the secret as \"user:password\", and enter both in Pipedrive's webhook.",
         ..Preset::new(verify, read)
     }
+}
+
+/// The value that is marked as the primary one, else the first; an empty list where there is none any more.
+fn primary(list: &str, former: &str) -> Expression {
+    written(&format!(
+        "find(/data/{list}, /primary = true, /value) | /data/{list}/0/value | /data/{former}/0/value | /data/{list}"
+    ))
 }
 
 /// Salesforce's outbound messages: SOAP with up to a hundred notifications, unsigned, so the secret stands in the URL. It

@@ -66,10 +66,18 @@ pub(super) fn hubspot_v3() -> Preset {
     let read = ReadRules {
         records: "/*".into(),
         event_id: Some(at(["/eventId"])),
-        event_type: Some(at(["/subscriptionType"])),
+        // `object.*` is of any kind of object, which its type tells: 0-1 are contacts.
+        event_type: Some(written("{/subscriptionType} {/objectTypeId} | /subscriptionType")),
         types: TypeTable {
-            delete: texts(&["contact.deletion", "contact.privacyDeletion"]),
-            thin: texts(&["contact.*"]),
+            delete: texts(&[
+                "contact.deletion",
+                "contact.deletion 0-1",
+                "contact.privacyDeletion",
+                "contact.privacyDeletion 0-1",
+                "object.deletion 0-1",
+                "object.privacyDeletion 0-1",
+            ]),
+            thin: texts(&["contact.*", "object.* 0-1"]),
             ..TypeTable::default()
         },
         version: vec![at(["/occurredAt"])],

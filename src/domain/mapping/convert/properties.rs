@@ -139,6 +139,19 @@ const HOSTILE: &[&str] = &[
     "1",
     "0",
     "0.0",
+    "4.5",
+    "0.1e1",
+    "1.234,56",
+    "n.a.",
+    "https:///x",
+    "http://x.example\\@evil.example",
+    "2026-001",
+    "310-1234",
+    "2026-01-01T00:00:00+05:00[Europe/Berlin]",
+    "1767225600000",
+    "\u{202a}a@x.example\u{202c}",
+    "a@x.example\u{200b}",
+    "a@ｘ.example",
     "a;b",
     ";",
     ";;a; ;A",
@@ -322,7 +335,8 @@ fn says_the_same(row: &FieldRow, sent: &Value, value: &CrmValue, note: Option<&N
             said.contains(local)
         }
         (CrmValue::Text(text), FieldType::Url) if row.take.is_none() => {
-            *text == said.trim() || *text == format!("https://{}", said.trim().trim_start_matches('/'))
+            let is_number = said.trim().parse::<f64>().is_ok();
+            *text == said.trim() || !is_number && *text == format!("https://{}", said.trim().trim_start_matches('/'))
         }
         (CrmValue::Text(text), FieldType::Phone) if row.take.is_none() && said.is_ascii() => {
             let number = digits(text.split(" x").next().unwrap_or_default());

@@ -80,6 +80,7 @@ fn text_is_trimmed_and_otherwise_kept() {
     check(&row, "9007199254740993", None, "9007199254740993");
     check(&row, "false", None, "false");
     check(&row, r#"["a"]"#, None, "refused not_a_single_value");
+    check(&row, "[]", None, "blank");
     check(&row, r#"{"a":1}"#, None, "refused not_a_single_value");
     check(&row, r#""a\u0000b""#, None, "refused unstorable_text");
     field.length = Some(3);
@@ -102,6 +103,9 @@ fn an_email_is_one_plain_address() {
         ("anna+2026/q1=x@nord.example", "anna+2026/q1=x@nord.example"),
         (" a@nord.example ", "a@nord.example"),
         ("mailto:a@nord.example", "a@nord.example"),
+        ("MAILTO:a%2Bnews@nord.example?subject=x", "a+news@nord.example"),
+        ("mailto:a%ff@nord.example", "refused invalid_email"),
+        ("mailto:a%0A@nord.example", "refused invalid_email"),
         ("Anna Müller <a@nord.example>", "a@nord.example"),
         ("a@müller-söhne.example", "a@xn--mller-shne-kcb9d.example"),
         ("a@one.example; b@two.example", "refused several_emails"),
@@ -139,6 +143,9 @@ fn a_phone_number_becomes_e164() {
         ("AU", "(02) 5550 1234", "+61255501234"),
         ("US", "call me maybe", "refused not_a_phone"),
         ("US", "+1 202", "refused not_a_phone"),
+        ("US", "555-0118", "refused not_a_phone"),
+        ("CA", "310-1234", "+13101234"),
+        ("US", "1 800 555 0199", "+18005550199"),
         // Its zeros would be one fewer each time the number is read.
         ("DE", "0000-00-01", "refused not_a_phone"),
         ("Atlantis", "020 7946 0959", "refused unknown_country"),
@@ -149,6 +156,11 @@ fn a_phone_number_becomes_e164() {
     }
     check(&row(FieldType::Phone), r#""020 7946 0959""#, None, "refused no_country_code");
     check(&row(FieldType::Phone), r#""+442079460958""#, None, "+442079460958");
+    let abroad = FieldRow { country: Some(Country::Fixed("US".into())), ..row(FieldType::Phone) };
+    check(&abroad, "2025550118", None, "+12025550118");
+    for number in ["202555011.8", "-2025550118", "2025550118e0"] {
+        check(&abroad, number, None, "refused not_a_phone");
+    }
 }
 
 #[test]
@@ -163,6 +175,14 @@ fn a_web_address_is_kept_as_sent() {
         ("mailto:a@acme.example", "refused invalid_url"),
         ("two words", "refused invalid_url"),
         ("none", "refused invalid_url"),
+        ("4.5", "refused invalid_url"),
+        ("00012", "refused invalid_url"),
+        ("1.234,56", "refused invalid_url"),
+        ("0.1e1", "refused invalid_url"),
+        ("１２３", "refused invalid_url"),
+        ("n.a.", "refused invalid_url"),
+        ("192.0.2.1/start", "https://192.0.2.1/start"),
+        ("http://intranet/4.5", "http://intranet/4.5"),
     ] {
         check(&row, &format!("\"{sent}\""), None, expected);
     }
