@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::crm::CrmError;
 use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::record::CrmRecord;
 use crate::domain::time::Timestamp;
 use crate::http::admin::state::{Erasing, KeptBack, LeadExplained, LinkWish, OrderError};
 use crate::queue;
@@ -135,8 +136,8 @@ async fn existing(
     let Some(found) = found else {
         return Err(OrderError::Wrong(format!("record_id: {name} has no {object} {id}, or does not show it to us")));
     };
-    if let Some(other) = &found.became {
-        return Err(OrderError::Wrong(format!("record_id: it was converted to {} {}", other.object, other.id)));
+    if let Some(fate) = found.fate() {
+        return Err(OrderError::Wrong(format!("record_id: it was {fate}")));
     }
     Ok(found.reference())
 }
@@ -214,9 +215,8 @@ async fn delete_record(
             None => return Ok(None),
         },
     };
-    if let Some(other) = found.as_ref().and_then(|found| found.became.as_ref()) {
-        let why = format!("it was converted to {} {}: delete that one by hand", other.object, other.id);
-        return Ok(Some((record, Some(why))));
+    if let Some(fate) = found.as_ref().and_then(CrmRecord::fate) {
+        return Ok(Some((record, Some(format!("it was {fate}: delete that one by hand")))));
     }
     if found.is_some() {
         store.append_log(&at_hand.delete(lead, &record).await?).await?;
