@@ -442,7 +442,7 @@ impl Settling<'_> {
         }
     }
 
-    fn blank_settlement(&self, job: &ClaimedJob) -> Settlement {
+    pub(super) fn blank_settlement(&self, job: &ClaimedJob) -> Settlement {
         Settlement {
             destination: self.batch.destination.name.clone(),
             token: self.batch.token,
