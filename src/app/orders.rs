@@ -158,7 +158,8 @@ pub(super) async fn erase(
     now: Timestamp,
 ) -> Result<Option<Erasing>, OrderError> {
     // What is known from events or held requests alone was never sent to a CRM; whether it is known at all the store tells.
-    let crm_may_know = store.load_lead(lead).await?.is_some();
+    let view = store.load_lead(lead).await?;
+    let crm_may_know = view.is_some();
     let (mut kept, mut records) = (Vec::new(), Vec::new());
     for destination in destinations {
         let known = linked_to(store, destination, lead).await?;
@@ -176,6 +177,14 @@ pub(super) async fn erase(
             && let Some((record, left)) = delete_record(store, destination, at_hand, lead).await?
         {
             records.push((destination.name.clone(), record, left));
+        }
+    }
+    for (destination, link) in view.map(|view| view.links).unwrap_or_default() {
+        // A destination that only has another name now was told of by that.
+        if records.iter().all(|(_, known, _)| *known != link.record)
+            && destinations.iter().all(|configured| configured.name != destination)
+        {
+            records.push((destination, link.record, Some("its destination is not in the configuration".to_owned())));
         }
     }
     let erased = store.erase_lead(&Erasure { lead: lead.clone(), now }).await?;
