@@ -2,6 +2,7 @@
 //! stores and CRMs.
 
 pub mod check;
+mod counts;
 mod crm_rules;
 pub mod database;
 mod duplicates;

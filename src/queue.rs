@@ -31,6 +31,7 @@ mod settle;
 pub mod strangers;
 mod suspects;
 mod told;
+mod unknown_source;
 pub mod verdict;
 mod writes;
 

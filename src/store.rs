@@ -257,6 +257,32 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     /// Up to `limit` leads after `after` that a resync of this scope would touch, in key order.
     async fn leads_after(&self, scope: &ResyncScope, after: Option<&LeadKey>, limit: u32) -> StoreResult<Vec<LeadKey>>;
     async fn count_leads(&self, scope: &ResyncScope) -> StoreResult<u64>;
+    /// How many leads a resync of this scope marks.
+    async fn count_resync(&self, scope: &ResyncScope) -> StoreResult<u64> {
+        let unfolded = match scope.is_whole() {
+            true => self.count_unfolded_leads(&scope.destination, &scope.sources).await?,
+            false => 0,
+        };
+        Ok(self.count_leads(scope).await? + unfolded)
+    }
+
+    /// Leads of these sources of which events came, nothing was folded yet and nothing is owed to this destination (what is held
+    /// or dead is not): since none took them, or only one that could not be reached. Up to `limit`.
+    async fn unfolded_leads(
+        &self,
+        destination: &DestinationName,
+        sources: &[SourceName],
+        limit: u32,
+    ) -> StoreResult<Vec<LeadKey>>;
+    async fn count_unfolded_leads(&self, destination: &DestinationName, sources: &[SourceName]) -> StoreResult<u64>;
+    /// Up to `limit` leads of these sources that have events from before that time to fold, and owe nothing to anybody: they are
+    /// to be folded before those are pruned.
+    async fn old_unfolded_leads(
+        &self,
+        sources: &[SourceName],
+        before: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<LeadKey>>;
 
     /// One piece, of at most `limit` leads after a place, of all people in the order of address or name.
     async fn people_after(&self, same: Same, after: &PersonPlace, limit: u32) -> StoreResult<People>;

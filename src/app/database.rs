@@ -9,7 +9,8 @@ use super::{check, open_store};
 use crate::clock::Clock;
 use crate::config::{Config, ServerUrl, StoreUrl};
 use crate::domain::check::{Finding, Severity, of_former_keys};
-use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::ids::{DestinationName, FieldName, SourceName};
+use crate::domain::matching::KeyField;
 use crate::store::postgres::copy::{CopiedTable, Progress, copy_from};
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, Options, SqliteStore, back_up as copy_file};
@@ -58,19 +59,21 @@ pub async fn seen_fields(config: &Config) -> StoreResult<Option<SeenFields>> {
 /// What is to be said of records whose keys were formed otherwise than they are now, for each destination; read likewise from a
 /// database that can be read.
 async fn former_keys(config: &Config) -> StoreResult<Vec<(DestinationName, Finding)>> {
-    let mut told = Vec::new();
-    for (name, destination) in &config.destinations {
-        let (key, form) = check::key_of(&destination.records);
-        let count = match &config.store.url {
-            StoreUrl::Sqlite(path) => sqlite::count_keys_formed_otherwise(path, name, &key.field, &form).await?,
-            StoreUrl::Postgres(server) => {
-                let unsafe_too = config.store.allow_unsafe_server;
-                postgres::count_keys_formed_otherwise(server.expose(), unsafe_too, name, &key.field, &form).await?
-            }
-        };
-        told.extend(of_former_keys(count, &key, &form).map(|finding| (name.clone(), finding)));
-    }
-    Ok(told)
+    let keys = config.destinations.values().map(|destination| check::key_of(&destination.records));
+    let keys: Vec<(KeyField, String)> = keys.collect();
+    let asked = config.destinations.keys().zip(&keys);
+    let asked: Vec<(DestinationName, FieldName, String)> =
+        asked.map(|(name, (key, form))| (name.clone(), key.field.clone(), form.clone())).collect();
+    let counts = match &config.store.url {
+        StoreUrl::Sqlite(path) => sqlite::count_keys_formed_otherwise(path, &asked).await?,
+        StoreUrl::Postgres(server) => {
+            postgres::count_keys_formed_otherwise(server.expose(), config.store.allow_unsafe_server, &asked).await?
+        }
+    };
+    let told = config.destinations.keys().zip(keys).zip(counts);
+    Ok(told
+        .filter_map(|((name, (key, form)), count)| Some((name.clone(), of_former_keys(count, &key, &form)?)))
+        .collect())
 }
 
 /// What `check` says of the database.

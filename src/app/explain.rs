@@ -44,6 +44,14 @@ const OWN: &[(&str, Explanation)] = &[
         },
     ),
     (
+        "unknown_source",
+        Explanation {
+            meaning: "The lead's source is not in the configuration, or has another name there, so its events cannot be read.",
+            remedy: "Write its section [sources.NAME] again, and reload. The leads are looked at each quarter of an hour, and at \
+                     once by `sync` or by a `resync` of all.",
+        },
+    ),
+    (
         "unknown_owner",
         Explanation {
             meaning: "No user of the CRM has the address of the lead's owner, so the record keeps the owner that it has; the \

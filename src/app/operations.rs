@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::check;
+use super::counts::Counts;
 use super::crm_rules::CrmRules;
 use super::duplicates::{self, Duplicates};
 use super::explain::explain;
@@ -21,7 +22,7 @@ use crate::config::Mode;
 use crate::config::{Config, DestinationConfig, DestinationKind};
 use crate::crm::gate::GateReason;
 use crate::crm::salesforce;
-use crate::domain::check::{Finding, of_former_keys};
+use crate::domain::check::Finding;
 use crate::domain::divergence::Divergence;
 use crate::domain::explained::Explained;
 use crate::domain::ids::{DestinationName, LeadKey, ObjectName, RecordRef, SourceName};
@@ -63,6 +64,7 @@ pub(super) struct AppOperations {
     runs: Arc<Mutex<HashMap<i64, watch::Sender<bool>>>>,
     duplicates: Arc<Duplicates>,
     crm_rules: CrmRules,
+    counts: Counts,
 }
 
 impl AppOperations {
@@ -96,6 +98,7 @@ impl AppOperations {
             runs: Arc::default(),
             duplicates,
             crm_rules: CrmRules::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -323,9 +326,12 @@ impl Operations for AppOperations {
             self.destinations.values().filter_map(|destination| self.check_now(destination)).collect();
         for report in &mut reports {
             let Some(config) = self.configs.get(&report.destination) else { continue };
-            let (key, form) = check::key_of(&config.records);
-            let count = self.store.count_keys_formed_otherwise(&report.destination, &key.field, &form).await?;
-            report.findings.extend(of_former_keys(count, &key, &form).map(shown));
+            let scope = ResyncScope {
+                planned_otherwise_than: self.planned_by(&report.destination),
+                ..ResyncScope::of(report.destination.clone(), config.sources.clone())
+            };
+            let counted = self.counts.findings(&*self.store, &scope, &config.records).await?;
+            report.findings.extend(counted.into_iter().map(shown));
         }
         Ok(reports)
     }
@@ -354,7 +360,7 @@ impl Operations for AppOperations {
     }
 
     async fn start_resync(&self, scope: ResyncScope, by: &str) -> StoreResult<i64> {
-        let total = self.store.count_leads(&scope).await?;
+        let total = self.store.count_resync(&scope).await?;
         let (started_at, told) = (self.clock.now(), scope_to_json(&scope));
         let run = NewRun { kind: "resync", by: by.to_owned(), started_at, scope: told, total };
         let run = self.store.create_run(&run).await?;

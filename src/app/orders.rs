@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::crm::CrmError;
 use crate::domain::explained::Explained;
 use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::record::CrmRecord;
 use crate::domain::time::Timestamp;
 use crate::http::admin::state::{Erasing, LinkWish, OrderError};
 use crate::queue::by_hand::{AtHand, ByHandError};
@@ -125,8 +126,8 @@ async fn existing(
     let Some(found) = found else {
         return Err(OrderError::Wrong(format!("record_id: {name} has no {object} {id}, or does not show it to us")));
     };
-    if let Some(other) = &found.became {
-        return Err(OrderError::Wrong(format!("record_id: it was converted to {} {}", other.object, other.id)));
+    if let Some(fate) = found.fate() {
+        return Err(OrderError::Wrong(format!("record_id: it was {fate}")));
     }
     Ok(found.reference())
 }
@@ -147,7 +148,8 @@ pub(super) async fn erase(
     now: Timestamp,
 ) -> Result<Option<Erasing>, OrderError> {
     // What is known from events or held requests alone was never sent to a CRM; whether it is known at all the store tells.
-    let crm_may_know = store.load_lead(lead).await?.is_some();
+    let view = store.load_lead(lead).await?;
+    let crm_may_know = view.is_some();
     let (mut kept, mut records) = (Vec::new(), Vec::new());
     for destination in destinations {
         let known = linked_to(store, destination, lead).await?;
@@ -165,6 +167,14 @@ pub(super) async fn erase(
             && let Some((record, left)) = delete_record(store, destination, at_hand, lead).await?
         {
             records.push((destination.name.clone(), record, left));
+        }
+    }
+    for (destination, link) in view.map(|view| view.links).unwrap_or_default() {
+        // A destination that only has another name now was told of by that.
+        if records.iter().all(|(_, known, _)| *known != link.record)
+            && destinations.iter().all(|configured| configured.name != destination)
+        {
+            records.push((destination, link.record, Some("its destination is not in the configuration".to_owned())));
         }
     }
     let erased = store.erase_lead(&Erasure { lead: lead.clone(), now }).await?;
@@ -204,9 +214,8 @@ async fn delete_record(
             None => return Ok(None),
         },
     };
-    if let Some(other) = found.as_ref().and_then(|found| found.became.as_ref()) {
-        let why = format!("it was converted to {} {}: delete that one by hand", other.object, other.id);
-        return Ok(Some((record, Some(why))));
+    if let Some(fate) = found.as_ref().and_then(CrmRecord::fate) {
+        return Ok(Some((record, Some(format!("it was {fate}: delete that one by hand")))));
     }
     if found.is_some() {
         store.append_log(&at_hand.delete(lead, &record).await?).await?;

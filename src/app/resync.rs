@@ -1,6 +1,7 @@
 //! Resync: marks many leads dirty behind live work, as a run that can be watched and cancelled, and goes on after a restart,
 //! or in another process if the one that worked on it died.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +95,8 @@ impl Resync {
         let Some(RunRow { mut position, mut done, .. }) = self.store.load_run(self.run).await? else {
             return Ok("is gone");
         };
+        // Of these nothing was folded yet when they were marked. Before the others, lest one be folded once its place is past.
+        let mut unfolded = HashSet::new();
         loop {
             if !is_ours(&*self.store, &self.clock, self.run).await? {
                 return Ok(ELSEWHERE);
@@ -101,7 +104,18 @@ impl Resync {
             if self.store.load_run(self.run).await?.is_none_or(|run| run.state != "running") {
                 return Ok("ended");
             }
-            let leads = self.store.leads_after(&self.scope, position.as_ref(), STEP).await?;
+            let ResyncScope { destination, sources, .. } = &self.scope;
+            let mut next = None;
+            let mut leads = match position {
+                None if self.scope.is_whole() => self.store.unfolded_leads(destination, sources, STEP).await?,
+                _ => Vec::new(),
+            };
+            // Once marked they are owed, and not found again.
+            leads.retain(|lead| unfolded.insert(lead.clone()));
+            if leads.is_empty() {
+                leads = self.store.leads_after(&self.scope, position.as_ref(), STEP).await?;
+                next = leads.last().cloned();
+            }
             if *self.stopped.borrow() {
                 return Ok("waits for the next start");
             }
@@ -113,8 +127,11 @@ impl Resync {
                 "running"
             };
             if state == "running" {
+                if next.is_some() {
+                    position = next;
+                    leads.retain(|lead| !unfolded.contains(lead));
+                }
                 done += u64::try_from(leads.len()).unwrap_or(0);
-                position = leads.last().cloned();
                 let (destination, now) = (self.scope.destination.clone(), self.clock.now());
                 let mark = DirtyMark { destination, leads, class: Class::Backfill, now, forced: true };
                 self.store.mark_dirty(&mark).await?;

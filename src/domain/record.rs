@@ -60,6 +60,13 @@ pub struct CrmRecord {
 }
 
 impl CrmRecord {
+    /// Of a record that has become another one, what happened to it and which that is.
+    pub fn fate(&self) -> Option<String> {
+        let other = self.became.as_ref()?;
+        let what = if other.object == self.object { "merged into" } else { "converted to" };
+        Some(format!("{what} {} {}", other.object, other.id))
+    }
+
     /// Which record this is.
     pub fn reference(&self) -> RecordRef {
         RecordRef { object: self.object.clone(), id: self.id.clone() }

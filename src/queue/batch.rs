@@ -103,6 +103,7 @@ impl Batch {
         let mut report = Report::default();
         let mut deferred = Deferred::default();
         let (poison, jobs): (Vec<ClaimedJob>, _) = jobs.into_iter().partition(|job| died_alone(job.suspicion));
+        let jobs = self.hold_of_unknown_sources(jobs).await?;
         let settling = Settling { batch: &self, leads: 1, lookup_calls: 0 };
         self.settle(poison.iter().map(|job| settling.poisoned(job)).collect(), &self.lease).await?;
         for chunk in by_suspicion(jobs) {
@@ -124,7 +125,9 @@ impl Batch {
     /// Folds the leads' events and takes their keys in hand; leads whose key another one has wait.
     async fn load(&mut self, jobs: Vec<ClaimedJob>, deferred: &mut Deferred) -> StoreResult<Vec<Member>> {
         let (mut members, mut wants, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
-        for (n, (job, lead, work)) in fold::load_folded(&self.destination, jobs).await?.into_iter().enumerate() {
+        for (n, (job, lead, work)) in
+            fold::load_folded(&self.destination, jobs, |job| &job.lead).await?.into_iter().enumerate()
+        {
             let_others_run(n).await;
             let own = self.destination.own_keys(&work);
             let times = self.destination.times_of(&job.lead.source);

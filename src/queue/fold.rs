@@ -8,19 +8,20 @@ use crate::domain::envelope::{Reader, Unreadable};
 use crate::domain::headers::received_at;
 use crate::domain::ids::LeadKey;
 use crate::domain::lead::{Arrival, Change, Lead};
-use crate::store::{ClaimedJob, EventState, FoldedLead, StoreResult, StoredEvent, Work};
+use crate::store::{EventState, FoldedLead, StoreResult, StoredEvent, Work};
 
-/// Loads the jobs' leads, folds what is not folded yet and saves the result.
+/// Loads the leads of jobs, or of what else names one, folds what is not folded yet and saves the result.
 ///
 /// A lead that moved meanwhile is loaded and folded again, so a fold never goes backwards.
-pub(super) async fn load_folded(
+pub(super) async fn load_folded<J>(
     destination: &Destination,
-    jobs: Vec<ClaimedJob>,
-) -> StoreResult<Vec<(ClaimedJob, Lead, Work)>> {
+    jobs: Vec<J>,
+    lead_of: impl Fn(&J) -> &LeadKey,
+) -> StoreResult<Vec<(J, Lead, Work)>> {
     let mut done = Vec::with_capacity(jobs.len());
     let mut open = jobs;
     while !open.is_empty() {
-        let keys: Vec<LeadKey> = open.iter().map(|job| job.lead.clone()).collect();
+        let keys: Vec<LeadKey> = open.iter().map(|job| lead_of(job).clone()).collect();
         let works = destination.store.load_work(&destination.name, &keys).await?;
         let mut changed = Vec::new();
         let mut folded = Vec::new();
@@ -28,7 +29,7 @@ pub(super) async fn load_folded(
             let_others_run(n).await;
             let (mut lead, expected) = match work.lead.take() {
                 Some((lead, revision)) => (lead, Some(revision)),
-                None => (Lead::new(job.lead.clone()), None),
+                None => (Lead::new(lead_of(&job).clone()), None),
             };
             let events: Vec<_> =
                 work.unfolded.iter().map(|event| (event.id, fold_event(destination, &mut lead, event))).collect();

@@ -6,8 +6,9 @@ use super::batch::{Batch, Member, Planned};
 use super::destination::{Destination, Rules};
 use super::settle::Settling;
 use crate::domain::ids::{LeadKey, RecordRef};
+use crate::domain::job::Class;
 use crate::domain::plan::{Action, OnDelete, SyncPlan};
-use crate::store::{Sharing, StoreResult};
+use crate::store::{DirtyMark, Sharing, StoreResult};
 
 impl Batch {
     /// Settles leads that a person excluded: nothing is looked up for them.
@@ -20,6 +21,25 @@ impl Batch {
     /// The deleted leads whose record a living one shares, or may.
     pub(super) async fn shared(&self, members: &[Member]) -> StoreResult<BTreeSet<LeadKey>> {
         find_shared(&self.destination, &self.rules, members).await
+    }
+}
+
+impl Batch {
+    /// Has deleted leads looked at again whose record was kept for one of these, which may have been the same person and is
+    /// deleted now as well.
+    pub(super) async fn owe_deleted_owners(&self, members: &[Member]) -> StoreResult<()> {
+        let Destination { name, store, clock, .. } = &*self.destination;
+        let gone = members.iter().filter(|member| !member.lead.is_alive());
+        let links = gone.filter_map(|member| member.work.link.as_ref());
+        let kept: Vec<RecordRef> =
+            links.filter(|link| !link.owner && link.in_doubt.is_some()).map(|link| link.record.clone()).collect();
+        if kept.is_empty() || self.rules.sync.on_delete == OnDelete::Ignore {
+            return Ok(());
+        }
+        let owners = store.find_owners(name, &kept).await?.into_iter().flatten();
+        let leads: Vec<LeadKey> = owners.filter(|owner| owner.deleted).map(|owner| owner.lead).collect();
+        let mark = DirtyMark { destination: name.clone(), leads, class: Class::Live, now: clock.now(), forced: false };
+        store.mark_dirty(&mark).await.map(drop)
     }
 }
 

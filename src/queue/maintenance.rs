@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::destination::Destination;
+use super::fold;
 use crate::clock::{Clock, SinceBoot};
 use crate::crm::gate::Gate;
-use crate::domain::ids::DestinationName;
+use crate::domain::ids::{DestinationName, SourceName};
 use crate::domain::time::Timestamp;
-use crate::store::{Store, StoreResult};
+use crate::store::{Store, StoreError, StoreResult};
 use crate::telemetry::Sparsely;
 
 /// A wall clock that is off by more than this against the time that really passed was set.
@@ -30,6 +31,8 @@ const CLOSED_SPANS_EVERY: Duration = Duration::from_secs(60);
 const UPKEEP: &str = "upkeep";
 const UPKEEP_FOR: Duration = Duration::from_secs(30);
 const RENEW_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// How many leads are folded between two breaths.
+const FOLD_AT_ONCE: u32 = 100;
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Looks after the store.
@@ -51,7 +54,10 @@ struct Done {
     told_ran_out: Instant,
     closed_spans: Instant,
     sweep: Instant,
-    sweeping: bool,
+    /// What is older than this is being pruned.
+    sweeping: Option<Timestamp>,
+    /// Whether what is pruned was looked through for what is not folded yet.
+    folded: bool,
     /// When the upkeep was last asked for, and whether it is ours since.
     upkeep: Option<(Instant, bool)>,
     /// Calls as they were saved, by destination and hour.
@@ -80,7 +86,8 @@ impl Maintenance {
             told_ran_out: started,
             closed_spans: started,
             sweep: started,
-            sweeping: true,
+            sweeping: Some(self.clock.now().before(self.retention)),
+            folded: false,
             upkeep: None,
             calls: HashMap::new(),
             spans: HashMap::new(),
@@ -90,7 +97,7 @@ impl Maintenance {
         while !*stop.borrow() {
             tokio::select! {
                 _ = stop.changed() => continue,
-                () = tokio::time::sleep(if done.sweeping && done.is_ours() { BREATH } else { SECOND }) => {}
+                () = tokio::time::sleep(if done.sweeping.is_some() && done.is_ours() { BREATH } else { SECOND }) => {}
             }
             match self.round(&mut done).await {
                 Ok(()) => waiting.reset(),
@@ -145,12 +152,34 @@ impl Maintenance {
         }
         if done.sweep.elapsed() >= SWEEP_EVERY {
             done.sweep = Instant::now();
-            done.sweeping = true;
+            done.sweeping = Some(self.clock.now().before(self.retention));
+            done.folded = false;
         }
-        if done.sweeping {
-            done.sweeping = self.store.prune(self.clock.now().before(self.retention)).await?;
+        if let Some(before) = done.sweeping {
+            if !done.folded {
+                done.folded = !self.fold_old(before).await?;
+            } else if !self.store.prune(before).await? {
+                done.sweeping = None;
+            }
         }
         Ok(())
+    }
+
+    /// Folds some of what nobody asked for before it is pruned: of leads that no destination takes, or that a person
+    /// excluded. `false`: there is no more.
+    async fn fold_old(&self, before: Timestamp) -> StoreResult<bool> {
+        // Each knows every source.
+        let Some(destination) = self.destinations.first() else { return Ok(false) };
+        let sources: Vec<SourceName> = destination.sources.keys().cloned().collect();
+        let leads = self.store.old_unfolded_leads(&sources, before, FOLD_AT_ONCE).await?;
+        match fold::load_folded(destination, leads, |lead| lead).await {
+            Ok(folded) => Ok(folded.iter().any(|(_, _, work)| !work.unfolded.is_empty())),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                warn!("what no destination asked for is pruned without being folded: {error}");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether this process is the one that looks after what all share.

@@ -38,6 +38,7 @@ impl Batch {
             records.dedup();
             records
         };
+        self.owe_deleted_owners(&members).await?;
         let shared = self.shared(&members).await?;
         let mut members: Vec<(Member, &Candidates)> = members.into_iter().zip(found).collect();
         let wants: Vec<Vec<String>> = members.iter().map(|(member, found)| records_of(member, found)).collect();

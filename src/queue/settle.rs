@@ -454,7 +454,7 @@ impl Settling<'_> {
         }
     }
 
-    fn blank_settlement(&self, job: &ClaimedJob) -> Settlement {
+    pub(super) fn blank_settlement(&self, job: &ClaimedJob) -> Settlement {
         let Batch { destination, token, .. } = self.batch;
         Settlement::of(job, destination.name.clone(), *token, destination.clock.now())
     }

@@ -42,6 +42,7 @@ mod prune;
 mod refused;
 mod runs;
 mod strangers;
+mod unfolded;
 
 mod rows;
 mod shared;
@@ -141,16 +142,17 @@ pub async fn seen_fields(
     Ok(seen)
 }
 
-/// How many records carry a key that was formed otherwise, read like the above.
+/// How many records of each destination carry, in this field, a key that was formed otherwise; read like the above.
 pub async fn count_keys_formed_otherwise(
     url: &str,
     accept_unsafe_server: bool,
-    destination: &DestinationName,
-    field: &FieldName,
-    form: &str,
-) -> StoreResult<u64> {
+    asked: &[(DestinationName, FieldName, String)],
+) -> StoreResult<Vec<u64>> {
     let (_, mut db) = connect::first(url, accept_unsafe_server).await?;
-    let count = links::count_keys_formed_otherwise(&mut db, destination, field, form).await?;
+    let mut counts = Vec::with_capacity(asked.len());
+    for (destination, field, form) in asked {
+        counts.push(links::count_keys_formed_otherwise(&mut db, destination, field, form).await?);
+    }
     db.close().await?;
-    Ok(count)
+    Ok(counts)
 }

@@ -36,6 +36,7 @@ mod prune;
 mod refused;
 mod runs;
 mod strangers;
+mod unfolded;
 
 mod cells;
 mod verbs;
@@ -139,17 +140,18 @@ pub async fn seen_fields(
     Ok(seen)
 }
 
-/// How many records carry a key that was formed otherwise, read like the above.
+/// How many records of each destination carry, in this field, a key that was formed otherwise; read like the above.
 pub async fn count_keys_formed_otherwise(
     path: &Path,
-    destination: &DestinationName,
-    field: &FieldName,
-    form: &str,
-) -> StoreResult<u64> {
+    asked: &[(DestinationName, FieldName, String)],
+) -> StoreResult<Vec<u64>> {
     let readers = readers(path, 1).await?;
-    let count = links::count_keys_formed_otherwise(&readers, destination, field, form).await;
+    let mut counts = Vec::with_capacity(asked.len());
+    for (destination, field, form) in asked {
+        counts.push(links::count_keys_formed_otherwise(&readers, destination, field, form).await?);
+    }
     readers.close().await;
-    count
+    Ok(counts)
 }
 
 impl From<rusqlite::Error> for StoreError {

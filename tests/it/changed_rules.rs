@@ -1,13 +1,18 @@
 //! What a changed filter, mode or mapping means for leads that are there: nothing by itself, a resync that knows them all, and
 //! no question that nobody can answer any more.
 
+use std::time::Duration;
+
+use leadrelay::clock::Clock;
 use leadrelay::config::{Company, Config, Mode, Unmapped};
 use leadrelay::domain::cel::Expression;
+use leadrelay::domain::ids::SourceName;
 use leadrelay::domain::mapping::{ConflictRule, FieldType, OnInvalid};
+use leadrelay::domain::time::Timestamp;
 use serde_json::{Value as Json, json};
 
 use crate::companies;
-use crate::harness::{Harness, event};
+use crate::harness::{Harness, Stage, event};
 
 const CREATED: i64 = 1_767_225_600;
 
@@ -234,6 +239,86 @@ async fn questions_of_a_destination_that_is_removed_close_and_come_back_with_it(
 fn renamed(config: &mut Config, from: &str, to: &str) {
     let destination = config.destinations.remove(&from.into()).unwrap();
     config.destinations.insert(to.into(), destination);
+}
+
+/// Resyncs all that a preview counts.
+async fn resync_all(harness: &Harness, destination: &str) {
+    let preview = harness.admin_post("resync", json!({ "destination": destination, "dry_run": true })).await;
+    let run = harness.admin_post("resync", json!({ "destination": destination })).await;
+    let run = harness.until(&format!("runs/{}", run["run"]), |run| run["state"] == "done").await;
+    assert_eq!((&run["total"], &run["done"]), (&preview["leads"], &preview["leads"]), "{run}");
+}
+
+#[tokio::test]
+async fn what_waited_for_a_destination_is_synced_by_the_one_that_takes_its_place() {
+    let harness = Harness::start(|_| {}).await;
+    send(&harness, 0, "cl_1", "Berlin").await;
+    harness.admin_post("destinations/salesforce/pause", json!({})).await;
+    let lead = json!({ "id": "cl_2", "name": "Ada cl_2", "email": "cl_2@lovelace.example" });
+    harness.send(&event("lead.created", CREATED, &lead)).await;
+    let harness = harness.restarted(|config| renamed(config, "salesforce", "another")).await;
+    resync_all(&harness, "another").await;
+    // What the one of before owed it owes still, so that the queue is never empty.
+    harness.until("sync-log?lead_id=cl_2&destination=another", |log| log["items"] != json!([])).await;
+    harness.record_of("cl_2").await;
+    assert_eq!(harness.records().await.len(), 2);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn leads_of_a_source_that_was_renamed_wait_for_it() {
+    let sources = |from: &'static str, to: &'static str| {
+        move |config: &mut Config| {
+            let source = config.sources.remove(&from.into()).unwrap();
+            config.sources.insert(to.into(), source);
+            config.destinations.values_mut().for_each(|destination| destination.sources = vec![to.into()]);
+        }
+    };
+    let harness = Harness::start(|_| {}).await;
+    send(&harness, 0, "cl_1", "Berlin").await;
+    harness.admin_post("destinations/salesforce/pause", json!({})).await;
+    for (id, kind) in [("cl_1", "lead.updated"), ("cl_2", "lead.created")] {
+        let lead =
+            json!({ "id": id, "name": format!("Ada {id}"), "email": format!("{id}@lovelace.example"), "city": "Bonn" });
+        harness.send(&event(kind, CREATED + 60, &lead)).await;
+    }
+    let harness = harness.restarted(sources("klozeo", "another")).await;
+    harness.resume().await;
+    harness.until("queue", |queue| queue["items"][0]["held_codes"] == json!({ "unknown_source": 2 })).await;
+    let log = harness.admin("sync-log?error=unknown_source").await;
+    assert_eq!(log["items"].as_array().unwrap().len(), 2, "{log}");
+    let harness = harness.restarted(sources("another", "klozeo")).await;
+    resync_all(&harness, "salesforce").await;
+    harness.settled().await;
+    for id in ["cl_1", "cl_2"] {
+        assert_eq!(harness.record_of(id).await["fields"]["City"], "Bonn");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_destination_takes_is_folded_before_it_is_pruned() {
+    let takes = |sources: Vec<SourceName>| {
+        move |config: &mut Config| {
+            config.destinations.values_mut().for_each(|destination| destination.sources.clone_from(&sources));
+        }
+    };
+    let mut stage = Stage::new().await;
+    stage.clock = Clock::manual(Timestamp::from_seconds(CREATED + 60));
+    let harness = stage.start(takes(Vec::new())).await;
+    let lead = json!({ "id": "cl_1", "name": "Ada cl_1", "email": "cl_1@lovelace.example", "city": "Bonn" });
+    harness.send(&event("lead.created", CREATED, &lead)).await;
+    harness.send(&event("lead.updated", CREATED + 1, &json!({ "id": "cl_1", "city": "Berlin" }))).await;
+    harness.advance(Duration::from_secs(100 * 86_400));
+    let harness = harness.restarted(|_| {}).await;
+    // Of what was folded the newest event stays.
+    harness.until("events?lead_id=cl_1", |events| events["items"].as_array().unwrap().len() == 1).await;
+    let harness = harness.restarted(takes(vec!["klozeo".into()])).await;
+    resync_all(&harness, "salesforce").await;
+    harness.settled().await;
+    let fields = harness.record_of("cl_1").await["fields"].clone();
+    assert_eq!((&fields["LastName"], &fields["City"]), (&json!("cl_1"), &json!("Berlin")));
+    harness.stop().await;
 }
 
 #[tokio::test]

@@ -177,6 +177,29 @@ async fn the_record_of_a_deleted_lead_goes_once_they_are_told_apart_afterwards()
 }
 
 #[tokio::test]
+async fn the_record_of_a_deleted_lead_goes_once_the_other_one_that_it_may_be_is_gone() {
+    for gone in ["unlink", "exclude", "erase", "delete"] {
+        let harness = Harness::start(on_delete(OnDelete::Delete)).await;
+        send(&harness, 0, &lovelace("cl_1", "Ada", "Berlin")).await;
+        send(&harness, 0, &lovelace("cl_2", "Grace", "Bonn")).await;
+        let (record, _) = link(&harness, "cl_1").await;
+        delete(&harness, "cl_1").await;
+        assert_eq!(harness.records().await.len(), 1, "{gone}: it may be the other's");
+        match gone {
+            "unlink" => drop(harness.admin_ask("DELETE", "leads/klozeo/cl_2/links/salesforce", json!({})).await),
+            "exclude" => drop(harness.admin_post("leads/klozeo/cl_2/exclude", json!({})).await),
+            "erase" => drop(harness.admin_ask("DELETE", "leads/klozeo/cl_2", json!({})).await),
+            _ => delete(&harness, "cl_2").await,
+        }
+        harness.settled().await;
+        let left = harness.records().await;
+        assert_eq!(left.len(), usize::from(gone == "unlink"), "{gone}: {left:?}");
+        assert!(left.iter().all(|left| left["id"] != record), "{gone}: {left:?}");
+        harness.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn no_question_tells_the_name_of_an_erased_lead_whenever_it_is_asked() {
     for deleted_before in [None, Some("before it is asked"), Some("after it is asked")] {
         let harness = Harness::start(|_| {}).await;

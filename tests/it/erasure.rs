@@ -1,6 +1,6 @@
 //! Erasing a lead through the whole service.
 
-use leadrelay::config::DestinationKind;
+use leadrelay::config::{Config, DestinationKind, Mode};
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Harness, event};
@@ -41,6 +41,29 @@ async fn an_erased_lead_does_not_come_back_and_only_facts_are_left() {
     assert!(!row.contains("Lovelace"), "{row}");
     let audit = harness.admin("audit").await;
     assert_eq!(audit["items"][0]["action"], "lead.erase", "{audit}");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_in_a_crm_that_is_not_configured_any_more_is_told() {
+    let harness = Harness::start(|_| {}).await;
+    harness.send(&event("lead.created", CREATED, &ada("cl_1"))).await;
+    harness.settled().await;
+    let another = |config: &mut Config| {
+        let mut destination = config.destinations.remove(&"salesforce".into()).unwrap();
+        destination.mode = Mode::Observe;
+        config.destinations.insert("another".into(), destination);
+    };
+    let harness = harness.restarted(another).await;
+    let (status, erased) = harness.admin_ask("DELETE", "leads/klozeo/cl_1?crm=true", json!({})).await;
+    let told = &erased["records"][0];
+    assert_eq!(
+        (status, &told["destination"], &told["deleted"]),
+        (200, &json!("salesforce"), &json!(false)),
+        "{erased}"
+    );
+    assert_eq!(told["left_since"], "its destination is not in the configuration");
+    assert_eq!(harness.records().await.len(), 1);
     harness.stop().await;
 }
 

@@ -11,6 +11,7 @@ on_both_stores! {
     a_lead_shows_its_links_its_jobs_and_its_past_newest_first,
     leads_are_found_by_the_beginning_of_id_address_or_name,
     a_resync_is_of_the_leads_that_the_list_shows,
+    a_resync_of_all_takes_leads_of_which_nothing_was_folded,
     events_are_found_by_every_filter_and_read_with_their_body,
     runs_and_pauses_come_back_as_they_went_in,
 }
@@ -89,6 +90,38 @@ async fn a_resync_is_of_the_leads_that_the_list_shows(fixture: Fixture) {
         listed.sort();
         assert_eq!(keys, listed, "{scope:?}");
     }
+}
+
+async fn a_resync_of_all_takes_leads_of_which_nothing_was_folded(fixture: Fixture) {
+    // The first owes it already, of the second nobody heard, and the third owes another destination.
+    for (lead, destinations) in [("ada", vec!["crm".into()]), ("bob", Vec::new()), ("cy", vec!["other".into()])] {
+        for body in ["1", "2"] {
+            fixture.accept(NewEvent { destinations: destinations.clone(), ..event(lead, body) }).await;
+        }
+    }
+    let elsewhere = NewEvent { source: "other".into(), destinations: Vec::new(), ..event("dora", "1") };
+    fixture.accept(elsewhere).await;
+    let unread = NewEvent { lead: None, state: EventState::Quarantined, destinations: Vec::new(), ..event("", "1") };
+    fixture.accept(unread).await;
+    let (crm, sources) = ("crm".into(), ["klozeo".into()]);
+    let found = async |limit: u32| {
+        let mut found = fixture.store.unfolded_leads(&crm, &sources, limit).await.unwrap();
+        found.sort();
+        found
+    };
+    assert_eq!(found(9).await, [key("bob"), key("cy")]);
+    assert_eq!(found(1).await.len(), 1);
+    let scope = ResyncScope::of("crm".into(), sources.to_vec());
+    assert_eq!(fixture.store.count_resync(&scope).await.unwrap(), 2);
+    let some = ResyncScope { q: text("b"), ..scope.clone() };
+    assert_eq!(fixture.store.count_resync(&some).await.unwrap(), 0, "nobody knows its name yet");
+    let old = async |before: i64| fixture.store.old_unfolded_leads(&sources, secs(before), 9).await.unwrap();
+    assert_eq!(old(11).await, [key("bob")], "what is owed is folded by whoever pays");
+    assert_eq!(old(10).await, []);
+    assert_eq!(fixture.store.save_leads(&[folded(&fixture.work("bob").await)]).await.unwrap(), [true]);
+    assert_eq!(found(9).await, [key("cy")]);
+    assert_eq!(old(11).await, []);
+    assert_eq!(fixture.store.count_resync(&scope).await.unwrap(), 2, "it is listed now");
 }
 
 async fn events_are_found_by_every_filter_and_read_with_their_body(fixture: Fixture) {

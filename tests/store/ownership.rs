@@ -11,6 +11,7 @@ on_both_stores! {
     a_link_that_moved_meanwhile_stands,
     a_released_record_goes_to_the_oldest_living_sharer,
     a_record_never_goes_to_a_lead_that_may_be_another_person,
+    a_deleted_owner_is_owed_again_once_nobody_may_share_its_record,
     a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too,
     a_deleted_lead_keeps_its_record_until_another_one_takes_it,
     leads_with_rows_left_out_are_found_once_other_rules_hold,
@@ -123,6 +124,43 @@ async fn a_record_never_goes_to_a_lead_that_may_be_another_person(fixture: Fixtu
     let taken = LinkChange::Put { link: link("r1", true), planned_with: Some(1) };
     fixture.settle(Settlement { link: taken, ..settlement(second.token, &job, 61) }).await;
     assert_eq!(stands().await.1, [None, Some((true, false)), None]);
+}
+
+async fn a_deleted_owner_is_owed_again_once_nobody_may_share_its_record(fixture: Fixture) {
+    with_sharers_in_doubt(&fixture, &[("ada", false), ("bob", true), ("cy", true), ("dora", true), ("eve", true)])
+        .await;
+    let order = |lead: &str, to: Option<&str>| LinkOrder {
+        destination: crm(),
+        lead: key(lead),
+        record: to.map(record),
+        revision: None,
+        by: "ops".to_owned(),
+        now: secs(60),
+        log: Vec::new(),
+    };
+    let owed = async || {
+        let owed = fixture.count("SELECT count(*) FROM jobs WHERE lead_id = 'ada'").await;
+        fixture.execute("DELETE FROM jobs").await;
+        owed
+    };
+    fixture.execute("UPDATE leads SET deleted = true WHERE lead_id = 'ada'").await;
+    assert_eq!(fixture.store.order_link(&order("bob", None)).await.unwrap(), Ordered::Done);
+    assert_eq!(owed().await, 1, "unlinked");
+    assert_eq!(fixture.store.order_link(&order("cy", Some("r2"))).await.unwrap(), Ordered::Done);
+    assert_eq!(owed().await, 1, "linked to another");
+    let exclusion =
+        Exclusion { lead: key("dora"), excluded: true, destinations: Vec::new(), by: "ops".to_owned(), now: secs(60) };
+    assert!(fixture.store.set_excluded(&exclusion).await.unwrap());
+    assert_eq!(owed().await, 1, "excluded");
+    fixture.execute("UPDATE leads SET deleted = false WHERE lead_id = 'ada'").await;
+    assert!(fixture.store.set_excluded(&Exclusion { excluded: false, ..exclusion.clone() }).await.unwrap());
+    assert!(fixture.store.set_excluded(&exclusion).await.unwrap());
+    assert_eq!(owed().await, 0, "the owner lives");
+    fixture.execute("UPDATE leads SET deleted = true WHERE lead_id = 'ada'").await;
+    // By its jobs a destination is known.
+    fixture.accept(event("nobody", "{}")).await;
+    fixture.store.erase_lead(&Erasure { lead: key("eve"), now: secs(70) }).await.unwrap().unwrap();
+    assert_eq!(owed().await, 1, "erased");
 }
 
 async fn a_record_that_a_deleted_lead_is_found_to_have_made_goes_to_its_sharer_too(fixture: Fixture) {

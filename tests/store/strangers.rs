@@ -196,10 +196,15 @@ async fn where_a_search_came_to_is_kept_for_each_destination(fixture: Fixture) {
         assert_eq!(fixture.store.load_search(&crm).await.unwrap(), Some(place));
     }
     assert_eq!(fixture.store.load_search(&"other".into()).await.unwrap(), None);
-    // No more of an erased lead is kept than that it was.
-    person(&fixture, "ada").await;
-    fixture.store.erase_lead(&Erasure { lead: key("ada"), now: secs(110) }).await.unwrap().unwrap();
-    assert_eq!(fixture.store.load_search(&crm).await.unwrap(), None);
+    // Of an erased lead nothing is kept: the search goes on from the one before.
+    for lead in ["ada", "abe", "bob"] {
+        person(&fixture, lead).await;
+    }
+    for (erased, after) in [("ada", Some(key("abe"))), ("bob", Some(key("abe"))), ("abe", None)] {
+        fixture.store.erase_lead(&Erasure { lead: key(erased), now: secs(110) }).await.unwrap().unwrap();
+        let place = SearchPlace { after, since: secs(10), calls: 3 };
+        assert_eq!(fixture.store.load_search(&crm).await.unwrap(), Some(place), "{erased}");
+    }
 }
 
 async fn leads_that_are_records_are_loaded_with_what_they_say(fixture: Fixture) {

@@ -133,6 +133,11 @@ impl OrgUse {
         Some(Usage { used, allowed: self.allowed })
     }
 
+    /// What was read counts no more: one call may find out.
+    pub fn forget(&mut self) {
+        self.readings.clear();
+    }
+
     /// When the last reading stops to count; then one call may find out.
     pub fn forgotten_at(&self) -> Option<Timestamp> {
         self.readings.back().map(|reading| reading.at.after(READING_COUNTS))

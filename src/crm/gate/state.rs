@@ -251,8 +251,10 @@ impl GateState {
         self.settings = settings;
         self.drift.clear();
         self.undescribed.try_now(now);
+        self.breaker.try_now(now);
+        self.systemic.try_now(now);
         self.note_org_stop(now);
-        self.try_now(now);
+        self.note_closing(now);
     }
 
     /// A person stops the work.
@@ -284,10 +286,12 @@ impl GateState {
         self.try_now(now);
     }
 
-    /// Whoever has it go on has looked: what was closed by itself is tried at once.
+    /// Whoever has it go on has looked: what was closed by itself is tried at once, a spent allowance as well.
     pub fn try_now(&mut self, now: Timestamp) {
         self.breaker.try_now(now);
         self.systemic.try_now(now);
+        self.allowance.try_now(now);
+        self.org.forget();
         self.note_closing(now);
     }
 

@@ -30,9 +30,8 @@ pub(super) fn deleted(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
         let possible = ask::possible(input.found, input.answers);
         let own = || possible.found.iter().filter(|candidate| is_its_own(input, candidate, rules));
         // It goes on as a record that may be nobody's to delete.
-        if let Some(other) = own().find_map(|candidate| candidate.record.became.as_ref()) {
-            let (object, id) = (&other.object, &other.id);
-            return skipped(&format!("its record was converted to {object} {id}, which is left as it is"));
+        if let Some(fate) = own().find_map(|candidate| candidate.record.fate()) {
+            return skipped(&format!("its record was {fate}, which is left as it is"));
         }
         let Some(candidate) = own().find(|candidate| (input.owner_of)(&candidate.record.reference()).is_none()) else {
             return skipped("its record is left as it is");
@@ -85,14 +84,13 @@ fn of_record(input: &PlanInput<'_>, candidate: &Candidate, rules: &SyncRules) ->
     if rules.on_delete == OnDelete::Ignore {
         return None;
     }
-    if let Some(other) = &record.became {
+    if let Some(fate) = record.fate() {
         let (object, id) = (&record.object, &record.id);
         return Some(SyncPlan::without_record(Action::Hold {
             code: "record_converted",
             detail: format!(
-                "the lead was deleted in the lead system, but {object} {id} was converted to {} {}: delete that one by \
-                 hand or keep it, then unlink the lead",
-                other.object, other.id
+                "the lead was deleted in the lead system, but {object} {id} was {fate}: delete that one by hand or keep \
+                 it, then unlink the lead"
             ),
         }));
     }

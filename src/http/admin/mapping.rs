@@ -12,7 +12,6 @@ use super::shown::Time;
 use super::state::{AdminState, CheckFinding, CheckReport, MappingEntry};
 use crate::domain::divergence::{Criterion, Divergence};
 use crate::http::error::{ApiError, Problem};
-use crate::store::ResyncScope;
 
 /// One row of the mapping document.
 #[derive(Debug, Serialize, ToSchema)]
@@ -146,32 +145,13 @@ pub(super) async fn check(
     Params(params): Params<PageQuery>,
 ) -> Result<Json<ListOf<CheckView>>, ApiError> {
     let mut views = Vec::new();
-    let known = app.operations.destinations();
     for report in app.operations.checks().await? {
         let destination = report.destination.clone();
         let mut view = CheckView::from(report);
         if let Some(divergence) = app.operations.divergence(&destination).await {
             view = view.with(divergence);
         }
-        let sources = known.iter().find(|state| state.name == destination).map(|state| state.sources.clone());
-        let planned_otherwise_than = app.operations.planned_by(&destination);
-        if let (Some(sources), true) = (sources, planned_otherwise_than.is_some()) {
-            let scope = ResyncScope { planned_otherwise_than, ..ResyncScope::of(destination, sources) };
-            view.findings.extend(planned_otherwise(app.store.count_leads(&scope).await?));
-        }
         views.push(view);
     }
     Ok(Json(ListOf::page_of(views, params.limit, params.cursor)?))
-}
-
-/// What is to be said of leads that today's rules may plan differently.
-fn planned_otherwise(leads: u64) -> Option<FindingView> {
-    (leads > 0).then(|| FindingView {
-        severity: "warning",
-        subject: "leads".to_owned(),
-        finding: format!(
-            "{leads} were last planned by another mapping, other settings or other fields of the CRM, or only observed"
-        ),
-        remedy: Some("see how many, and sync them again, with POST /admin/v1/resync and \"changed\": true".to_owned()),
-    })
 }

@@ -241,7 +241,7 @@ async fn count(app: &AdminState, scope: ResyncScope, changed: bool) -> Result<Re
     let destination = scope.destination.to_string();
     let leads = match planned_otherwise.filter(|_| changed) {
         Some(leads) => leads,
-        None => app.store.count_leads(&ResyncScope { planned_otherwise_than: None, ..scope }).await?,
+        None => app.store.count_resync(&ResyncScope { planned_otherwise_than: None, ..scope }).await?,
     };
     Ok(ResyncOf { destination, leads, planned_otherwise, run: None })
 }
@@ -249,7 +249,7 @@ async fn count(app: &AdminState, scope: ResyncScope, changed: bool) -> Result<Re
 async fn start(app: &AdminState, caller: &Caller, mut scope: ResyncScope, changed: bool) -> Result<ResyncOf, ApiError> {
     scope.planned_otherwise_than = scope.planned_otherwise_than.filter(|_| changed);
     let destination = scope.destination.to_string();
-    let leads = app.store.count_leads(&scope).await?;
+    let leads = app.store.count_resync(&scope).await?;
     let run = app.operations.start_resync(scope, &caller.name).await?;
     let change =
         Change::new("resync", format!("destination {destination}")).saying(format!("{leads} leads, run {run}"));

@@ -83,7 +83,7 @@ impl Settling<'_> {
         NewLogRow { operation, record, matched_by, error_code, error, decisions: plan.decisions.clone(), ..blank }
     }
 
-    pub(super) fn blank_row(&self, job: &ClaimedJob, event: Option<EventId>) -> NewLogRow {
+    pub(in crate::queue) fn blank_row(&self, job: &ClaimedJob, event: Option<EventId>) -> NewLogRow {
         let (now, destination) = (self.batch.destination.clock.now(), self.batch.destination.name.clone());
         NewLogRow {
             attempt: job.attempt,

@@ -9,7 +9,7 @@ use super::append::append_decided;
 use super::dirty::{self, Why};
 use super::people::append_audit;
 use super::rows::cannot_be;
-use super::settle::heirs::{Parting, find_heir, hand_over, unlink};
+use super::settle::heirs::{Parting, find_deleted_owner, find_heir, hand_over, unlink};
 use super::settle::links::{NewLink, insert_all};
 use super::time::Time;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
@@ -127,7 +127,8 @@ async fn find(db: &mut PgConnection, destination: &DestinationName, lead: &LeadK
     }))
 }
 
-/// Unlinks the lead; what it owned goes to the oldest living sharer, if that is who was expected.
+/// Unlinks the lead; what it owned goes to the oldest living sharer, if that is who was expected. Answers who is owed
+/// besides: that one, or the deleted owner of a record that it was not sure to share.
 async fn let_go(
     db: &mut PgConnection,
     parting: &Parting<'_>,
@@ -136,7 +137,10 @@ async fn let_go(
     log: &mut Vec<NewLogRow>,
 ) -> StoreResult<Option<LeadKey>> {
     unlink(db, parting.destination, parting.lead).await?;
-    let heir = if known.owner { find_heir(db, parting.destination, &known.record).await? } else { None };
+    if !known.owner {
+        return find_deleted_owner(db, parting.destination, &known.record).await;
+    }
+    let heir = find_heir(db, parting.destination, &known.record).await?;
     if let Some(heir) = heir.as_ref().filter(|heir| Some(*heir) == expected) {
         log.push(hand_over(db, parting, known.record.clone(), heir).await?);
     }
@@ -339,7 +343,12 @@ async fn leave(
     let (mut heirs, mut log) = (BTreeMap::new(), Vec::new());
     for destination in &names {
         let parting = Parting { destination, lead, now };
-        if let Some(known) = find(db, destination, lead).await?.filter(|known| known.owner) {
+        let known = find(db, destination, lead).await?;
+        if let Some(known) = known.as_ref().filter(|known| !known.owner) {
+            let owner = find_deleted_owner(db, destination, &known.record).await?;
+            heirs.extend(owner.map(|owner| (destination.clone(), owner)));
+        }
+        if let Some(known) = known.filter(|known| known.owner) {
             match find_heir(db, destination, &known.record).await? {
                 Some(heir) => {
                     if expected.get(destination) == Some(&heir) {

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 
 use super::dirty::{self, PIECE, Why};
 use super::people::append_audit;
 use super::rows::cannot_be;
+use super::settle::heirs::find_deleted_owner;
 use super::time::Time;
 use super::walk::{Numbered, Span};
 use super::{PostgresStore, strangers};
-use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
@@ -130,22 +131,6 @@ async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> St
     append_audit(&mut tx, &AuditEntry::of_answer(answer, &seen.lead)).await?;
     tx.commit().await?;
     Ok(true)
-}
-
-async fn find_deleted_owner(
-    db: &mut PgConnection,
-    destination: &DestinationName,
-    record: &RecordRef,
-) -> StoreResult<Option<LeadKey>> {
-    let owner: Option<(String, String)> = sqlx::query_as(
-        "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-          WHERE l.destination = $1 AND l.record_id = $2 AND l.owner AND d.deleted",
-    )
-    .bind(destination.as_str())
-    .bind(record.id.as_str())
-    .fetch_optional(db)
-    .await?;
-    Ok(owner.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())))
 }
 
 /// Closes open questions about fields that are none of these, and those about companies where none are looked up; has those

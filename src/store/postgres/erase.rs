@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::by_hand::{DESTINATIONS, HEIRS, append_all};
 use super::dirty::{self, Why};
 use super::rows::cannot_be;
-use super::settle::heirs::{Parting, find_heir, hand_over};
+use super::settle::heirs::{Parting, find_deleted_owner, find_heir, hand_over};
 use super::time::Time;
 use super::{PostgresStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef};
@@ -180,9 +180,20 @@ async fn erase_one(
     let found = part(db, erasure, &new, heirs).await?;
     rename_in_others(db, lead, &new.id).await?;
     runs::forget_lead(db, lead).await?;
-    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers", "searches"] {
+    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers"] {
         run(db, &format!("DELETE FROM {table} WHERE source = $1 AND lead_id = $2"), lead).await?;
     }
+    // A search that came to this lead goes on from the one before it.
+    run(
+        db,
+        "UPDATE searches SET (source, lead_id) = (
+             SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE (source, lead_id) < ($1, $2)
+                                           ORDER BY source DESC, lead_id DESC LIMIT 1) before
+              UNION ALL SELECT '', '' LIMIT 1)
+          WHERE source = $1 AND lead_id = $2",
+        lead,
+    )
+    .await?;
     for table in ["suspects", "told_apart"] {
         let of_either = "(source = $1 AND lead_id = $2) OR (other_source = $1 AND other_lead_id = $2)";
         run(db, &format!("DELETE FROM {table} WHERE {of_either}"), lead).await?;
@@ -230,7 +241,7 @@ async fn run(db: &mut PgConnection, sql: &str, lead: &LeadKey) -> StoreResult<u6
 }
 
 /// Hands on what the lead owned and unlinks it everywhere; of its records no question tells a name any more. Answers who
-/// inherits.
+/// inherits, or is owed otherwise.
 async fn part(db: &mut PgConnection, erasure: &Erasure, new: &LeadKey, expected: &Heirs) -> StoreResult<Heirs> {
     let (lead, now) = (&erasure.lead, erasure.now);
     let names: Vec<String> = sqlx::query_scalar(DESTINATIONS).fetch_all(&mut *db).await?;
@@ -254,6 +265,8 @@ async fn part(db: &mut PgConnection, erasure: &Erasure, new: &LeadKey, expected:
         let record = RecordRef { object: object.as_str().into(), id: id.as_str().into() };
         records.push(id);
         if !owner {
+            let owner = find_deleted_owner(db, destination, &record).await?;
+            heirs.extend(owner.map(|owner| (destination.clone(), owner)));
             continue;
         }
         let Some(heir) = find_heir(db, destination, &record).await? else {

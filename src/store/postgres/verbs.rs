@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{
     PostgresStore, announce, append, by_hand, claim, conflicts, dead_letters, dirty, duplicates, erase, events,
     figures, fold, gates, leads, leases, links, log, people, prune, recover, replay, replicas, runs, settle, strangers,
-    work,
+    unfolded, work,
 };
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -289,6 +289,28 @@ impl Store for PostgresStore {
 
     async fn count_leads(&self, scope: &ResyncScope) -> StoreResult<u64> {
         leads::count(self, scope).await
+    }
+
+    async fn unfolded_leads(
+        &self,
+        destination: &DestinationName,
+        sources: &[SourceName],
+        limit: u32,
+    ) -> StoreResult<Vec<LeadKey>> {
+        unfolded::list(self, destination, sources, limit).await
+    }
+
+    async fn count_unfolded_leads(&self, destination: &DestinationName, sources: &[SourceName]) -> StoreResult<u64> {
+        unfolded::count(self, destination, sources).await
+    }
+
+    async fn old_unfolded_leads(
+        &self,
+        sources: &[SourceName],
+        before: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<LeadKey>> {
+        unfolded::list_old(self, sources, before, limit).await
     }
 
     async fn people_after(&self, same: Same, after: &PersonPlace, limit: u32) -> StoreResult<People> {

@@ -6,7 +6,7 @@ use super::SqliteStore;
 use super::append;
 use super::dirty::{self, Why};
 use super::people::append_audit;
-use super::settle::links::{Parting, find_heir, hand_over, insert_new, unlink};
+use super::settle::links::{Parting, find_heir, hand_over, insert_new, owe_deleted_owner, unlink};
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::job::Class;
 use crate::domain::lead::Lead;
@@ -82,9 +82,10 @@ fn find(db: &Connection, destination: &DestinationName, lead: &LeadKey) -> Store
 /// Unlinks the lead; what it owned goes to the oldest living sharer.
 fn let_go(db: &Connection, parting: &Parting<'_>, known: &Known) -> StoreResult<()> {
     unlink(db, parting.destination, parting.lead)?;
-    if known.owner
-        && let Some(heir) = find_heir(db, parting.destination, &known.record)?
-    {
+    if !known.owner {
+        return owe_deleted_owner(db, parting.destination, &known.record, parting.now);
+    }
+    if let Some(heir) = find_heir(db, parting.destination, &known.record)? {
         hand_over(db, parting, known.record.clone(), &heir)?;
     }
     Ok(())
@@ -244,10 +245,8 @@ fn set(db: &Connection, exclusion: &Exclusion) -> StoreResult<bool> {
 /// another lead takes it. What is in hand is looked at once more, and dropped then.
 fn leave(db: &Connection, parting: &Parting<'_>) -> StoreResult<()> {
     let Parting { destination, lead, .. } = parting;
-    if let Some(known) = find(db, destination, lead)?
-        && known.owner
-    {
-        match find_heir(db, destination, &known.record)? {
+    match find(db, destination, lead)? {
+        Some(known) if known.owner => match find_heir(db, destination, &known.record)? {
             Some(heir) => {
                 unlink(db, destination, lead)?;
                 hand_over(db, parting, known.record, &heir)?;
@@ -259,7 +258,9 @@ fn leave(db: &Connection, parting: &Parting<'_>) -> StoreResult<()> {
                 )?
                 .execute(params![destination.as_str(), lead.source.as_str(), lead.id.as_str()])?;
             }
-        }
+        },
+        Some(known) => owe_deleted_owner(db, destination, &known.record, parting.now)?,
+        None => {}
     }
     let key = params![destination.as_str(), lead.source.as_str(), lead.id.as_str()];
     db.prepare_cached(

@@ -5,9 +5,10 @@ use sqlx::QueryBuilder;
 
 use super::dirty::{self, Why};
 use super::people::append_audit;
+use super::settle::links::owe_deleted_owner;
 use super::walk::{Numbered, Span};
 use super::{SqliteStore, strangers};
-use crate::domain::ids::{DestinationName, FieldName, LeadKey, RecordRef};
+use crate::domain::ids::{DestinationName, FieldName, LeadKey};
 use crate::domain::job::Class;
 use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
@@ -103,10 +104,8 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
         let (lead, destination) = (LeadKey::new(source.as_str(), lead_id.as_str()), DestinationName::new(destination));
         append_audit(db, &entry)?;
         dirty::touch(db, &destination, &lead, Class::Live, now, Why::Forced)?;
-        if let Some(record) = &told_apart
-            && let Some(owner) = find_deleted_owner(db, &destination, record)?
-        {
-            dirty::touch(db, &destination, &owner, Class::Live, now, Why::Asked)?;
+        if let Some(record) = &told_apart {
+            owe_deleted_owner(db, &destination, record, now)?;
         }
         Ok(true)
     };
@@ -117,24 +116,6 @@ pub(super) async fn resolve(store: &SqliteStore, answer: &Answer) -> StoreResult
         return Ok(Answered::Done(Box::new(conflict)));
     }
     Ok(Answered::Changed(Box::new(conflict)))
-}
-
-fn find_deleted_owner(
-    db: &rusqlite::Connection,
-    destination: &DestinationName,
-    record: &RecordRef,
-) -> StoreResult<Option<LeadKey>> {
-    let owner = db
-        .prepare_cached(
-            "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
-              WHERE l.destination = ?1 AND l.record_id = ?2 AND l.owner = 1 AND d.deleted = 1",
-        )?
-        .query_row(params![destination.as_str(), record.id.as_str()], |row| {
-            let (source, id): (String, String) = (row.get(0)?, row.get(1)?);
-            Ok(LeadKey::new(source.as_str(), id.as_str()))
-        })
-        .optional()?;
-    Ok(owner)
 }
 
 /// Closes open questions about fields that are none of these, and those about companies where none are looked up; has those

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::settle::links::{Parting, find_heir, hand_over, unlink};
+use super::settle::links::{Parting, find_heir, hand_over, owe_deleted_owner, unlink};
 use super::{SqliteStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef, SourceName};
 use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed, without_owner};
@@ -135,9 +135,18 @@ fn erase_one(db: &Connection, erasure: &Erasure, found: &Unread) -> StoreResult<
     part(db, erasure, &new)?;
     rename_in_others(db, lead, &new.id)?;
     runs::forget_lead(db, lead)?;
-    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers", "searches"] {
+    for table in ["jobs", "intents", "conflicts", "left_alone", "leads", "strangers"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE source = ?1 AND lead_id = ?2"))?.execute(of_lead)?;
     }
+    // A search that came to this lead goes on from the one before it.
+    db.prepare_cached(
+        "UPDATE searches SET (source, lead_id) = (
+             SELECT source, lead_id FROM (SELECT source, lead_id FROM leads WHERE (source, lead_id) < (?1, ?2)
+                                           ORDER BY source DESC, lead_id DESC LIMIT 1)
+              UNION ALL SELECT '', '' LIMIT 1)
+          WHERE source = ?1 AND lead_id = ?2",
+    )?
+    .execute(of_lead)?;
     for table in ["suspects", "told_apart"] {
         db.prepare_cached(&format!(
             "DELETE FROM {table} WHERE (source = ?1 AND lead_id = ?2) OR (other_source = ?1 AND other_lead_id = ?2)"
@@ -181,6 +190,7 @@ fn part(db: &Connection, erasure: &Erasure, new: &LeadKey) -> StoreResult<()> {
         let record = RecordRef { object: object.as_str().into(), id: id.as_str().into() };
         unlink(db, &destination, lead)?;
         if !owner {
+            owe_deleted_owner(db, &destination, &record, erasure.now)?;
             continue;
         }
         match find_heir(db, &destination, &record)? {

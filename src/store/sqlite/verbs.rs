@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     SqliteStore, announce, append, backup, by_hand, claim, conflicts, dead_letters, dirty, duplicates, erase, events,
-    figures, fold, gates, leads, links, log, people, prune, recover, replay, runs, settle, strangers, work,
+    figures, fold, gates, leads, links, log, people, prune, recover, replay, runs, settle, strangers, unfolded, work,
 };
 use crate::domain::ids::{DestinationName, EventId, FieldName, LeadKey, RecordRef, SourceName};
 use crate::domain::time::Timestamp;
@@ -284,6 +284,28 @@ impl Store for SqliteStore {
 
     async fn count_leads(&self, scope: &ResyncScope) -> StoreResult<u64> {
         leads::count(self, scope).await
+    }
+
+    async fn unfolded_leads(
+        &self,
+        destination: &DestinationName,
+        sources: &[SourceName],
+        limit: u32,
+    ) -> StoreResult<Vec<LeadKey>> {
+        unfolded::list(self, destination, sources, limit).await
+    }
+
+    async fn count_unfolded_leads(&self, destination: &DestinationName, sources: &[SourceName]) -> StoreResult<u64> {
+        unfolded::count(self, destination, sources).await
+    }
+
+    async fn old_unfolded_leads(
+        &self,
+        sources: &[SourceName],
+        before: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<LeadKey>> {
+        unfolded::list_old(self, sources, before, limit).await
     }
 
     async fn people_after(&self, same: Same, after: &PersonPlace, limit: u32) -> StoreResult<People> {

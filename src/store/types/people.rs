@@ -210,4 +210,9 @@ impl ResyncScope {
     pub fn of(destination: DestinationName, sources: Vec<SourceName>) -> Self {
         Self { destination, sources, email: None, q: None, planned_otherwise_than: None }
     }
+
+    /// Whether it is every lead: also those of which nothing was folded yet, so that nobody knows an address or a name of theirs.
+    pub fn is_whole(&self) -> bool {
+        self.email.is_none() && self.q.is_none() && self.planned_otherwise_than.is_none()
+    }
 }

@@ -134,8 +134,12 @@ fn a_spent_allowance_is_tried_after_a_quarter_and_then_each_half_hour() {
     assert_eq!(live(&mut gate, 900), "probe Single");
     gate.answered(at(900), Some(Batch::Single), Err(&spent), 0.0);
     assert_eq!(live(&mut gate, 900), "allowance_spent until 2700");
-    gate.answered(at(2_700), Some(Batch::Single), Ok(()), 0.0);
-    assert_eq!(live(&mut gate, 2_700), "open");
+    gate.exchange(at(1_000), settings());
+    assert_eq!(live(&mut gate, 1_000), "allowance_spent until 2700");
+    gate.resume(at(1_100));
+    assert_eq!(live(&mut gate, 1_100), "probe Single", "a person may have had it raised");
+    gate.answered(at(1_100), Some(Batch::Single), Ok(()), 0.0);
+    assert_eq!(live(&mut gate, 1_100), "open");
 }
 
 #[test]
@@ -174,8 +178,12 @@ fn where_the_organisation_nears_its_limit_one_call_a_quarter_of_an_hour_finds_ou
     assert_eq!(live(&mut gate, 940), "probe Single");
     gate.called(at(941), &call(Some((950, 1_000))));
     assert_eq!(live(&mut gate, 941), "org_stop until 1841");
-    gate.called(at(1_842), &call(Some((700, 1_000))));
-    assert_eq!(live(&mut gate, 1_842), "open");
+    gate.resume(at(1_000));
+    assert_eq!(live(&mut gate, 1_000), "probe Single", "a person may have had the limit raised");
+    gate.called(at(1_001), &call(Some((950, 1_000))));
+    assert_eq!(live(&mut gate, 1_001), "org_stop until 1901");
+    gate.called(at(1_902), &call(Some((700, 1_000))));
+    assert_eq!(live(&mut gate, 1_902), "open");
 }
 
 #[test]

@@ -143,6 +143,17 @@ fn a_lead_whose_record_is_of_a_kind_without_rows_any_more_is_held() {
 }
 
 #[test]
+fn a_merged_record_is_not_said_to_be_converted() {
+    let mut case = Case::unlinked(vec![(converted("00Q1", &contact("0031", None)), MatchedBy::ExternalId)]);
+    let fate = |case: &Case| case.found[0].0.fate();
+    assert_eq!(fate(&case).as_deref(), Some("converted to Contact 0031"));
+    case.found[0].0.became = Some(RecordRef { object: "Lead".into(), id: "00Q2".into() });
+    assert_eq!(fate(&case).as_deref(), Some("merged into Lead 00Q2"));
+    case.found[0].0.became = None;
+    assert_eq!(fate(&case), None);
+}
+
+#[test]
 fn what_became_of_a_deleted_leads_record_is_left_alone_unless_it_carries_our_id_itself() {
     let now = without_our_id(contact("0031", None));
     let mut case = Case::unlinked(vec![(converted("00Q1", &now), MatchedBy::ExternalId), (now, MatchedBy::ExternalId)]);

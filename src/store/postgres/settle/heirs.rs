@@ -34,6 +34,24 @@ pub(in crate::store::postgres) async fn find_heir(
     Ok(heir.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())))
 }
 
+/// The deleted lead that owns a record: if one that may have been the same person is it no longer, the record is not kept for
+/// that one any more.
+pub(in crate::store::postgres) async fn find_deleted_owner(
+    db: &mut PgConnection,
+    destination: &DestinationName,
+    record: &RecordRef,
+) -> StoreResult<Option<LeadKey>> {
+    let owner: Option<(String, String)> = sqlx::query_as(
+        "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+          WHERE l.destination = $1 AND l.record_id = $2 AND l.owner AND d.deleted",
+    )
+    .bind(destination.as_str())
+    .bind(record.id.as_str())
+    .fetch_optional(db)
+    .await?;
+    Ok(owner.map(|(source, id)| LeadKey::new(source.as_str(), id.as_str())))
+}
+
 /// Deletes a lead's link.
 pub(in crate::store::postgres) async fn unlink(
     db: &mut PgConnection,

@@ -206,6 +206,30 @@ pub(in crate::store::sqlite) fn find_heir(
     Ok(heir)
 }
 
+/// Has the deleted lead that owns a record looked at again: for one that may have been the same person its record was kept,
+/// and that one is it no longer.
+pub(in crate::store::sqlite) fn owe_deleted_owner(
+    db: &Connection,
+    destination: &DestinationName,
+    record: &RecordRef,
+    now: Timestamp,
+) -> StoreResult<()> {
+    let owner = db
+        .prepare_cached(
+            "SELECT l.source, l.lead_id FROM links l JOIN leads d ON d.source = l.source AND d.lead_id = l.lead_id
+              WHERE l.destination = ?1 AND l.record_id = ?2 AND l.owner = 1 AND d.deleted = 1",
+        )?
+        .query_row(params![destination.as_str(), record.id.as_str()], |row| {
+            let (source, id): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(LeadKey::new(source.as_str(), id.as_str()))
+        })
+        .optional()?;
+    match owner {
+        Some(owner) => dirty::touch(db, destination, &owner, Class::Live, now, Why::Asked),
+        None => Ok(()),
+    }
+}
+
 /// Deletes a lead's link.
 pub(in crate::store::sqlite) fn unlink(
     db: &Connection,
