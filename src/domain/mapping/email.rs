@@ -52,6 +52,11 @@ pub(in crate::domain) fn read(sent: &str) -> Result<String, Invalid> {
     Ok(address)
 }
 
+/// The address as it was spelled, without what a mail program puts around it; a text that is no address as it is.
+pub(in crate::domain) fn bare(text: &str) -> &str {
+    if read(text).is_ok() { bare_address(text.trim()).unwrap_or(text) } else { text }
+}
+
 /// Without `mailto:` and its query, without a display name.
 fn bare_address(sent: &str) -> Result<&str, Invalid> {
     let (sent, is_link) = match sent.get(..7) {
