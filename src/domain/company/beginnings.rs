@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::legal_forms::{FORMS_IN_FRONT, LEGAL_FORMS};
 use super::{fold, is_form_in_front, squeezed, without_east_asian_form};
 use crate::domain::mapping::name::is_east_asian;
@@ -42,7 +44,9 @@ pub fn beginnings(name: &str) -> BTreeSet<String> {
     let begin = if says_little { core.clone() } else { run };
     let [folded, umlauts_in_two] = [false, true].map(|in_two| fold(&begin.to_lowercase(), in_two));
     let in_one = IN_TWO.iter().fold(folded.clone(), |text, (two, one)| text.replace(two, one));
-    let mut all = BTreeSet::from([name.to_owned(), begin.clone(), folded.clone(), umlauts_in_two, in_one.clone()]);
+    let in_parts = begin.nfd().collect();
+    let mut all =
+        BTreeSet::from([name.to_owned(), begin.clone(), in_parts, folded.clone(), umlauts_in_two, in_one.clone()]);
     let sharp = folded.replace("ss", "ß");
     for spelling in BTreeSet::from([&folded, &in_one, &sharp]) {
         all.extend(with_accents(spelling, &fold(&core.to_lowercase(), false)));
@@ -53,13 +57,17 @@ pub fn beginnings(name: &str) -> BTreeSet<String> {
     all
 }
 
-/// The name without legal forms, and without what stands around it.
+/// The name without legal forms, however these are spaced, and without what stands around it.
 fn core(name: &str) -> String {
-    let bare = if name.contains(is_east_asian) { without_east_asian_form(&fold(name, false)) } else { name.to_owned() };
+    let bare =
+        if name.contains(is_east_asian) { without_east_asian_form(&fold(name, false)) } else { name.nfc().collect() };
     let words: Vec<&str> = bare.split_whitespace().collect();
     let is_form = |word: &str| LEGAL_FORMS.contains(&squeezed(word).as_str());
+    let is_part_of_form = |word: &str| is_form(word) || squeezed(word).chars().count() <= 2;
     let first = words.iter().position(|word| !is_form_in_front(&squeezed(word))).unwrap_or(0);
-    let last = words.iter().rposition(|word| !is_form(word)).map_or(words.len(), |last| last + 1);
+    let last = words.iter().rposition(|word| !is_part_of_form(word)).filter(|last| *last >= first);
+    let last = last.or_else(|| words.iter().rposition(|word| !is_form(word)));
+    let last = last.map_or(words.len(), |last| last + 1);
     words[first..last.max(first)].join(" ").trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
 }
 

@@ -131,6 +131,10 @@ fn every_spelling_begins_as_it_is_looked_for() {
         check(lead, account);
         check(account, lead);
     }
+    check("N\u{303}andu\u{301}, S. A.", "Ñandú");
+    check("Ñandú", "N\u{303}andu\u{301} Sp. z o.o.");
+    check("7 Hills GmbH & Co. KG", "7 Hills, S.p.A.");
+    check("Skoda Works, S. A.", "Škoda Works");
     // Dots, apostrophes, quotes.
     for (lead, account) in [
         ("JP Carver", "J.P. Carver"),

@@ -134,7 +134,7 @@ pub fn people(count: usize, rng: &mut Rng) -> Vec<Person> {
             company,
             website: website.clone(),
         };
-        let plain = ascii(first).to_lowercase();
+        let plain = ascii(first).to_lowercase().replace(' ', "");
         let own = format!("{plain}.{n}@{}", if rng.u8(..4) == 0 { "gmail.com".to_owned() } else { domain(company) });
         match rng.u8(..20) {
             0 => people.push(person(first, last, None, false)),
