@@ -51,9 +51,12 @@ pub fn beginnings(name: &str) -> BTreeSet<String> {
     for spelling in BTreeSet::from([&folded, &in_one, &sharp]) {
         all.extend(with_accents(spelling, &fold(&core.to_lowercase(), false)));
     }
+    all.extend(with_accents(&folded, "").into_iter().map(|pattern| format!("\"{pattern}")));
+    all.extend(["\"", "„", "«"].iter().flat_map(|quote| [format!("{quote}{begin}"), format!("{quote}{folded}")]));
     all.extend(with_punctuation(first, &core));
     all.extend(FORMS_IN_FRONT.iter().filter(|(script, _)| script(&begin)).map(|(_, form)| format!("{form}{begin}")));
-    all.retain(|text| !text.is_empty());
+    all.retain(|text| letters_in(text) >= LEAST_LETTERS || [name, &begin].contains(&text.as_str()));
+    all.remove("");
     all
 }
 
@@ -102,13 +105,11 @@ fn letters_in(pattern: &str) -> usize {
     pattern.chars().filter(|c| c.is_alphanumeric()).count()
 }
 
-/// With and without the dots and apostrophes that a first word has or may have: "I.B.M.", "O'Neil", and in quotes.
+/// With and without the dots and apostrophes that a first word has or may have: "I.B.M.", "O'Neil".
 fn with_punctuation(first: &str, core: &str) -> Vec<String> {
     let plain: String = first.chars().filter(|c| c.is_alphanumeric()).collect();
     let letters = plain.chars().count();
-    let spelled = BTreeSet::from([plain.clone(), fold(&plain, false)]);
-    let in_quotes = |quote: &'_ str| spelled.iter().map(|plain| format!("{quote}{plain}")).collect::<Vec<_>>();
-    let mut all: Vec<String> = ["\"", "„", "«"].into_iter().flat_map(in_quotes).collect();
+    let mut all = Vec::new();
     let behind = core.strip_prefix(first).unwrap_or_default();
     if plain != first {
         all.push(if letters < 3 { format!("{plain}{behind}") } else { plain.clone() });
