@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::legal_forms::{FORMS_IN_FRONT, LEGAL_FORMS};
+use super::legal_forms::{LEGAL_FORMS, forms_in_front};
 use super::{fold, is_form_in_front, squeezed, without_east_asian_form};
 use crate::domain::mapping::name::is_east_asian;
 
@@ -54,7 +54,7 @@ pub fn beginnings(name: &str) -> BTreeSet<String> {
     all.extend(with_accents(&folded, "").into_iter().map(|pattern| format!("\"{pattern}")));
     all.extend(["\"", "„", "«"].iter().flat_map(|quote| [format!("{quote}{begin}"), format!("{quote}{folded}")]));
     all.extend(with_punctuation(first, &core));
-    all.extend(FORMS_IN_FRONT.iter().filter(|(script, _)| script(&begin)).map(|(_, form)| format!("{form}{begin}")));
+    all.extend(forms_in_front(&begin).iter().map(|form| format!("{form}{begin}")));
     all.retain(|text| letters_in(text) >= LEAST_LETTERS || [name, &begin].contains(&text.as_str()));
     all.remove("");
     all

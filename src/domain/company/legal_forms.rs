@@ -71,39 +71,15 @@ pub(super) const EAST_ASIAN_FORMS: &[&str] = &[
     "有限公司",
 ];
 
-/// In front of names of which scripts forms stand nearly always, as they are written there.
-pub(super) const FORMS_IN_FRONT: &[(fn(&str) -> bool, &str)] = &[
-    (is_latin, "AB "),
-    (is_latin, "PT "),
-    (is_cyrillic, "ООО "),
-    (is_cyrillic, "ООО \""),
-    (is_cyrillic, "ООО «"),
-    (is_cyrillic, "АО \""),
-    (is_cyrillic, "АО «"),
-    (is_japanese, "株式会社"),
-    (is_japanese, "株式会社 "),
-    (is_japanese, "(株)"),
-    (is_japanese, "有限会社"),
-    (is_korean, "주식회사 "),
-    (is_korean, "주식회사"),
-    (is_korean, "(주)"),
-    (is_korean, "(주) "),
-];
-
-fn is_latin(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_alphabetic() && c < '\u{250}')
-}
-
-fn is_cyrillic(name: &str) -> bool {
-    name.starts_with(|c: char| matches!(c, '\u{400}'..='\u{4ff}'))
-}
-
-fn is_japanese(name: &str) -> bool {
-    name.starts_with(is_east_asian) && !is_korean(name)
-}
-
-fn is_korean(name: &str) -> bool {
-    name.starts_with(|c: char| matches!(c, '\u{ac00}'..='\u{d7a3}'))
+/// The forms that stand in front of names of this script, as they are written there.
+pub(super) fn forms_in_front(name: &str) -> &'static [&'static str] {
+    match name.chars().next() {
+        Some('\u{ac00}'..='\u{d7a3}') => &["주식회사 ", "주식회사", "(주)", "(주) "],
+        Some(first) if is_east_asian(first) => &["株式会社", "株式会社 ", "(株)", "有限会社"],
+        Some('\u{400}'..='\u{4ff}') => &["ООО ", "ООО \"", "ООО «", "АО \"", "АО «"],
+        Some(first) if first.is_alphabetic() && first < '\u{250}' => &["AB ", "PT "],
+        _ => &[],
+    }
 }
 
 /// What people write where a form asks for a company and there is none, as [`super::forms`] compares it.
