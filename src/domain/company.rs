@@ -1,20 +1,22 @@
 //! Companies: by what one is known, and which record of the CRM it is.
 
+mod beginnings;
 mod legal_forms;
+
+pub use beginnings::beginnings;
 
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
 
 use super::ids::{FieldName, ObjectName, RecordId, RecordRef};
 use super::mapping::domain::{is_free_mail, of_text};
 use super::mapping::{Direction, FieldRow};
 use super::matching::{Candidate, MatchedBy};
 use super::plan::CandidateSummary;
-use super::record::{CrmRecord, CrmValue};
-use legal_forms::{LEGAL_FORMS, LEGAL_PHRASES, NO_NAMES, WORDS_IN_FRONT};
+use super::record::{CrmRecord, CrmValue, is_accent};
+use legal_forms::{EAST_ASIAN_FORMS, LEGAL_FORMS, LEGAL_PHRASES, NO_NAMES, PHRASES_IN_FRONT, WORDS_IN_FRONT};
 
 /// The kind of CRM record that a company is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,35 +239,8 @@ pub fn forms(name: &str) -> BTreeSet<String> {
     [plain(name, false), plain(name, true)].into_iter().flatten().collect()
 }
 
-/// The beginnings, as they may be written, of names that are compared as equal to this one; `?` is any character.
-pub fn beginnings(name: &str) -> BTreeSet<String> {
-    let name = name.trim();
-    let core: Vec<&str> = {
-        let words: Vec<&str> = name.split_whitespace().collect();
-        let is_form = |word: &str| LEGAL_FORMS.contains(&squeezed(word).as_str());
-        let first = words.iter().position(|word| !is_form_in_front(&squeezed(word))).unwrap_or(0);
-        let last = words.iter().rposition(|word| !is_form(word)).map_or(words.len(), |last| last + 1);
-        words[first..last.max(first)].to_vec()
-    };
-    let Some(word) = core.first() else { return BTreeSet::from([name.to_owned()]) };
-    let run: String = word.chars().take_while(|c| c.is_alphanumeric()).collect();
-    let says_little = run.chars().count() < 3 || LEGAL_FORMS.contains(&squeezed(&run).as_str());
-    let begin = if says_little { core.join(" ") } else { run };
-    let folded = fold(&begin, false);
-    let mut all = BTreeSet::from([name.to_owned(), begin.clone(), folded.clone(), fold(&begin, true)]);
-    all.insert(begin.replace("ae", "ä").replace("oe", "ö").replace("ue", "ü").replace("ss", "ß"));
-    // Accents that the lead leaves out stand on vowels nearly always.
-    let open = |(nth, c): (usize, char)| if nth > 0 && "aeiouAEIOU".contains(c) { '?' } else { c };
-    let open: String = folded.chars().enumerate().map(open).collect();
-    if open.chars().filter(|c| *c != '?').count() >= 2 {
-        all.insert(open);
-    }
-    all.retain(|text| !text.is_empty());
-    all
-}
-
 fn plain(name: &str, umlauts_in_two: bool) -> Option<String> {
-    let folded = fold(&name.to_lowercase(), umlauts_in_two);
+    let folded = without_east_asian_form(&fold(&name.to_lowercase(), umlauts_in_two));
     // Dots and apostrophes stand inside a word, everything else between two.
     let spaced: String = folded
         .chars()
@@ -284,8 +259,13 @@ fn plain(name: &str, umlauts_in_two: bool) -> Option<String> {
         was_letter = is_letter;
     }
     for phrase in LEGAL_PHRASES {
-        if words.len() > phrase.len() && words.ends_with(&phrase.iter().map(ToString::to_string).collect::<Vec<_>>()) {
+        if words.len() > phrase.len() && words.ends_with(&owned(phrase)) {
             words.truncate(words.len() - phrase.len());
+        }
+    }
+    for phrase in PHRASES_IN_FRONT {
+        if words.len() > phrase.len() && words.starts_with(&owned(phrase)) {
+            words.drain(..phrase.len());
         }
     }
     let is_form = |word: &String| LEGAL_FORMS.contains(&word.as_str());
@@ -297,6 +277,20 @@ fn plain(name: &str, umlauts_in_two: bool) -> Option<String> {
     }
     let joined = words.join(" ");
     (!joined.is_empty() && !NO_NAMES.contains(&joined.as_str())).then_some(joined)
+}
+
+fn owned(phrase: &[&str]) -> Vec<String> {
+    phrase.iter().map(ToString::to_string).collect()
+}
+
+/// Without the forms that are written in one with the name, before it or behind it.
+fn without_east_asian_form(folded: &str) -> String {
+    let mut name = folded.trim();
+    for form in EAST_ASIAN_FORMS {
+        let rest = name.strip_prefix(form).or_else(|| name.strip_suffix(form)).map(str::trim);
+        name = rest.filter(|rest| !rest.is_empty()).unwrap_or(name);
+    }
+    name.to_owned()
 }
 
 /// Whether the word in front of a name is its legal form, as in `PT Astra`; `Company Seven` is called so.
@@ -325,7 +319,7 @@ fn fold(text: &str, umlauts_in_two: bool) -> String {
         'ı' => "i".to_owned(),
         other => other.to_string(),
     };
-    text.nfc().map(umlauts).collect::<String>().nfkd().filter(|c| !is_combining_mark(*c)).collect()
+    text.nfc().map(umlauts).collect::<String>().nfkd().filter(|c| !is_accent(*c)).nfc().collect()
 }
 
 fn squeezed(word: &str) -> String {

@@ -1,7 +1,7 @@
 //! By which address and name a lead is listed, searched for and compared with others, wherever its lead system puts them.
 
 use super::lead::Lead;
-use super::mapping::{FieldRow, Take};
+use super::mapping::{FieldRow, Take, email};
 use super::value::Value;
 
 const EMAIL: &[&str] = &["email", "emailaddress", "mail", "workemail", "youremail"];
@@ -53,7 +53,7 @@ impl Listed {
             .chain(called)
             .find(|text| text.contains('@'))
             .or_else(|| text_at(lead, "email"))
-            .map(|text| text.to_lowercase())
+            .map(|text| email::bare(&text).to_lowercase())
     }
 
     /// The lead's name.
@@ -171,6 +171,10 @@ mod tests {
         check(&[], r#"{"name":"Ada","attributes.name":"Form"}"#, None, Some("Ada"));
         check(&[], r#"{"email":"n/a","attributes.email":"a@b.example"}"#, Some("a@b.example"), None);
         check(&[], r#"{"email":"N/A","attributes.mail":"post"}"#, Some("n/a"), None);
+        // However a mail program writes it.
+        check(&[], r#"{"email":"mailto:A@B.example?subject=x"}"#, Some("a@b.example"), None);
+        check(&[], r#"{"email":"\"Byron, Ada\" <A@B.example>"}"#, Some("a@b.example"), None);
+        check(&[], r#"{"email":"a@b.example, c@d.example"}"#, Some("a@b.example, c@d.example"), None);
         check(
             &[],
             r#"{"attributes.company_name":"Acme","attributes.owner_email":"o@b.example","email":null}"#,

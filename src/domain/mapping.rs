@@ -7,7 +7,7 @@ pub mod name;
 
 mod choice;
 mod country;
-mod email;
+pub(super) mod email;
 mod link;
 mod moment;
 mod number;

@@ -1,5 +1,7 @@
 //! Words that say in which form of law a company is run, and names that are none.
 
+use crate::domain::mapping::name::is_east_asian;
+
 /// Abbreviations and words of the legal forms in use, by country, in lower case without dots: of the list of entity legal
 /// forms of ISO 20275, which GLEIF keeps (gleif.org, "ISO 20275: Entity Legal Forms Code List"), those that companies
 /// write behind or before their name.
@@ -29,6 +31,7 @@ pub(super) const LEGAL_FORMS: &[&str] = &[
     "doo", "dd",
     // Greece, Turkey, Russia, Ukraine
     "epe", "ike", "sti", "ooo", "oao", "zao", "pao", "tov",
+    "ооо", "оао", "зао", "пао", "ао", "ип", "тов", "оод", "еоод", "ад", "еад", "ет", "доо", "αε", "επε", "ικε", "οε", "εε",
     // Japan, China, Indonesia, Vietnam, Thailand, the Gulf
     "kk", "gk", "pt", "tbk", "jsc", "pcl", "fzco", "fze", "wll", "saog", "pjsc", "dmcc",
 ];
@@ -43,7 +46,41 @@ pub(super) const LEGAL_PHRASES: &[&[&str]] = &[
     &["sapi", "de", "cv"],
     &["s", "de", "rl", "de", "cv"],
     &["s", "de", "rl"],
+    &["בע", "מ"],
 ];
+
+/// Those that stand in front of a name.
+pub(super) const PHRASES_IN_FRONT: &[&[&str]] =
+    &[&["cong", "ty", "tnhh"], &["cong", "ty", "co", "phan"], &["cong", "ty"], &["شركة"]];
+
+/// Those that are written without a space, before or behind the name; what holds another one comes first.
+pub(super) const EAST_ASIAN_FORMS: &[&str] = &[
+    "株式会社",
+    "有限会社",
+    "合同会社",
+    "合資会社",
+    "(株)",
+    "(有)",
+    "주식회사",
+    "유한회사",
+    "(주)",
+    "(유)",
+    "股份有限公司",
+    "有限责任公司",
+    "有限責任公司",
+    "有限公司",
+];
+
+/// The forms that stand in front of names of this script, as they are written there.
+pub(super) fn forms_in_front(name: &str) -> &'static [&'static str] {
+    match name.chars().next() {
+        Some('\u{ac00}'..='\u{d7a3}') => &["주식회사 ", "주식회사", "(주)", "(주) "],
+        Some(first) if is_east_asian(first) => &["株式会社", "株式会社 ", "(株)", "有限会社"],
+        Some('\u{400}'..='\u{4ff}') => &["ООО ", "ООО \"", "ООО «", "АО \"", "АО «"],
+        Some(first) if first.is_alphabetic() && first < '\u{250}' => &["AB ", "PT "],
+        _ => &[],
+    }
+}
 
 /// What people write where a form asks for a company and there is none, as [`super::forms`] compares it.
 #[rustfmt::skip]

@@ -55,6 +55,19 @@ fn names_are_compared_without_legal_form_case_punctuation_and_accents() {
     check("Acme Tools", "Acme", false);
     check("Acme Germany GmbH", "Acme France SAS", false);
     check("Limited", "Limited", true);
+    check("ООО «Ромашка»", "РОМАШКА", true);
+    check("Иванова ЕООД", "Иванова", true);
+    check("Παπαδόπουλος Α.Ε.", "παπαδοπουλος", true);
+    check("株式会社アクメ", "アクメ", true);
+    check("アクメ㈱", "株式会社 アクメ", true);
+    check("ガス商店", "カス商店", false);
+    check("上海明星科技有限公司", "上海明星科技", true);
+    check("有限公司", "有限公司", true);
+    check("(주)한빛", "주식회사 한빛", true);
+    check("한빛", "한별", false);
+    check("כהן ובניו בע\"מ", "כהן ובניו", true);
+    check("Công ty TNHH Ánh Dương", "Anh Duong", true);
+    check("राज टेक", "रोजी टेक", false);
 }
 
 #[test]
@@ -97,6 +110,49 @@ fn every_spelling_begins_as_it_is_looked_for() {
     check("O'Neil Ltd", "O'Neil");
     check("AB Volvo", "Volvo");
     check("AB Volvo", "AB Volvo (publ)");
+    check("Volvo", "AB Volvo");
+    // Accents that the lead leaves out, wherever they are.
+    for (lead, account) in [
+        ("Skoda Works", "ŠKODA Works"),
+        ("Lodzkie", "Łódzkie AG"),
+        ("Eclat", "Éclat SA"),
+        ("Oresund", "Øresund ApS"),
+        ("Oeresund", "Øresund"),
+        ("Oeresund", "Öresund"),
+        ("Aangstroem", "Ångström"),
+        ("Uebersee", "Übersee"),
+        ("Acafe", "Açafé"),
+        ("Garcao", "Garção"),
+        ("Kosmicka Steel", "Košmička Steel"),
+        ("Østergård", "\"Ostergard SA\""),
+        ("Strasse Nord", "Straße Nord"),
+        ("Istanbul Tekstil", "İstanbul Tekstil"),
+    ] {
+        check(lead, account);
+        check(account, lead);
+    }
+    check("N\u{303}andu\u{301}, S. A.", "Ñandú");
+    check("Ñandú", "N\u{303}andu\u{301} Sp. z o.o.");
+    check("7 Hills GmbH & Co. KG", "7 Hills, S.p.A.");
+    check("Skoda Works, S. A.", "Škoda Works");
+    // Dots, apostrophes, quotes.
+    for (lead, account) in [
+        ("JP Carver", "J.P. Carver"),
+        ("I.B.M. Corp", "IBM"),
+        ("ONeils Pub", "O\u{2019}Neil\u{2019}s Pub"),
+        ("O'Neil's Pub", "O\u{2019}Neil\u{2019}s Pub"),
+        ("Wendys Inc.", "Wendy\u{2019}s"),
+        ("\"Nordwind\" GmbH", "Nordwind"),
+        ("Karcher Sud", "\"Kärcher Süd\""),
+        ("Angstrom Inc.", "\"Ångström\" AB"),
+        ("J.P. CARVER, S.A.", "\"J.P. Carver, Corp.\""),
+        ("Ромашка", "ООО «Ромашка»"),
+        ("アクメ", "株式会社アクメ"),
+        ("한빛", "(주)한빛"),
+    ] {
+        check(lead, account);
+        check(account, lead);
+    }
 }
 
 #[test]

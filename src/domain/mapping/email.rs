@@ -55,6 +55,11 @@ pub(in crate::domain) fn read(sent: &str) -> Result<String, Invalid> {
     Ok(address)
 }
 
+/// The address as it was spelled, without what a mail program puts around it; a text that is no address as it is.
+pub(in crate::domain) fn bare(text: &str) -> String {
+    read(text).and_then(|_| bare_address(text.trim())).unwrap_or_else(|_| text.to_owned())
+}
+
 /// Without `mailto:`, its query and its escapes, without a display name.
 fn bare_address(sent: &str) -> Result<String, Invalid> {
     let link = sent.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:")).and_then(|_| sent.get(7..));

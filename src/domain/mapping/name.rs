@@ -76,7 +76,12 @@ fn is_family_first(words: &[&str]) -> bool {
     let mut letters = words.iter().flat_map(|word| word.chars()).peekable();
     letters.peek().is_some()
         && words.iter().flat_map(|word| word.chars()).any(|c| is_han(c) || is_hangul(c))
-        && letters.all(|c| is_han(c) || is_hangul(c) || is_kana(c))
+        && letters.all(is_east_asian)
+}
+
+/// Whether the letter is one of Chinese, Japanese or Korean script.
+pub fn is_east_asian(c: char) -> bool {
+    is_han(c) || is_hangul(c) || is_kana(c)
 }
 
 fn is_han(c: char) -> bool {

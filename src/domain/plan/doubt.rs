@@ -1,13 +1,18 @@
 //! A record that was recognised and may be another person's all the same.
 
 use crate::domain::ids::RecordId;
-use crate::domain::matching::{self, Candidate};
+use crate::domain::mapping::FieldRow;
+use crate::domain::mapping::domain::is_role_address;
+use crate::domain::matching::{self, Candidate, MatchedBy, Person};
 use crate::domain::merge::LeadSide;
 
 use super::decide::person;
-use super::sides::Sides;
+use super::sides::{Sides, text_of};
 use super::standing::Standing;
 use super::{Action, Link, PlanInput, SyncPlan, SyncRules, ask};
+
+/// Why it is in doubt at an address that several people read.
+const ANYONE: &str = "the record with this address, which several people read, may be of a person who is not the lead";
 
 /// That the record may be another person's, and the names of both.
 pub(super) struct Doubt {
@@ -39,8 +44,11 @@ pub(super) fn of(
     }
     let by = input.link.map_or(candidate.by, |link| link.matched_by);
     let (person, other) = (person(now), matching::person_of(&candidate.record, &rules.matching));
-    let differs = matching::doubt(&person, &other, by);
-    let doubt = |why, about| Some(Doubt { why, lead: person.to_string(), record: other.to_string(), about });
+    let is_of_a_role = || text_of(now, FieldRow::is_address).is_some_and(|address| is_role_address(&address));
+    let is_anyone = by == MatchedBy::Email && person == Person::default() && other != person && is_of_a_role();
+    let differs = matching::doubt(&person, &other, by).or(is_anyone.then_some(ANYONE));
+    let lead = if person == Person::default() { "without a name".to_owned() } else { person.to_string() };
+    let doubt = |why, about| Some(Doubt { why, lead: lead.clone(), record: other.to_string(), about });
     let is_apart = |id: &&RecordId| ask::was_told_apart(id, input.answers);
     let doubted = before.and_then(|link| link.in_doubt.as_ref());
     if doubted.is_some() || differs.is_some() {

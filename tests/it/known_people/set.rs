@@ -22,6 +22,8 @@ const FIRST: &[&str] = &[
     "Grace",
     "Ines",
     "Jana",
+    "Jean-Paul",
+    "Jean-Pierre",
     "José",
     "Jürgen",
     "Katherine",
@@ -30,6 +32,7 @@ const FIRST: &[&str] = &[
     "Małgorzata",
     "Margaret",
     "Maria",
+    "María José",
     "Mario",
     "Nuño",
     "Olaf",
@@ -63,6 +66,7 @@ const LAST: &[&str] = &[
     "Sørensen",
     "Kowalska",
     "Petrov",
+    "O'Connor",
     "O'Neill",
     "Nguyen",
     "Patel",
@@ -130,7 +134,7 @@ pub fn people(count: usize, rng: &mut Rng) -> Vec<Person> {
             company,
             website: website.clone(),
         };
-        let plain = ascii(first).to_lowercase();
+        let plain = ascii(first).to_lowercase().replace(' ', "");
         let own = format!("{plain}.{n}@{}", if rng.u8(..4) == 0 { "gmail.com".to_owned() } else { domain(company) });
         match rng.u8(..20) {
             0 => people.push(person(first, last, None, false)),

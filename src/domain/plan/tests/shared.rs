@@ -183,7 +183,7 @@ fn a_record_that_may_be_another_persons_is_asked_about_left_alone_and_not_taken(
 fn nothing_speaks_against_a_misspelt_name_a_missing_one_or_another_address_of_the_name_and_company() {
     let misspelt = made_by_hand(&[("FirstName", "Adaa"), ("LastName", "Lovelcae")]);
     let namesake = made_by_hand(&[("Email", "a.lovelace@lovelace.example")]);
-    let mut no_first_name = made_by_hand(&[("LastName", "Byron")]);
+    let mut no_first_name = made_by_hand(&[("LastName", "Lovelace")]);
     no_first_name.fields.insert("FirstName".into(), CrmValue::Null);
     let no_name = made_by_hand(&[("LastName", "Unknown")]);
     for (found, by) in [
@@ -194,6 +194,24 @@ fn nothing_speaks_against_a_misspelt_name_a_missing_one_or_another_address_of_th
     ] {
         let plan = Case::unlinked(vec![(found.clone(), by)]).plan();
         assert!(plan.owner && plan.questions.is_empty(), "{:?}: {:?}", found.fields, plan.questions);
+    }
+}
+
+#[test]
+fn whoever_gives_no_name_is_nobody_for_sure_at_an_address_that_several_read() {
+    let plan_at = |address: &str, named: bool| {
+        let mut case = Case::unlinked(vec![(made_by_hand(&[("Email", address)]), MatchedBy::Email)]);
+        let says =
+            [("email", address), ("name", "Ada Lovelace")].map(|(path, said)| (path, Value::Text(said.to_owned())));
+        case.lead = lead(&says[..if named { 2 } else { 1 }]);
+        case.plan()
+    };
+    let asked = plan_at("info@acme.example", false);
+    assert_in_doubt(&asked);
+    let told = asked.questions[0].for_deciding();
+    assert!(told.ends_with("the lead is without a name, and the record Ada Lovelace"), "{told}");
+    for (address, named) in [("info@acme.example", true), ("ada@lovelace.example", false)] {
+        assert!(plan_at(address, named).owner, "{address}");
     }
 }
 
