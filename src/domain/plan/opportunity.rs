@@ -152,6 +152,7 @@ pub(super) fn key(
     if let Some(record) = converted(link).filter(|_| is_to_be_found) {
         return Some(OpportunityKey::MadeOf(record));
     }
+    let may_be_its_own = link.owner || link.in_doubt.is_some();
     let email = || {
         let sides = sides_of(lead, Blanks::Yield, Given::times(times), rules);
         text_of(&sides, FieldRow::is_address).filter(|_| rules.matching.by.contains(&MatchedBy::Email))
@@ -165,8 +166,8 @@ pub(super) fn key(
             .cloned()
             .chain([own.now.clone(), lead.key.id.as_str().trim().to_owned()])
             .collect(),
-        // A record that is another lead's was made of that one's.
-        email: if link.owner && link.matched_by == MatchedBy::Email { email() } else { None },
+        // A record that is another lead's was made of that one's, unless a person says that both are one.
+        email: if may_be_its_own && link.matched_by == MatchedBy::Email { email() } else { None },
     })
 }
 
@@ -192,7 +193,7 @@ fn said(lead: &Lead, times: TimeFormat, of: &OpportunityRules) -> String {
 fn is_the_leads(plan: &SyncPlan, input: &PlanInput<'_>, of: &OpportunityRules) -> bool {
     let is_asked = plan.questions.iter().any(|question| question.kind == ConflictKind::SharedRecord);
     let made_of_its_own = |link: &Link| link.owner || link.record.object != of.object.converted.object;
-    !is_asked && (plan.owner || input.link.is_some_and(made_of_its_own))
+    !is_asked && plan.in_doubt.is_none() && (plan.owner || input.link.is_some_and(made_of_its_own))
 }
 
 /// Adds to the plan for a person's record what is to be done about the opportunity, where that was looked up.
