@@ -283,7 +283,7 @@ impl Intake {
     fn say_refused(&self, source: &SourceRuntime, request_id: &RequestId, why: &str, now: Timestamp) {
         if source.said_refused.is_due(now) {
             let (hint, space) = (source.if_refused, if source.if_refused.is_empty() { "" } else { " " });
-            warn!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}; GET /admin/v1/sources counts them, and they are held for a day.{space}{hint}", source.name);
+            warn!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}; GET /admin/v1/sources counts them, and says how many are held for a day, to be verified again.{space}{hint}", source.name);
         } else {
             debug!(source = %source.name, request_id = %request_id, "refused a webhook of {}: {why}", source.name);
         }

@@ -12,7 +12,7 @@ use tracing_subscriber::filter::ParseError;
 
 /// What is logged unless the environment says otherwise. What the database's library has to say of lost connections we say
 /// ourselves, once.
-const DEFAULT_FILTER: &str = "info,sqlx::postgres::notice=off,sqlx_core::pool=off";
+const DEFAULT_FILTER: &str = "info,sqlx::postgres::notice=off,sqlx::query=off,sqlx_core::pool=off";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -156,7 +156,7 @@ fn written_people<'c>(config: &'c DestinationConfig, kinds: &'c Kinds) -> Vec<&'
 }
 
 /// Every kind of record that the destination writes.
-pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &Kinds) -> Vec<Part<'c>> {
+pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &'c Kinds) -> Vec<Part<'c>> {
     let records = &config.records;
     let external_id = Some(&records.external_id);
     let delete_flag = match &records.on_delete {
@@ -166,7 +166,7 @@ pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &Kinds) -> Vec<Par
     let person = |object: &ObjectName, made: bool| Part {
         rows: Cow::Borrowed(&config.fields),
         object: object.clone(),
-        written: Written { external_id, made },
+        written: Written { external_id, made, not_without: None },
         delete_flag,
     };
     let people = written_people(config, kinds).into_iter();
@@ -176,14 +176,14 @@ pub(super) fn parts<'c>(config: &'c DestinationConfig, kinds: &Kinds) -> Vec<Par
         parts.push(Part {
             rows: Cow::Owned(company.with_own_rows(&config.fields)),
             object: company.object.clone(),
-            written: Written { external_id: external_id.filter(|_| made), made },
+            written: Written { external_id: external_id.filter(|_| made), made, not_without: Some(&company.name) },
             delete_flag: None,
         });
     }
     parts.extend(kinds.opportunity.iter().map(|opportunity| Part {
         rows: Cow::Borrowed(&config.fields),
         object: opportunity.object.clone(),
-        written: Written { external_id: None, made: false },
+        written: Written { external_id: None, made: false, not_without: None },
         delete_flag: None,
     }));
     parts

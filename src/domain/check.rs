@@ -50,6 +50,8 @@ pub struct Written<'a> {
     pub external_id: Option<&'a FieldName>,
     /// Whether records are made, and not only changed.
     pub made: bool,
+    /// Without a value of this field none is made, and the lead goes on: a company's name.
+    pub not_without: Option<&'a FieldName>,
 }
 
 /// Compares the mapping document with the live schema: field exists and is visible, writable, type fits, length, picklist
@@ -77,7 +79,9 @@ pub fn compare(rows: &[FieldRow], object: &ObjectName, written: Written<'_>, sch
                 "the CRM requires a value and no row of the mapping gives one",
                 "add a row for it, with a `default` for leads that have none",
             ));
-        } else if synced.clone().any(|row| row.crm == field.name && row.default.is_none()) {
+        } else if written.not_without != Some(&field.name)
+            && synced.clone().any(|row| row.crm == field.name && row.default.is_none())
+        {
             findings.push(warning(
                 subject,
                 "the CRM requires a value; a lead without one is refused",

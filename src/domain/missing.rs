@@ -215,7 +215,7 @@ mod tests {
         let fields = BTreeMap::from([there]);
         let object = ObjectSchema { name: "Lead".into(), createable: true, updateable: true, fields };
         let schema = Schema { objects: BTreeMap::from([("Lead".into(), object)]) };
-        let written = Written { external_id: Some(&"Key__c".into()), made: true };
+        let written = Written { external_id: Some(&"Key__c".into()), made: true, not_without: None };
         let (fields, unmakeable) = missing(&rows, &"Lead".into(), written, Some(&"Gone__c".into()), &schema);
         let told: Vec<String> = fields
             .iter()

@@ -2,7 +2,6 @@
 //! `LEADRELAY_TEST_STORE` is `postgres`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use leadrelay::config::{ServerUrl, StoreUrl};
 use rusqlite::types::ValueRef;
@@ -11,28 +10,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::postgres::{self, Database};
 
-const VARIABLE: &str = "LEADRELAY_TEST_STORE";
-
-/// What shows nothing more on PostgreSQL: files of SQLite's, tests without a database or in which it plays no part, and those
-/// that use a server anyway.
-const NOT_AGAIN: [&str; 16] = [
-    "bad_crm::answers::",
-    "bad_crm::describe::",
-    "cli::",
-    "cut_off::",
-    "database::",
-    "disk_full::",
-    "error_codes::",
-    "fuzz::",
-    "kill::no_lead_is_lost",
-    "kill::replicas::",
-    "known_people::",
-    "pages::",
-    "replicas::",
-    "sandbox_clients::",
-    "strace::",
-    "tidy::",
-];
+pub const VARIABLE: &str = "LEADRELAY_TEST_STORE";
 
 /// One service's database.
 pub enum TestDatabase {
@@ -116,27 +94,4 @@ fn shown(value: ValueRef<'_>) -> String {
         ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
         ValueRef::Blob(bytes) => str::from_utf8(bytes).map_or_else(|_| hex::encode(bytes), str::to_owned),
     }
-}
-
-/// Runs these tests once more, each service on PostgreSQL.
-#[test]
-fn everything_again_on_postgres() {
-    if !postgres::is_there() {
-        return;
-    }
-    let program = std::env::current_exe().unwrap();
-    let skipped = NOT_AGAIN.iter().flat_map(|name| ["--skip", name]);
-    let run = |more: &[&str]| {
-        let mut again = Command::new(&program);
-        again.args(skipped.clone()).args(more).env(VARIABLE, "postgres").stdin(Stdio::null());
-        let output = again.output().unwrap();
-        let told = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
-    };
-    let (_, listed) = run(&["--list"]);
-    let there = listed.lines().filter(|line| line.ends_with(": test")).count();
-    let (succeeded, told) = run(&[]);
-    let passed = told.lines().filter(|line| line.starts_with("test ") && line.ends_with(" ... ok")).count();
-    println!("on PostgreSQL {passed} of {there} tests passed");
-    assert!(succeeded && passed == there && there > 40, "{passed} of {there} tests passed on PostgreSQL\n{told}");
 }

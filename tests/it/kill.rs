@@ -27,9 +27,11 @@ use run::{Run, times};
 use senders::Sent;
 use service::{LEASE, Service};
 
-/// What a test run without `KILLS` does, one with replicas, whose database is restarted besides, and a long one.
+/// Kills where `KILLS` does not say how many.
 const KILLS: u64 = 10;
+/// The same of replicas, whose database is restarted besides.
 const KILLS_OF_REPLICAS: u64 = 6;
+/// The same where `LONG=1` is set.
 const MANY_KILLS: u64 = 500;
 /// How often a database of its own is restarted in the course of a run.
 const DATABASE_RESTARTS: u64 = 5;

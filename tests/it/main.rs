@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
 
+mod again;
 mod bad_crm;
 mod bad_webhooks;
 mod by_hand;

@@ -45,7 +45,7 @@ impl Case {
             fields: fields.into_iter().map(|field| (field.name.clone(), field)).collect(),
         };
         let schema = Schema { objects: BTreeMap::from([("Lead".into(), object)]) };
-        let written = Written { external_id: Some(&KEY.into()), made: true };
+        let written = Written { external_id: Some(&KEY.into()), made: true, not_without: None };
         compare(&[self.row.clone(), self.name.clone()], &"Lead".into(), written, &schema)
     }
 }
@@ -168,8 +168,24 @@ fn a_required_field_needs_a_row_and_better_a_default() {
 }
 
 #[test]
+fn a_company_without_a_name_is_not_made_and_needs_no_default() {
+    let name = FieldSchema { name: "Name".into(), nillable: false, ..samples::field(CrmFieldKind::Text) };
+    let row = FieldRow { crm: "Name".into(), ..samples::row(FieldType::Text) };
+    let fields = BTreeMap::from([("Name".into(), name)]);
+    let object = ObjectSchema { name: "Lead".into(), createable: true, updateable: true, fields };
+    let schema = Schema { objects: BTreeMap::from([("Lead".into(), object)]) };
+    let told = |not_without| {
+        let written = Written { external_id: None, made: true, not_without };
+        let findings = compare(std::slice::from_ref(&row), &"Lead".into(), written, &schema);
+        findings.iter().any(|finding| finding.remedy == "give its row a `default`")
+    };
+    assert!(told(None));
+    assert!(!told(Some(&"Name".into())));
+}
+
+#[test]
 fn an_object_that_is_not_there_is_one_error() {
-    let written = Written { external_id: Some(&KEY.into()), made: true };
+    let written = Written { external_id: Some(&KEY.into()), made: true, not_without: None };
     let findings = compare(&[], &"Lead".into(), written, &Schema::default());
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].severity, findings[0].subject.as_str()), (Severity::Error, "Lead"));
@@ -206,7 +222,7 @@ fn the_note_may_be_missing_where_leads_are_another_kind_of_record() {
     let fields = [("Email".into(), samples::field(CrmFieldKind::Text))].into();
     let object = ObjectSchema { name: "Lead".into(), createable: true, updateable: true, fields };
     let schema = Schema { objects: BTreeMap::from([("Lead".into(), object)]) };
-    let written = Written { external_id: None, made: false };
+    let written = Written { external_id: None, made: false, not_without: None };
     let findings = compare(std::slice::from_ref(&case.row), &"Lead".into(), written, &schema);
     assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning), "{findings:?}");
 }

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, PgConnection, PgPool};
 use crate::store::{StoreError, StoreResult};
 
 /// Connections for workers and readers; intake has its own beside them.
-const CONNECTIONS: u32 = 16;
+const CONNECTIONS: u32 = 8;
 /// The oldest server that is known to work: 14.0.
 const OLDEST_SERVER: i32 = 140_000;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
