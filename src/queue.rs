@@ -45,6 +45,7 @@ use tracing::{error, warn};
 use self::batch::{Batch, Report};
 use self::destination::{Destination, Rules};
 use self::lease::Lease;
+pub use self::unknown_source::UNKNOWN_SOURCE;
 use crate::clock::SinceBoot;
 use crate::crm::gate::{self, Entry, Permit, WorkClass};
 use crate::crm::{CrmError, MAX_WRITES};

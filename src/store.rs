@@ -96,6 +96,14 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     /// Marks leads dirty: their jobs are owed and due now, dead and held ones included.
     async fn mark_dirty(&self, mark: &DirtyMark) -> StoreResult<u64>;
 
+    /// Leads of these sources whose jobs in a destination are held with this code.
+    async fn held_leads(
+        &self,
+        destination: &DestinationName,
+        code: &str,
+        sources: &[SourceName],
+    ) -> StoreResult<Vec<LeadKey>>;
+
     /// Marks the lead of every unanswered intent dirty once more when it can no longer land, since it may have landed late.
     /// The intent is still loaded until an attempt that looked is settled, and goes then. Answers how many.
     async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64>;
@@ -267,20 +275,23 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     }
 
     /// Leads of these sources of which events came, nothing was folded yet and nothing is owed to this destination (what is held
-    /// or dead is not): since none took them, or only one that could not be reached. Up to `limit`.
+    /// or dead is not): since none took them, or only one that could not be reached. Up to `limit`, after `after` in an order of the
+    /// store's own.
     async fn unfolded_leads(
         &self,
         destination: &DestinationName,
         sources: &[SourceName],
+        after: Option<&LeadKey>,
         limit: u32,
     ) -> StoreResult<Vec<LeadKey>>;
     async fn count_unfolded_leads(&self, destination: &DestinationName, sources: &[SourceName]) -> StoreResult<u64>;
-    /// Up to `limit` leads of these sources that have events from before that time to fold, and owe nothing to anybody: they are
-    /// to be folded before those are pruned.
+    /// Up to `limit` leads of these sources, after `after` in an order of the store's own, that have events from before that
+    /// time to fold, and owe nothing to anybody: they are to be folded before those are pruned.
     async fn old_unfolded_leads(
         &self,
         sources: &[SourceName],
         before: Timestamp,
+        after: Option<&LeadKey>,
         limit: u32,
     ) -> StoreResult<Vec<LeadKey>>;
 
@@ -313,8 +324,9 @@ pub trait Store: EventLog + Shared + RefusedRequests {
     async fn seen_fields(&self, source: &SourceName) -> StoreResult<Vec<String>>;
 
     /// Deletes a small piece of what is older than `before` and no longer needed (not what a job, an open conflict or a
-    /// link's last success needs; nor what a job has to fold). `false`: nothing is left to delete.
-    async fn prune(&self, before: Timestamp) -> StoreResult<bool>;
+    /// link's last success needs; nor what a job has to fold, or with `keep_unfolded` whatever is not folded). `false`:
+    /// nothing is left to delete.
+    async fn prune(&self, before: Timestamp, keep_unfolded: bool) -> StoreResult<bool>;
 
     /// Writes a consistent copy of the database while it runs.
     async fn backup(&self, to: &std::path::Path) -> StoreResult<()>;

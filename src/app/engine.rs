@@ -112,7 +112,12 @@ impl Engine {
         });
         let webhooks = http::public_router(intake, http::BodyLimits::of(config.server.max_body));
         let known = destinations.keys().cloned().collect();
-        let orphans = Orphans { store: Arc::clone(store), clock: clock.clone(), known };
+        let orphans = Orphans {
+            store: Arc::clone(store),
+            clock: clock.clone(),
+            known,
+            sources: config.sources.keys().cloned().collect(),
+        };
         Ok(Self { webhooks, admin: http::admin_router(state), destinations, orphans, stop, workers })
     }
 

@@ -47,8 +47,8 @@ const OWN: &[(&str, Explanation)] = &[
         "unknown_source",
         Explanation {
             meaning: "The lead's source is not in the configuration, or has another name there, so its events cannot be read.",
-            remedy: "Write its section [sources.NAME] again, and reload. The leads are looked at each quarter of an hour, and at \
-                     once by `sync` or by a `resync` of all.",
+            remedy: "Write its section [sources.NAME] again, and reload. The leads are then synced; those that are not \
+                     wanted any more can be excluded.",
         },
     ),
     (

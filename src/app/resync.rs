@@ -96,7 +96,7 @@ impl Resync {
             return Ok("is gone");
         };
         // Of these nothing was folded yet when they were marked. Before the others, lest one be folded once its place is past.
-        let mut unfolded = HashSet::new();
+        let (mut unfolded, mut last_unfolded) = (HashSet::new(), None);
         loop {
             if !is_ours(&*self.store, &self.clock, self.run).await? {
                 return Ok(ELSEWHERE);
@@ -107,11 +107,13 @@ impl Resync {
             let ResyncScope { destination, sources, .. } = &self.scope;
             let mut next = None;
             let mut leads = match position {
-                None if self.scope.is_whole() => self.store.unfolded_leads(destination, sources, STEP).await?,
+                None if self.scope.is_whole() => {
+                    self.store.unfolded_leads(destination, sources, last_unfolded.as_ref(), STEP).await?
+                }
                 _ => Vec::new(),
             };
-            // Once marked they are owed, and not found again.
-            leads.retain(|lead| unfolded.insert(lead.clone()));
+            unfolded.extend(leads.iter().cloned());
+            last_unfolded = leads.last().cloned().or(last_unfolded);
             if leads.is_empty() {
                 leads = self.store.leads_after(&self.scope, position.as_ref(), STEP).await?;
                 next = leads.last().cloned();

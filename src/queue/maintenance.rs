@@ -11,10 +11,10 @@ use super::destination::Destination;
 use super::fold;
 use crate::clock::{Clock, SinceBoot};
 use crate::crm::gate::Gate;
-use crate::domain::ids::{DestinationName, SourceName};
+use crate::domain::ids::{DestinationName, LeadKey, SourceName};
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreError, StoreResult};
-use crate::telemetry::Sparsely;
+use crate::telemetry::{Sparsely, chain};
 
 /// A wall clock that is off by more than this against the time that really passed was set.
 const JUMP: Duration = Duration::from_secs(60);
@@ -56,8 +56,11 @@ struct Done {
     sweep: Instant,
     /// What is older than this is being pruned.
     sweeping: Option<Timestamp>,
-    /// Whether what is pruned was looked through for what is not folded yet.
+    /// Whether what is pruned was looked through for what is not folded yet; else up to which lead.
     folded: bool,
+    folded_up_to: Option<LeadKey>,
+    /// Whether something cannot be folded, and so stays however old it is.
+    keep_unfolded: bool,
     /// When the upkeep was last asked for, and whether it is ours since.
     upkeep: Option<(Instant, bool)>,
     /// Calls as they were saved, by destination and hour.
@@ -88,6 +91,8 @@ impl Maintenance {
             sweep: started,
             sweeping: Some(self.clock.now().before(self.retention)),
             folded: false,
+            folded_up_to: None,
+            keep_unfolded: false,
             upkeep: None,
             calls: HashMap::new(),
             spans: HashMap::new(),
@@ -153,12 +158,12 @@ impl Maintenance {
         if done.sweep.elapsed() >= SWEEP_EVERY {
             done.sweep = Instant::now();
             done.sweeping = Some(self.clock.now().before(self.retention));
-            done.folded = false;
+            (done.folded, done.folded_up_to, done.keep_unfolded) = (false, None, false);
         }
         if let Some(before) = done.sweeping {
             if !done.folded {
-                done.folded = !self.fold_old(before).await?;
-            } else if !self.store.prune(before).await? {
+                done.folded = !self.fold_old(before, done).await?;
+            } else if !self.store.prune(before, done.keep_unfolded).await? {
                 done.sweeping = None;
             }
         }
@@ -167,19 +172,22 @@ impl Maintenance {
 
     /// Folds some of what nobody asked for before it is pruned: of leads that no destination takes, or that a person
     /// excluded. `false`: there is no more.
-    async fn fold_old(&self, before: Timestamp) -> StoreResult<bool> {
+    async fn fold_old(&self, before: Timestamp, done: &mut Done) -> StoreResult<bool> {
         // Each knows every source.
-        let Some(destination) = self.destinations.first() else { return Ok(false) };
+        let Some(destination) = self.destinations.first() else {
+            done.keep_unfolded = true;
+            return Ok(false);
+        };
         let sources: Vec<SourceName> = destination.sources.keys().cloned().collect();
-        let leads = self.store.old_unfolded_leads(&sources, before, FOLD_AT_ONCE).await?;
-        match fold::load_folded(destination, leads, |lead| lead).await {
-            Ok(folded) => Ok(folded.iter().any(|(_, _, work)| !work.unfolded.is_empty())),
-            Err(error @ StoreError::Corrupt { .. }) => {
-                warn!("what no destination asked for is pruned without being folded: {error}");
-                Ok(false)
-            }
-            Err(error) => Err(error),
+        let leads = self.store.old_unfolded_leads(&sources, before, done.folded_up_to.as_ref(), FOLD_AT_ONCE).await?;
+        let Some(last) = leads.last().cloned() else { return Ok(false) };
+        match fold::load_folded(destination, leads.clone(), |lead| lead).await {
+            Ok(_) => {}
+            Err(StoreError::Corrupt { .. }) => done.keep_unfolded |= fold_one_by_one(destination, leads).await?,
+            Err(error) => return Err(error),
         }
+        done.folded_up_to = Some(last);
+        Ok(true)
     }
 
     /// Whether this process is the one that looks after what all share.
@@ -265,6 +273,22 @@ impl Maintenance {
         (done.at, done.wall) = (at, wall);
         Ok(())
     }
+}
+
+/// Folds what can be folded of leads of which one cannot; whether events of some are left.
+async fn fold_one_by_one(destination: &Destination, leads: Vec<LeadKey>) -> StoreResult<bool> {
+    let mut are_left = false;
+    for lead in leads {
+        match fold::load_folded(destination, vec![lead.clone()], |lead| lead).await {
+            Ok(_) => {}
+            Err(error @ StoreError::Corrupt { .. }) => {
+                are_left = true;
+                warn!(source = %lead.source, lead.id = %lead.id, "the old events of lead {lead} cannot be folded, so nothing that is not folded is pruned ({}): put the row back from a backup, or erase the lead (DELETE /admin/v1/leads/{lead})", chain(&error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(are_left)
 }
 
 /// How long a gate stays closed, for a message: a time that is past says that it is being tried, not when it opens.

@@ -1,20 +1,36 @@
 //! Leads whose source is not in the configuration any more, or has another name there.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::warn;
 
 use super::batch::Batch;
+use super::destination::Destination;
 use super::settle::Settling;
 use crate::domain::ids::SourceName;
+use crate::domain::plan::{Action, SyncPlan};
 use crate::store::{ClaimedJob, JobEnd, NewLogRow, Operation, Outcome, Settlement, StoreResult};
 
-const UNKNOWN_SOURCE: &str = "unknown_source";
-/// How soon such a lead is looked at again, since the source may be back; that asks no CRM.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
+/// Under which word such a lead is held.
+pub const UNKNOWN_SOURCE: &str = "unknown_source";
+/// How soon it is looked at again, should nobody have noticed that the source is back.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(86_400);
 
 fn why(source: &SourceName) -> String {
     format!("the configuration has no [sources.{source}]")
+}
+
+/// What is planned for a lead whose source is not configured.
+pub(super) fn held(why: String) -> SyncPlan {
+    SyncPlan::without_record(Action::Hold { code: UNKNOWN_SOURCE, detail: why })
+}
+
+impl Destination {
+    /// Why a lead of this source waits, if the source is not configured.
+    pub(super) fn unknown_source(&self, source: &SourceName) -> Option<String> {
+        (!self.sources.contains_key(source)).then(|| why(source))
+    }
 }
 
 impl Batch {
@@ -23,9 +39,12 @@ impl Batch {
     pub(super) async fn hold_of_unknown_sources(&self, jobs: Vec<ClaimedJob>) -> StoreResult<Vec<ClaimedJob>> {
         let (known, unknown): (Vec<_>, Vec<_>) =
             jobs.into_iter().partition(|job| self.destination.sources.contains_key(&job.lead.source));
-        if let Some(job) = unknown.first() {
-            let (destination, source, leads) = (&self.destination.name, &job.lead.source, unknown.len());
-            warn!(%destination, %source, leads, "{leads} leads wait: {}", why(source));
+        let mut leads_of: BTreeMap<&SourceName, usize> = BTreeMap::new();
+        for job in &unknown {
+            *leads_of.entry(&job.lead.source).or_default() += 1;
+        }
+        for (source, leads) in leads_of {
+            warn!(destination = %self.destination.name, %source, leads, "{leads} leads wait: {}; write its section again and reload, or exclude the leads", why(source));
         }
         let settling = Settling { batch: self, leads: 1, lookup_calls: 0 };
         self.settle(unknown.iter().map(|job| settling.of_unknown_source(job)).collect(), &self.lease).await?;

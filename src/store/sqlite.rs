@@ -131,13 +131,17 @@ pub async fn seen_fields(
     sources: impl Iterator<Item = &SourceName>,
 ) -> StoreResult<BTreeMap<SourceName, Vec<String>>> {
     let readers = readers(path, 1).await?;
-    migrations::must_be_newest(&mut *readers.acquire().await?).await?;
-    let mut seen = BTreeMap::new();
-    for source in sources {
-        seen.insert(source.clone(), leads::seen_fields(&readers, source).await?);
-    }
+    let read = async {
+        migrations::must_be_newest(&mut *readers.acquire().await?).await?;
+        let mut seen = BTreeMap::new();
+        for source in sources {
+            seen.insert(source.clone(), leads::seen_fields(&readers, source).await?);
+        }
+        Ok(seen)
+    };
+    let seen = read.await;
     readers.close().await;
-    Ok(seen)
+    seen
 }
 
 /// How many records of each destination carry, in this field, a key that was formed otherwise; read like the above.
@@ -146,12 +150,16 @@ pub async fn count_keys_formed_otherwise(
     asked: &[(DestinationName, FieldName, String)],
 ) -> StoreResult<Vec<u64>> {
     let readers = readers(path, 1).await?;
-    let mut counts = Vec::with_capacity(asked.len());
-    for (destination, field, form) in asked {
-        counts.push(links::count_keys_formed_otherwise(&readers, destination, field, form).await?);
-    }
+    let count = async {
+        let mut counts = Vec::with_capacity(asked.len());
+        for (destination, field, form) in asked {
+            counts.push(links::count_keys_formed_otherwise(&readers, destination, field, form).await?);
+        }
+        Ok(counts)
+    };
+    let counts = count.await;
     readers.close().await;
-    Ok(counts)
+    counts
 }
 
 impl From<rusqlite::Error> for StoreError {

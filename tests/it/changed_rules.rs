@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use leadrelay::clock::Clock;
-use leadrelay::config::{Company, Config, Mode, Unmapped};
+use leadrelay::config::{Company, Config, Mode, StoreUrl, Unmapped};
 use leadrelay::domain::cel::Expression;
 use leadrelay::domain::ids::SourceName;
 use leadrelay::domain::mapping::{ConflictRule, FieldType, OnInvalid};
 use leadrelay::domain::time::Timestamp;
+use rusqlite::Connection;
 use serde_json::{Value as Json, json};
+use sqlx::AssertSqlSafe;
 
 use crate::companies;
 use crate::harness::{Harness, Stage, event};
+use crate::postgres;
 
 const CREATED: i64 = 1_767_225_600;
 
@@ -287,13 +290,31 @@ async fn leads_of_a_source_that_was_renamed_wait_for_it() {
     harness.until("queue", |queue| queue["items"][0]["held_codes"] == json!({ "unknown_source": 2 })).await;
     let log = harness.admin("sync-log?error=unknown_source").await;
     assert_eq!(log["items"].as_array().unwrap().len(), 2, "{log}");
+    let explained = harness.admin("leads/klozeo/cl_2/explain?destination=salesforce").await;
+    let why = json!("the configuration has no [sources.klozeo]");
+    assert_eq!((&explained["waits"], &explained["api_calls"]), (&why, &json!(0)), "{explained}");
     let harness = harness.restarted(sources("another", "klozeo")).await;
-    resync_all(&harness, "salesforce").await;
+    harness.until("queue", |queue| queue["items"][0]["held_codes"] == json!({})).await;
     harness.settled().await;
     for id in ["cl_1", "cl_2"] {
         assert_eq!(harness.record_of(id).await["fields"]["City"], "Bonn");
     }
     harness.stop().await;
+}
+
+/// Puts a row in for this lead that nobody can read.
+async fn spoil_lead(url: &StoreUrl, id: &str) {
+    let insert = format!(
+        "INSERT INTO leads (source, lead_id, revision, document, deleted, updated_at)
+         SELECT source, lead_id, 1, '[]', false, received_at FROM events WHERE lead_id = '{id}'"
+    );
+    match url {
+        StoreUrl::Sqlite(path) => Connection::open(path).unwrap().execute_batch(&insert).unwrap(),
+        StoreUrl::Postgres(url) => {
+            let mut db = postgres::connect(url.expose()).await;
+            sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut db).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -309,10 +330,16 @@ async fn what_no_destination_takes_is_folded_before_it_is_pruned() {
     let lead = json!({ "id": "cl_1", "name": "Ada cl_1", "email": "cl_1@lovelace.example", "city": "Bonn" });
     harness.send(&event("lead.created", CREATED, &lead)).await;
     harness.send(&event("lead.updated", CREATED + 1, &json!({ "id": "cl_1", "city": "Berlin" }))).await;
+    let odd = json!({ "id": "cl_0", "name": "Ada cl_0" });
+    harness.send(&event("lead.created", CREATED, &odd)).await;
+    let mut url = None;
+    harness.write_configuration(|config| url = Some(config.store.url.clone()));
+    spoil_lead(&url.unwrap(), "cl_0").await;
     harness.advance(Duration::from_secs(100 * 86_400));
     let harness = harness.restarted(|_| {}).await;
-    // Of what was folded the newest event stays.
+    // Of what was folded the newest event stays, and so does what cannot be folded.
     harness.until("events?lead_id=cl_1", |events| events["items"].as_array().unwrap().len() == 1).await;
+    assert_eq!(harness.admin("events?lead_id=cl_0").await["items"].as_array().unwrap().len(), 1);
     let harness = harness.restarted(takes(vec!["klozeo".into()])).await;
     resync_all(&harness, "salesforce").await;
     harness.settled().await;

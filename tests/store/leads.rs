@@ -104,20 +104,23 @@ async fn a_resync_of_all_takes_leads_of_which_nothing_was_folded(fixture: Fixtur
     let unread = NewEvent { lead: None, state: EventState::Quarantined, destinations: Vec::new(), ..event("", "1") };
     fixture.accept(unread).await;
     let (crm, sources) = ("crm".into(), ["klozeo".into()]);
-    let found = async |limit: u32| {
-        let mut found = fixture.store.unfolded_leads(&crm, &sources, limit).await.unwrap();
-        found.sort();
-        found
+    let after = async |after: Option<LeadKey>, limit: u32| {
+        fixture.store.unfolded_leads(&crm, &sources, after.as_ref(), limit).await.unwrap()
     };
+    let found = async |limit: u32| after(None, limit).await;
     assert_eq!(found(9).await, [key("bob"), key("cy")]);
-    assert_eq!(found(1).await.len(), 1);
+    assert_eq!(found(1).await, [key("bob")]);
+    assert_eq!(after(Some(key("bob")), 1).await, [key("cy")]);
+    assert_eq!(after(Some(key("cy")), 1).await, []);
     let scope = ResyncScope::of("crm".into(), sources.to_vec());
     assert_eq!(fixture.store.count_resync(&scope).await.unwrap(), 2);
     let some = ResyncScope { q: text("b"), ..scope.clone() };
     assert_eq!(fixture.store.count_resync(&some).await.unwrap(), 0, "nobody knows its name yet");
-    let old = async |before: i64| fixture.store.old_unfolded_leads(&sources, secs(before), 9).await.unwrap();
+    let old = async |before: i64| fixture.store.old_unfolded_leads(&sources, secs(before), None, 9).await.unwrap();
     assert_eq!(old(11).await, [key("bob")], "what is owed is folded by whoever pays");
     assert_eq!(old(10).await, []);
+    let past = fixture.store.old_unfolded_leads(&sources, secs(11), Some(&key("bob")), 9).await.unwrap();
+    assert_eq!(past, []);
     assert_eq!(fixture.store.save_leads(&[folded(&fixture.work("bob").await)]).await.unwrap(), [true]);
     assert_eq!(found(9).await, [key("cy")]);
     assert_eq!(old(11).await, []);

@@ -28,11 +28,13 @@ async fn pruning_keeps_what_a_job_has_to_fold_the_newest_folded_event_and_a_link
     insert_job(&fixture, "cl_9", "owed", None, None).await;
     insert_link(&fixture, "cl_1", "00Q1", true).await;
     let mut steps = 0;
-    while fixture.store.prune(micros(5000)).await.unwrap() {
-        steps += 1;
-        assert!(steps < 50, "pruning does not end");
+    for (keep_unfolded, left) in [(true, vec![2, 3, 5, 6]), (false, vec![2, 3, 5])] {
+        while fixture.store.prune(micros(5000), keep_unfolded).await.unwrap() {
+            steps += 1;
+            assert!(steps < 50, "pruning does not end");
+        }
+        assert_eq!(fixture.numbers("SELECT id FROM events ORDER BY id").await, left);
     }
-    assert_eq!(fixture.numbers("SELECT id FROM events ORDER BY id").await, [2, 3, 5]);
     assert_eq!(fixture.numbers("SELECT event_id FROM bodies ORDER BY event_id").await, [2, 3, 5]);
     assert_eq!(fixture.numbers("SELECT id FROM sync_log ORDER BY id").await, [1]);
 }
@@ -41,7 +43,7 @@ async fn pruning_keeps_what_a_job_has_to_fold_the_newest_folded_event_and_a_link
 async fn prune_this_month(store: &dyn Store, meanwhile: impl AsyncFn(usize)) {
     let later = now(store).await.after(Duration::from_secs(400 * 86_400));
     let mut steps = 0;
-    while store.prune(later).await.unwrap() {
+    while store.prune(later, false).await.unwrap() {
         steps += 1;
         assert!(steps < 100, "pruning does not end");
         meanwhile(steps).await;

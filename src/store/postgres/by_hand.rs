@@ -9,7 +9,7 @@ use super::append::append_decided;
 use super::dirty::{self, Why};
 use super::people::append_audit;
 use super::rows::cannot_be;
-use super::settle::heirs::{Parting, find_deleted_owner, find_heir, hand_over, unlink};
+use super::settle::heirs::{Besides, Parting, find_deleted_owner, find_heir, hand_over, unlink};
 use super::settle::links::{NewLink, insert_all};
 use super::time::Time;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
@@ -37,35 +37,34 @@ pub(super) async fn order_link(store: &PostgresStore, order: &LinkOrder) -> Stor
     if cannot_be(order.lead.id.as_str()) || order.record.as_ref().is_some_and(|record| cannot_be(record.id.as_str())) {
         return Ok(Ordered::NotLinked);
     }
-    let mut heir: Option<LeadKey> = None;
+    let mut besides: Option<Besides> = None;
     for _ in 0..HEIRS {
         let mut tx = store.pool.begin().await?;
         // The jobs first, in key order, as settling locks them.
-        let owed: Vec<LeadKey> =
-            heir.iter().cloned().chain([order.lead.clone()]).collect::<BTreeSet<_>>().into_iter().collect();
-        dirty::touch_many(&mut tx, &order.destination, &owed, Class::Live, order.now, Why::Forced).await?;
-        let (ordered, found) = change(&mut tx, order, heir.as_ref()).await?;
+        let owed = besides.iter().map(|(lead, why)| (lead, *why)).chain([(&order.lead, Why::Forced)]).collect();
+        dirty::touch_each(&mut tx, &order.destination, owed, order.now).await?;
+        let (ordered, found) = change(&mut tx, order, besides.as_ref()).await?;
         if ordered != Ordered::Done {
             tx.rollback().await?;
             return Ok(ordered);
         }
-        if found == heir {
+        if found == besides {
             tx.commit().await?;
             store.wake_workers();
             return Ok(ordered);
         }
         tx.rollback().await?;
-        heir = found;
+        besides = found;
     }
     Err(StoreError::Unavailable("the heirs of a record keep changing".to_owned()))
 }
 
-/// Carries the order out; answers who inherits. If that is not `expected`, the transaction has to be taken back.
+/// Carries the order out; answers who is owed besides. If that is not `expected`, the transaction has to be taken back.
 async fn change(
     db: &mut PgConnection,
     order: &LinkOrder,
-    expected: Option<&LeadKey>,
-) -> StoreResult<(Ordered, Option<LeadKey>)> {
+    expected: Option<&Besides>,
+) -> StoreResult<(Ordered, Option<Besides>)> {
     let LinkOrder { destination, lead, now, .. } = order;
     let known = find(db, destination, lead).await?;
     if order.revision.is_some_and(|seen| known.as_ref().map(|known| known.revision) != Some(seen)) {
@@ -73,11 +72,11 @@ async fn change(
     }
     let parting = Parting { destination, lead, now: *now };
     let mut log = order.log.clone();
-    let mut heir = None;
+    let mut besides = None;
     match (&order.record, known) {
         (None, None) => return Ok((Ordered::NotLinked, None)),
         (None, Some(known)) => {
-            heir = let_go(db, &parting, &known, expected, &mut log).await?;
+            besides = let_go(db, &parting, &known, expected, &mut log).await?;
             keep_apart(db, order, &known.record).await?;
         }
         (Some(record), Some(known)) if known.owner && known.record == *record => {}
@@ -86,7 +85,7 @@ async fn change(
                 return Ok((Ordered::OwnedBy(owner), None));
             }
             if let Some(known) = known {
-                heir = let_go(db, &parting, &known, expected, &mut log).await?;
+                besides = let_go(db, &parting, &known, expected, &mut log).await?;
             }
             let link = Link::to(record.clone(), MatchedBy::Link);
             let new = NewLink { destination, lead, link: &link, now: *now };
@@ -102,7 +101,7 @@ async fn change(
     set_lane(db, destination, lead).await?;
     append_all(db, &log).await?;
     append_audit(db, &AuditEntry::of_link(order)).await?;
-    Ok((Ordered::Done, heir))
+    Ok((Ordered::Done, besides))
 }
 
 pub(super) async fn append_all(db: &mut PgConnection, log: &[NewLogRow]) -> StoreResult<()> {
@@ -133,15 +132,18 @@ async fn let_go(
     db: &mut PgConnection,
     parting: &Parting<'_>,
     known: &Known,
-    expected: Option<&LeadKey>,
+    expected: Option<&Besides>,
     log: &mut Vec<NewLogRow>,
-) -> StoreResult<Option<LeadKey>> {
+) -> StoreResult<Option<Besides>> {
     unlink(db, parting.destination, parting.lead).await?;
     if !known.owner {
-        return find_deleted_owner(db, parting.destination, &known.record).await;
+        let owner = find_deleted_owner(db, parting.destination, &known.record).await?;
+        return Ok(owner.map(|owner| (owner, Why::Asked)));
     }
-    let heir = find_heir(db, parting.destination, &known.record).await?;
-    if let Some(heir) = heir.as_ref().filter(|heir| Some(*heir) == expected) {
+    let heir = find_heir(db, parting.destination, &known.record).await?.map(|heir| (heir, Why::News));
+    if let Some(besides @ (heir, _)) = &heir
+        && expected == Some(besides)
+    {
         log.push(hand_over(db, parting, known.record.clone(), heir).await?);
     }
     Ok(heir)
@@ -263,7 +265,7 @@ pub(super) async fn set_excluded(store: &PostgresStore, exclusion: &Exclusion) -
     if cannot_be(exclusion.lead.id.as_str()) {
         return Ok(false);
     }
-    let mut heirs: BTreeMap<DestinationName, LeadKey> = BTreeMap::new();
+    let mut besides: BTreeMap<DestinationName, Besides> = BTreeMap::new();
     for _ in 0..HEIRS {
         let mut tx = store.pool.begin().await?;
         // The lead before the jobs, as replaying takes them.
@@ -273,18 +275,18 @@ pub(super) async fn set_excluded(store: &PostgresStore, exclusion: &Exclusion) -
         }
         append_audit(&mut tx, &AuditEntry::of_exclusion(exclusion)).await?;
         let found = if exclusion.excluded {
-            leave(&mut tx, exclusion, &heirs).await?
+            leave(&mut tx, exclusion, &besides).await?
         } else {
             owe(&mut tx, exclusion).await?;
             BTreeMap::new()
         };
-        if found == heirs {
+        if found == besides {
             tx.commit().await?;
             store.wake_workers();
             return Ok(true);
         }
         tx.rollback().await?;
-        heirs = found;
+        besides = found;
     }
     Err(StoreError::Unavailable("the heirs of a record keep changing".to_owned()))
 }
@@ -325,37 +327,38 @@ async fn owe(db: &mut PgConnection, exclusion: &Exclusion) -> StoreResult<()> {
     Ok(())
 }
 
-/// Drops what an excluded lead owes and hands on what it owned; answers who inherits. Without an heir it keeps its record
-/// until another lead takes it. What is in hand is looked at once more, and dropped then.
+/// Drops what an excluded lead owes and hands on what it owned; answers who is owed besides. Without an heir it keeps its
+/// record until another lead takes it. What is in hand is looked at once more, and dropped then.
 async fn leave(
     db: &mut PgConnection,
     exclusion: &Exclusion,
-    expected: &BTreeMap<DestinationName, LeadKey>,
-) -> StoreResult<BTreeMap<DestinationName, LeadKey>> {
+    expected: &BTreeMap<DestinationName, Besides>,
+) -> StoreResult<BTreeMap<DestinationName, Besides>> {
     let (lead, now) = (&exclusion.lead, exclusion.now);
     let names: Vec<String> = sqlx::query_scalar(DESTINATIONS).fetch_all(&mut *db).await?;
     let names: BTreeSet<DestinationName> = names.into_iter().map(DestinationName::new).collect();
     for destination in &names {
-        let heir = expected.get(destination);
-        let owed: BTreeSet<LeadKey> = heir.into_iter().chain([lead]).cloned().collect();
-        dirty::touch_many(db, destination, &Vec::from_iter(owed), Class::Live, now, Why::News).await?;
+        let besides = expected.get(destination).map(|(lead, why)| (lead, *why));
+        let owed = besides.into_iter().chain([(lead, Why::News)]).collect();
+        dirty::touch_each(db, destination, owed, now).await?;
     }
-    let (mut heirs, mut log) = (BTreeMap::new(), Vec::new());
+    let (mut besides, mut log) = (BTreeMap::new(), Vec::new());
     for destination in &names {
         let parting = Parting { destination, lead, now };
         let known = find(db, destination, lead).await?;
         if let Some(known) = known.as_ref().filter(|known| !known.owner) {
             let owner = find_deleted_owner(db, destination, &known.record).await?;
-            heirs.extend(owner.map(|owner| (destination.clone(), owner)));
+            besides.extend(owner.map(|owner| (destination.clone(), (owner, Why::Asked))));
         }
         if let Some(known) = known.filter(|known| known.owner) {
             match find_heir(db, destination, &known.record).await? {
                 Some(heir) => {
+                    let heir = (heir, Why::News);
                     if expected.get(destination) == Some(&heir) {
                         unlink(db, destination, lead).await?;
-                        log.push(hand_over(db, &parting, known.record, &heir).await?);
+                        log.push(hand_over(db, &parting, known.record, &heir.0).await?);
                     }
-                    heirs.insert(destination.clone(), heir);
+                    besides.insert(destination.clone(), heir);
                 }
                 // Whoever planned with it as it was plans again.
                 None => {
@@ -379,5 +382,5 @@ async fn leave(
     }
     close_conflicts(db, None, lead, now, EXCLUDED).await?;
     append_all(db, &log).await?;
-    Ok(heirs)
+    Ok(besides)
 }

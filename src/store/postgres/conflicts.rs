@@ -110,9 +110,7 @@ async fn close(store: &PostgresStore, seen: &ConflictRow, answer: &Answer) -> St
     // The jobs before the conflict, as settling locks them, and in key order.
     let asker = [(&seen.lead, Why::Forced)];
     let owed: BTreeMap<&LeadKey, Why> = owner.iter().map(|owner| (owner, Why::Asked)).chain(asker).collect();
-    for (lead, why) in owed {
-        dirty::touch(&mut tx, &seen.destination, lead, Class::Live, answer.now, why).await?;
-    }
+    dirty::touch_each(&mut tx, &seen.destination, owed, answer.now).await?;
     let closed = sqlx::query(
         "UPDATE conflicts
             SET state = 'resolved', revision = revision + 1, answer = $3::json, updated_at = $4, closed_at = $4

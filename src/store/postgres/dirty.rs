@@ -66,6 +66,19 @@ pub(super) async fn touch_many(
     upsert(db, destination, &leads, class, now, why).await
 }
 
+/// Does [`touch`] to leads of one destination, each for a reason of its own; in key order, as settling locks them.
+pub(super) async fn touch_each(
+    db: &mut PgConnection,
+    destination: &DestinationName,
+    leads: BTreeMap<&LeadKey, Why>,
+    now: Timestamp,
+) -> StoreResult<()> {
+    for (lead, why) in leads {
+        touch(db, destination, lead, Class::Live, now, why).await?;
+    }
+    Ok(())
+}
+
 async fn upsert(
     db: &mut PgConnection,
     destination: &DestinationName,

@@ -7,11 +7,10 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::by_hand::{DESTINATIONS, HEIRS, append_all};
 use super::dirty::{self, Why};
 use super::rows::cannot_be;
-use super::settle::heirs::{Parting, find_deleted_owner, find_heir, hand_over};
+use super::settle::heirs::{Besides, Parting, find_deleted_owner, find_heir, hand_over};
 use super::time::Time;
 use super::{PostgresStore, refused, runs};
 use crate::domain::ids::{DestinationName, LeadId, LeadKey, RecordRef};
-use crate::domain::job::Class;
 use crate::store::erased::{ERASED, ErasureKey, Telling, alias, renamed, without_data, without_owner};
 use crate::store::requests::IntakeRequest;
 use crate::store::{Erased, Erasure, EventState, StoreError, StoreResult};
@@ -19,7 +18,7 @@ use crate::store::{Erased, Erasure, EventState, StoreError, StoreResult};
 /// How many bodies that nobody could read are looked through at once.
 const BODIES: i64 = 200;
 
-type Heirs = BTreeMap<DestinationName, LeadKey>;
+type Heirs = BTreeMap<DestinationName, Besides>;
 
 pub(super) async fn erase(store: &PostgresStore, erasure: &Erasure) -> StoreResult<Option<Erased>> {
     if cannot_be(erasure.lead.id.as_str()) {
@@ -247,8 +246,9 @@ async fn part(db: &mut PgConnection, erasure: &Erasure, new: &LeadKey, expected:
     let names: Vec<String> = sqlx::query_scalar(DESTINATIONS).fetch_all(&mut *db).await?;
     let names: BTreeSet<DestinationName> = names.into_iter().map(DestinationName::new).collect();
     for destination in &names {
-        let owed: BTreeSet<LeadKey> = expected.get(destination).into_iter().chain([lead]).cloned().collect();
-        dirty::touch_many(db, destination, &Vec::from_iter(owed), Class::Live, now, Why::News).await?;
+        let besides = expected.get(destination).map(|(lead, why)| (lead, *why));
+        let owed = besides.into_iter().chain([(lead, Why::News)]).collect();
+        dirty::touch_each(db, destination, owed, now).await?;
     }
     let (mut heirs, mut log, mut records) = (Heirs::new(), Vec::new(), Vec::new());
     for destination in &names {
@@ -266,16 +266,17 @@ async fn part(db: &mut PgConnection, erasure: &Erasure, new: &LeadKey, expected:
         records.push(id);
         if !owner {
             let owner = find_deleted_owner(db, destination, &record).await?;
-            heirs.extend(owner.map(|owner| (destination.clone(), owner)));
+            heirs.extend(owner.map(|owner| (destination.clone(), (owner, Why::Asked))));
             continue;
         }
         let Some(heir) = find_heir(db, destination, &record).await? else {
             leave_to_whoever_it_is(db, destination, &record).await?;
             continue;
         };
+        let heir = (heir, Why::News);
         if expected.get(destination) == Some(&heir) {
             let parting = Parting { destination, lead: new, now };
-            log.push(hand_over(db, &parting, record, &heir).await?);
+            log.push(hand_over(db, &parting, record, &heir.0).await?);
         }
         heirs.insert(destination.clone(), heir);
     }

@@ -27,7 +27,7 @@ const BY_INDEX: &str =
 
 /// Looks at one piece of what is older than `before` and deletes what nothing needs. `false`: all was looked at, and the
 /// next call begins anew; or another process is at it.
-pub(super) async fn prune(store: &PostgresStore, before: Timestamp) -> StoreResult<bool> {
+pub(super) async fn prune(store: &PostgresStore, before: Timestamp, keep_unfolded: bool) -> StoreResult<bool> {
     let mut db = store.pool.begin().await?;
     let mine: bool =
         sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(PRUNING).fetch_one(&mut *db).await?;
@@ -35,7 +35,7 @@ pub(super) async fn prune(store: &PostgresStore, before: Timestamp) -> StoreResu
         return Ok(false);
     }
     sqlx::raw_sql(BY_INDEX).execute(&mut *db).await?;
-    match step(&mut db, before).await {
+    match step(&mut db, before, keep_unfolded).await {
         Ok(more) => {
             db.commit().await?;
             Ok(more)
@@ -48,7 +48,7 @@ pub(super) async fn prune(store: &PostgresStore, before: Timestamp) -> StoreResu
     }
 }
 
-async fn step(db: &mut PgConnection, before: Timestamp) -> sqlx::Result<bool> {
+async fn step(db: &mut PgConnection, before: Timestamp, keep_unfolded: bool) -> sqlx::Result<bool> {
     if sweeps::begin_round(db).await? {
         let now: Time = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut *db).await?;
         if let Err(error) = partitions::make_ahead(db, now.0).await {
@@ -56,11 +56,11 @@ async fn step(db: &mut PgConnection, before: Timestamp) -> sqlx::Result<bool> {
         }
         return Ok(true);
     }
-    if sweeps::delete_piece(db, before).await? || sweeps::sweep_piece(db, before).await? {
+    if sweeps::delete_piece(db, before).await? || sweeps::sweep_piece(db, before, keep_unfolded).await? {
         return Ok(true);
     }
     for monthly in &MONTHLY {
-        if months::step(db, monthly, before).await? {
+        if months::step(db, monthly, before, keep_unfolded).await? {
             return Ok(true);
         }
     }
@@ -68,30 +68,32 @@ async fn step(db: &mut PgConnection, before: Timestamp) -> sqlx::Result<bool> {
     Ok(false)
 }
 
+/// Of an event that nobody folded yet: a job has to.
+const TO_FOLD: &str = "EXISTS (SELECT 1 FROM jobs j WHERE j.source = e.source AND j.lead_id = e.lead_id OFFSET 0)";
+
 /// Which rows `e` of a table have to stay however old they are. `OFFSET 0` keeps each question one look into an index: else
 /// the server might read the whole other table to answer it for a piece.
-fn needed(monthly: &Monthly) -> &'static str {
+fn needed(monthly: &Monthly, keep_unfolded: bool) -> String {
+    let stored = if keep_unfolded { "true" } else { TO_FOLD };
     match monthly.table {
         // What a job still has to fold, and the newest folded event of every lead that is known, from which it can be told
         // what the lead system said last.
-        "events" => {
-            "((e.state = 'stored' AND EXISTS (
-                   SELECT 1 FROM jobs j WHERE j.source = e.source AND j.lead_id = e.lead_id OFFSET 0))
+        "events" => format!(
+            "((e.state = 'stored' AND {stored})
               OR (e.state = 'folded' AND EXISTS (
                       SELECT 1 FROM leads l WHERE l.source = e.source AND l.lead_id = e.lead_id OFFSET 0)
                   AND NOT EXISTS (
                       SELECT 1 FROM events n WHERE n.source = e.source AND n.lead_id = e.lead_id AND n.id > e.id
                          AND n.state = 'folded' OFFSET 0)))"
-        }
+        ),
         // The last success of a link.
-        _ => {
-            "(e.outcome = 'ok' AND EXISTS (
+        _ => "(e.outcome = 'ok' AND EXISTS (
                   SELECT 1 FROM links l WHERE l.destination = e.destination AND l.source = e.source
                      AND l.lead_id = e.lead_id OFFSET 0)
               AND NOT EXISTS (
                   SELECT 1 FROM sync_log n WHERE n.lead_id = e.lead_id AND n.id > e.id AND n.source = e.source
                      AND n.destination = e.destination AND n.outcome = 'ok' OFFSET 0))"
-        }
+            .to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Tables in which old rows may have to stay are walked through in pieces, and how far the walk came is stored: a piece
 //! never costs more than its own rows, however many had to stay before it.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::SqliteStore;
 use crate::domain::time::Timestamp;
@@ -18,7 +18,7 @@ struct Sweep {
     name: &'static str,
     /// ID and time of the piece after `?1`, at most `?2` rows.
     piece: &'static str,
-    /// Deletes what is not needed of the IDs after `?1` up to `?2`, if it is older than `?3`.
+    /// Deletes what is not needed of the IDs after `?1` up to `?2`, if it is older than `?3`; `?4`: not what is unfolded.
     delete: &'static str,
     /// What goes with the rows: the same range, whatever row is no longer there.
     with_it: &'static [&'static str],
@@ -32,7 +32,7 @@ const SWEEPS: [Sweep; 3] = [
         // it can be told what the lead system said last.
         delete: "DELETE FROM events WHERE id > ?1 AND id <= ?2 AND received_at < ?3
                     AND NOT (state = 'stored'
-                        AND EXISTS (SELECT 1 FROM jobs j WHERE j.source = events.source AND j.lead_id = events.lead_id))
+                        AND (?4 OR EXISTS (SELECT 1 FROM jobs j WHERE j.source = events.source AND j.lead_id = events.lead_id)))
                     AND NOT (state = 'folded'
                         AND EXISTS (SELECT 1 FROM leads l WHERE l.source = events.source AND l.lead_id = events.lead_id)
                         AND NOT EXISTS (SELECT 1 FROM events n WHERE n.source = events.source AND n.lead_id = events.lead_id
@@ -84,18 +84,18 @@ const DELETES: [&str; 5] = [
 
 /// Looks at one piece of what is older than `before` and deletes what nothing needs. `false`: all was looked at, and the
 /// next call begins anew.
-pub(super) async fn prune(store: &SqliteStore, before: Timestamp) -> StoreResult<bool> {
-    store.writer.run(move |db| Ok(step(db, before)?)).await
+pub(super) async fn prune(store: &SqliteStore, before: Timestamp, keep_unfolded: bool) -> StoreResult<bool> {
+    store.writer.run(move |db| Ok(step(db, before, keep_unfolded)?)).await
 }
 
-fn step(db: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
+fn step(db: &Connection, before: Timestamp, keep_unfolded: bool) -> rusqlite::Result<bool> {
     for sql in DELETES {
         if db.prepare_cached(sql)?.execute(params![before.as_micros(), PIECE])? > 0 {
             return Ok(true);
         }
     }
     for sweep in &SWEEPS {
-        if sweep_piece(db, sweep, before)? {
+        if sweep_piece(db, sweep, before, keep_unfolded)? {
             return Ok(true);
         }
     }
@@ -104,7 +104,7 @@ fn step(db: &Connection, before: Timestamp) -> rusqlite::Result<bool> {
 }
 
 /// `false`: what comes next in this table is not old.
-fn sweep_piece(db: &Connection, sweep: &Sweep, before: Timestamp) -> rusqlite::Result<bool> {
+fn sweep_piece(db: &Connection, sweep: &Sweep, before: Timestamp, keep_unfolded: bool) -> rusqlite::Result<bool> {
     let position: i64 = db
         .prepare_cached("SELECT position FROM sweeps WHERE name = ?")?
         .query_row([sweep.name], |row| row.get(0))
@@ -118,7 +118,10 @@ fn sweep_piece(db: &Connection, sweep: &Sweep, before: Timestamp) -> rusqlite::R
     if piece.iter().all(|(_, at)| *at >= before.as_micros()) {
         return Ok(false);
     }
-    db.prepare_cached(sweep.delete)?.execute([position, *last, before.as_micros()])?;
+    let mut delete = db.prepare_cached(sweep.delete)?;
+    let values = [position, *last, before.as_micros(), keep_unfolded.into()];
+    let taken = delete.parameter_count();
+    delete.execute(params_from_iter(&values[..taken]))?;
     for sql in sweep.with_it {
         db.prepare_cached(sql)?.execute([position, *last])?;
     }

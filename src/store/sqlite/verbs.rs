@@ -68,6 +68,15 @@ impl Store for SqliteStore {
         dirty::mark(self, mark).await
     }
 
+    async fn held_leads(
+        &self,
+        destination: &DestinationName,
+        code: &str,
+        sources: &[SourceName],
+    ) -> StoreResult<Vec<LeadKey>> {
+        unfolded::held(self, destination, code, sources).await
+    }
+
     async fn close_late_intents(&self, now: Timestamp) -> StoreResult<u64> {
         recover::close_late(self, now).await
     }
@@ -290,9 +299,10 @@ impl Store for SqliteStore {
         &self,
         destination: &DestinationName,
         sources: &[SourceName],
+        after: Option<&LeadKey>,
         limit: u32,
     ) -> StoreResult<Vec<LeadKey>> {
-        unfolded::list(self, destination, sources, limit).await
+        unfolded::list(self, destination, sources, after, limit).await
     }
 
     async fn count_unfolded_leads(&self, destination: &DestinationName, sources: &[SourceName]) -> StoreResult<u64> {
@@ -303,9 +313,10 @@ impl Store for SqliteStore {
         &self,
         sources: &[SourceName],
         before: Timestamp,
+        after: Option<&LeadKey>,
         limit: u32,
     ) -> StoreResult<Vec<LeadKey>> {
-        unfolded::list_old(self, sources, before, limit).await
+        unfolded::list_old(self, sources, before, after, limit).await
     }
 
     async fn people_after(&self, same: Same, after: &PersonPlace, limit: u32) -> StoreResult<People> {
@@ -356,8 +367,8 @@ impl Store for SqliteStore {
         leads::seen_fields(&self.readers, source).await
     }
 
-    async fn prune(&self, before: Timestamp) -> StoreResult<bool> {
-        prune::prune(self, before).await
+    async fn prune(&self, before: Timestamp, keep_unfolded: bool) -> StoreResult<bool> {
+        prune::prune(self, before, keep_unfolded).await
     }
 
     async fn backup(&self, to: &Path) -> StoreResult<()> {

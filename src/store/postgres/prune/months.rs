@@ -21,19 +21,26 @@ struct Tables<'m> {
     with_it: String,
     kept: String,
     with_kept: String,
+    /// Which of its rows `e` have to stay.
+    needed: String,
 }
 
 /// One step with the oldest month that is over and old. `false`: there is none, and nothing is left to tidy.
-pub(super) async fn step(db: &mut PgConnection, monthly: &Monthly, before: Timestamp) -> sqlx::Result<bool> {
+pub(super) async fn step(
+    db: &mut PgConnection,
+    monthly: &Monthly,
+    before: Timestamp,
+    keep_unfolded: bool,
+) -> sqlx::Result<bool> {
     let names = partitions(db, monthly.table).await?;
     let this = Month::of(before);
     let old = names.iter().filter_map(|name| Month::of_partition(name, monthly.table)).filter(|month| *month < this);
     if let Some(month) = old.min() {
-        return Tables::new(monthly, month).prune(db).await;
+        return Tables::new(monthly, month, keep_unfolded).prune(db).await;
     }
     let kept = format!("{}_kept", monthly.table);
     for month in names.iter().filter_map(|name| Month::of_partition(name, &kept)) {
-        let tables = Tables::new(monthly, month);
+        let tables = Tables::new(monthly, month, keep_unfolded);
         if tables.kept_is_little(db).await? {
             tables.move_to_rest(db).await?;
             return Ok(true);
@@ -43,11 +50,12 @@ pub(super) async fn step(db: &mut PgConnection, monthly: &Monthly, before: Times
 }
 
 impl<'m> Tables<'m> {
-    fn new(monthly: &'m Monthly, month: Month) -> Self {
+    fn new(monthly: &'m Monthly, month: Month, keep_unfolded: bool) -> Self {
         let kept = |table: &str| month.partition(&format!("{table}_kept"));
         Self {
             monthly,
             month,
+            needed: needed(monthly, keep_unfolded),
             table: month.partition(monthly.table),
             with_it: month.partition(monthly.with_it),
             kept: kept(monthly.table),
@@ -94,8 +102,8 @@ impl<'m> Tables<'m> {
 
     /// Copies what is needed of the next rows, and answers the last of them.
     async fn copy_piece(&self, db: &mut PgConnection, position: i64) -> sqlx::Result<Option<i64>> {
-        let Self { monthly, table, with_it, kept, with_kept, .. } = self;
-        let (needed, of) = (needed(monthly), monthly.of);
+        let Self { monthly, needed, table, with_it, kept, with_kept, .. } = self;
+        let of = monthly.of;
         let copy = format!(
             "WITH piece AS MATERIALIZED (SELECT * FROM {table} WHERE id > $1 ORDER BY id LIMIT $2),
                   kept AS (INSERT INTO {kept} SELECT e.* FROM piece e WHERE {needed}
@@ -141,8 +149,8 @@ impl<'m> Tables<'m> {
     /// Copies anew what changed since it was looked at, and what a job that came since has to fold. A change is noted by
     /// the transaction that makes it: what is not seen yet is seen the next time.
     async fn catch_up(&self, db: &mut PgConnection) -> sqlx::Result<()> {
-        let Self { monthly, table, with_it, kept, with_kept, .. } = self;
-        let (needed, of) = (needed(monthly), monthly.of);
+        let Self { monthly, needed, table, with_it, kept, with_kept, .. } = self;
+        let of = monthly.of;
         let changed: Vec<i64> =
             sqlx::query_scalar("DELETE FROM pruning_changes RETURNING event_id").fetch_all(&mut *db).await?;
         for sql in [

@@ -98,8 +98,8 @@ pub(super) async fn delete_piece(db: &mut PgConnection, before: Timestamp) -> sq
 }
 
 /// Goes on with the first table in which something old is left to look at.
-pub(super) async fn sweep_piece(db: &mut PgConnection, before: Timestamp) -> sqlx::Result<bool> {
-    for sweep in sweeps(db).await? {
+pub(super) async fn sweep_piece(db: &mut PgConnection, before: Timestamp, keep_unfolded: bool) -> sqlx::Result<bool> {
+    for sweep in sweeps(db, keep_unfolded).await? {
         if sweep.piece(db, before).await? {
             return Ok(true);
         }
@@ -108,7 +108,7 @@ pub(super) async fn sweep_piece(db: &mut PgConnection, before: Timestamp) -> sql
 }
 
 /// Conflicts, what is in no month's partition, and what stayed of months.
-async fn sweeps(db: &mut PgConnection) -> sqlx::Result<Vec<Sweep>> {
+async fn sweeps(db: &mut PgConnection, keep_unfolded: bool) -> sqlx::Result<Vec<Sweep>> {
     let mut sweeps = vec![Sweep {
         name: "conflicts".to_owned(),
         time: "opened_at",
@@ -136,7 +136,7 @@ async fn sweeps(db: &mut PgConnection) -> sqlx::Result<Vec<Sweep>> {
                 name,
                 time,
                 old: format!("e.{time} < $3"),
-                needed: needed(monthly).to_owned(),
+                needed: needed(monthly, keep_unfolded),
                 with_it: Some(format!(
                     "DELETE FROM {with_it} b WHERE b.{of} > $1 AND b.{of} <= $2
                         AND NOT EXISTS (SELECT 1 FROM {table} e WHERE e.id = b.{of} AND e.{time} = b.{time} OFFSET 0)"

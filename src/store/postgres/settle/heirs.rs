@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use crate::domain::ids::{DestinationName, LeadKey, RecordRef};
 use crate::domain::plan::ConflictKind;
 use crate::domain::time::Timestamp;
+use crate::store::postgres::dirty::Why;
 use crate::store::postgres::time::Time;
 use crate::store::{NewLogRow, Operation, Outcome, StoreResult};
 
@@ -14,6 +15,9 @@ pub(in crate::store::postgres) struct Parting<'a> {
     pub lead: &'a LeadKey,
     pub now: Timestamp,
 }
+
+/// Who is owed besides a lead that parts from its record, and why: its heir, or its deleted owner.
+pub(in crate::store::postgres) type Besides = (LeadKey, Why);
 
 /// The oldest living sharer of a record, of those who are surely that person.
 pub(in crate::store::postgres) async fn find_heir(
