@@ -6,7 +6,7 @@ mod names;
 mod same;
 
 pub use choices::{Choice, Choices, Places, controlling_text};
-pub use names::{folded_name, is_accent, names_contradict, names_differ, spellings_of_name};
+pub use names::{folded_name, is_accent, known_name, names_contradict, names_differ, spellings_of_name};
 pub use same::same_value;
 
 use std::collections::{BTreeMap, BTreeSet};

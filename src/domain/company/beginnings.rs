@@ -71,8 +71,8 @@ fn core(name: &str) -> String {
     words[first..last.max(first)].join(" ").trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
 }
 
-/// With an accent where one may be left out: on vowels, on the first letter, and on consonants: on any where the whole name has
-/// enough letters that bear none, else on one.
+/// Spellings with an accent where the lead may have left one out: on the first letter; on vowels; on all consonants that bear
+/// accents if enough letters stay fixed, else on one at a time.
 fn with_accents(begin: &str, core: &str) -> Vec<String> {
     let on_vowels = with_accents_on_vowels(begin);
     let mut letters = on_vowels.chars();

@@ -29,7 +29,7 @@ pub(super) const LEGAL_FORMS: &[&str] = &[
     // Poland, Czechia, Slovakia, Hungary, Romania, Bulgaria, Slovenia, Croatia, Serbia
     "spzoo", "zoo", "sp", "spj", "spk", "sro", "spol", "vos", "kft", "zrt", "nyrt", "bt", "eood", "ood", "ead", "ad",
     "doo", "dd",
-    // Greece, Turkey, Russia, Ukraine
+    // Greece, Turkey, Russia, Ukraine, and Bulgaria and Serbia in Cyrillic letters
     "epe", "ike", "sti", "ooo", "oao", "zao", "pao", "tov",
     "ооо", "оао", "зао", "пао", "ао", "ип", "тов", "оод", "еоод", "ад", "еад", "ет", "доо", "αε", "επε", "ικε", "οε", "εε",
     // Japan, China, Indonesia, Vietnam, Thailand, the Gulf

@@ -5,6 +5,7 @@ use crate::domain::mapping::FieldRow;
 use crate::domain::mapping::domain::is_role_address;
 use crate::domain::matching::{self, Candidate, MatchedBy, Person};
 use crate::domain::merge::LeadSide;
+use crate::domain::record::known_name;
 
 use super::decide::person;
 use super::sides::{Sides, text_of};
@@ -45,9 +46,9 @@ pub(super) fn of(
     let by = input.link.map_or(candidate.by, |link| link.matched_by);
     let (person, other) = (person(now), matching::person_of(&candidate.record, &rules.matching));
     let is_of_a_role = || text_of(now, FieldRow::is_address).is_some_and(|address| is_role_address(&address));
-    let is_anyone = by == MatchedBy::Email && person == Person::default() && other != person && is_of_a_role();
+    let is_anyone = by == MatchedBy::Email && is_nameless(&person) && !is_nameless(&other) && is_of_a_role();
     let differs = matching::doubt(&person, &other, by).or(is_anyone.then_some(ANYONE));
-    let lead = if person == Person::default() { "without a name".to_owned() } else { person.to_string() };
+    let lead = if is_nameless(&person) { "without a name".to_owned() } else { person.to_string() };
     let doubt = |why, about| Some(Doubt { why, lead: lead.clone(), record: other.to_string(), about });
     let is_apart = |id: &&RecordId| ask::was_told_apart(id, input.answers);
     let doubted = before.and_then(|link| link.in_doubt.as_ref());
@@ -62,6 +63,11 @@ pub(super) fn of(
         }
     }
     differs.and_then(|why| doubt(Some(why), record.id))
+}
+
+/// Whether nothing that stands there is a name.
+fn is_nameless(person: &Person) -> bool {
+    [&person.first, &person.last].into_iter().flatten().all(|name| known_name(name).is_empty())
 }
 
 impl Doubt {

@@ -8,55 +8,39 @@ use unicode_normalization::char::is_combining_mark;
 use crate::domain::mapping::name::is_east_asian;
 
 /// Short forms that share no beginning with the long one.
+#[rustfmt::skip]
 const NICKNAMES: &[(&str, &str)] = &[
-    ("bill", "william"),
-    ("will", "william"),
-    ("bob", "robert"),
-    ("dick", "richard"),
-    ("rick", "richard"),
-    ("jim", "james"),
-    ("jack", "john"),
-    ("johnny", "john"),
-    ("peggy", "margaret"),
-    ("maggie", "margaret"),
-    ("betty", "elizabeth"),
-    ("liz", "elizabeth"),
-    ("beth", "elizabeth"),
-    ("ted", "edward"),
-    ("ned", "edward"),
-    ("kate", "catherine"),
-    ("kate", "katherine"),
-    ("mike", "michael"),
-    ("tony", "anthony"),
-    ("sasha", "alexander"),
-    ("hans", "johannes"),
-    ("sepp", "josef"),
-    ("pepe", "jose"),
-    ("paco", "francisco"),
-    ("lena", "magdalena"),
-    ("gina", "regina"),
-    ("andy", "andrew"),
-    ("andi", "andreas"),
+    ("bill", "william"), ("will", "william"), ("bob", "robert"), ("dick", "richard"), ("rick", "richard"),
+    ("jim", "james"), ("jack", "john"), ("johnny", "john"), ("peggy", "margaret"), ("maggie", "margaret"),
+    ("betty", "elizabeth"), ("liz", "elizabeth"), ("beth", "elizabeth"), ("ted", "edward"), ("ned", "edward"),
+    ("kate", "catherine"), ("kate", "katherine"), ("mike", "michael"), ("tony", "anthony"), ("sasha", "alexander"),
+    ("hans", "johannes"), ("sepp", "josef"), ("pepe", "jose"), ("paco", "francisco"), ("lena", "magdalena"),
+    ("gina", "regina"), ("andy", "andrew"), ("andi", "andreas"), ("jenny", "jennifer"), ("charlie", "charles"),
+    ("dave", "david"), ("steve", "steven"), ("steve", "stephen"), ("steven", "stephen"), ("nick", "nicholas"),
+    ("nick", "nicolas"), ("len", "leonard"), ("jon", "john"), ("sara", "sarah"),
 ];
 
 /// Short forms with which the long one begins.
 const SHORT_FORMS: &[&str] = &[
-    "abe", "al", "alex", "alf", "ann", "ben", "caro", "chris", "dan", "dani", "deb", "don", "doug", "ed", "fred",
-    "gabi", "greg", "jeff", "jen", "jess", "jo", "jon", "jos", "josh", "ken", "kim", "kris", "lou", "manu", "mat",
-    "matt", "max", "mel", "mitch", "nat", "nic", "nik", "pam", "pat", "phil", "rafa", "ray", "reg", "rich", "rob",
-    "rod", "ron", "sam", "seb", "seba", "sid", "stan", "stef", "steph", "sus", "theo", "tim", "tom", "val", "vic",
-    "walt", "wes", "wil", "will", "zac", "zach",
+    "abe", "al", "alex", "alf", "ann", "art", "ben", "caro", "chris", "dan", "dani", "deb", "don", "doug", "ed", "eli",
+    "fred", "gabi", "greg", "gus", "jeff", "jen", "jess", "jo", "jon", "jos", "josh", "ken", "kim", "kris", "lou",
+    "manu", "mat", "matt", "max", "mel", "mitch", "nat", "nic", "nik", "pam", "pat", "phil", "rafa", "ray", "reg",
+    "rich", "rob", "rod", "ron", "sam", "seb", "seba", "sid", "stan", "stef", "steph", "stu", "sus", "theo", "tim",
+    "tom", "val", "vic", "vin", "walt", "wes", "wil", "will", "zac", "zach",
 ];
 
 /// What stands in the place of a name that nobody knows.
-const NO_NAMES: &[&str] =
-    &["anonymous", "na", "noname", "none", "notprovided", "null", "tbd", "test", "unbekannt", "undefined", "unknown"];
+#[rustfmt::skip]
+const NO_NAMES: &[&str] = &[
+    "anonymous", "na", "nn", "nofirstname", "nolastname", "noname", "none", "notprovided", "notspecified",
+    "null", "tbd", "test", "unbekannt", "undefined", "unknown",
+];
 
 /// Words that say nothing of who somebody is.
 const NOISE: &[&str] = &[
     "dr", "prof", "mr", "mrs", "ms", "miss", "mme", "mlle", "herr", "frau", "sra", "srta", "dott", "ing", "dipl",
     "mgr", "mag", "lic", "dona", "dna", "sir", "von", "van", "der", "den", "de", "la", "le", "del", "di", "da", "zu",
-    "phd", "md", "mba", "esq",
+    "phd", "md", "mba", "esq", "med", "rer", "nat", "jur", "hc", "ph", "sc", "rev", "hr", "eng", "arq",
 ];
 
 /// Words that tell the generations of a family apart, and what each stands for.
@@ -78,7 +62,8 @@ pub fn names_contradict(first_a: &str, last_a: &str, first_b: &str, last_b: &str
 /// What does not differ: a name that is missing, case, accents, initials, short forms, one of two last names, and a typing
 /// error that makes no other name of it. Names in two scripts differ, since they cannot be compared.
 pub fn names_differ(first_a: &str, last_a: &str, first_b: &str, last_b: &str) -> bool {
-    let [a, b] = [(first_a, last_a), (first_b, last_b)].map(|(first, last)| (known(first), known(last)));
+    let [a, b] = [parted(first_a, last_a), parted(first_b, last_b)];
+    let [a, b] = [(a.0.as_str(), a.1.as_str()), (b.0.as_str(), b.1.as_str())];
     let is_missing = |(first, last): (&str, &str)| first.is_empty() && last.is_empty();
     if is_missing(a) || is_missing(b) {
         return false;
@@ -86,12 +71,24 @@ pub fn names_differ(first_a: &str, last_a: &str, first_b: &str, last_b: &str) ->
     generation_of(a.0, a.1) != generation_of(b.0, b.1) || !may_be_one(a, b)
 }
 
+/// First and last name, each once: "John" and "Smith" of "John Smith" and "Smith", and one field of twice "John Smith".
+fn parted(first: &str, last: &str) -> (String, String) {
+    let [first, last] = [first, last].map(|name| folded_name(known_name(name)));
+    let is_word_end = |rest: &&str| !last.is_empty() && (rest.starts_with(' ') || rest.ends_with(' '));
+    let [behind, front] = [first.strip_prefix(&last), first.strip_suffix(&last)];
+    let rest = front.filter(is_word_end).or(behind.filter(is_word_end)).map(|rest| rest.trim().to_owned());
+    if first == last && last.contains(' ') { (String::new(), last) } else { (rest.unwrap_or(first), last) }
+}
+
 fn may_be_one(a: (&str, &str), b: (&str, &str)) -> bool {
     let part = |(first, last): (&str, &str)| given_words(if last.is_empty() { first } else { last });
     let is_whole = |(first, last): (&str, &str)| !first.is_empty() && !last.is_empty();
     match (is_whole(a), is_whole(b)) {
         (true, true) => {
-            let is_given = |first, other| given_alike(&given_words(first), &given_words(other));
+            let is_given = |first, other| {
+                let others = given_names(other);
+                given_names(first).iter().any(|name| others.iter().any(|other| given_alike(name, other)))
+            };
             let in_order = is_given(a.0, b.0) && alike(&words(a.1), &words(b.1), false);
             let swapped = is_given(a.0, b.1) && is_given(a.1, b.0);
             in_order || swapped || same_words(a, b)
@@ -102,7 +99,8 @@ fn may_be_one(a: (&str, &str), b: (&str, &str)) -> bool {
     }
 }
 
-/// Whether first names are the same: "María" and "María José" are two people, an initial more or less makes no other one.
+/// Whether first names are the same: "María José" and "María Luisa" are two people, further names or initials that only one
+/// side has make no other one.
 fn given_alike(a: &[String], b: &[String]) -> bool {
     let is_initial = |word: &String| word.chars().count() == 1 && !word.contains(is_east_asian);
     let long = |words: &[String]| words.iter().filter(|word| !is_initial(word)).cloned().collect::<Vec<_>>();
@@ -110,7 +108,7 @@ fn given_alike(a: &[String], b: &[String]) -> bool {
     if long_a.is_empty() || long_b.is_empty() || a.len() == b.len() {
         return alike(a, b, true);
     }
-    is_same_joined(a, b) || long_a.len() == long_b.len() && alike(&long_a, &long_b, true)
+    is_same_joined(a, b) || long_a.iter().zip(&long_b).all(|(a, b)| word_is_alike(a, b, true))
 }
 
 /// Whether the words are the same and only divided otherwise into first and last name.
@@ -147,7 +145,7 @@ pub fn spellings_of_name(name: &str) -> BTreeSet<String> {
 }
 
 /// The text if it is a name, and not what fills the place of one.
-fn known(text: &str) -> &str {
+pub fn known_name(text: &str) -> &str {
     let is_filler = || NO_NAMES.contains(&all_words(text).concat().as_str());
     if text.contains('@') || !text.contains(char::is_alphabetic) || is_filler() { "" } else { text }
 }
@@ -201,7 +199,7 @@ fn spelt_alike(a: &str, b: &str, given: bool) -> bool {
     match short.chars().count() {
         1 => long.starts_with(short),
         _ if given && stem(a) == stem(b) => false,
-        // "Daniel" and "Danielle", "Leo" and "Leonie" are two people; "Dan" may be short for either of the first.
+        // "Daniel" and "Danielle", "Leo" and "Leonie" are two people; "Dan" may be short for either Daniel or Danielle.
         _ if given && long.starts_with(short) => SHORT_FORMS.contains(&short),
         _ => one_slip(a, b, given),
     }
@@ -275,6 +273,14 @@ fn words(name: &str) -> Vec<String> {
 /// The words of a first name: with a hyphen it is one, and "Jean" another person than "Jean-Paul".
 fn given_words(name: &str) -> Vec<String> {
     words(&name.replace(['-', '\u{2010}', '\u{2011}'], ""))
+}
+
+/// The first name without what stands in brackets, and what stands there: "Robert (Bob)" is called both.
+fn given_names(name: &str) -> Vec<Vec<String>> {
+    let (front, rest) = name.split_once('(').unwrap_or((name, ""));
+    let (inside, behind) = rest.split_once(')').unwrap_or((rest, ""));
+    let both = [given_words(&format!("{front} {behind}")), given_words(inside)];
+    both.into_iter().filter(|words| !words.is_empty()).collect()
 }
 
 /// The words of a name in lower case and without accents.
@@ -358,6 +364,11 @@ mod tests {
             ("Ann", "Annette"),
             ("Andi", "Andreas"),
             ("Luis", "Louis"),
+            ("Stu", "Stuart"),
+            ("Jenny", "Jennifer"),
+            ("Steven", "Stephen"),
+            ("Jon", "John"),
+            ("Sara", "Sarah"),
         ] {
             check((short, "Smith"), (long, "Smith"), false);
         }
@@ -402,14 +413,28 @@ mod tests {
             (("小明", "李"), ("李", "小明")),
             (("", "Ada Lovelace"), ("Ada", "Lovelace")),
             (("राम", "शर्मा"), ("शर्मा", "राम")),
+            (("María José", "Peña"), ("María", "Peña")),
+            (("John Michael", "Smith"), ("John", "Smith")),
+            (("Mary", "Smith"), ("Mary Ann", "Smith")),
+            (("Иван Петрович", "Сидоров"), ("Иван", "Сидоров")),
+            (("Robert (Bob)", "Hill"), ("Bobb", "Hill")),
+            (("Hanne (Pepe)", "Hill"), ("Jose", "Hill")),
+            (("Dr. med. Anna", "Weber"), ("Weber, Ph.D.", "Anna")),
+            (("Dr. rer. nat. h.c. Anna", "Weber"), ("Dr. jur. Anna", "Weber")),
+            (("John Smith", "Smith"), ("Smith", "John")),
+            (("Smith John", "Smith"), ("John Michael", "Smith")),
+            (("John Smith", "John Smith"), ("John Michael", "Smith")),
+            (("John", "not specified"), ("John", "Smith")),
+            (("John", "N.N."), ("John", "no last name")),
         ] {
             check(one, other, false);
         }
         for (one, other) in [
             (("José María", "Peña"), ("María José", "Peña")),
             (("María José", "Peña"), ("María Luisa", "Peña")),
-            (("María José", "Peña"), ("María", "Peña")),
-            (("John Michael", "Smith"), ("John", "Smith")),
+            (("Abdul Karim", "Smith"), ("Karim", "Smith")),
+            (("John Michael (Jack)", "Smith"), ("Paul", "Smith")),
+            (("Jane Smith", "Smith"), ("John", "Smith")),
             (("Jean-Paul", "Dupont"), ("Jean-Pierre", "Dupont")),
             (("Jean-Paul", "Dupont"), ("Jean", "Dupont")),
             (("Abdul Karim", "Khan"), ("Abdul Rahman", "Khan")),

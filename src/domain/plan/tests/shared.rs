@@ -199,19 +199,27 @@ fn nothing_speaks_against_a_misspelt_name_a_missing_one_or_another_address_of_th
 
 #[test]
 fn whoever_gives_no_name_is_nobody_for_sure_at_an_address_that_several_read() {
-    let plan_at = |address: &str, named: bool| {
-        let mut case = Case::unlinked(vec![(made_by_hand(&[("Email", address)]), MatchedBy::Email)]);
-        let says =
-            [("email", address), ("name", "Ada Lovelace")].map(|(path, said)| (path, Value::Text(said.to_owned())));
-        case.lead = lead(&says[..if named { 2 } else { 1 }]);
+    let plan_of = |record: CrmRecord, address: &str, name: Option<&str>| {
+        let mut case = Case::unlinked(vec![(record, MatchedBy::Email)]);
+        let says = [Some(("email", address)), name.map(|name| ("name", name))];
+        let says = says.into_iter().flatten().map(|(path, said)| (path, Value::Text(said.to_owned())));
+        case.lead = lead(&says.collect::<Vec<_>>());
         case.plan()
     };
-    let asked = plan_at("info@acme.example", false);
-    assert_in_doubt(&asked);
-    let told = asked.questions[0].for_deciding();
-    assert!(told.ends_with("the lead is without a name, and the record Ada Lovelace"), "{told}");
-    for (address, named) in [("info@acme.example", true), ("ada@lovelace.example", false)] {
-        assert!(plan_at(address, named).owner, "{address}");
+    let plan_at = |address: &str, name| plan_of(made_by_hand(&[("Email", address)]), address, name);
+    for name in [None, Some("N/A"), Some("-"), Some("Unknown")] {
+        let asked = plan_at("info@acme.example", name);
+        assert_in_doubt(&asked);
+        let told = asked.questions[0].for_deciding();
+        assert!(told.ends_with("the lead is without a name, and the record Ada Lovelace"), "{told}");
+    }
+    for (address, name) in [("info@acme.example", Some("Ada Lovelace")), ("ada@lovelace.example", None)] {
+        assert!(plan_at(address, name).owner, "{address}");
+    }
+    let mut nobody = made_by_hand(&[("Email", "info@acme.example"), ("LastName", "Unknown")]);
+    nobody.fields.insert("FirstName".into(), CrmValue::Null);
+    for name in [None, Some("N/A")] {
+        assert!(plan_of(nobody.clone(), "info@acme.example", name).owner, "{name:?}");
     }
 }
 
