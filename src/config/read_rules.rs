@@ -138,7 +138,8 @@ fn attribute(table: Table<'_>, preset: Option<&AttributeRules>) -> Option<Attrib
         false => preset.and_then(|rules| rules.options.clone()),
     };
     table.finish();
-    Some(AttributeRules { at: at?, name, value, options })
+    let wrapped = preset.is_some_and(|rules| rules.wrapped);
+    Some(AttributeRules { at: at?, name, value, wrapped, options })
 }
 
 fn options(table: Table<'_>) -> Option<OptionRules> {

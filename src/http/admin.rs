@@ -23,12 +23,12 @@ pub mod state;
 pub mod sync_log;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Router, middleware};
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -87,17 +87,32 @@ fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Adds what holds for every operation alike: a name that is its own, and the answers of the token check before it.
+/// Adds what holds for every operation alike: a name that is its own, what each answer means, and the answers of the
+/// token check before it and to a wrong query.
 fn complete(operation: &mut Operation, method: &str, path: &str) {
     let words: Vec<&str> =
         path.split(|sign: char| !sign.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
     operation.operation_id = Some(format!("{method}_{}", words.join("_")));
+    for (status, answer) in &mut operation.responses.responses {
+        if let RefOr::T(answer) = answer
+            && answer.description.is_empty()
+        {
+            let reason = StatusCode::from_bytes(status.as_bytes()).ok().and_then(|status| status.canonical_reason());
+            reason.unwrap_or("Answered").clone_into(&mut answer.description);
+        }
+    }
     if operation.security.is_some() {
         return;
     }
     let mut refusals = vec![("401", "No right token"), ("503", "The store does not answer now")];
     if method != "get" {
         refusals.push(("403", "The token may read, not change"));
+    }
+    let is_query =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(known) if known.parameter_in == ParameterIn::Query);
+    if operation.parameters.iter().flatten().any(is_query) {
+        refusals.push(("400", "A query parameter is unknown or cannot be read"));
+        refusals.push(("422", "A query parameter is not one of the values it may have"));
     }
     for (status, description) in refusals {
         let schema = Ref::from_schema_name("Problem");

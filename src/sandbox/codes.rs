@@ -92,6 +92,7 @@ pub(super) const KNOWN: &[Known] = &[
     call(405, "METHOD_NOT_ALLOWED", "HTTP Method not allowed. See the resource's documentation"),
     call(415, "UNSUPPORTED_MEDIA_TYPE", "Request content-type is not supported. Supported: application/json"),
     call(410, "UNSUPPORTED_API_VERSION", "The requested API version is no longer supported."),
+    call(410, "GONE", "The requested resource has been retired or removed."),
     call(400, "EXCEEDED_MAX_SIZE_REQUEST", "request is too large"),
     part(400, "QUERY_TIMEOUT", "Your query request was running for too long."),
     part(400, "MALFORMED_QUERY", "unexpected token: <EOF>"),

@@ -160,7 +160,7 @@ fn written(text: &str) -> Expression {
 }
 
 fn pairs(list: &str, name: &str, value: &str) -> AttributeRules {
-    AttributeRules { at: list.into(), name: written(name), value: written(value), options: None }
+    AttributeRules { at: list.into(), name: written(name), value: written(value), wrapped: false, options: None }
 }
 
 fn texts(texts: &[&str]) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The command line: what it prints, and how it ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -86,11 +86,29 @@ fn a_wrong_configuration_ends_with_2_and_names_every_mistake_with_its_line() {
 fn a_token_that_is_made_at_start_is_a_result_and_no_log_line() {
     let free = "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
     let folder = folder(&format!("{free}{CONFIGURATION}"));
-    let served = leadrelay(folder.path(), &["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let served = leadrelay(folder.path(), &["serve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut serving = Serving(served.unwrap());
-    let mut said = BufReader::new(serving.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut out = BufReader::new(serving.0.stdout.take().unwrap());
+    let mut err = serving.0.stderr.take().unwrap();
     let is_token = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
-    assert!(said.any(|line| is_token(line.trim())), "it ended without a token");
+    let (found, finds) = std::sync::mpsc::channel();
+    let reads_out = std::thread::spawn(move || {
+        let token = out.by_ref().lines().map(|line| line.unwrap().trim().to_owned()).find(|line| is_token(line));
+        // The test may have given up waiting.
+        let _ = found.send(token);
+        std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+    });
+    let reads_err = std::thread::spawn(move || {
+        let mut said = String::new();
+        err.read_to_string(&mut said).unwrap();
+        said
+    });
+    let token = finds.recv_timeout(std::time::Duration::from_secs(30)).ok().flatten();
+    drop(serving);
+    reads_out.join().unwrap();
+    let logged = reads_err.join().unwrap();
+    let token = token.unwrap_or_else(|| panic!("it printed no token, but: {logged}"));
+    assert!(!logged.contains(&token), "{logged}");
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Case {
             "asked" => ("held", Some("match_conflict")),
             "gone" => ("held", Some("record_gone")),
             "converted" => ("held", Some("record_converted")),
-            "owed" | "stopped" => ("retrying", None),
+            "owed" | "stopped" => ("retrying", Some(self.code)),
             "waits" => ("ready", None),
             "throttled" => ("retrying", None),
             other => panic!("{other}"),

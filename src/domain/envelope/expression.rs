@@ -112,7 +112,7 @@ fn parse_place(text: &str) -> Result<Term, &'static str> {
 
 const FIND: &str = "find(";
 
-/// What follows `find(`. The text may hold anything but a comma.
+/// What follows `find(`. The text may hold anything but a comma and `|`, in a template not `}` either.
 fn parse_find(parts: &str) -> Result<Find, &'static str> {
     const FORM: &str = "has a find that is not written as find(/LIST, /POINTER = TEXT, /POINTER)";
     let parts: Vec<&str> = parts.strip_suffix(')').ok_or(FORM)?.split(',').map(str::trim).collect();
@@ -208,7 +208,13 @@ impl<'a> Scene<'a> {
                     let told = item.pointer(&find.at).and_then(RawJson::scalar_text);
                     told.is_some_and(|told| told == find.text)
                 };
-                self.record.pointer(&find.list)?.items()?.into_iter().find(is_it)?.pointer(&find.take)?
+                let list = self.record.pointer(&find.list)?;
+                match list.items() {
+                    Some(items) if !items.is_empty() => items.into_iter().find(is_it)?.pointer(&find.take)?,
+                    None if list.text() != "null" => return None,
+                    // A list with nothing in it any more says so of the value, too.
+                    _ => list,
+                }
             }
             Term::Header(_) | Term::Hash(_) | Term::Constant(_) | Term::Template(_) => return None,
         };

@@ -13,7 +13,8 @@ pub(super) fn listed<'a>(scene: &Scene<'a>, lead: RawJson<'a>, rules: &Attribute
     if let Some(members) = at.members() {
         let value = |value: RawJson<'a>| {
             let value = scene.unwrapped(value);
-            let inside = value.is_object().then(|| inside(scene, value).value(&rules.value)).flatten();
+            let inside =
+                (rules.wrapped && value.is_object()).then(|| inside(scene, value).value(&rules.value)).flatten();
             inside.unwrap_or_else(|| blank_as_null(value.to_value()))
         };
         return Some(members.into_iter().map(|(name, member)| (name.into_owned(), value(member))).collect());
@@ -69,8 +70,8 @@ fn blank_as_null(value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::envelope::ReadRules;
     use crate::domain::envelope::tests::{attributes, change, rules};
+    use crate::domain::envelope::{AttributeRules, ReadRules};
 
     #[test]
     fn of_a_name_that_stands_twice_the_last_that_says_something_counts() {
@@ -83,11 +84,16 @@ mod tests {
 
     #[test]
     fn an_attribute_that_is_an_object_may_hold_its_value() {
-        let pairs = ReadRules { attributes: vec![attributes("/attributes", "/name", "/value | /id")], ..rules() };
+        let rules_for = |wrapped| {
+            let listed = AttributeRules { wrapped, ..attributes("/attributes", "/name", "/value | /id") };
+            ReadRules { attributes: vec![listed], ..rules() }
+        };
         let body = r#"{"event":"lead.created","data":{"id":1,"attributes":{"a":{"type":"text","value":"x"},"b":{"id":12},
             "c":{"value":null},"d":{"e":1},"f":["g"]}}}"#;
-        let told = change(pairs, body);
+        let told = change(rules_for(true), body);
         let value = |name: &str| told.fields[&format!("attributes.{name}")].to_json();
         assert_eq!(["a", "b", "c", "d", "f"].map(value), [r#""x""#, "12", "null", r#"{"e":1}"#, r#"["g"]"#]);
+        let whole = change(rules_for(false), body);
+        assert_eq!(whole.fields["attributes.a"].to_json(), r#"{"type":"text","value":"x"}"#);
     }
 }

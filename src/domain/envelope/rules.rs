@@ -136,8 +136,10 @@ pub struct AttributeRules {
     pub at: String,
     /// In a pair.
     pub name: Expression,
-    /// In a pair, or a member that is an object; the first that says something counts, whatever its kind.
+    /// In a pair; the first that says something counts, whatever its kind.
     pub value: Expression,
+    /// Whether a member that is an object has its value where `value` says, as a pair does.
+    pub wrapped: bool,
     /// Where values are the IDs of choices: the list of choices beside them.
     pub options: Option<OptionRules>,
 }

@@ -32,7 +32,7 @@ pub(super) fn rules() -> ReadRules {
 }
 
 pub(super) fn attributes(list: &str, name: &str, value: &str) -> AttributeRules {
-    AttributeRules { at: list.into(), name: at(name), value: at(value), options: None }
+    AttributeRules { at: list.into(), name: at(name), value: at(value), wrapped: false, options: None }
 }
 
 fn reader(rules: ReadRules) -> Reader {

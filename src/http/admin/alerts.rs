@@ -9,7 +9,7 @@ use super::query::{ListOf, PageQuery, Params};
 use super::shown::Time;
 use super::state::AdminState;
 use crate::domain::time::Timestamp;
-use crate::http::error::{ApiError, Problem};
+use crate::http::error::ApiError;
 use crate::telemetry::alerts::Alert;
 
 /// Something that somebody should look at.
@@ -30,7 +30,7 @@ pub struct AlertView {
 /// Lists the alerts that fire now.
 #[utoipa::path(
     get, path = "/alerts", tag = "operation", params(PageQuery),
-    responses((status = 200, body = ListOf<AlertView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<AlertView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

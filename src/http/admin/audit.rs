@@ -10,7 +10,7 @@ use super::shown::Time;
 use super::state::AdminState;
 use crate::domain::ids::LeadKey;
 use crate::http::auth::Caller;
-use crate::http::error::{ApiError, Problem};
+use crate::http::error::ApiError;
 use crate::store::{AuditEntry, AuditRow};
 
 /// A change that was made, to be written down.
@@ -79,7 +79,7 @@ impl From<AuditRow> for AuditView {
 /// Lists who changed what, newest first.
 #[utoipa::path(
     get, path = "/audit", tag = "operation", params(PageQuery),
-    responses((status = 200, body = ListOf<AuditView>), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<AuditView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

@@ -170,7 +170,7 @@ impl From<ConflictRow> for ConflictView {
 /// Lists conflicts, newest first.
 #[utoipa::path(
     get, path = "/conflicts", tag = "conflicts", params(ConflictQuery),
-    responses((status = 200, body = ListOf<ConflictView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<ConflictView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

@@ -73,7 +73,7 @@ impl From<DeadLetter> for DeadLetterView {
 /// Lists dead letters, newest first.
 #[utoipa::path(
     get, path = "/dead-letters", tag = "dead letters", params(DeadLetterQuery),
-    responses((status = 200, body = ListOf<DeadLetterView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<DeadLetterView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,
@@ -99,12 +99,10 @@ fn one_lead(source: Option<&str>, lead_id: Option<&str>) -> Result<Vec<LeadKey>,
 pub struct WhichDeadLetters {
     /// This one.
     id: Option<String>,
-    /// These, by `id` as they are listed; at most 1000.
-    #[serde(default)]
-    ids: Vec<String>,
-    /// Those of these leads; at most 1000.
-    #[serde(default)]
-    leads: Vec<LeadName>,
+    /// These, by `id` as they are listed; 1 to 1000.
+    ids: Option<Vec<String>>,
+    /// Those of these leads; 1 to 1000.
+    leads: Option<Vec<LeadName>>,
     destination: Option<String>,
     source: Option<String>,
     /// With `source`: one lead.
@@ -128,8 +126,20 @@ impl WhichDeadLetters {
     /// One filter, or one for each destination of the IDs.
     fn filters(self) -> Result<Vec<DeadLetterFilter>, ApiError> {
         let wrong = |text: String| Err(ApiError::Invalid(text));
-        let ids: Vec<String> = self.id.into_iter().chain(self.ids).collect();
-        let ways = [!ids.is_empty(), !self.leads.is_empty(), self.lead_id.is_some()];
+        // To the store, no leads named means all of them.
+        for (name, is_empty) in [
+            ("ids", self.ids.as_ref().is_some_and(Vec::is_empty)),
+            ("leads", self.leads.as_ref().is_some_and(Vec::is_empty)),
+        ] {
+            if is_empty {
+                return wrong(format!(
+                    "{name}: the list is empty, which names no dead letter; name at least one, or leave it out"
+                ));
+            }
+        }
+        let ids: Vec<String> = self.id.into_iter().chain(self.ids.unwrap_or_default()).collect();
+        let leads = self.leads.unwrap_or_default();
+        let ways = [!ids.is_empty(), !leads.is_empty(), self.lead_id.is_some()];
         let is_filtered = [&self.destination, &self.source, &self.code].into_iter().any(Option::is_some);
         match ways.into_iter().filter(|given| *given).count() {
             0 if !is_filtered && !self.all => {
@@ -139,13 +149,13 @@ impl WhichDeadLetters {
             0 | 1 => {}
             _ => return wrong("ids, leads, lead_id: write one of these only".to_owned()),
         }
-        if ids.len().max(self.leads.len()) > MOST_NAMED {
+        if ids.len().max(leads.len()) > MOST_NAMED {
             return wrong(format!("ids, leads: at most {MOST_NAMED} at once"));
         }
         let key = |lead: LeadName| LeadKey::new(lead.source.as_str(), lead.lead_id.as_str());
         let one = one_lead(self.source.as_deref(), self.lead_id.as_deref())?;
         let of = DeadLetterFilter {
-            leads: self.leads.into_iter().map(key).chain(one).collect(),
+            leads: leads.into_iter().map(key).chain(one).collect(),
             destination: self.destination,
             source: self.source,
             code: self.code,
@@ -217,17 +227,32 @@ async fn retry_all_of(
     caller: &Caller,
     filters: Vec<DeadLetterFilter>,
 ) -> Result<(axum::http::StatusCode, Json<Count>), ApiError> {
-    let mut all = 0;
-    for filter in &filters {
-        let count = app.store.retry_dead_letters(filter, app.clock.now()).await?;
-        let change = Change::new("dead_letters.retry", "dead letters").saying(in_words(filter, count));
-        record(app, caller, change).await?;
-        all += count;
-    }
+    let count = end(app, caller, End::Retry, &filters).await?;
     for destination in app.operations.destinations() {
         app.operations.wake(&destination.name);
     }
-    Ok((axum::http::StatusCode::ACCEPTED, Json(Count { count: all })))
+    Ok((axum::http::StatusCode::ACCEPTED, Json(count)))
+}
+
+/// How a dead letter ends.
+#[derive(Clone, Copy)]
+enum End {
+    Retry,
+    Discard,
+}
+
+async fn end(app: &AdminState, caller: &Caller, how: End, filters: &[DeadLetterFilter]) -> Result<Count, ApiError> {
+    let mut all = 0;
+    for filter in filters {
+        let now = app.clock.now();
+        let (action, count) = match how {
+            End::Retry => ("dead_letters.retry", app.store.retry_dead_letters(filter, now).await?),
+            End::Discard => ("dead_letters.discard", app.store.discard_dead_letters(filter, &caller.name, now).await?),
+        };
+        record(app, caller, Change::new(action, "dead letters").saying(in_words(filter, count))).await?;
+        all += count;
+    }
+    Ok(Count { count: all })
 }
 
 /// Drops dead letters; each leaves a row `skip` in the sync log. The next event of its lead owes it again.
@@ -240,14 +265,7 @@ pub(super) async fn discard(
     caller: Caller,
     Body(which): Body<WhichDeadLetters>,
 ) -> Result<Json<Count>, ApiError> {
-    let mut all = 0;
-    for filter in &which.filters()? {
-        let count = app.store.discard_dead_letters(filter, &caller.name, app.clock.now()).await?;
-        let change = Change::new("dead_letters.discard", "dead letters").saying(in_words(filter, count));
-        record(&app, &caller, change).await?;
-        all += count;
-    }
-    Ok(Json(Count { count: all }))
+    end(&app, &caller, End::Discard, &which.filters()?).await.map(Json)
 }
 
 #[cfg(test)]
@@ -277,6 +295,8 @@ mod tests {
             (r#"{"ids":["a/1"]}"#, "a/1 is none"),
             (r#"{"lead_id":"1"}"#, "give `source`"),
             (r#"{"ids":["a/b/1"],"source":"b","lead_id":"1"}"#, "one of these only"),
+            (r#"{"ids":[],"destination":"a"}"#, "ids: the list is empty"),
+            (r#"{"leads":[],"all":true}"#, "leads: the list is empty"),
         ];
         for (body, says) in wrong {
             let error = filters(body).unwrap_err();

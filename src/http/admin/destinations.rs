@@ -110,7 +110,7 @@ impl DestinationView {
 /// Lists every CRM with its gate, its allowance of calls and its last error.
 #[utoipa::path(
     get, path = "/destinations", tag = "destinations", params(PageQuery),
-    responses((status = 200, body = ListOf<DestinationView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<DestinationView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,
@@ -135,7 +135,7 @@ pub(super) async fn one(app: &AdminState, name: &DestinationName) -> Result<Dest
     Ok(DestinationView::of(app, find(app, name.as_str())?, pause))
 }
 
-fn find(app: &AdminState, name: &str) -> Result<DestinationState, ApiError> {
+pub(super) fn find(app: &AdminState, name: &str) -> Result<DestinationState, ApiError> {
     let found = app.operations.destinations().into_iter().find(|state| state.name.as_str() == name);
     found.ok_or_else(|| query::none(format_args!("destination {name}"), "destinations"))
 }

@@ -107,7 +107,7 @@ pub struct HeaderView {
 /// Lists events, newest first.
 #[utoipa::path(
     get, path = "/events", tag = "events", params(EventQuery),
-    responses((status = 200, body = ListOf<EventView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<EventView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

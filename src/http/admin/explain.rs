@@ -275,7 +275,7 @@ impl From<CompanyPlan> for CompanyView {
     get, path = "/leads/{source}/{lead_id}/explain", tag = "leads",
     params(("source" = String, Path), ("lead_id" = String, Path), ExplainQuery),
     responses(
-        (status = 200, body = ExplanationView), (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = ExplanationView),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "As much as may be is being synced now", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "There is no such destination, or it does not get this source's leads", body = Problem, content_type = "application/problem+json"),
@@ -328,7 +328,8 @@ fn before_it_is_written(job: Option<&JobRow>, observes: bool) -> Option<String> 
     };
     let due = job.due_at.filter(|_| job.state == "retrying")?;
     let last: Vec<&str> = [&job.code, &job.detail].into_iter().flatten().map(String::as_str).collect();
-    Some(format!("it is tried again at {due}; last time: {}", last.join(": ")))
+    let last = if last.is_empty() { "it failed".to_owned() } else { last.join(": ") };
+    Some(format!("it is tried again at {due}; last time: {last}"))
 }
 
 /// With what helps a lead that planning holds; and with why one that is held or dead is not written now, whatever is planned.

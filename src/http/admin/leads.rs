@@ -177,7 +177,7 @@ impl From<LeadView> for LeadDetail {
 /// Lists leads, the last changed first.
 #[utoipa::path(
     get, path = "/leads", tag = "leads", params(LeadQuery),
-    responses((status = 200, body = ListOf<LeadSummary>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<LeadSummary>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

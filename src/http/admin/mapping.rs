@@ -11,7 +11,7 @@ use super::query::{ListOf, PageQuery, Params};
 use super::shown::Time;
 use super::state::{AdminState, CheckFinding, CheckReport, MappingEntry};
 use crate::domain::divergence::{Criterion, Divergence};
-use crate::http::error::{ApiError, Problem};
+use crate::http::error::ApiError;
 
 /// One row of the mapping document.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,7 +54,7 @@ impl From<MappingEntry> for MappingView {
 /// Shows which lead field is which CRM field, and every lead field seen that has no row.
 #[utoipa::path(
     get, path = "/mapping", tag = "destinations", params(PageQuery),
-    responses((status = 200, body = ListOf<MappingView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<MappingView>))
 )]
 pub(super) async fn show(
     State(app): State<AdminState>,
@@ -138,7 +138,7 @@ impl From<CheckReport> for CheckView {
 /// Shows what the newest preflight found, for each destination that was checked.
 #[utoipa::path(
     get, path = "/check", tag = "destinations", params(PageQuery),
-    responses((status = 200, body = ListOf<CheckView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<CheckView>))
 )]
 pub(super) async fn check(
     State(app): State<AdminState>,

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::{Change, record, tell};
 use super::conflicts::{contradicts, revision};
+use super::destinations;
 use super::leads::LeadDetail;
 use super::query::{self, Body, Named, Params};
 use super::shown::Record;
@@ -179,6 +180,7 @@ async fn order(
     wanted: Option<RecordRef>,
 ) -> Result<Json<LeadDetail>, ApiError> {
     let view = app.store.load_lead(&lead).await?.ok_or_else(|| query::no_lead(&lead))?;
+    destinations::find(app, destination)?;
     if wanted.is_some() && view.row.excluded {
         return Err(ApiError::Conflict("The lead is excluded from syncing; include it first.".to_owned()));
     }

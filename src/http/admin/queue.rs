@@ -109,7 +109,7 @@ pub struct QueuesView {
 #[utoipa::path(
     get, path = "/queue", tag = "operation", params(PageQuery),
     responses(
-        (status = 200, body = QueuesView), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = QueuesView),
         (status = 503, description = "The store cannot be read now; told within two seconds", body = Problem, content_type = "application/problem+json")
     )
 )]
@@ -183,7 +183,7 @@ const ERRORS_SINCE: Duration = Duration::from_secs(24 * 3600);
 /// Groups failures by destination and cause, with what each means and what to do. First come those that are still open.
 #[utoipa::path(
     get, path = "/errors", tag = "operation", params(ErrorQuery),
-    responses((status = 200, body = ListOf<ErrorView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<ErrorView>))
 )]
 pub(super) async fn errors(
     State(app): State<AdminState>,

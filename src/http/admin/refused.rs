@@ -106,7 +106,7 @@ pub struct RefusedDetailView {
 /// Lists requests that were answered 401 in the last 24 hours, newest first; at most the newest 1,000 of each source.
 #[utoipa::path(
     get, path = "/refused-requests", tag = "events", params(RefusedQuery),
-    responses((status = 200, body = ListOf<RefusedRequestView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<RefusedRequestView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

@@ -57,7 +57,7 @@ impl From<RunRow> for RunView {
 /// Lists bulk work, newest first.
 #[utoipa::path(
     get, path = "/runs", tag = "runs", params(PageQuery),
-    responses((status = 200, body = ListOf<RunView>), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<RunView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

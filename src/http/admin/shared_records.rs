@@ -120,7 +120,7 @@ impl From<SharedPair> for SharedPairView {
 /// and when it is asked for. Newest first.
 #[utoipa::path(
     get, path = "/shared-records", tag = "leads", params(SharedQuery),
-    responses((status = 200, body = ListOf<SharedPairView>), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<SharedPairView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

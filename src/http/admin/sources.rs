@@ -12,7 +12,7 @@ use super::query::{ListOf, PageQuery, Params};
 use super::shown::Time;
 use super::state::AdminState;
 use crate::domain::signature::ProvenBy;
-use crate::http::error::{ApiError, Problem};
+use crate::http::error::ApiError;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -68,7 +68,7 @@ pub struct RefusedView {
 /// Lists every lead system with what it sent and what was refused.
 #[utoipa::path(
     get, path = "/sources", tag = "operation", params(PageQuery),
-    responses((status = 200, body = ListOf<SourceView>), (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ListOf<SourceView>))
 )]
 pub(super) async fn list(
     State(app): State<AdminState>,

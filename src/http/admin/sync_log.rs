@@ -191,8 +191,7 @@ impl From<Decision> for FieldDecision {
             (ListOf<LogEntry> = "application/json"),
             (LogEntry = "application/x-ndjson"),
             (String = "text/csv")
-        )),
-        (status = 400, body = Problem, content_type = "application/problem+json"), (status = 422, body = Problem, content_type = "application/problem+json")
+        ))
     )
 )]
 pub(super) async fn search(

@@ -415,7 +415,13 @@ fn every_operation_of_the_document_has_a_name_of_its_own() {
     let document: Value = serde_json::from_str(&openapi()).unwrap();
     let items = document["paths"].as_object().unwrap().values();
     let operations = items.flat_map(|item| item.as_object().unwrap().values());
-    let mut names: Vec<&str> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let mut names: Vec<&str> = operations
+        .inspect(|operation| {
+            let mut answers = operation["responses"].as_object().unwrap().values();
+            assert!(answers.all(|answer| answer["description"] != ""), "{operation}");
+        })
+        .map(|operation| operation["operationId"].as_str().unwrap())
+        .collect();
     let all = names.len();
     names.sort_unstable();
     names.dedup();

@@ -1,7 +1,7 @@
 //! Presets of platforms that hold people: their customers, contacts and users.
 
 use super::{at, over_body, pairs, texts, written};
-use crate::domain::envelope::{BodyRules, Expression, ReadRules, TimeFormat, TypeTable};
+use crate::domain::envelope::{AttributeRules, BodyRules, Expression, ReadRules, TimeFormat, TypeTable};
 use crate::domain::signature::{
     Algorithm, Encoding, HandshakeKind, HmacRules, SignatureFormat, TimestampFrom, TokenLocation, TokenRules,
     VerifyRules,
@@ -167,7 +167,7 @@ pub(super) fn pipedrive() -> Preset {
         delete_version: vec![at(["/meta/timestamp"])],
         attributes: vec![
             // {"KEY": {"type": …, "value": …}}; of a choice its ID, of several choices theirs.
-            pairs("/custom_fields", "/name", "/value | /id | /values"),
+            AttributeRules { wrapped: true, ..pairs("/custom_fields", "/name", "/value | /id | /values") },
             pairs("/emails", "email_{/label}", "/value"),
             pairs("/phones", "phone_{/label}", "/value"),
         ],
@@ -180,11 +180,9 @@ pub(super) fn pipedrive() -> Preset {
     }
 }
 
-/// The value that is marked as the primary one, else the first; an empty list where there is none any more.
+/// The value that is marked as the primary one, else the first; the list itself where nothing is in it any more.
 fn primary(list: &str, former: &str) -> Expression {
-    written(&format!(
-        "find(/data/{list}, /primary = true, /value) | /data/{list}/0/value | /data/{former}/0/value | /data/{list}"
-    ))
+    written(&format!("find(/data/{list}, /primary = true, /value) | /data/{list}/0/value | /data/{former}/0/value"))
 }
 
 /// Salesforce's outbound messages: SOAP with up to a hundred notifications, unsigned, so the secret stands in the URL. It

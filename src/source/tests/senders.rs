@@ -130,6 +130,8 @@ fn pipedrives_person_has_its_primary_address_and_its_custom_values() {
         ],
     );
     check(("pipedrive", &[], &person(r#","emails":[]"#)), "42", &[("email", "[]"), ("phone", "")]);
+    let blank = person(r#","emails":[{"label":"work","value":"","primary":true}],"phones":null"#);
+    check(("pipedrive", &[], &blank), "42", &[("email", "null"), ("phone", "null")]);
     let former = person(r#","email":[{"label":"work","value":"a@x.example","primary":true}]"#);
     check(("pipedrive", &[], &former), "42", &[("email", r#""a@x.example""#)]);
 }
