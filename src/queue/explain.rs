@@ -18,7 +18,6 @@ use super::ownership::owners_of;
 use super::planning::plan_member;
 use super::refused_companies::do_without;
 use super::settle::asks_about_company;
-use super::unknown_source::held;
 use crate::crm::gate::{Entry, Permit, WorkClass};
 use crate::crm::{CrmError, FindRequest};
 use crate::domain::explained::{Explained, KeptBack};
@@ -97,9 +96,6 @@ impl Destination {
         let Some(mut work) = works.into_iter().next() else { return Ok(None) };
         if work.lead.is_none() && work.unfolded.is_empty() {
             return Ok(None);
-        }
-        if let Some(why) = self.unknown_source(&key.source) {
-            return Ok(Some(unasked(held(why), "the lead's events cannot be read without its source")));
         }
         let lead = fold::folded_now(self, &mut work);
         if work.excluded {

@@ -6,10 +6,8 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::batch::Batch;
-use super::destination::Destination;
 use super::settle::Settling;
 use crate::domain::ids::SourceName;
-use crate::domain::plan::{Action, SyncPlan};
 use crate::store::{ClaimedJob, JobEnd, NewLogRow, Operation, Outcome, Settlement, StoreResult};
 
 /// Under which word such a lead is held.
@@ -19,18 +17,6 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(86_400);
 
 fn why(source: &SourceName) -> String {
     format!("the configuration has no [sources.{source}]")
-}
-
-/// What is planned for a lead whose source is not configured.
-pub(super) fn held(why: String) -> SyncPlan {
-    SyncPlan::without_record(Action::Hold { code: UNKNOWN_SOURCE, detail: why })
-}
-
-impl Destination {
-    /// Why a lead of this source waits, if the source is not configured.
-    pub(super) fn unknown_source(&self, source: &SourceName) -> Option<String> {
-        (!self.sources.contains_key(source)).then(|| why(source))
-    }
 }
 
 impl Batch {

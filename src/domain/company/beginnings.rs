@@ -26,7 +26,8 @@ const ACCENTED: &[(char, &str)] = &[
 ];
 /// One letter that some write as two.
 const IN_TWO: &[(&str, &str)] = &[("ae", "a"), ("oe", "o"), ("ue", "u"), ("aa", "a")];
-/// Fewer letters say too little to look for.
+/// Fewer letters say too little to look for: among others that may be any, and alone.
+const LEAST_AMONG_OTHERS: usize = 3;
 const LEAST_LETTERS: usize = 2;
 
 /// The beginnings, as they may be written, of names that are compared as equal to this one; `?` is any character. Case does not
@@ -52,7 +53,10 @@ pub fn beginnings(name: &str) -> BTreeSet<String> {
     all.extend(with_punctuation(first, &core));
     all.extend(forms_in_front(&begin).iter().map(|form| format!("{form}{begin}")));
     let mut seen = BTreeSet::new();
-    all.retain(|text| letters_in(text) >= LEAST_LETTERS || [name, &begin].contains(&text.as_str()));
+    all.retain(|text| {
+        let least = if text.contains('?') { LEAST_AMONG_OTHERS } else { LEAST_LETTERS };
+        letters_in(text) >= least || [name, &begin].contains(&text.as_str())
+    });
     all.retain(|text| !text.is_empty() && seen.insert(text.to_lowercase()));
     all
 }
@@ -81,7 +85,7 @@ fn with_accents(begin: &str, core: &str) -> Vec<String> {
     let mut all: Vec<String> = accented.chars().map(|first| format!("{first}{}", letters.as_str())).collect();
     let core: String = core.chars().skip(1).collect();
     let on_any = open(&core, |c| VOWELS.contains(c) || CONSONANTS.contains(c));
-    if letters_in(&on_any) >= LEAST_LETTERS {
+    if letters_in(&on_any) + 1 >= LEAST_AMONG_OTHERS {
         all.push(format!("{plain}{on_any}"));
     } else {
         let others = letters.as_str().char_indices().filter(|(_, c)| CONSONANTS.contains(*c));
@@ -117,7 +121,7 @@ fn with_punctuation(first: &str, core: &str) -> Vec<String> {
         all.push(if letters < 3 { format!("{plain}{behind}") } else { plain.clone() });
     }
     if (LEAST_LETTERS..=4).contains(&letters) {
-        all.push(plain.chars().map(String::from).collect::<Vec<_>>().join("?"));
+        all.push(plain.chars().map(String::from).collect::<Vec<_>>().join("."));
     }
     // "Wendys" may be "Wendy's", and "ONeil" "O'Neil".
     if letters > 4 {
