@@ -5,15 +5,16 @@ use std::process::{Command, Stdio};
 use crate::database::VARIABLE;
 use crate::postgres;
 
-/// What shows nothing more on PostgreSQL: files of SQLite's, tests without a database or in which it plays no part, and those
-/// that use a server anyway.
-const NOT_AGAIN: [&str; 20] = [
+/// What shows nothing more on PostgreSQL: files of SQLite's, tests without a database or in which it keeps no more than in
+/// others, and those that use a server anyway.
+const NOT_AGAIN: [&str; 21] = [
     "again::",
     "bad_crm::answers::",
     "bad_crm::describe::",
     "cli::",
     "cut_off::",
     "disk_full::",
+    "duplicate_rules::",
     "error_codes::",
     "fuzz::",
     "jwt_login::",
