@@ -62,9 +62,13 @@ pub struct CrmRecord {
 impl CrmRecord {
     /// Of a record that has become another one, what happened to it and which that is.
     pub fn fate(&self) -> Option<String> {
-        let other = self.became.as_ref()?;
+        self.became.as_ref().map(|other| self.fate_as(other))
+    }
+
+    /// The same, with the record that it is in the end.
+    pub fn fate_as(&self, other: &RecordRef) -> String {
         let what = if other.object == self.object { "merged into" } else { "converted to" };
-        Some(format!("{what} {} {}", other.object, other.id))
+        format!("{what} {} {}", other.object, other.id)
     }
 
     /// Which record this is.

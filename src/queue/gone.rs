@@ -22,9 +22,7 @@ impl Batch {
     pub(super) async fn shared(&self, members: &[Member]) -> StoreResult<BTreeSet<LeadKey>> {
         find_shared(&self.destination, &self.rules, members).await
     }
-}
 
-impl Batch {
     /// Has deleted leads looked at again whose record was kept for one of these, which may have been the same person and is
     /// deleted now as well.
     pub(super) async fn owe_deleted_owners(&self, members: &[Member]) -> StoreResult<()> {

@@ -133,8 +133,7 @@ pub fn plan_sync(input: &PlanInput<'_>, rules: &SyncRules) -> SyncPlan {
             let (code, end) =
                 if is_missing { ("record_gone", ", which was deleted") } else { ("record_converted", "") };
             let RecordRef { object, id } = candidate.record.reference();
-            let became = if object == other.object { "merged into" } else { "converted to" };
-            let detail = format!("{object} {id} was {became} {} {}{end}", other.object, other.id);
+            let detail = format!("{object} {id} was {}{end}", candidate.record.fate_as(&other));
             SyncPlan::without_record(Action::Hold { code, detail })
         }
         Match::Elsewhere(record) => SyncPlan::without_record(Action::Skip {
