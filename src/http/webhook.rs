@@ -138,10 +138,7 @@ async fn answer(app: PublicState, request_id: RequestId, request: Request) -> Re
             Some(handshake) if parts.method == handshake.method() && token.is_none() => {
                 self::handshake(handshake.answer(parts.uri.query()))
             }
-            Some(handshake) if handshake.method() == "GET" && token.is_none() => {
-                ApiError::MethodNotAllowed(Some("GET, POST")).into_response()
-            }
-            Some(_) if token.is_none() => ApiError::MethodNotAllowed(Some("HEAD, POST")).into_response(),
+            Some(handshake) if token.is_none() => ApiError::MethodNotAllowed(Some(handshake.allow())).into_response(),
             _ => ApiError::MethodNotAllowed(Some("POST")).into_response(),
         };
     }

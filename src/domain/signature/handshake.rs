@@ -63,6 +63,14 @@ impl Handshake {
         }
     }
 
+    /// The header `Allow` of a source that has it.
+    pub fn allow(&self) -> &'static str {
+        match self.0 {
+            Prepared::Meta(_) | Prepared::LinkedIn(_) => "GET, POST",
+            Prepared::Intercom => "HEAD, POST",
+        }
+    }
+
     /// Answers the query of one request.
     ///
     /// What is answered can prove no webhook: whoever asks gets LinkedIn's HMAC over a text of their choice, and a webhook's
